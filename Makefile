@@ -1,0 +1,54 @@
+# `make help` lists the commands. Each prepares the environment in .venv that it needs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+PY := $(VENV)/bin/python
+UV := $(shell command -v uv)
+
+help: ## show these lines
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/run.stamp ## serve on embedded PostgreSQL and Valkey (settings: FITNESS_*)
+	@exec $(VENV)/bin/fitness serve
+
+test: $(VENV)/dev.stamp ## the whole suite, on engines it starts itself
+	@$(PY) -m pytest
+
+lint: $(VENV)/dev.stamp ## ruff, mypy --strict and the dependency contracts
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+format: $(VENV)/dev.stamp ## let ruff rewrite what it can
+	@$(VENV)/bin/ruff check --fix-only .
+	@$(VENV)/bin/ruff format .
+
+pins: ## resolve the dependencies of pyproject.toml anew (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
+		pyproject.toml --extra build -o requirements/run.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		-c requirements/run.txt pyproject.toml --extra build --extra dev -o requirements/dev.txt
+
+clean: ## remove the environment and the caches (never the data)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+ifdef UV
+	@uv venv -q $(VENV)
+else
+	@python3 -m venv $(VENV) || { echo "make: needs uv, or a python3 with venv (on Debian: python3-venv)" >&2; exit 1; }
+endif
+
+$(VENV)/%.stamp: requirements/%.txt pyproject.toml | $(VENV)/bin/python
+	@echo "installing requirements/$*.txt into $(VENV)"
+ifdef UV
+	@uv pip install -q --python $(PY) --require-hashes -r requirements/$*.txt
+	@uv pip install -q --python $(PY) --no-deps --no-build-isolation -e .
+else
+	@$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/$*.txt
+	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+endif
+	@touch $@
+
+.PHONY: help run test lint format pins clean

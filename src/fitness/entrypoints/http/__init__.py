@@ -1,0 +1,1 @@
+"""HTTP through Litestar: one module per resource."""
