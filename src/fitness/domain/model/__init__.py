@@ -1,0 +1,1 @@
+"""Entities, value objects and refusals, with the pure functions on them."""

@@ -1,0 +1,286 @@
+"""Training activities: what one is, what makes one valid, and the pure steps of its life."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Any, TypedDict, TypeVar
+
+from fitness.domain.model.refusals import FieldProblem, InvalidFields
+from fitness.domain.model.text import composed, text_problem
+from fitness.domain.model.time_zones import is_time_zone, local_date
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST_AHEAD = timedelta(hours=24)
+MAX_TAGS = 20
+
+
+class ActivityType(StrEnum):
+    """Strava's sport types in snake_case."""
+
+    ALPINE_SKI = "alpine_ski"
+    BACKCOUNTRY_SKI = "backcountry_ski"
+    BADMINTON = "badminton"
+    CANOEING = "canoeing"
+    CROSSFIT = "crossfit"
+    E_BIKE_RIDE = "e_bike_ride"
+    E_MOUNTAIN_BIKE_RIDE = "e_mountain_bike_ride"
+    ELLIPTICAL = "elliptical"
+    GOLF = "golf"
+    GRAVEL_RIDE = "gravel_ride"
+    HANDCYCLE = "handcycle"
+    HIGH_INTENSITY_INTERVAL_TRAINING = "high_intensity_interval_training"
+    HIKE = "hike"
+    ICE_SKATE = "ice_skate"
+    INLINE_SKATE = "inline_skate"
+    KAYAKING = "kayaking"
+    KITESURF = "kitesurf"
+    MOUNTAIN_BIKE_RIDE = "mountain_bike_ride"
+    NORDIC_SKI = "nordic_ski"
+    PICKLEBALL = "pickleball"
+    PILATES = "pilates"
+    RACQUETBALL = "racquetball"
+    RIDE = "ride"
+    ROCK_CLIMBING = "rock_climbing"
+    ROLLER_SKI = "roller_ski"
+    ROWING = "rowing"
+    RUN = "run"
+    SAIL = "sail"
+    SKATEBOARD = "skateboard"
+    SNOWBOARD = "snowboard"
+    SNOWSHOE = "snowshoe"
+    SOCCER = "soccer"
+    SQUASH = "squash"
+    STAIR_STEPPER = "stair_stepper"
+    STAND_UP_PADDLING = "stand_up_paddling"
+    SURFING = "surfing"
+    SWIM = "swim"
+    TABLE_TENNIS = "table_tennis"
+    TENNIS = "tennis"
+    TRAIL_RUN = "trail_run"
+    VELOMOBILE = "velomobile"
+    VIRTUAL_RIDE = "virtual_ride"
+    VIRTUAL_ROW = "virtual_row"
+    VIRTUAL_RUN = "virtual_run"
+    WALK = "walk"
+    WEIGHT_TRAINING = "weight_training"
+    WHEELCHAIR = "wheelchair"
+    WINDSURF = "windsurf"
+    WORKOUT = "workout"
+    YOGA = "yoga"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """What a person says of an activity; None is unknown, 0 is measured. Bounds stand in `checked`."""
+
+    activity_type: ActivityType
+    activity_date: datetime
+    """The start: aware, kept in UTC."""
+    duration_minutes: float
+    title: str | None = None
+    timezone: str | None = None
+    """IANA name; None stands for the profile's."""
+    distance_km: float | None = None
+    elevation_gain_m: float | None = None
+    calories_kcal: int | None = None
+    average_heart_rate_bpm: int | None = None
+    max_heart_rate_bpm: int | None = None
+    notes: str | None = None
+    tags: tuple[str, ...] = ()
+    """Lower case, NFC, each once, in the order given."""
+
+
+class DetailsChanges(TypedDict, total=False):
+    """A merge patch of `Details`: an absent key keeps, None clears."""
+
+    activity_type: ActivityType
+    activity_date: datetime
+    duration_minutes: float
+    title: str | None
+    timezone: str | None
+    distance_km: float | None
+    elevation_gain_m: float | None
+    calories_kcal: int | None
+    average_heart_rate_bpm: int | None
+    max_heart_rate_bpm: int | None
+    notes: str | None
+    tags: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewActivity(Details):
+    """An activity on its way in: `external_id` names it at its `source`, once among a user's living activities."""
+
+    source: str = "manual"
+    external_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity(Details):
+    """A kept activity. `version` starts at 1 and rises with each change; `deleted_at` is set while in the trash."""
+
+    id: int
+    user_id: int
+    version: int
+    timezone: str
+    local_date: date
+    """The start's calendar day in `timezone`."""
+    source: str
+    external_id: str | None
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrashedActivity(Activity):
+    """An activity in the trash, which is emptied of it at `purge_at`."""
+
+    purge_at: datetime
+
+
+D = TypeVar("D", bound=Details)
+DETAIL_NAMES = tuple(field.name for field in fields(Details))
+
+
+def checked(details: D, *, now: datetime) -> D:
+    """`details` in the form they are kept in. Raises InvalidFields naming every rule broken."""
+    tidy = _normalized(details)
+    problems = [*_detail_problems(tidy, now)]
+    if isinstance(tidy, NewActivity):
+        problems += _origin_problems(tidy)
+    if problems:
+        raise InvalidFields(*problems)
+    return replace(tidy, activity_date=tidy.activity_date.astimezone(UTC))
+
+
+def recorded(new: NewActivity, *, user_id: int, timezone: str, now: datetime) -> Activity:
+    """The kept form of a checked `new` in `timezone`; its id is 0 until a repository gives it one."""
+    kept = {name: getattr(new, name) for name in DETAIL_NAMES} | {"timezone": timezone}
+    return Activity(
+        **kept,
+        id=0,
+        user_id=user_id,
+        version=1,
+        local_date=local_date(new.activity_date, timezone),
+        source=new.source,
+        external_id=new.external_id,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def revised(activity: Activity, changes: DetailsChanges, *, home_timezone: str, now: datetime) -> Activity:
+    """`activity` after a merge patch; the very same object when nothing changes. Raises InvalidFields.
+
+    `home_timezone` stands in for a zone that is cleared.
+    """
+    defaults: dict[str, Any] = {"timezone": home_timezone, "tags": ()}
+    patch: dict[str, Any] = {name: defaults.get(name) if value is None else value for name, value in changes.items()}
+    patched = checked(replace(activity, **patch), now=now)
+    if patched == activity:
+        return activity
+    return replace(
+        patched,
+        version=activity.version + 1,
+        local_date=local_date(patched.activity_date, patched.timezone),
+        updated_at=now,
+    )
+
+
+def trashed(activity: Activity, *, at: datetime) -> Activity:
+    return replace(activity, deleted_at=at, updated_at=at, version=activity.version + 1)
+
+
+def restored(activity: Activity, *, at: datetime) -> Activity:
+    return replace(activity, deleted_at=None, updated_at=at, version=activity.version + 1)
+
+
+def normalized_tag(tag: str) -> str:
+    """The one form of a tag: trimmed, lower case, NFC."""
+    return composed(tag.strip().lower())
+
+
+class ActivityState(StrEnum):
+    """Where a kept activity stands in its life."""
+
+    LIVE = "live"
+    TRASHED = "trashed"
+
+
+def _normalized(details: D) -> D:
+    def rounded(value: float | None) -> float | None:
+        return None if value is None else round(value, 3)
+
+    def text(value: str | None) -> str | None:
+        return (composed(value.strip()) or None) if value is not None else None
+
+    return replace(
+        details,
+        title=text(details.title),
+        notes=text(details.notes),
+        duration_minutes=round(details.duration_minutes, 3),
+        distance_km=rounded(details.distance_km),
+        elevation_gain_m=rounded(details.elevation_gain_m),
+        tags=tuple(dict.fromkeys(normalized_tag(tag) for tag in details.tags)),
+    )
+
+
+def _detail_problems(details: Details, now: datetime) -> list[FieldProblem]:
+    problems: list[FieldProblem] = []
+
+    def refuse(field: str, message: str | None) -> None:
+        if message is not None:
+            problems.append(FieldProblem(field, message))
+
+    refuse("activity_date", _date_problem(details.activity_date, now))
+    refuse("duration_minutes", _range_problem(details.duration_minutes, 0, 43_200, above=True))
+    refuse("distance_km", _range_problem(details.distance_km, 0, 2_000))
+    refuse("elevation_gain_m", _range_problem(details.elevation_gain_m, 0, 20_000))
+    refuse("calories_kcal", _range_problem(details.calories_kcal, 0, 50_000))
+    refuse("average_heart_rate_bpm", _range_problem(details.average_heart_rate_bpm, 20, 250))
+    refuse("max_heart_rate_bpm", _range_problem(details.max_heart_rate_bpm, 20, 250))
+    average, highest = details.average_heart_rate_bpm, details.max_heart_rate_bpm
+    if average is not None and highest is not None and average > highest:
+        refuse("average_heart_rate_bpm", "must not be above max_heart_rate_bpm")
+    refuse("title", _if_given(details.title, lambda title: text_problem(title, max_length=250)))
+    refuse("notes", _if_given(details.notes, lambda notes: text_problem(notes, max_length=10_000)))
+    refuse("timezone", _if_given(details.timezone, time_zone_problem))
+    if len(details.tags) > MAX_TAGS:
+        refuse("tags", f"must be at most {MAX_TAGS} tags")
+    for tag in details.tags:
+        refuse("tags", text_problem(tag, min_length=1, max_length=50))
+    return problems
+
+
+def _origin_problems(new: NewActivity) -> list[FieldProblem]:
+    problems = []
+    if not (0 < len(new.source) <= 32 and new.source.isascii() and new.source.isidentifier() and new.source.islower()):
+        problems.append(FieldProblem("source", "must be 1 to 32 lower-case letters, digits and underscores"))
+    if new.external_id is not None and (message := text_problem(new.external_id, min_length=1, max_length=255)):
+        problems.append(FieldProblem("external_id", message))
+    return problems
+
+
+def time_zone_problem(name: str) -> str | None:
+    return None if is_time_zone(name) else "must be an IANA time zone name such as Europe/Paris"
+
+
+def _if_given(value: str | None, problem: Callable[[str], str | None]) -> str | None:
+    return None if value is None else problem(value)
+
+
+def _date_problem(instant: datetime, now: datetime) -> str | None:
+    if instant.tzinfo is None:
+        return "must carry an offset from UTC, such as Z or +02:00"
+    if not EARLIEST <= instant <= now + LATEST_AHEAD:
+        return "must lie between 1970-01-01 and 24 hours from now"
+    return None
+
+
+def _range_problem(value: float | None, low: float, high: float, *, above: bool = False) -> str | None:
+    if value is None or (low < value <= high if above else low <= value <= high):
+        return None
+    bound = f"above {low}" if above else f"at least {low}"
+    return f"must be {bound} and at most {high:,}".replace(",", " ")

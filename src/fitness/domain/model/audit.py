@@ -1,0 +1,45 @@
+"""The record of what was done with authority: who, what, when and why; nothing personal."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from fitness.domain.model.refusals import FieldProblem, InvalidFields
+from fitness.domain.model.text import composed, text_problem
+
+
+class AuditAction(StrEnum):
+    ACTIVITY_PURGED = "activity_purged"
+    USER_CHANGED = "user_changed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """`actor_id` None is the service itself or its operator's command line."""
+
+    id: int
+    at: datetime
+    actor_id: int | None
+    action: AuditAction
+    subject_id: int
+    """The activity purged, or the user changed."""
+    owner_id: int
+    """Whose it was."""
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """On whose authority, when and why something is done."""
+
+    actor_id: int | None
+    at: datetime
+    reason: str
+
+
+def checked_reason(reason: str) -> str:
+    """`reason` as it is kept. Raises InvalidFields."""
+    tidy = composed(reason.strip())
+    if message := text_problem(tidy, min_length=1, max_length=500):
+        raise InvalidFields(FieldProblem("reason", message))
+    return tidy

@@ -1,0 +1,138 @@
+"""Why a use case says no, as facts a person can act on; how each looks on the wire is the entrypoint's business."""
+
+from dataclasses import dataclass
+
+
+class Refusal(Exception):
+    """A use case's well-formed no. The message is a sentence for the person who asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One thing wrong with one field of the input."""
+
+    field: str
+    message: str
+
+
+class InvalidFields(Refusal):
+    """The input is understood and breaks rules; every broken one is listed."""
+
+    def __init__(self, *problems: FieldProblem) -> None:
+        super().__init__("; ".join(f"{p.field}: {p.message}" for p in problems))
+        self.problems = problems
+
+
+class NotAuthenticated(Refusal):
+    """No access token, or one that is malformed, expired or signed by nobody known."""
+
+
+class BadCredentials(Refusal):
+    """The same words for an unknown e-mail address and a wrong password."""
+
+    def __init__(self) -> None:
+        super().__init__("the e-mail address or the password is wrong")
+
+
+class AdminOnly(Refusal):
+    def __init__(self) -> None:
+        super().__init__("this needs the admin role")
+
+
+class EmailTaken(Refusal):
+    def __init__(self) -> None:
+        super().__init__("an account with this e-mail address exists")
+
+
+class UserNotFound(Refusal):
+    def __init__(self, who: int | str) -> None:
+        super().__init__(f"user {who} does not exist")
+
+
+class ActivityNotFound(Refusal):
+    """Also said of somebody else's activity, in the very same words."""
+
+    def __init__(self, activity_id: int) -> None:
+        super().__init__(f"activity {activity_id} does not exist")
+
+
+class ActivityDeleted(Refusal):
+    """Read while in its owner's trash."""
+
+    def __init__(self, activity_id: int) -> None:
+        super().__init__(f"activity {activity_id} is in the trash; restore it to read it")
+        self.activity_id = activity_id
+
+
+class ActivityInTrash(Refusal):
+    """Changed while in the trash."""
+
+    def __init__(self, activity_id: int) -> None:
+        super().__init__(f"activity {activity_id} is in the trash; restore it first")
+        self.activity_id = activity_id
+
+
+class ActivityNotInTrash(Refusal):
+    """Restored or permanently deleted while live."""
+
+    def __init__(self, activity_id: int) -> None:
+        super().__init__(f"activity {activity_id} is not in the trash")
+
+
+class VersionMismatch(Refusal):
+    """Changed by someone since the version the caller speaks of."""
+
+    def __init__(self, activity_id: int) -> None:
+        super().__init__(f"activity {activity_id} has changed since; read it again and repeat")
+
+
+class DuplicateActivity(Refusal):
+    """A living activity of the user came from the same place already."""
+
+    def __init__(self, existing_id: int) -> None:
+        super().__init__(f"this was recorded already, as activity {existing_id}")
+        self.existing_id = existing_id
+
+
+class IdempotencyKeyReused(Refusal):
+    def __init__(self) -> None:
+        super().__init__("this Idempotency-Key was used with another body in the last 24 hours")
+
+
+class IdempotentRequestInFlight(Refusal):
+    def __init__(self) -> None:
+        super().__init__("a request with this Idempotency-Key is being carried out; repeat it in a moment")
+
+
+class RecordingRefused(Refusal):
+    """A file from which no activity can be made."""
+
+
+class RecordingEmpty(RecordingRefused):
+    def __init__(self) -> None:
+        super().__init__("the file is empty")
+
+
+class RecordingTooLarge(RecordingRefused):
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"the file holds more than {max_bytes // 1_000_000} MB")
+
+
+class RecordingUnknown(RecordingRefused):
+    def __init__(self) -> None:
+        super().__init__("the file is neither FIT nor GPX nor TCX, plain or gzipped")
+
+
+class RecordingCorrupt(RecordingRefused):
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the file is damaged: {what}")
+
+
+class RecordingWithoutActivity(RecordingRefused):
+    def __init__(self) -> None:
+        super().__init__("the file is sound but holds no activity")
+
+
+class RecordingWithoutTimes(RecordingRefused):
+    def __init__(self) -> None:
+        super().__init__("the file holds a track without times, so no activity can be made of it")

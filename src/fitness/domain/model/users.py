@@ -1,0 +1,131 @@
+"""Accounts: who someone is, what they may do, and what makes a profile valid."""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import TypedDict
+
+from fitness.domain.model.activities import time_zone_problem
+from fitness.domain.model.refusals import FieldProblem, InvalidFields, NotAuthenticated
+from fitness.domain.model.text import composed, text_problem
+
+MIN_PASSWORD_LENGTH = 8
+MAX_PASSWORD_LENGTH = 256
+
+# One @ with something sensible on either side; whether mail arrives there only a mail can tell.
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f.]+(\.[^@\s\x00-\x1f\x7f.]+)*")
+
+
+class Role(StrEnum):
+    USER = "user"
+    ADMIN = "admin"
+
+
+class Tier(StrEnum):
+    FREE = "free"
+    PREMIUM = "premium"
+
+
+class WeekStart(StrEnum):
+    MONDAY = "monday"
+    SUNDAY = "sunday"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a request speaks for, as its access token says."""
+
+    id: int
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """What someone says of themselves on the way in."""
+
+    email: str
+    password: str
+    name: str | None = None
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """An account without its secrets. `timezone` is the default of the activities it records."""
+
+    id: int
+    email: str
+    name: str | None
+    timezone: str
+    week_start: WeekStart
+    role: Role
+    tier: Tier
+    created_at: datetime
+    updated_at: datetime
+
+
+class ProfileChanges(TypedDict, total=False):
+    """A merge patch of a profile: an absent key keeps, None clears the name."""
+
+    name: str | None
+    timezone: str
+    week_start: WeekStart
+
+
+def normalized_email(email: str) -> str:
+    """The one form of an address: trimmed, NFC, lower case."""
+    return composed(email.strip()).lower()
+
+
+def checked_registration(registration: Registration) -> Registration:
+    """`registration` in the form it is kept in. Raises InvalidFields naming every rule broken."""
+    tidy = replace(registration, email=normalized_email(registration.email), name=_tidy_name(registration.name))
+    found = {
+        "email": email_problem(tidy.email),
+        "password": text_problem(tidy.password, min_length=MIN_PASSWORD_LENGTH, max_length=MAX_PASSWORD_LENGTH),
+        "name": _name_problem(tidy.name),
+        "timezone": time_zone_problem(tidy.timezone),
+    }
+    _refuse(found)
+    return tidy
+
+
+def checked_profile(changes: ProfileChanges) -> ProfileChanges:
+    """`changes` in the form they are kept in. Raises InvalidFields naming every rule broken."""
+    tidy = changes.copy()
+    if "name" in tidy:
+        tidy["name"] = _tidy_name(tidy["name"])
+    _refuse(
+        {
+            "name": _name_problem(tidy.get("name")),
+            "timezone": time_zone_problem(tidy["timezone"]) if "timezone" in tidy else None,
+        }
+    )
+    return tidy
+
+
+def still_there(user: User | None) -> User:
+    """The caller's account. Raises NotAuthenticated where it is gone, although its token is good."""
+    if user is None:
+        raise NotAuthenticated("the account of this token no longer exists")
+    return user
+
+
+def email_problem(email: str) -> str | None:
+    if len(email) > 254 or not _EMAIL.fullmatch(email):
+        return "must be an e-mail address such as ann@example.org"
+    return text_problem(email, max_length=254)
+
+
+def _tidy_name(name: str | None) -> str | None:
+    return (composed(name.strip()) or None) if name is not None else None
+
+
+def _name_problem(name: str | None) -> str | None:
+    return None if name is None else text_problem(name, max_length=100)
+
+
+def _refuse(found: dict[str, str | None]) -> None:
+    if problems := [FieldProblem(field, message) for field, message in found.items() if message]:
+        raise InvalidFields(*problems)
