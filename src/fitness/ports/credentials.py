@@ -1,0 +1,34 @@
+"""Secrets checked: passwords against their hashes, access tokens against their signatures."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from fitness.domain.model.users import Caller
+
+ACCESS_TOKEN_TTL_S = 15 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    token: str
+    expires_in_s: int
+
+
+class PasswordHasherPort(Protocol):
+    """One-way hashes that are slow on purpose and never hold up the event loop."""
+
+    async def hash(self, password: str) -> str:
+        """Salted: never the same twice."""
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """Whether they belong together. Against None it takes just as long and is False."""
+
+
+class AccessTokenPort(Protocol):
+    """Short-lived proof of who is calling."""
+
+    def issue(self, caller: Caller) -> AccessToken:
+        """A token for `caller` from now on, for ACCESS_TOKEN_TTL_S."""
+
+    def verify(self, token: str) -> Caller:
+        """Whom it was issued to. Raises NotAuthenticated for any token that was not, or not lately."""
