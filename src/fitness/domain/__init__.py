@@ -1,0 +1,1 @@
+"""The rules of training activities: pure, and importing nothing but the standard library."""

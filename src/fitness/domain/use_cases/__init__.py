@@ -1,0 +1,1 @@
+"""One service class per aggregate, a method per use case."""

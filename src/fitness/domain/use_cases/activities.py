@@ -1,0 +1,149 @@
+"""What people do with their activities: record, read, list, correct, delete and undo."""
+
+from dataclasses import dataclass, fields
+from datetime import timedelta
+
+from fitness.domain.model.activities import (
+    Activity,
+    ActivityState,
+    DetailsChanges,
+    NewActivity,
+    TrashedActivity,
+    checked,
+    recorded,
+    revised,
+)
+from fitness.domain.model.listings import ActivityFilter, Listing, Page
+from fitness.domain.model.refusals import (
+    ActivityDeleted,
+    ActivityInTrash,
+    ActivityNotFound,
+    ActivityNotInTrash,
+    Refusal,
+    VersionMismatch,
+)
+from fitness.domain.model.users import Caller, still_there
+from fitness.domain.use_cases.caching import (
+    CachedReads,
+    Copy,
+    activity_key,
+    activity_scope,
+    listing_key,
+    user_scope,
+)
+from fitness.ports.activities import ActivityRepoPort, Created, IdempotencyKey
+from fitness.ports.clock import ClockPort
+from fitness.ports.users import UserRepoPort
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityService:
+    """Somebody else's activity is treated as one that does not exist."""
+
+    repo: ActivityRepoPort
+    users: UserRepoPort
+    cached: CachedReads
+    clock: ClockPort
+    trash_days: int
+
+    async def create(self, new: NewActivity, *, by: Caller, idempotency: IdempotencyKey | None = None) -> Created:
+        """Raises InvalidFields, DuplicateActivity, IdempotencyKeyReused, IdempotentRequestInFlight."""
+        now = self.clock.now()
+        new = checked(new, now=now)
+        zone = new.timezone or await self._home_timezone(by)
+        created = await self.repo.add(recorded(new, user_id=by.id, timezone=zone, now=now), idempotency=idempotency)
+        await self._changed(created.activity.id, by)
+        return created
+
+    async def get(self, activity_id: int, *, by: Caller) -> Copy[Activity]:
+        """Raises ActivityNotFound, ActivityDeleted."""
+        try:
+            copy = await self.cached.through(activity_key(activity_id), lambda: self._load(activity_id))
+        except ActivityNotFound as missing:
+            if await self.repo.state(activity_id, owner=by.id) is ActivityState.TRASHED:
+                raise ActivityDeleted(activity_id) from missing
+            raise
+        if copy.value.user_id != by.id:
+            raise ActivityNotFound(activity_id)
+        return copy
+
+    async def list(self, which: ActivityFilter, page: Page, *, by: Caller) -> Copy[Listing[Activity]]:
+        """Newest first."""
+        return await self.cached.through(listing_key(by.id, which, page), lambda: self.repo.list(by.id, which, page))
+
+    async def update(
+        self, activity_id: int, changes: DetailsChanges, *, by: Caller, versions: set[int] | None = None
+    ) -> Activity:
+        """Merge `changes` in. Where `versions` are named, only if it has one of them.
+
+        Raises InvalidFields, ActivityNotFound, ActivityInTrash, VersionMismatch.
+        """
+        home = await self._home_timezone(by) if "timezone" in changes else "UTC"
+        while True:  # ends: a lost race means that somebody else's change went through
+            present = await self.repo.get(activity_id)
+            if present is None or present.user_id != by.id:
+                raise await self._why_not_live(activity_id, by)
+            if versions is not None and present.version not in versions:
+                raise VersionMismatch(activity_id)
+            changed = revised(present, changes, home_timezone=home, now=self.clock.now())
+            if changed is present:
+                return present
+            if await self.repo.update(changed):
+                await self._changed(activity_id, by)
+                return changed
+
+    async def delete(self, activity_id: int, *, by: Caller, versions: set[int] | None = None) -> None:
+        """Into the trash. Where `versions` are named, only if it has one of them.
+
+        Raises ActivityNotFound, ActivityInTrash, VersionMismatch.
+        """
+        at = self.clock.now()
+        for version in versions if versions is not None else {None}:
+            if await self.repo.soft_delete(activity_id, owner=by.id, at=at, version=version):
+                await self.cached.drop(activity_scope(activity_id), user_scope(by.id))
+                return
+        if await self.repo.state(activity_id, owner=by.id) is ActivityState.LIVE:
+            raise VersionMismatch(activity_id)
+        raise await self._why_not_live(activity_id, by)
+
+    async def trash(self, page: Page, *, by: Caller) -> Listing[TrashedActivity]:
+        """Latest deleted first, each with the time at which it will be gone for good."""
+        found = await self.repo.trash(by.id, page)
+        return Listing(tuple(self._with_purge_at(one) for one in found.items), found.total, found.next)
+
+    async def restore(self, activity_id: int, *, by: Caller) -> Activity:
+        """Out of the trash. Raises ActivityNotFound, ActivityNotInTrash, DuplicateActivity."""
+        activity = await self.repo.restore(activity_id, owner=by.id, at=self.clock.now())
+        if activity is None:
+            if await self.repo.state(activity_id, owner=by.id) is None:
+                raise ActivityNotFound(activity_id)
+            raise ActivityNotInTrash(activity_id)
+        await self._changed(activity_id, by)
+        return activity
+
+    async def _load(self, activity_id: int) -> Activity:
+        activity = await self.repo.get(activity_id)
+        if activity is None:
+            raise ActivityNotFound(activity_id)
+        return activity
+
+    async def _changed(self, activity_id: int, by: Caller) -> None:
+        """Drop the stale copies, then put a fresh one in their place: by the same path as any read."""
+        await self.cached.drop(activity_scope(activity_id), user_scope(by.id))
+        try:
+            await self.cached.through(activity_key(activity_id), lambda: self._load(activity_id))
+        except ActivityNotFound:
+            return  # deleted in the meantime: there is nothing to copy
+
+    async def _why_not_live(self, activity_id: int, by: Caller) -> Refusal:
+        if await self.repo.state(activity_id, owner=by.id) is ActivityState.TRASHED:
+            return ActivityInTrash(activity_id)
+        return ActivityNotFound(activity_id)
+
+    async def _home_timezone(self, by: Caller) -> str:
+        return still_there(await self.users.get(by.id)).timezone
+
+    def _with_purge_at(self, activity: Activity) -> TrashedActivity:
+        assert activity.deleted_at is not None
+        kept = {field.name: getattr(activity, field.name) for field in fields(Activity)}
+        return TrashedActivity(**kept, purge_at=activity.deleted_at + timedelta(days=self.trash_days))

@@ -1,0 +1,80 @@
+"""What takes authority: permanent deletion, others' standing, and the log of both."""
+
+from dataclasses import dataclass
+
+from fitness.domain.model.audit import AuditEntry, Authority, checked_reason
+from fitness.domain.model.listings import Listing, Page
+from fitness.domain.model.refusals import (
+    ActivityNotFound,
+    ActivityNotInTrash,
+    AdminOnly,
+    UserNotFound,
+)
+from fitness.domain.model.users import Caller, Role, Tier, User, normalized_email
+from fitness.domain.use_cases.caching import CachedReads, activity_scope, user_scope
+from fitness.ports.activities import ActivityRepoPort
+from fitness.ports.audit import AuditLogPort
+from fitness.ports.clock import ClockPort
+from fitness.ports.users import UserRepoPort
+
+
+@dataclass(frozen=True, slots=True)
+class AdminService:
+    """Whoever calls is looked up in the database each time: authority is never taken from a copy."""
+
+    activities: ActivityRepoPort
+    users: UserRepoPort
+    audit: AuditLogPort
+    cached: CachedReads
+    clock: ClockPort
+
+    async def purge(self, activity_id: int, *, reason: str, by: Caller) -> None:
+        """Delete a trashed activity for good, with all that hangs on it.
+
+        Raises AdminOnly, InvalidFields, ActivityNotFound, ActivityNotInTrash.
+        """
+        await self._authorize(by)
+        authority = Authority(actor_id=by.id, at=self.clock.now(), reason=checked_reason(reason))
+        owner = await self.activities.purge(activity_id, authority)
+        if owner is None:
+            if await self.activities.state(activity_id) is None:
+                raise ActivityNotFound(activity_id)
+            raise ActivityNotInTrash(activity_id)
+        await self.cached.drop(activity_scope(activity_id), user_scope(owner))
+
+    async def audit_log(self, page: Page, *, by: Caller) -> Listing[AuditEntry]:
+        """Latest first. Raises AdminOnly."""
+        await self._authorize(by)
+        return await self.audit.list(page)
+
+    async def set_standing(
+        self, user_id: int, *, role: Role | None = None, tier: Tier | None = None, by: Caller
+    ) -> User:
+        """Raises AdminOnly, UserNotFound."""
+        await self._authorize(by)
+        return await self._set_standing(user_id, role, tier, actor_id=by.id)
+
+    async def set_standing_as_operator(self, email: str, *, role: Role | None = None, tier: Tier | None = None) -> User:
+        """For the command line, whose user holds the database anyway. Raises UserNotFound."""
+        return await self._set_standing((await self.user(email)).id, role, tier, actor_id=None)
+
+    async def user(self, email: str) -> User:
+        """Raises UserNotFound."""
+        user = await self.users.find(normalized_email(email))
+        if user is None:
+            raise UserNotFound(email)
+        return user
+
+    async def _set_standing(self, user_id: int, role: Role | None, tier: Tier | None, *, actor_id: int | None) -> User:
+        changes = {"role": role, "tier": tier}
+        reason = ", ".join(f"{name} {value}" for name, value in changes.items() if value is not None)
+        authority = Authority(actor_id=actor_id, at=self.clock.now(), reason=reason)
+        user = await self.users.set_standing(user_id, authority, role=role, tier=tier)
+        if user is None:
+            raise UserNotFound(user_id)
+        return user
+
+    async def _authorize(self, caller: Caller) -> None:
+        user = await self.users.get(caller.id)
+        if user is None or user.role is not Role.ADMIN:
+            raise AdminOnly
