@@ -1,0 +1,136 @@
+"""Activities in a dictionary."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+
+from fitness.adapters.memory.listing import listing
+from fitness.adapters.memory.store import InMemoryStore, StoredAnswer
+from fitness.domain.model.activities import Activity, ActivityState, restored, trashed
+from fitness.domain.model.audit import AuditAction, Authority
+from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position
+from fitness.domain.model.refusals import DuplicateActivity, IdempotencyKeyReused
+from fitness.ports.activities import KEPT_FOR, Created, IdempotencyKey
+
+
+class InMemoryActivityRepo:
+    def __init__(self, store: InMemoryStore) -> None:
+        self._store = store
+
+    async def add(self, activity: Activity, *, idempotency: IdempotencyKey | None = None) -> Created:
+        if idempotency is None:
+            return Created(self._insert(activity))
+        name = (activity.user_id, idempotency.value)
+        answer = self._store.answers.get(name)
+        if answer is not None and activity.created_at < answer.at + KEPT_FOR:
+            if answer.fingerprint != idempotency.fingerprint:
+                raise IdempotencyKeyReused
+            return Created(answer.activity, replayed=True)
+        kept = self._insert(activity)
+        self._store.answers[name] = StoredAnswer(idempotency.fingerprint, kept, activity.created_at)
+        return Created(kept)
+
+    async def add_all(self, activities: Sequence[Activity]) -> list[Activity]:
+        for activity in activities:
+            self._refuse_duplicate(activity)
+        return [self._insert(activity) for activity in activities]
+
+    async def get(self, activity_id: int) -> Activity | None:
+        found = self._store.activities.get(activity_id)
+        return found if found is not None and found.deleted_at is None else None
+
+    async def state(self, activity_id: int, *, owner: int | None = None) -> ActivityState | None:
+        found = self._store.activities.get(activity_id)
+        if found is None or owner not in (None, found.user_id):
+            return None
+        return ActivityState.LIVE if found.deleted_at is None else ActivityState.TRASHED
+
+    async def living_id(self, owner: int, *, source: str, external_id: str) -> int | None:
+        return next(
+            (one.id for one in self._living(owner) if (one.source, one.external_id) == (source, external_id)), None
+        )
+
+    async def list(self, owner: int, which: ActivityFilter, page: Page) -> Listing[Activity]:
+        found = (one for one in self._living(owner) if _matches(one, which))
+        return listing(found, page, lambda one: Position(one.activity_date, one.id))
+
+    async def update(self, activity: Activity) -> bool:
+        present = await self.get(activity.id)
+        if present is None or present.user_id != activity.user_id or present.version != activity.version - 1:
+            return False
+        self._store.activities[activity.id] = activity
+        return True
+
+    async def soft_delete(self, activity_id: int, *, owner: int, at: datetime, version: int | None = None) -> bool:
+        present = await self.get(activity_id)
+        if present is None or present.user_id != owner or version not in (None, present.version):
+            return False
+        self._store.activities[activity_id] = trashed(present, at=at)
+        return True
+
+    async def trash(self, owner: int, page: Page) -> Listing[Activity]:
+        found = (one for one in self._of(owner) if one.deleted_at is not None)
+        return listing(found, page, lambda one: Position(one.deleted_at or one.updated_at, one.id))
+
+    async def restore(self, activity_id: int, *, owner: int, at: datetime) -> Activity | None:
+        found = self._store.activities.get(activity_id)
+        if found is None or found.user_id != owner or found.deleted_at is None:
+            return None
+        self._refuse_duplicate(found)
+        self._store.activities[activity_id] = restored(found, at=at)
+        return self._store.activities[activity_id]
+
+    async def purge(self, activity_id: int, authority: Authority) -> int | None:
+        found = self._store.activities.get(activity_id)
+        if found is None or found.deleted_at is None:
+            return None
+        del self._store.activities[activity_id]
+        for name in [name for name, answer in self._store.answers.items() if answer.activity.id == activity_id]:
+            del self._store.answers[name]
+        self._store.log(AuditAction.ACTIVITY_PURGED, authority, subject_id=activity_id, owner_id=found.user_id)
+        return found.user_id
+
+    def _of(self, owner: int) -> Iterator[Activity]:
+        return (one for one in self._store.activities.values() if one.user_id == owner)
+
+    def _living(self, owner: int) -> Iterator[Activity]:
+        return (one for one in self._of(owner) if one.deleted_at is None)
+
+    def _insert(self, activity: Activity) -> Activity:
+        self._refuse_duplicate(activity)
+        kept = replace(activity, id=next(self._store.ids))
+        self._store.activities[kept.id] = kept
+        return kept
+
+    def _refuse_duplicate(self, activity: Activity) -> None:
+        for one in self._living(activity.user_id):
+            if one.external_id is not None and (one.source, one.external_id) == (activity.source, activity.external_id):
+                raise DuplicateActivity(one.id)
+
+
+def _matches(activity: Activity, which: ActivityFilter) -> bool:
+    return (
+        which.activity_type in (None, activity.activity_type)
+        and _not_before(activity, which.since)
+        and _not_after(activity, which.until)
+        and all(tag in activity.tags for tag in which.tags)
+        and not any(tag in activity.tags for tag in which.excluded_tags)
+        and _speaks_of(activity, which.words)
+    )
+
+
+def _not_before(activity: Activity, since: date | datetime | None) -> bool:
+    if isinstance(since, datetime):
+        return activity.activity_date >= since
+    return since is None or activity.local_date >= since
+
+
+def _not_after(activity: Activity, until: date | datetime | None) -> bool:
+    if isinstance(until, datetime):
+        return activity.activity_date < until
+    return until is None or activity.local_date <= until
+
+
+def _speaks_of(activity: Activity, words: str | None) -> bool:
+    texts = [text.lower() for text in (activity.title, activity.notes) if text]
+    return words is None or any(words.lower() in text for text in texts)

@@ -1,0 +1,6 @@
+"""The health of a dictionary."""
+
+
+class InMemoryProbe:
+    async def check(self) -> None:
+        return
