@@ -1,0 +1,1 @@
+"""PostgreSQL: the truth, its SQL and its migrations."""

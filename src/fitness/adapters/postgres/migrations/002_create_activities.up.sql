@@ -1,0 +1,22 @@
+CREATE TABLE activities (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id bigint NOT NULL REFERENCES users (id),
+    version bigint NOT NULL CHECK (version >= 1),
+    activity_type text NOT NULL,
+    title text,
+    activity_date timestamptz NOT NULL,
+    timezone text NOT NULL,
+    local_date date NOT NULL,
+    duration_minutes double precision NOT NULL CHECK (duration_minutes > 0),
+    distance_km double precision CHECK (distance_km >= 0),
+    elevation_gain_m double precision CHECK (elevation_gain_m >= 0),
+    calories_kcal integer CHECK (calories_kcal >= 0),
+    average_heart_rate_bpm integer,
+    max_heart_rate_bpm integer,
+    notes text,
+    source text NOT NULL,
+    external_id text,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    CHECK (average_heart_rate_bpm <= max_heart_rate_bpm)
+);

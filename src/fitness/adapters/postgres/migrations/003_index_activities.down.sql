@@ -1,0 +1,3 @@
+DROP INDEX activities_origin;
+
+DROP INDEX activities_newest;

@@ -1,0 +1,2 @@
+ALTER TABLE activities
+    DROP COLUMN tags;

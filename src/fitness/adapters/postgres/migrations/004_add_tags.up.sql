@@ -1,0 +1,2 @@
+ALTER TABLE activities
+    ADD COLUMN tags text[] NOT NULL DEFAULT '{}';

@@ -1,0 +1,3 @@
+DROP TABLE audit_log;
+
+DROP FUNCTION refuse_change_of_audit_log;

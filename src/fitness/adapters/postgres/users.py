@@ -1,0 +1,152 @@
+"""Accounts in PostgreSQL."""
+
+from datetime import datetime
+from typing import Any
+
+from psycopg.errors import UniqueViolation
+
+from fitness.adapters.postgres.database import Database
+from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
+from fitness.domain.model.audit import AuditAction, Authority
+from fitness.domain.model.listings import Listing, Page, Position
+from fitness.domain.model.refusals import EmailTaken
+from fitness.domain.model.users import ProfileChanges, Registration, Role, Tier, User, WeekStart
+from fitness.ports.users import Credentials
+
+COLUMNS = "id, email, name, timezone, week_start, role, tier, created_at, updated_at"
+
+INSERT = f"""
+    INSERT INTO users (email, password_hash, name, timezone, created_at, updated_at)
+    VALUES (%(email)s, %(password_hash)s, %(name)s, %(timezone)s, %(at)s, %(at)s)
+    RETURNING {COLUMNS}
+"""
+
+GET = f"""
+    SELECT {COLUMNS}
+    FROM users
+    WHERE id = %(id)s
+"""
+
+FIND = f"""
+    SELECT {COLUMNS}
+    FROM users
+    WHERE email = %(email)s
+"""
+
+CREDENTIALS = """
+    SELECT id, password_hash
+    FROM users
+    WHERE email = %(email)s
+"""
+
+# A name may be cleared, so whether it is named stands apart from what it is set to.
+UPDATE_PROFILE = f"""
+    UPDATE users
+    SET name = CASE WHEN %(names)s THEN %(name)s ELSE name END,
+        timezone = coalesce(%(timezone)s, timezone),
+        week_start = coalesce(%(week_start)s, week_start),
+        updated_at = %(at)s
+    WHERE id = %(id)s
+    RETURNING {COLUMNS}
+"""
+
+SET_STANDING = f"""
+    WITH changed AS (
+        UPDATE users
+        SET role = coalesce(%(role)s, role), tier = coalesce(%(tier)s, tier), updated_at = %(at)s
+        WHERE id = %(id)s
+        RETURNING {COLUMNS}
+    ), logged AS (
+        INSERT INTO audit_log (at, actor_id, action, subject_id, owner_id, reason)
+        SELECT %(at)s, %(actor_id)s, %(action)s, id, id, %(reason)s
+        FROM changed
+    )
+    SELECT {COLUMNS}
+    FROM changed
+"""
+
+
+class PostgresUserRepo:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, registration: Registration, *, password_hash: str, at: datetime) -> User:
+        parameters = {
+            "email": registration.email,
+            "password_hash": password_hash,
+            "name": registration.name,
+            "timezone": registration.timezone,
+            "at": at,
+        }
+        try:
+            async with self._database.connection() as connection:
+                row: Any = await (await connection.execute(INSERT, parameters)).fetchone()
+        except UniqueViolation as error:
+            raise EmailTaken from error
+        return _user(row)
+
+    async def get(self, user_id: int) -> User | None:
+        async with self._database.connection() as connection:
+            row = await (await connection.execute(GET, {"id": user_id})).fetchone()
+        return _user(row) if row else None
+
+    async def find(self, email: str) -> User | None:
+        async with self._database.connection() as connection:
+            row = await (await connection.execute(FIND, {"email": email})).fetchone()
+        return _user(row) if row else None
+
+    async def credentials(self, email: str) -> Credentials | None:
+        async with self._database.connection() as connection:
+            row: Any = await (await connection.execute(CREDENTIALS, {"email": email})).fetchone()
+        return Credentials(*row) if row else None
+
+    async def update_profile(self, user_id: int, changes: ProfileChanges, *, at: datetime) -> User | None:
+        parameters = {
+            "id": user_id,
+            "names": "name" in changes,
+            "name": changes.get("name"),
+            "timezone": changes.get("timezone"),
+            "week_start": changes.get("week_start"),
+            "at": at,
+        }
+        async with self._database.connection() as connection:
+            row = await (await connection.execute(UPDATE_PROFILE, parameters)).fetchone()
+        return _user(row) if row else None
+
+    async def set_standing(
+        self, user_id: int, authority: Authority, *, role: Role | None = None, tier: Tier | None = None
+    ) -> User | None:
+        parameters = {
+            "id": user_id,
+            "role": role,
+            "tier": tier,
+            "at": authority.at,
+            "actor_id": authority.actor_id,
+            "action": AuditAction.USER_CHANGED,
+            "reason": authority.reason,
+        }
+        async with self._database.connection() as connection:
+            row = await (await connection.execute(SET_STANDING, parameters)).fetchone()
+        return _user(row) if row else None
+
+    async def list(self, page: Page) -> Listing[User]:
+        query = page_sql(
+            columns=COLUMNS, source="FROM users WHERE true", order="created_at", onward=page.after is not None
+        )
+        async with self._database.connection() as connection:
+            rows = await (await connection.execute(query, page_parameters(page))).fetchall()
+        return listing(rows, page, _user, lambda user: Position(user.created_at, user.id))
+
+
+def _user(row: tuple[Any, ...]) -> User:
+    return User(
+        id=row[0],
+        email=row[1],
+        name=row[2],
+        timezone=row[3],
+        week_start=WeekStart(row[4]),
+        role=Role(row[5]),
+        tier=Tier(row[6]),
+        created_at=row[7],
+        updated_at=row[8],
+    )
