@@ -1,0 +1,1 @@
+"""A private PostgreSQL and Valkey, from wheels, for one machine."""

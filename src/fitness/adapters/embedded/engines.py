@@ -1,0 +1,236 @@
+"""A private PostgreSQL and Valkey on unix sockets, which start and end with this process and keep their data."""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import redis
+
+from fitness.adapters.embedded.binaries import EnginesUnusable, postgres_programs, valkey_program
+from fitness.adapters.embedded.processes import Account
+
+__all__ = ["EngineUrls", "EnginesUnusable", "running_engines", "running_urls"]
+
+# Beyond this a socket's path no longer fits into the kernel's 108 bytes.
+MAX_RUN_FOLDER_LENGTH = 80
+
+START_PATIENCE_S = 60.0
+STOP_PATIENCE_S = 30.0
+PREDECESSOR_PATIENCE_S = 15.0
+
+DATABASE = "fitness"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineUrls:
+    database_url: str
+    redis_url: str
+
+
+@contextmanager
+def running_engines(data_dir: Path) -> Iterator[EngineUrls]:
+    """Both engines on the data in `data_dir`, made on first use. Raises EnginesUnusable.
+
+    They end with the context, and with this process even if it is killed.
+    """
+    account = Account.for_engines()
+    with ExitStack() as stack:
+        _prepare(data_dir, account)
+        stack.enter_context(_only_one(data_dir))
+        run = stack.enter_context(_run_folder(data_dir, account))
+        spare = data_dir / "engines"
+        database_url = stack.enter_context(_postgres(data_dir, run, account, postgres_programs(account, spare)))
+        redis_url = stack.enter_context(_valkey(data_dir, run, account, valkey_program(account, spare)))
+        urls = EngineUrls(database_url, redis_url)
+        stack.enter_context(_announced(data_dir, urls))
+        yield urls
+
+
+def running_urls(data_dir: Path, *, patience_s: float = 10.0) -> EngineUrls | None:
+    """The engines that another process runs on `data_dir`, if one does; while they start, wait for them."""
+    give_up_s = time.monotonic() + patience_s
+    while time.monotonic() < give_up_s:
+        if not _in_use(data_dir):
+            return None
+        try:
+            return EngineUrls(**json.loads((data_dir / "engines.json").read_text()))
+        except (FileNotFoundError, json.JSONDecodeError):
+            time.sleep(0.1)
+    raise EnginesUnusable(f"the service on {data_dir} is starting or stopping; try again in a moment")
+
+
+def _prepare(data_dir: Path, account: Account) -> None:
+    try:
+        if not data_dir.exists():
+            data_dir.mkdir(parents=True)
+            data_dir.chmod(0o755)  # whatever the umask: the engines' own folders inside are closed
+    except OSError as error:
+        raise EnginesUnusable(f"the data folder {data_dir} cannot be made: {error.strerror}") from error
+    if not account.succeeds(["/bin/sh", "-c", 'cd "$0"', data_dir]):
+        raise EnginesUnusable(
+            f"the data folder {data_dir} is out of reach of uid {account.uid}, as which the engines run; "
+            "choose another with FITNESS_DATA_DIR"
+        )
+
+
+@contextmanager
+def _only_one(data_dir: Path) -> Iterator[None]:
+    try:
+        lock = (data_dir / "lock").open("w")
+    except OSError as error:
+        raise EnginesUnusable(f"the data folder {data_dir} cannot be written to: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EnginesUnusable(
+                f"a service is already running on {data_dir}; choose another folder with FITNESS_DATA_DIR"
+            ) from error
+        (data_dir / "engines.json").unlink(missing_ok=True)
+        yield
+
+
+def _in_use(data_dir: Path) -> bool:
+    try:
+        with (data_dir / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+@contextmanager
+def _announced(data_dir: Path, urls: EngineUrls) -> Iterator[None]:
+    """Lets `running_urls` of other processes find the engines."""
+    path, half = data_dir / "engines.json", data_dir / "engines.json.half"
+    half.write_text(json.dumps(asdict(urls)))
+    half.chmod(0o600)
+    half.rename(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _run_folder(data_dir: Path, account: Account) -> Iterator[Path]:
+    """Where the sockets are: closed to everybody else, and not too deep."""
+    if len(os.fsencode(data_dir / "run")) <= MAX_RUN_FOLDER_LENGTH:
+        yield account.own(data_dir / "run")
+        return
+    folder = Path(tempfile.mkdtemp(prefix="fitness-"))
+    try:
+        yield account.own(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _postgres(data_dir: Path, run: Path, account: Account, programs: Path) -> Iterator[str]:
+    cluster = data_dir / "postgres"
+    if not cluster.exists():
+        half = account.own(data_dir / "postgres.half")
+        _initialize(half, account, programs, log=data_dir / "postgres.log")
+        half.rename(cluster)
+    command: list[str | Path] = [programs / "postgres", "-D", cluster, "-k", run, "-c", "listen_addresses="]
+    server = f"postgresql:///{{}}?host={quote(str(run), safe='')}&user={DATABASE}"
+
+    def answers() -> bool:
+        try:
+            with psycopg.connect(server.format("postgres"), autocommit=True, connect_timeout=5) as connection:
+                if connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
+                    connection.execute(f"CREATE DATABASE {DATABASE}".encode())
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    log = data_dir / "postgres.log"
+    with _running(command, account, log, answers, signal.SIGINT, "PostgreSQL"):
+        yield server.format(DATABASE)
+
+
+def _initialize(folder: Path, account: Account, programs: Path, *, log: Path) -> None:
+    for leftover in folder.iterdir():  # of a start that was killed here
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    command: list[str | Path] = [
+        programs / "initdb",
+        "-D",
+        folder,
+        "-U",
+        DATABASE,
+        "--auth=trust",
+        "--locale=C.UTF-8",
+        "--encoding=UTF8",
+    ]
+    with log.open("ab") as output:
+        if account.start([*command, "--no-sync"], output=output).wait() != 0:
+            raise EnginesUnusable(f"PostgreSQL's data folder could not be made; see {log}")
+
+
+@contextmanager
+def _valkey(data_dir: Path, run: Path, account: Account, program: Path) -> Iterator[str]:
+    folder = account.own(data_dir / "valkey")
+    socket = run / "valkey.sock"
+    persistence = ["--dir", folder, "--appendonly", "yes", "--save", ""]
+    command: list[str | Path] = [program, "--port", "0", "--unixsocket", socket, *persistence]
+
+    def answers() -> bool:
+        client = redis.Redis(unix_socket_path=str(socket), socket_timeout=1)
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+        finally:
+            client.close()
+
+    log = data_dir / "valkey.log"
+    with _running(command, account, log, answers, signal.SIGTERM, "Valkey"):
+        yield f"unix://{quote(str(socket))}"
+
+
+@contextmanager
+def _running(
+    command: Sequence[str | Path],
+    account: Account,
+    log: Path,
+    answers: Callable[[], bool],
+    stop_signal: signal.Signals,
+    name: str,
+) -> Iterator[None]:
+    """The engine, from when it answers until it has ended."""
+    started_s = time.monotonic()
+    with log.open("ab") as output:
+        engine = account.start(command, output=output, death_signal=stop_signal)
+        try:
+            while not answers():
+                waited_s = time.monotonic() - started_s
+                if engine.poll() is not None:
+                    # After a kill the predecessor may still be ending, and holds its data folder until it has.
+                    if waited_s > PREDECESSOR_PATIENCE_S:
+                        raise EnginesUnusable(f"{name} does not start; see {log}")
+                    time.sleep(0.5)
+                    engine = account.start(command, output=output, death_signal=stop_signal)
+                elif waited_s > START_PATIENCE_S:
+                    raise EnginesUnusable(f"{name} does not answer after {waited_s:.0f} s; see {log}")
+                time.sleep(0.02)
+            yield
+        finally:
+            engine.send_signal(stop_signal)
+            try:
+                engine.wait(STOP_PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                engine.kill()
+                engine.wait()
