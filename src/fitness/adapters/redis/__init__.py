@@ -1,0 +1,1 @@
+"""Redis, or a server that speaks its protocol: copies that may be lost."""
