@@ -1,0 +1,1 @@
+"""Recorded files: FIT, GPX and TCX, read by the libraries that know them."""

@@ -1,0 +1,82 @@
+"""FIT files, the format of most watches."""
+
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import fitdecode
+
+from fitness.adapters.files.measures import heart_rate
+from fitness.adapters.files.sports import activity_type
+from fitness.domain.model.recordings import Recording
+from fitness.domain.model.refusals import RecordingCorrupt, RecordingWithoutActivity, RecordingWithoutTimes
+
+# A FIT clock counts from here, so that the epoch itself means that it was never set.
+FIRST_REAL_DATE = datetime(1990, 1, 1, tzinfo=UTC)
+
+
+def is_fit(content: bytes) -> bool:
+    return content[8:12] == b".FIT"
+
+
+def read_fit(content: bytes) -> list[Recording]:
+    """A recording for each session. Raises RecordingCorrupt, RecordingWithoutActivity, RecordingWithoutTimes."""
+    sessions: list[tuple[Any, str | None]] = []
+    utc_offset = None
+    sport_name = None
+    try:
+        with fitdecode.FitReader(io.BytesIO(content), check_crc=fitdecode.CrcCheck.RAISE) as frames:
+            for frame in frames:
+                if frame.frame_type != fitdecode.FIT_FRAME_DATA:
+                    continue
+                if frame.name == "sport":
+                    sport_name = _value(frame, "name")
+                elif frame.name == "session":
+                    sessions.append((frame, sport_name))
+                    sport_name = None
+                elif frame.name == "activity":
+                    utc_offset = _utc_offset(frame)
+    except fitdecode.FitError as error:
+        raise RecordingCorrupt(str(error)) from error
+    if not sessions:
+        raise RecordingWithoutActivity
+    return [_recording(session, name, utc_offset) for session, name in sessions]
+
+
+def _recording(session: Any, sport_name: str | None, utc_offset: timedelta | None) -> Recording:
+    started_at = _moment(session, "start_time")
+    duration_s = _value(session, "total_timer_time") or _value(session, "total_elapsed_time")
+    if started_at is None or not duration_s:
+        raise RecordingWithoutTimes
+    sport = _value(session, "sport")
+    return Recording(
+        activity_type=activity_type(sport, _value(session, "sub_sport")),
+        started_at=started_at,
+        utc_offset=utc_offset,
+        duration_s=duration_s,
+        title="Transition" if sport == "transition" else sport_name,
+        distance_m=_value(session, "total_distance"),
+        elevation_gain_m=_value(session, "total_ascent"),
+        calories_kcal=_value(session, "total_calories"),
+        average_heart_rate_bpm=heart_rate(_value(session, "avg_heart_rate")),
+        max_heart_rate_bpm=heart_rate(_value(session, "max_heart_rate")),
+    )
+
+
+def _value(message: Any, field: str) -> Any:
+    return message.get_value(field, fallback=None)
+
+
+def _moment(message: Any, field: str) -> datetime | None:
+    value = _value(message, field)
+    return value if isinstance(value, datetime) and value >= FIRST_REAL_DATE else None
+
+
+def _utc_offset(activity: Any) -> timedelta | None:
+    """How far the watch's own clock stood from UTC, in whole quarters of an hour as all zones do."""
+    utc, local = _moment(activity, "timestamp"), _moment(activity, "local_timestamp")
+    if utc is None or local is None:
+        return None
+    quarter = timedelta(minutes=15)
+    offset = round((local - utc) / quarter) * quarter
+    return offset if timedelta(hours=-12) <= offset <= timedelta(hours=14) else None

@@ -1,0 +1,90 @@
+"""Recorded files read in processes of their own: a large one takes a minute of a core."""
+
+import asyncio
+import logging
+import multiprocessing
+import re
+import signal
+import struct
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from xml.etree.ElementTree import ParseError
+
+from defusedxml import DefusedXmlException
+
+from fitness.adapters.files.fit import is_fit, read_fit
+from fitness.adapters.files.gpx import read_gpx
+from fitness.adapters.files.tcx import read_tcx
+from fitness.domain.model.recordings import Recording, unpacked
+from fitness.domain.model.refusals import RecordingCorrupt, RecordingRefused, RecordingUnknown
+
+AT_ONCE = 2
+
+_ROOT_ELEMENT = re.compile(rb"<(?:\w+:)?(gpx|TrainingCenterDatabase)[\s>/]")
+_SEARCHED_BYTES = 64 * 1024
+
+# How parsers stumble over damage that they do not look for.
+_STUMBLES = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError, struct.error)
+
+_log = logging.getLogger(__name__)
+
+
+class FileRecordingReader:
+    def __init__(self, on_start: Callable[[], None]) -> None:
+        """`on_start` runs first thing in each process."""
+        self._on_start = on_start
+        self._processes = self._pool()
+
+    async def unpack(self, data: bytes) -> bytes:
+        return await asyncio.to_thread(unpacked, data)
+
+    async def read(self, content: bytes) -> list[Recording]:
+        processes = self._processes
+        try:
+            answer = await asyncio.get_running_loop().run_in_executor(processes, _read, content)
+        except BrokenProcessPool:  # one was killed: the next file gets new ones
+            if processes is self._processes:
+                self._processes = self._pool()
+            raise
+        if isinstance(answer, RecordingRefused):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        self._processes.shutdown(cancel_futures=True)
+
+    def _pool(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")  # a fork would copy the event loop and its connections
+        return ProcessPoolExecutor(AT_ONCE, context, initializer=_begin, initargs=(self._on_start,))
+
+
+def read_recordings(content: bytes) -> list[Recording]:
+    """The sessions of a FIT, GPX or TCX file. Raises a RecordingRefused."""
+    root = _ROOT_ELEMENT.search(content, 0, _SEARCHED_BYTES)
+    try:
+        if is_fit(content):
+            return read_fit(content)
+        if root is None:
+            raise RecordingUnknown
+        return read_gpx(content) if root[1] == b"gpx" else read_tcx(content)
+    except (ParseError, DefusedXmlException) as error:
+        raise RecordingCorrupt(f"its XML is refused: {error}") from error
+    except _STUMBLES as error:
+        _log.warning("a parser stumbled over a recorded file", exc_info=True)
+        raise RecordingCorrupt("it holds values that make no sense") from error
+
+
+def _begin(on_start: Callable[[], None]) -> None:
+    on_start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the parent's to answer
+    warnings.simplefilter("ignore")  # fitdecode's, on unknown fields of newer devices
+
+
+def _read(content: bytes) -> list[Recording] | RecordingRefused:
+    """Refusals are returned: raised, they would have to survive the way between processes as exceptions do not."""
+    try:
+        return read_recordings(content)
+    except RecordingRefused as refusal:
+        return refusal
