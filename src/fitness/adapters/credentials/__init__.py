@@ -1,0 +1,1 @@
+"""Passwords by argon2id, access tokens as JSON Web Tokens."""
