@@ -184,7 +184,7 @@ def _initialize(folder: Path, account: Account, programs: Path, *, log: Path) ->
 def _valkey(data_dir: Path, run: Path, account: Account, program: Path) -> Iterator[str]:
     folder = account.own(data_dir / "valkey")
     socket = run / "valkey.sock"
-    persistence = ["--dir", folder, "--appendonly", "yes", "--save", ""]
+    persistence: list[str | Path] = ["--dir", folder, "--appendonly", "yes", "--save", ""]
     command: list[str | Path] = [program, "--port", "0", "--unixsocket", socket, *persistence]
 
     def answers() -> bool:

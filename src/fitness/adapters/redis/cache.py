@@ -30,13 +30,15 @@ class RedisCache:
 
     async def read(self, key: CacheKey[T]) -> Hit[T] | Miss:
         async with _answering():
-            generation, copy = await self._redis.mget(_generation_name(key.scope), _name(key))
+            found: Any = await self._redis.mget(_generation_name(key.scope), _name(key))
+            generation, copy = found
             if generation is None:
                 return Miss(await self._new_generation(key.scope))
             if copy is None or not copy.startswith(generation):
                 return Miss(generation)
             try:
-                return Hit(_decoder(key.holds).decode(memoryview(copy)[GENERATION_BYTES:]))
+                holds: Any = key.holds
+                return Hit(_decoder(holds).decode(memoryview(copy)[GENERATION_BYTES:]))
             except (msgspec.DecodeError, ValueError):  # ValueError: a date that is none
                 await self._redis.delete(_name(key))
                 return Miss(generation)
@@ -63,7 +65,7 @@ class RedisCache:
     async def _new_generation(self, scope: Scope) -> bytes:
         """The scope's generation, whoever made it first."""
         mine = secrets.token_bytes(GENERATION_BYTES)
-        theirs = await self._redis.set(_generation_name(scope), mine, nx=True, get=True, ex=GENERATION_TTL_S)
+        theirs: Any = await self._redis.set(_generation_name(scope), mine, nx=True, get=True, ex=GENERATION_TTL_S)
         return mine if theirs is None else bytes(theirs)
 
 
@@ -85,5 +87,5 @@ def _name(key: CacheKey[Any]) -> str:
 
 
 @cache
-def _decoder(holds: type[T]) -> msgspec.msgpack.Decoder[T]:
+def _decoder(holds: Any) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(holds)
