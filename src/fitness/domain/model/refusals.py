@@ -26,6 +26,10 @@ class InvalidFields(Refusal):
 class NotAuthenticated(Refusal):
     """No access token, or one that is malformed, expired or signed by nobody known."""
 
+    def __init__(self, message: str, *, token_given: bool = True) -> None:
+        super().__init__(message)
+        self.token_given = token_given
+
 
 class BadCredentials(Refusal):
     """The same words for an unknown e-mail address and a wrong password."""

@@ -8,6 +8,8 @@ from fitness.domain.model.refusals import (
     ActivityNotFound,
     ActivityNotInTrash,
     AdminOnly,
+    FieldProblem,
+    InvalidFields,
     UserNotFound,
 )
 from fitness.domain.model.users import Caller, Role, Tier, User, normalized_email
@@ -50,7 +52,7 @@ class AdminService:
     async def set_standing(
         self, user_id: int, *, role: Role | None = None, tier: Tier | None = None, by: Caller
     ) -> User:
-        """Raises AdminOnly, UserNotFound."""
+        """Raises AdminOnly, InvalidFields where nothing is to be set, UserNotFound."""
         await self._authorize(by)
         return await self._set_standing(user_id, role, tier, actor_id=by.id)
 
@@ -67,6 +69,8 @@ class AdminService:
 
     async def _set_standing(self, user_id: int, role: Role | None, tier: Tier | None, *, actor_id: int | None) -> User:
         changes = {"role": role, "tier": tier}
+        if role is None and tier is None:
+            raise InvalidFields(FieldProblem("role", "or tier must be given"))
         reason = ", ".join(f"{name} {value}" for name, value in changes.items() if value is not None)
         authority = Authority(actor_id=actor_id, at=self.clock.now(), reason=reason)
         user = await self.users.set_standing(user_id, authority, role=role, tier=tier)

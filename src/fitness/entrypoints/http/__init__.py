@@ -1,1 +1,1 @@
-"""HTTP through Litestar: one module per resource."""
+"""The use cases over HTTP."""

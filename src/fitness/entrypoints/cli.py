@@ -1,0 +1,263 @@
+"""The command line: `fitness serve | migrate | import | users`."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+import psycopg
+
+from fitness import __version__
+from fitness.domain.model.listings import Page
+from fitness.domain.model.recordings import MAX_RECORDING_BYTES
+from fitness.domain.model.refusals import DuplicateActivity, RecordingTooLarge, Refusal
+from fitness.domain.model.users import Caller, Registration, Role, Tier, User
+from fitness.entrypoints.container import (
+    Container,
+    EnginesUnusable,
+    MigrationRefused,
+    joined,
+    provisioned,
+    running,
+)
+from fitness.entrypoints.logs import configure_logs
+from fitness.entrypoints.serving import serve_http
+from fitness.entrypoints.settings import BadSettings, Settings, read_settings
+from fitness.ports.outages import Outage
+
+T = TypeVar("T")
+
+SETTINGS_HELP = "Settings are read from FITNESS_* in the environment; the README lists them."
+
+
+class FriendlyGroup(click.Group):
+    """Puts what a person can act on into one line, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (BadSettings, EnginesUnusable, MigrationRefused, Refusal, Outage) as error:
+            raise click.ClickException(str(error)) from error
+        except psycopg.OperationalError as error:
+            raise click.ClickException(f"PostgreSQL does not answer: {error}".strip()) from error
+
+
+@click.group(cls=FriendlyGroup, epilog=SETTINGS_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """fitness keeps people's training activities."""
+
+
+@main.command()
+def serve() -> None:
+    """Serve HTTP until Ctrl-C or SIGTERM.
+
+    Without FITNESS_DATABASE_URL and FITNESS_REDIS_URL it runs a PostgreSQL and a Valkey of its own.
+    """
+    settings = _settings()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server takes signals itself
+    with provisioned(settings) as complete:
+        if settings.embedded:
+            for title in Container(settings=complete).migrations().up():
+                click.echo(f"applied {title}", err=True)
+        else:
+            _refuse_old_schema(complete)
+        serve_http(complete)
+
+
+@main.group()
+def migrate() -> None:
+    """Bring the database's schema up to date, or take it back."""
+
+
+@migrate.command("up")
+def migrate_up() -> None:
+    """Apply every migration that is missing."""
+    with joined(_settings()) as settings:
+        titles = Container(settings=settings).migrations().up()
+    for title in titles:
+        click.echo(f"applied {title}")
+    if not titles:
+        click.echo("nothing to apply")
+
+
+@migrate.command("down")
+@click.option("--steps", default=1, show_default=True, type=click.IntRange(min=1), help="How many to take back.")
+def migrate_down(steps: int) -> None:
+    """Take back the latest migrations, with the data that only they hold."""
+    with joined(_settings()) as settings:
+        titles = Container(settings=settings).migrations().down(steps)
+    for title in titles:
+        click.echo(f"took back {title}")
+    if not titles:
+        click.echo("nothing to take back")
+
+
+@migrate.command("status")
+def migrate_status() -> None:
+    """Show which migrations are applied, and since when."""
+    with joined(_settings()) as settings:
+        for status in Container(settings=settings).migrations().status():
+            click.echo(f"{status.title}  {status.applied_at or 'missing'}")
+
+
+@main.command("import")
+@click.argument("paths", metavar="FILE…", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
+@click.option("--user", "email", required=True, metavar="EMAIL", help="Whose activities they are.")
+def import_files(paths: tuple[str, ...], email: str) -> None:
+    """Make activities of recorded FIT, GPX or TCX files, plain or gzipped."""
+
+    async def run(container: Container) -> Counter[str]:
+        user = await container.administration().user(email)
+        caller = Caller(user.id, session_id="command line")
+        outcomes: Counter[str] = Counter()
+        with click.progressbar(paths, label="importing", file=sys.stderr, item_show_func=_name) as progress:
+            for path in progress:
+                outcome, said = await _import_one(container, Path(path), caller)
+                outcomes[outcome] += 1
+                _line_above_bar(f"{path}: {outcome}, {said}")
+        return outcomes
+
+    outcomes = _with_container(run)
+    click.echo(", ".join(f"{outcomes[outcome]} {outcome}" for outcome in ("imported", "skipped", "refused")))
+    if outcomes["refused"]:
+        sys.exit(1)
+
+
+@main.group()
+def users() -> None:
+    """Create accounts and set what they may do."""
+
+
+@users.command("create")
+@click.argument("email")
+@click.option("--name", help="What to call them.")
+@click.option("--timezone", default="UTC", show_default=True, help="IANA name; the default of their activities.")
+@click.option("--admin", is_flag=True, help="With the admin role.")
+@click.password_option(envvar="PASSWORD", help="Asked for where it is not given.")
+def create_user(email: str, name: str | None, timezone: str, admin: bool, password: str) -> None:
+    """Open an account; with --admin this makes the first administrator."""
+
+    async def run(container: Container) -> User:
+        registration = Registration(email=email, password=password, name=name, timezone=timezone)
+        user = await container.accounts().register(registration)
+        if admin:
+            user = await container.administration().set_standing_as_operator(user.email, role=Role.ADMIN)
+        return user
+
+    _show([_with_container(run)])
+
+
+@users.command("promote")
+@click.argument("email")
+def promote(email: str) -> None:
+    """Give the admin role."""
+    _set_standing(email, role=Role.ADMIN)
+
+
+@users.command("demote")
+@click.argument("email")
+def demote(email: str) -> None:
+    """Take the admin role away."""
+    _set_standing(email, role=Role.USER)
+
+
+@users.command("set-tier")
+@click.argument("email")
+@click.argument("tier", type=click.Choice([tier.value for tier in Tier]))
+def set_tier(email: str, tier: str) -> None:
+    """Set the tier, on which the rate limits depend."""
+    _set_standing(email, tier=Tier(tier))
+
+
+@users.command("list")
+def list_users() -> None:
+    """Show every account, latest first."""
+
+    async def run(container: Container) -> list[User]:
+        found: list[User] = []
+        page: Page | None = Page(limit=100)
+        while page is not None:
+            listing = await container.user_repo().list(page)
+            found += listing.items
+            page = Page(limit=100, after=listing.next) if listing.next else None
+        return found
+
+    _show(_with_container(run))
+
+
+def _settings() -> Settings:
+    settings = read_settings(os.environ)
+    configure_logs(settings.log_format)
+    return settings
+
+
+def _refuse_old_schema(settings: Settings) -> None:
+    try:
+        statuses = Container(settings=settings).migrations().status()
+    except psycopg.OperationalError as error:
+        logging.getLogger(__name__).warning("PostgreSQL does not answer yet, so its schema goes unchecked: %s", error)
+        return
+    if missing := [status.title for status in statuses if status.applied_at is None]:
+        raise MigrationRefused(f"the database lacks {', '.join(missing)}; run `fitness migrate up` first")
+
+
+def _with_container(run: Callable[[Container], Awaitable[T]]) -> T:
+    """Run a use case on the engines of the service, whether or not it runs."""
+
+    async def within(settings: Settings) -> T:
+        async with running(settings) as container:
+            return await run(container)
+
+    settings = _settings()
+    with joined(settings) as complete:
+        if settings.embedded:
+            Container(settings=complete).migrations().up()
+        return asyncio.run(within(complete))
+
+
+async def _import_one(container: Container, path: Path, caller: Caller) -> tuple[str, str]:
+    """What became of the file, and what to say of it."""
+    try:
+        data = await asyncio.to_thread(_content, path)
+        activities = await container.imports().import_file(data, by=caller)
+    except DuplicateActivity as refusal:
+        return "skipped", str(refusal)
+    except (Refusal, OSError) as refusal:
+        return "refused", str(refusal)
+    made = (f"activity {one.id} ({one.activity_type}, {one.duration_minutes:.0f} min)" for one in activities)
+    return "imported", ", ".join(made)
+
+
+def _content(path: Path) -> bytes:
+    if path.stat().st_size > MAX_RECORDING_BYTES:
+        raise RecordingTooLarge(MAX_RECORDING_BYTES)
+    return path.read_bytes()
+
+
+def _line_above_bar(text: str) -> None:
+    if sys.stderr.isatty():
+        click.echo("\r\033[K", nl=False, err=True)
+    click.echo(text)
+
+
+def _name(path: str | None) -> str | None:
+    return Path(path).name if path else None
+
+
+def _set_standing(email: str, *, role: Role | None = None, tier: Tier | None = None) -> None:
+    async def run(container: Container) -> User:
+        return await container.administration().set_standing_as_operator(email, role=role, tier=tier)
+
+    _show([_with_container(run)])
+
+
+def _show(found: list[User]) -> None:
+    for user in found:
+        click.echo(f"{user.id}\t{user.email}\t{user.role}\t{user.tier}\t{user.created_at:%Y-%m-%d}")

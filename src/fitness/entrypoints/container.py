@@ -1,0 +1,118 @@
+"""The composition root: the one place that knows which adapter stands behind which port."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from signal import SIGKILL
+
+from dependency_injector import containers, providers
+
+from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
+from fitness.adapters.credentials.jwt import JwtAccessTokens
+from fitness.adapters.embedded.engines import EnginesUnusable, EngineUrls, running_engines, running_urls
+from fitness.adapters.embedded.processes import die_with_parent
+from fitness.adapters.embedded.secrets import kept_secret
+from fitness.adapters.files.reader import FileRecordingReader
+from fitness.adapters.postgres.activities import PostgresActivityRepo
+from fitness.adapters.postgres.audit import PostgresAuditLog
+from fitness.adapters.postgres.database import Database
+from fitness.adapters.postgres.migrations import MigrationRefused, Migrations
+from fitness.adapters.postgres.users import PostgresUserRepo
+from fitness.adapters.redis.cache import RedisCache
+from fitness.adapters.redis.client import connected
+from fitness.adapters.system.clock import SystemClock
+from fitness.domain.use_cases.accounts import AccountService
+from fitness.domain.use_cases.activities import ActivityService
+from fitness.domain.use_cases.administration import AdminService
+from fitness.domain.use_cases.caching import CachedReads
+from fitness.domain.use_cases.importing import ImportService
+from fitness.entrypoints.settings import Settings
+
+__all__ = [
+    "Container",
+    "EnginesUnusable",
+    "MigrationRefused",
+    "die_with_parent",
+    "joined",
+    "opened",
+    "provisioned",
+    "running",
+]
+
+
+class Container(containers.DeclarativeContainer):
+    """Everything is made once, on first use; `running` opens and closes it."""
+
+    settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
+
+    clock = providers.Singleton(SystemClock)
+    database = providers.Singleton(Database, settings.provided.database_url)
+    redis = providers.Singleton(connected, settings.provided.redis_url)
+    cache = providers.Singleton(RedisCache, redis)
+    activity_repo = providers.Singleton(PostgresActivityRepo, database)
+    user_repo = providers.Singleton(PostgresUserRepo, database)
+    audit_log = providers.Singleton(PostgresAuditLog, database)
+    password_hasher = providers.Singleton(Argon2PasswordHasher)
+    access_tokens = providers.Singleton(JwtAccessTokens, settings.provided.secret_keys, clock)
+    recording_reader = providers.Singleton(
+        FileRecordingReader, providers.Callable(lambda: partial(die_with_parent, os.getpid(), SIGKILL))
+    )
+    migrations = providers.Singleton(Migrations, settings.provided.database_url)
+
+    cached_reads = providers.Singleton(CachedReads, cache)
+    accounts = providers.Singleton(AccountService, user_repo, password_hasher, access_tokens, clock)
+    activities = providers.Singleton(
+        ActivityService, activity_repo, user_repo, cached_reads, clock, settings.provided.trash_days
+    )
+    imports = providers.Singleton(ImportService, activity_repo, user_repo, cached_reads, recording_reader, clock)
+    administration = providers.Singleton(AdminService, activity_repo, user_repo, audit_log, cached_reads, clock)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Container]:
+    """A container whose connections are open. `settings` names real engines: see `provisioned` and `joined`."""
+    container = Container(settings=settings)
+    async with opened(container):
+        yield container
+
+
+@asynccontextmanager
+async def opened(container: Container) -> AsyncIterator[None]:
+    """Whatever holds connections, threads or processes is open within, and closed after."""
+    await container.database().open()
+    try:
+        yield
+    finally:
+        container.recording_reader().close()
+        container.password_hasher().close()
+        await asyncio.gather(container.redis().aclose(), container.database().close())
+
+
+@contextmanager
+def provisioned(settings: Settings) -> Iterator[Settings]:
+    """`settings` with engines to use: those that are set, else embedded ones for as long as the context lasts."""
+    if not settings.embedded:
+        yield settings
+        return
+    with running_engines(settings.data_dir) as urls:
+        yield _on(settings, urls)
+
+
+@contextmanager
+def joined(settings: Settings) -> Iterator[Settings]:
+    """As `provisioned`, but beside a service that already runs on the same data folder."""
+    urls = running_urls(settings.data_dir) if settings.embedded else None
+    if urls is not None:
+        yield _on(settings, urls)
+        return
+    with provisioned(settings) as complete:
+        yield complete
+
+
+def _on(settings: Settings, urls: EngineUrls) -> Settings:
+    keys = settings.secret_keys or (kept_secret(Path(settings.data_dir)),)
+    return replace(settings, database_url=urls.database_url, redis_url=urls.redis_url, secret_keys=keys)

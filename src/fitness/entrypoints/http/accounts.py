@@ -1,0 +1,69 @@
+"""/auth and /users/me: coming in, and one's own profile."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from litestar import Request, Router, get, patch, post
+from litestar.di import NamedDependency
+
+from fitness.domain.model.refusals import BadCredentials, EmailTaken
+from fitness.domain.model.users import Caller, ProfileChanges, Registration, User
+from fitness.domain.use_cases.accounts import AccountService
+from fitness.entrypoints.http.bodies import JsonBody
+from fitness.entrypoints.http.gate import PUBLIC
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    email: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    access_token: str
+    token_type: str
+    expires_in: int
+    """Seconds."""
+
+
+@post(
+    "/register",
+    dto=JsonBody[Registration],
+    return_dto=None,
+    opt={PUBLIC: True, "refuses": (EmailTaken,)},
+)
+async def register(data: Registration, accounts: NamedDependency[AccountService]) -> User:
+    """Open an account."""
+    return await accounts.register(data)
+
+
+@post(
+    "/login",
+    status_code=200,
+    dto=JsonBody[Login],
+    return_dto=None,
+    opt={PUBLIC: True, "refuses": (BadCredentials,)},
+)
+async def login(data: Login, accounts: NamedDependency[AccountService]) -> Tokens:
+    """Get an access token, to be sent as `Authorization: Bearer …`."""
+    access = await accounts.login(data.email, data.password)
+    return Tokens(access_token=access.token, token_type="Bearer", expires_in=access.expires_in_s)  # noqa: S106
+
+
+@get("/me")
+async def get_me(request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]) -> User:
+    """One's own profile."""
+    return await accounts.me(request.user)
+
+
+@patch("/me", dto=JsonBody[ProfileChanges], return_dto=None)
+async def update_me(
+    data: ProfileChanges, request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]
+) -> User:
+    """Merge in what is given; null clears the name. The timezone is the default of activities recorded from now on."""
+    return await accounts.update_me(data, by=request.user)
+
+
+auth_router = Router("/auth", tags=["accounts"], route_handlers=[register, login])
+users_router = Router("/users", tags=["accounts"], route_handlers=[get_me, update_me])

@@ -1,0 +1,73 @@
+"""/admin: permanent deletion, others' standing, and the log of both."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from litestar import Request, Router, delete, get, patch
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from fitness.domain.model.audit import AuditEntry
+from fitness.domain.model.refusals import ActivityNotFound, ActivityNotInTrash, AdminOnly, UserNotFound
+from fitness.domain.model.users import Caller, Role, Tier, User
+from fitness.domain.use_cases.administration import AdminService
+from fitness.entrypoints.http.bodies import JsonBody
+from fitness.entrypoints.http.queries import ListBody, PageQuery, list_body, page_of, read_query
+
+ApiRequest = Request[Caller, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    reason: str
+    """Why, for the audit log; 1 to 500 characters, nothing personal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingChanges:
+    role: Role | None = None
+    tier: Tier | None = None
+
+
+@delete(
+    "/activities/{activity_id:int}",
+    dto=JsonBody[Purge],
+    return_dto=None,
+    opt={"refuses": (AdminOnly, ActivityNotFound, ActivityNotInTrash)},
+)
+async def purge_activity(
+    activity_id: FromPath[int],
+    data: Purge,
+    request: ApiRequest,
+    administration: NamedDependency[AdminService],
+) -> None:
+    """Delete a trashed activity for good. There is no undo."""
+    await administration.purge(activity_id, reason=data.reason, by=request.user)
+
+
+@get("/audit-log", opt={"query": PageQuery, "refuses": (AdminOnly,)})
+async def list_audit_log(request: ApiRequest, administration: NamedDependency[AdminService]) -> ListBody[AuditEntry]:
+    """Who purged or changed what, when and why; latest first."""
+    page = page_of(read_query(request, PageQuery))
+    return list_body(await administration.audit_log(page, by=request.user), page)
+
+
+@patch(
+    "/users/{user_id:int}",
+    dto=JsonBody[StandingChanges],
+    return_dto=None,
+    opt={"refuses": (AdminOnly, UserNotFound)},
+)
+async def update_standing(
+    user_id: FromPath[int],
+    data: StandingChanges,
+    request: ApiRequest,
+    administration: NamedDependency[AdminService],
+) -> User:
+    """Set somebody's role, tier or both; it takes effect with the next request."""
+    return await administration.set_standing(user_id, role=data.role, tier=data.tier, by=request.user)
+
+
+admin_router = Router(
+    "/admin", tags=["administration"], route_handlers=[purge_activity, list_audit_log, update_standing]
+)

@@ -1,0 +1,55 @@
+"""The HTTP application: routes, gate and error table put together."""
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from litestar import Litestar, Router
+from litestar.di import Provide
+from litestar.types import ASGIApp
+
+from fitness.entrypoints.container import Container, opened
+from fitness.entrypoints.http.accounts import auth_router, users_router
+from fitness.entrypoints.http.activities import activities_router
+from fitness.entrypoints.http.administration import admin_router
+from fitness.entrypoints.http.bodies import MAX_BODY_BYTES
+from fitness.entrypoints.http.documentation import docs_router, openapi_config
+from fitness.entrypoints.http.gate import Gate
+from fitness.entrypoints.http.health import Stores, health_router
+from fitness.entrypoints.http.problems import answer
+
+
+def create_app(container: Container) -> Litestar:
+    """The application over `container`, which it opens when it starts and closes when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with opened(container):
+            gc.collect()
+            gc.freeze()  # what start-up made stays: the collector need not look at it again
+            yield
+
+    def gate(app: ASGIApp) -> ASGIApp:
+        return Gate(app, container.access_tokens())
+
+    stores = Stores(needed={"database": container.database()}, useful={"cache": container.cache()})
+    return Litestar(
+        route_handlers=[
+            Router("/api/v1", route_handlers=[auth_router, users_router, activities_router, admin_router]),
+            health_router,
+            docs_router,
+        ],
+        dependencies={
+            "accounts": Provide(lambda: container.accounts(), sync_to_thread=False),
+            "activities": Provide(lambda: container.activities(), sync_to_thread=False),
+            "imports": Provide(lambda: container.imports(), sync_to_thread=False),
+            "administration": Provide(lambda: container.administration(), sync_to_thread=False),
+            "stores": Provide(lambda: stores, sync_to_thread=False),
+        },
+        middleware=[gate],
+        exception_handlers={Exception: answer},
+        lifespan=[lifespan],
+        openapi_config=openapi_config(),
+        request_max_body_size=MAX_BODY_BYTES,
+        logging_config=None,
+    )

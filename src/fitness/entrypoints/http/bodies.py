@@ -1,0 +1,102 @@
+"""JSON bodies read strictly: unknown fields refused, no type coerced, and every problem named at once."""
+
+import dataclasses
+from collections.abc import Generator
+from functools import cache
+from typing import Any, Generic, TypeVar, get_type_hints
+
+import msgspec
+from litestar import Request
+from litestar._openapi.schema_generation import SchemaCreator
+from litestar.dto import AbstractDTO, DTOConfig
+from litestar.dto.data_structures import DTOFieldDefinition
+from litestar.openapi.spec import Reference, Schema
+from litestar.typing import FieldDefinition
+
+from fitness.domain.model.refusals import FieldProblem, InvalidFields
+from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
+
+MAX_BODY_BYTES = 1_000_000
+
+T = TypeVar("T")
+
+_decode = msgspec.json.Decoder().decode
+
+
+class JsonBody(AbstractDTO[T], Generic[T]):
+    """Given to a handler as its `dto`, hands it the body as a dataclass or a TypedDict.
+
+    Litestar's own way converts `"1"` to 1 and stops at the first problem.
+    """
+
+    config = DTOConfig()
+
+    def decode_bytes(self, value: bytes) -> Any:
+        """Raises UnsupportedMediaType, MalformedRequest, InvalidFields."""
+        assert isinstance(self.asgi_connection, Request)
+        media_type, _ = self.asgi_connection.content_type
+        if media_type not in ("", "application/json", "application/merge-patch+json"):
+            raise UnsupportedMediaType(f"this route reads application/json, not {media_type}")
+        try:
+            fields = _decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise MalformedRequest(f"the body is not JSON: {error}") from error
+        except RecursionError as error:
+            raise MalformedRequest("the body is nested too deeply") from error
+        if not isinstance(fields, dict):
+            raise InvalidFields(FieldProblem("body", "must be a JSON object"))
+        return model_of(fields, self.model_type, strict=True)
+
+    @classmethod
+    def create_for_field_definition(cls, *_: Any, **__: Any) -> None:
+        """Nothing to prepare."""
+
+    @classmethod
+    def create_openapi_schema(
+        cls, field_definition: FieldDefinition, handler_id: str, schema_creator: SchemaCreator
+    ) -> Reference | Schema:
+        return schema_creator.for_field_definition(field_definition)
+
+    @classmethod
+    def generate_field_definitions(cls, model_type: type[Any]) -> Generator[DTOFieldDefinition, None, None]:
+        yield from ()
+
+    @classmethod
+    def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
+        return False
+
+
+def model_of(fields: dict[str, Any], model: type[T], *, strict: bool) -> T:
+    """`fields` as a `model`, a dataclass or a TypedDict. Not `strict`: text is read as numbers and the like.
+
+    Raises InvalidFields.
+    """
+    shaped: Any = model
+    types, required = _shape(shaped)
+    problems = [FieldProblem(name, "is not a field here") for name in fields if name not in types]
+    problems += [FieldProblem(name, "is required") for name in sorted(required - fields.keys())]
+    values = {}
+    for name, value in fields.items():
+        if name in types:
+            try:
+                values[name] = msgspec.convert(value, types[name], strict=strict)
+            except (msgspec.ValidationError, OverflowError) as error:
+                problems.append(FieldProblem(name.rstrip("_"), str(error)))  # from_ is `from`
+    if problems:
+        raise InvalidFields(*problems)
+    return model(**values)
+
+
+@cache
+def _shape(model: type[Any]) -> tuple[dict[str, Any], frozenset[str]]:
+    """Each field's type, and which fields must be there."""
+    types = get_type_hints(model, include_extras=True)
+    if not dataclasses.is_dataclass(model):
+        return types, model.__required_keys__
+    missing = dataclasses.MISSING
+    needed = (
+        field.name
+        for field in dataclasses.fields(model)
+        if field.default is missing and field.default_factory is missing
+    )
+    return types, frozenset(needed)

@@ -1,0 +1,146 @@
+"""/docs and /openapi.json: the API's reference, complete without any network but this service."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from importlib.resources import files
+from typing import Any, get_type_hints
+
+import msgspec
+from litestar import Litestar, MediaType, Request, Response, Router, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.routes import HTTPRoute
+
+from fitness import __version__
+from fitness.domain.model.refusals import InvalidFields, NotAuthenticated
+from fitness.entrypoints.http.gate import PUBLIC
+from fitness.entrypoints.http.problems import MalformedRequest, Problem, kind_of
+from fitness.ports.outages import DatabaseUnavailable
+
+# Scripts and styles from here alone; the page's own icons are data.
+SECURITY_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+
+_ASSETS = files("fitness.entrypoints.http") / "assets"
+
+_DESCRIPTION = """
+Record, list, correct, delete and undo training activities.
+
+Register, log in, and put the `access_token` behind **Authorize**. Times are RFC 3339 with an offset. Errors are
+`application/problem+json` with a stable `code`; the README lists them.
+"""
+
+
+class OpenApiDocument(OpenAPIRenderPlugin):
+    """Litestar's document, with the query strings and the problems that it cannot see."""
+
+    def __init__(self) -> None:
+        super().__init__(path="/openapi.json", media_type=MediaType.JSON)
+        self._document: bytes | None = None
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        if self._document is None:
+            self._document = msgspec.json.encode(_completed(openapi_schema, request.app))
+        return self._document
+
+
+def openapi_config() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="fitness",
+        version=__version__,
+        description=_DESCRIPTION,
+        path="/",
+        render_plugins=[OpenApiDocument()],
+        openapi_router=Router("/", route_handlers=[], opt={PUBLIC: True}, include_in_schema=False),
+        components=Components(
+            security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
+        ),
+        security=[{"bearer": []}],
+    )
+
+
+@get("/")
+async def reference() -> Response[bytes]:
+    return _asset("index.html", "text/html; charset=utf-8")
+
+
+@get("/page.js")
+async def page_script() -> Response[bytes]:
+    return _asset("page.js", "text/javascript; charset=utf-8")
+
+
+@get("/swagger-ui-bundle.js")
+async def swagger_script() -> Response[bytes]:
+    return _asset("swagger-ui-bundle.js", "text/javascript; charset=utf-8")
+
+
+@get("/swagger-ui.css")
+async def swagger_style() -> Response[bytes]:
+    return _asset("swagger-ui.css", "text/css; charset=utf-8")
+
+
+docs_router = Router(
+    "/docs",
+    opt={PUBLIC: True},
+    include_in_schema=False,
+    route_handlers=[reference, page_script, swagger_script, swagger_style],
+)
+
+
+def _asset(name: str, media_type: str) -> Response[bytes]:
+    headers = {"Content-Security-Policy": SECURITY_POLICY, "Cache-Control": "max-age=3600"}
+    return Response((_ASSETS / name).read_bytes(), media_type=media_type, headers=headers)
+
+
+def _completed(document: dict[str, Any], app: Litestar) -> dict[str, Any]:
+    _, problem = msgspec.json.schema_components([Problem], ref_template="#/components/schemas/{name}")
+    document["components"].setdefault("schemas", {}).update(problem)
+    for path, method, handler in _operations(app):
+        operation = document["paths"].get(path, {}).get(method)
+        if operation is None:
+            continue
+        if query := handler.opt.get("query"):
+            operation["parameters"] = [*operation.get("parameters", []), *_parameters(query)]
+        if handler.opt.get(PUBLIC):
+            operation["security"] = []
+        for status, response in _problems(handler).items():
+            operation["responses"][status] = response
+    return document
+
+
+def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for method, (handler, _) in route.route_handler_map.items():
+                yield route.path_format, method.lower(), handler
+
+
+def _parameters(query: type[Any]) -> list[dict[str, Any]]:
+    hints = get_type_hints(query, include_extras=True)
+    parameters = []
+    for field in fields(query):
+        schema = msgspec.json.schema(hints[field.name])
+        parameters.append({"name": field.name.rstrip("_"), "in": "query", "required": False, "schema": schema})
+    return parameters
+
+
+def _problems(handler: HTTPRouteHandler) -> dict[str, dict[str, Any]]:
+    """The problems that a handler declares, and those that its shape brings."""
+    refusals = [*handler.opt.get("refuses", ())]
+    if not handler.opt.get(PUBLIC):
+        refusals += [NotAuthenticated]
+    if handler.opt.get("query") or handler.resolve_data_dto():
+        refusals += [MalformedRequest, InvalidFields]
+    refusals += [DatabaseUnavailable]
+    codes: dict[str, list[str]] = {}
+    for refusal in refusals:
+        kind = kind_of(refusal)
+        codes.setdefault(str(kind.status), []).append(kind.code)
+    return {
+        status: {
+            "description": " or ".join(sorted(set(found))),
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status, found in sorted(codes.items())
+    }

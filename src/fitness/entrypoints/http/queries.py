@@ -1,0 +1,156 @@
+"""Query strings read strictly, and pages found by number or by cursor."""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Generic, TypeVar, get_origin, get_type_hints
+from urllib.parse import parse_qsl
+
+import msgspec
+from litestar import Request
+from msgspec import Meta
+
+from fitness.domain.model.listings import MAX_DEPTH, MAX_LIMIT, Listing, Page, Position
+from fitness.domain.model.refusals import FieldProblem, InvalidFields
+from fitness.entrypoints.http.bodies import model_of
+from fitness.entrypoints.http.problems import MalformedRequest
+
+MAX_PARAMETERS = 100
+MAX_INT64 = 2**63 - 1
+
+T = TypeVar("T")
+U = TypeVar("U")
+Q = TypeVar("Q", bound="PageQuery")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_US = int((datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) / timedelta(microseconds=1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageQuery:
+    """Which part of a list is asked for."""
+
+    page: Annotated[int, Meta(ge=1, description="Page number; page x limit may not pass 10 000.")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Items on a page.")] = 20
+    cursor: (
+        Annotated[str, Meta(description="`next_cursor` of the page before: on from there, to any depth.")] | None
+    ) = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListBody(Generic[T]):
+    """Part of a list. `page` is null where a cursor led here, `next_cursor` at the end."""
+
+    items: tuple[T, ...]
+    page: int | None
+    limit: int
+    total: int
+    next_cursor: str | None
+
+
+def read_query(request: Request[Any, Any, Any], model: type[T]) -> T:
+    """The query string as a `model`, whose list fields may be given repeatedly.
+
+    Raises MalformedRequest, InvalidFields.
+    """
+    types = {name.rstrip("_"): (name, hint) for name, hint in get_type_hints(model).items()}
+    fields: dict[str, Any] = {}
+    problems = []
+    for name, text in _pairs(request):
+        field, hint = types.get(name, (None, None))
+        if field is None:
+            problems.append(FieldProblem(name, "is not a parameter here"))
+        elif get_origin(hint) is tuple:
+            fields.setdefault(field, []).append(text)
+        elif field in fields:
+            problems.append(FieldProblem(name, "may be given only once"))
+        else:
+            fields[field] = text
+    if problems:
+        raise InvalidFields(*problems)
+    return model_of(fields, model, strict=False)
+
+
+def page_of(query: PageQuery) -> Page:
+    """Raises InvalidFields."""
+    if query.cursor is not None:
+        if query.page is not None:
+            raise InvalidFields(FieldProblem("cursor", "cannot be combined with page"))
+        return Page(limit=query.limit, after=_position(query.cursor))
+    number = query.page or 1
+    if number * query.limit > MAX_DEPTH:
+        raise InvalidFields(FieldProblem("page", f"times limit may not pass {MAX_DEPTH}; go on with cursor"))
+    return Page(number=number, limit=query.limit)
+
+
+def list_body(found: Listing[T], page: Page) -> ListBody[T]:
+    return ListBody(
+        items=found.items,
+        page=None if page.after else page.number,
+        limit=page.limit,
+        total=found.total,
+        next_cursor=_cursor(found.next) if found.next else None,
+    )
+
+
+def day_or_instant(text: str) -> date | datetime:
+    """A date, or an instant with its offset from UTC. Raises ValueError."""
+    try:
+        if len(text) <= len("2026-11-22"):
+            return msgspec.convert(text, date)
+        instant = msgspec.convert(text, datetime)
+    except msgspec.ValidationError as error:
+        raise ValueError("must be a date such as 2026-11-22, or a time with its offset from UTC") from error
+    if instant.tzinfo is None:
+        raise ValueError("must carry an offset from UTC, such as Z or %2B02:00")
+    return instant
+
+
+class Collecting:
+    """Parses parameters one by one and refuses the bad ones together."""
+
+    def __init__(self) -> None:
+        self._problems: list[FieldProblem] = []
+
+    def parsed(self, field: str, given: T | None, parse: Callable[[T], U]) -> U | None:
+        """None where nothing is given, or nothing good."""
+        try:
+            return None if given is None else parse(given)
+        except ValueError as error:
+            self._problems.append(FieldProblem(field, str(error)))
+            return None
+
+    def refuse(self) -> None:
+        if self._problems:
+            raise InvalidFields(*self._problems)
+
+
+def _pairs(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(
+            request.scope["query_string"].decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=MAX_PARAMETERS,
+        )
+    except ValueError as error:
+        raise MalformedRequest("the query string is not UTF-8, or too long") from error
+
+
+def _cursor(position: Position) -> str:
+    at_us = (position.at - _EPOCH) // timedelta(microseconds=1)
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode((at_us, position.id))).decode().rstrip("=")
+
+
+def _position(cursor: str) -> Position:
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        at_us, activity_id = msgspec.msgpack.decode(
+            base64.b64decode(padded, altchars=b"-_", validate=True), type=tuple[int, int]
+        )
+    except (ValueError, msgspec.DecodeError):
+        at_us, activity_id = -1, -1
+    if not (0 <= at_us <= _LAST_US and 0 < activity_id <= MAX_INT64):
+        raise InvalidFields(FieldProblem("cursor", "is not one that this service gave out"))
+    return Position(_EPOCH + timedelta(microseconds=at_us), activity_id)

@@ -1,0 +1,67 @@
+"""The HTTP server: granian's worker processes under this one."""
+
+import os
+import signal
+import socket
+from functools import partial
+
+import click
+from granian.constants import Interfaces, Loops
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server import Server
+from litestar import Litestar
+
+from fitness.entrypoints.container import Container, die_with_parent
+from fitness.entrypoints.http.app import create_app
+from fitness.entrypoints.logs import configure_logs
+from fitness.entrypoints.settings import Settings
+
+HEADER_TIMEOUT_MS = 5_000
+DRAIN_TIMEOUT_S = 15
+
+
+def serve_http(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM, then finish what is under way. `settings` names real engines."""
+    _refuse_taken_port(settings)
+    server = Server(
+        "fitness",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=settings.workers,
+        loop=Loops.uvloop,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
+        respawn_failed_workers=True,
+        workers_kill_timeout=DRAIN_TIMEOUT_S,
+        log_level=LogLevels.warning,
+    )
+    server.on_startup(lambda: _say_where(settings))
+    server.serve(target_loader=partial(_load, settings, os.getpid()), wrap_loader=False)
+
+
+def _load(settings: Settings, parent_pid: int) -> Litestar:
+    """Runs first thing in each worker."""
+    die_with_parent(parent_pid, signal.SIGKILL)
+    configure_logs(settings.log_format)
+    return create_app(Container(settings=settings))
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    """Before anything is started: granian would share the port with whoever has it."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise click.ClickException(
+                f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose with FITNESS_PORT"
+            ) from error
+
+
+def _say_where(settings: Settings) -> None:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
+    address = f"http://{host}:{settings.port}"
+    click.echo(f"\nfitness is on {address}, its API reference on {address}/docs", err=True)
+    click.echo("Ctrl-C stops it.", err=True)

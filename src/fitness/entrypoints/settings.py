@@ -1,0 +1,165 @@
+"""What an operator may set: FITNESS_* in the environment, read once at start."""
+
+import difflib
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+PREFIX = "FITNESS_"
+MIN_SECRET_LENGTH = 32
+
+T = TypeVar("T")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class BadSettings(Exception):
+    """Some settings cannot be used; the message has a line for each, which begins with its name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    host: str = "127.0.0.1"
+    port: int = 8000
+    data_dir: Path = Path("/var/lib/fitness")
+    database_url: str | None = None
+    """PostgreSQL's; None stands for the embedded one."""
+    redis_url: str | None = None
+    """The cache's and the limits'; None stands for the embedded one."""
+    state_redis_url: str | None = None
+    """The sessions'; None stands for `redis_url`."""
+    workers: int = 1
+    secret_keys: tuple[str, ...] = ()
+    """The first signs access tokens, each verifies them; empty stands for one kept in the data folder."""
+    trusted_proxies: tuple[Network, ...] = ()
+    metrics_allow: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1"))
+    rate_limit_scale: float = 1.0
+    trash_days: int = 30
+    log_format: str = "text"
+
+    @property
+    def embedded(self) -> bool:
+        return self.database_url is None
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Raises BadSettings with every problem at once."""
+    reading = _Reading(environment)
+    default = Settings()
+    settings = Settings(
+        host=reading.one("HOST", _words, default.host),
+        port=reading.one("PORT", _whole_number(1, 65_535), default.port),
+        data_dir=reading.one("DATA_DIR", _folder, _default_data_dir(environment)),
+        database_url=reading.one("DATABASE_URL", _url("postgresql://", "postgres://"), None),
+        redis_url=reading.one("REDIS_URL", _url("redis://", "rediss://", "unix://"), None),
+        state_redis_url=reading.one("STATE_REDIS_URL", _url("redis://", "rediss://", "unix://"), None),
+        workers=reading.one("WORKERS", _whole_number(1, 256), default.workers),
+        secret_keys=reading.one("SECRET_KEYS", _secret_keys, ()),
+        trusted_proxies=reading.one("TRUSTED_PROXIES", _networks, default.trusted_proxies),
+        metrics_allow=reading.one("METRICS_ALLOW", _networks, default.metrics_allow),
+        rate_limit_scale=reading.one("RATE_LIMIT_SCALE", _number_from_zero, default.rate_limit_scale),
+        trash_days=reading.one("TRASH_DAYS", _whole_number(1, 3_650), default.trash_days),
+        log_format=reading.one("LOG_FORMAT", _one_of("text", "json"), default.log_format),
+    )
+    if (settings.database_url is None) != (settings.redis_url is None):
+        missing = "REDIS_URL" if settings.redis_url is None else "DATABASE_URL"
+        reading.refuse(missing, "is needed with the other URL; without both, the service runs its own engines")
+    if settings.database_url is not None and not settings.secret_keys:
+        reading.refuse("SECRET_KEYS", "is needed with FITNESS_DATABASE_URL; `openssl rand -hex 32` makes one")
+    reading.finish()
+    return settings
+
+
+class _Reading:
+    """Takes settings out of the environment and notes what is wrong with them."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._left = {name: value for name, value in environment.items() if name.startswith(PREFIX)}
+        self._known: list[str] = []
+        self._problems: list[str] = []
+
+    def one(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        self._known.append(PREFIX + name)
+        text = self._left.pop(PREFIX + name, "").strip()
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            self.refuse(name, str(error))
+            return default
+
+    def refuse(self, name: str, why: str) -> None:
+        self._problems.append(f"{PREFIX}{name} {why}")
+
+    def finish(self) -> None:
+        for name in sorted(self._left):
+            near = difflib.get_close_matches(name, self._known, n=1)
+            self._problems.append(f"{name} is not a setting" + (f"; is {near[0]} meant?" if near else ""))
+        if self._problems:
+            raise BadSettings("\n".join(self._problems))
+
+
+def _default_data_dir(environment: Mapping[str, str]) -> Path:
+    if os.geteuid() == 0:
+        return Settings().data_dir
+    shared = environment.get("XDG_DATA_HOME") or Path(environment.get("HOME", "/")) / ".local" / "share"
+    return Path(shared) / "fitness"
+
+
+def _words(text: str) -> str:
+    return text
+
+
+def _folder(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _whole_number(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+            raise ValueError(f"must be a whole number from {low} to {high}, not {text!r}")
+        return int(text)
+
+    return parse
+
+
+def _number_from_zero(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1_000_000:
+        raise ValueError(f"must be a number from 0 to 1000000, not {text!r}")
+    return number
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"must be {' or '.join(choices)}, not {text!r}")
+        return text
+
+    return parse
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not text.startswith(schemes):
+            raise ValueError(f"must begin with {' or '.join(schemes)}")  # not repeated: it may hold a password
+        return text
+
+    return parse
+
+
+def _secret_keys(text: str) -> tuple[str, ...]:
+    keys = tuple(key.strip() for key in text.split(","))
+    if any(len(key) < MIN_SECRET_LENGTH for key in keys):
+        raise ValueError(f"must be keys of at least {MIN_SECRET_LENGTH} characters, set apart by commas")
+    return keys
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(","))
