@@ -18,7 +18,7 @@ from fitness.adapters.files.fit import is_fit, read_fit
 from fitness.adapters.files.gpx import read_gpx
 from fitness.adapters.files.tcx import read_tcx
 from fitness.domain.model.recordings import Recording, unpacked
-from fitness.domain.model.refusals import RecordingCorrupt, RecordingRefused, RecordingUnknown
+from fitness.domain.model.refusals import RecordingCorrupt, RecordingUnknown
 
 AT_ONCE = 2
 
@@ -43,14 +43,11 @@ class FileRecordingReader:
     async def read(self, content: bytes) -> list[Recording]:
         processes = self._processes
         try:
-            answer = await asyncio.get_running_loop().run_in_executor(processes, _read, content)
+            return await asyncio.get_running_loop().run_in_executor(processes, read_recordings, content)
         except BrokenProcessPool:  # one was killed: the next file gets new ones
             if processes is self._processes:
                 self._processes = self._pool()
             raise
-        if isinstance(answer, RecordingRefused):
-            raise answer
-        return answer
 
     def close(self) -> None:
         self._processes.shutdown(cancel_futures=True)
@@ -80,11 +77,3 @@ def _begin(on_start: Callable[[], None]) -> None:
     on_start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the parent's to answer
     warnings.simplefilter("ignore")  # fitdecode's, on unknown fields of newer devices
-
-
-def _read(content: bytes) -> list[Recording] | RecordingRefused:
-    """Refusals are returned: raised, they would have to survive the way between processes as exceptions do not."""
-    try:
-        return read_recordings(content)
-    except RecordingRefused as refusal:
-        return refusal

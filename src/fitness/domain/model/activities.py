@@ -211,7 +211,7 @@ class ActivityState(StrEnum):
 
 def _normalized(details: D) -> D:
     def rounded(value: float | None) -> float | None:
-        return None if value is None else round(value, 3)
+        return None if value is None else round(float(value), 3)
 
     def text(value: str | None) -> str | None:
         return (composed(value.strip()) or None) if value is not None else None
@@ -220,7 +220,7 @@ def _normalized(details: D) -> D:
         details,
         title=text(details.title),
         notes=text(details.notes),
-        duration_minutes=round(details.duration_minutes, 3),
+        duration_minutes=round(float(details.duration_minutes), 3),
         distance_km=rounded(details.distance_km),
         elevation_gain_m=rounded(details.elevation_gain_m),
         tags=tuple(dict.fromkeys(normalized_tag(tag) for tag in details.tags)),

@@ -1,10 +1,21 @@
 """Why a use case says no, as facts a person can act on; how each looks on the wire is the entrypoint's business."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 class Refusal(Exception):
     """A use case's well-formed no. The message is a sentence for the person who asked."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is copied by calling its class with its message; most of these are made of something else.
+        return _revived, (type(self), self.args, self.__dict__)
+
+
+def _revived(kind: type[Refusal], args: tuple[object, ...], state: dict[str, object]) -> Refusal:
+    refusal = kind.__new__(kind, *args)
+    refusal.__dict__.update(state)
+    return refusal
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,10 @@ MULTIPART_OVERHEAD_BYTES = 100_000
 _ETAG = re.compile(r'(W/)?"([0-9]{1,18})"')
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
+IF_MATCH = {"If-Match": "The ETag that the change is for; another version answers 412."}
+IF_NONE_MATCH = {"If-None-Match": "The ETag that is known; 304 while it is the present one."}
+IDEMPOTENT = {"Idempotency-Key": "A name for this request: sent again within 24 hours, it is answered, not repeated."}
+
 ApiRequest = Request[Caller, Any, Any]
 
 
@@ -94,7 +98,7 @@ class Imported:
     "/",
     dto=JsonBody[NewActivity],
     return_dto=None,
-    opt={"refuses": (DuplicateActivity, IdempotencyKeyReused, IdempotentRequestInFlight)},
+    opt={"refuses": (DuplicateActivity, IdempotencyKeyReused, IdempotentRequestInFlight), "headers": IDEMPOTENT},
 )
 async def create_activity(
     data: NewActivity, request: ApiRequest, activities: NamedDependency[ActivityService]
@@ -140,7 +144,7 @@ async def import_file(
     return Imported(tuple(await imports.import_file(await data.file.read(), by=request.user)))
 
 
-@get("/{activity_id:int}", opt={"refuses": (ActivityNotFound, ActivityDeleted)})
+@get("/{activity_id:int}", opt={"refuses": (ActivityNotFound, ActivityDeleted), "headers": IF_NONE_MATCH})
 async def get_activity(
     activity_id: FromPath[int], request: ApiRequest, activities: NamedDependency[ActivityService]
 ) -> Response[Activity] | Response[None]:
@@ -157,7 +161,7 @@ async def get_activity(
     "/{activity_id:int}",
     dto=JsonBody[DetailsChanges],
     return_dto=None,
-    opt={"refuses": (ActivityNotFound, ActivityInTrash, VersionMismatch)},
+    opt={"refuses": (ActivityNotFound, ActivityInTrash, VersionMismatch), "headers": IF_MATCH},
 )
 async def update_activity(
     activity_id: FromPath[int],
@@ -170,7 +174,9 @@ async def update_activity(
     return Response(activity, headers=_headers(activity))
 
 
-@delete("/{activity_id:int}", opt={"refuses": (ActivityNotFound, ActivityInTrash, VersionMismatch)})
+@delete(
+    "/{activity_id:int}", opt={"refuses": (ActivityNotFound, ActivityInTrash, VersionMismatch), "headers": IF_MATCH}
+)
 async def delete_activity(
     activity_id: FromPath[int], request: ApiRequest, activities: NamedDependency[ActivityService]
 ) -> None:

@@ -1,7 +1,7 @@
 """JSON bodies read strictly: unknown fields refused, no type coerced, and every problem named at once."""
 
 import dataclasses
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from functools import cache
 from typing import Any, Generic, TypeVar, get_type_hints
 
@@ -66,14 +66,15 @@ class JsonBody(AbstractDTO[T], Generic[T]):
         return False
 
 
-def model_of(fields: dict[str, Any], model: type[T], *, strict: bool) -> T:
+def model_of(fields: dict[str, Any], model: type[T], *, strict: bool, found: Sequence[FieldProblem] = ()) -> T:
     """`fields` as a `model`, a dataclass or a TypedDict. Not `strict`: text is read as numbers and the like.
 
-    Raises InvalidFields.
+    Raises InvalidFields with the problems `found` before and all others.
     """
     shaped: Any = model
     types, required = _shape(shaped)
-    problems = [FieldProblem(name, "is not a field here") for name in fields if name not in types]
+    problems = [*found]
+    problems += [FieldProblem(name, "is not a field here") for name in fields if name not in types]
     problems += [FieldProblem(name, "is required") for name in sorted(required - fields.keys())]
     values = {}
     for name, value in fields.items():

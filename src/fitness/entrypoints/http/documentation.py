@@ -62,22 +62,22 @@ def openapi_config() -> OpenAPIConfig:
 
 @get("/")
 async def reference() -> Response[bytes]:
-    return _asset("index.html", "text/html; charset=utf-8")
+    return _asset("index.html", "text/html")
 
 
 @get("/page.js")
 async def page_script() -> Response[bytes]:
-    return _asset("page.js", "text/javascript; charset=utf-8")
+    return _asset("page.js", "text/javascript")
 
 
 @get("/swagger-ui-bundle.js")
 async def swagger_script() -> Response[bytes]:
-    return _asset("swagger-ui-bundle.js", "text/javascript; charset=utf-8")
+    return _asset("swagger-ui-bundle.js", "text/javascript")
 
 
 @get("/swagger-ui.css")
 async def swagger_style() -> Response[bytes]:
-    return _asset("swagger-ui.css", "text/css; charset=utf-8")
+    return _asset("swagger-ui.css", "text/css")
 
 
 docs_router = Router(
@@ -101,7 +101,10 @@ def _completed(document: dict[str, Any], app: Litestar) -> dict[str, Any]:
         if operation is None:
             continue
         if query := handler.opt.get("query"):
-            operation["parameters"] = [*operation.get("parameters", []), *_parameters(query)]
+            operation.setdefault("parameters", []).extend(_parameters(query))
+        for header, meaning in handler.opt.get("headers", {}).items():
+            parameter = {"name": header, "in": "header", "description": meaning, "schema": {"type": "string"}}
+            operation.setdefault("parameters", []).append(parameter)
         if handler.opt.get(PUBLIC):
             operation["security"] = []
         for status, response in _problems(handler).items():

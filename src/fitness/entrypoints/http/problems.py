@@ -42,7 +42,7 @@ from fitness.domain.model.refusals import (
 from fitness.ports.outages import CacheUnavailable, DatabaseUnavailable
 
 RETRY_AFTER_S = 1
-"""How long a client is asked to wait for a store that is down."""
+"""How long a client is asked to wait for a store that is down, or for its own first request."""
 
 _log = logging.getLogger(__name__)
 
@@ -85,8 +85,8 @@ CRASH = Kind(500, "internal_error", "Internal error")
 
 KINDS: Mapping[type[Exception], Kind] = {
     InvalidFields: Kind(422, "invalid_fields", "Invalid fields"),
-    ValidationException: Kind(422, "invalid_fields", "Invalid fields"),
     MalformedRequest: Kind(400, "malformed_request", "Malformed request"),
+    ValidationException: Kind(400, "malformed_request", "Malformed request"),
     SerializationException: Kind(400, "malformed_request", "Malformed request"),
     UnsupportedMediaType: Kind(415, "unsupported_media_type", "Unsupported media type"),
     RequestEntityTooLarge: Kind(413, "body_too_large", "Body too large"),
@@ -157,6 +157,10 @@ def _sentence(error: Exception, kind: Kind) -> str:
         return "something went wrong here; it has been logged"
     if isinstance(error, NotFoundException):
         return "there is nothing at this address"
+    if isinstance(error, MethodNotAllowedException):
+        return f"this address takes {(error.headers or {}).get('Allow', 'another method')}"
+    if isinstance(error, ValidationException):
+        return "the request lacks its body, or a part of it"
     if isinstance(error, HTTPException):
         return error.detail
     return str(error) or kind.title
@@ -165,8 +169,6 @@ def _sentence(error: Exception, kind: Kind) -> str:
 def _errors(error: Exception) -> tuple[FieldProblem, ...] | None:
     if isinstance(error, InvalidFields):
         return error.problems
-    if isinstance(error, ValidationException) and isinstance(error.extra, list):
-        return tuple(FieldProblem(str(one.get("key", "")), str(one.get("message", ""))) for one in error.extra)
     return None
 
 
@@ -180,6 +182,6 @@ def _headers(error: Exception, kind: Kind) -> dict[str, str]:
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if error.token_given else "Bearer"
     if isinstance(error, BadCredentials):
         headers["WWW-Authenticate"] = "Bearer"
-    if kind.status == 503:
+    if kind.status == 503 or isinstance(error, IdempotentRequestInFlight):
         headers["Retry-After"] = str(RETRY_AFTER_S)
     return headers

@@ -67,9 +67,7 @@ def read_query(request: Request[Any, Any, Any], model: type[T]) -> T:
             problems.append(FieldProblem(name, "may be given only once"))
         else:
             fields[field] = text
-    if problems:
-        raise InvalidFields(*problems)
-    return model_of(fields, model, strict=False)
+    return model_of(fields, model, strict=False, found=problems)
 
 
 def page_of(query: PageQuery) -> Page:
