@@ -9,7 +9,7 @@ from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
-from litestar.params import Body, FromPath
+from litestar.params import FromPath
 from msgspec import Meta
 
 from fitness.domain.model.activities import (
@@ -42,6 +42,7 @@ from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.importing import ImportService
 from fitness.entrypoints.http.bodies import JsonBody
+from fitness.entrypoints.http.problems import UnsupportedMediaType
 from fitness.entrypoints.http.queries import (
     Collecting,
     ListBody,
@@ -80,13 +81,6 @@ class ListingQuery(PageQuery):
     tag: Annotated[tuple[str, ...], Meta(description="Has this tag; repeat it to ask for several at once.")] = ()
     exclude_tag: Annotated[tuple[str, ...], Meta(description="Lacks this tag; repeatable.")] = ()
     q: Annotated[str, Meta(description="Stands in the title or the notes, in any letter case.")] | None = None
-
-
-@dataclass
-class Upload:
-    """One recorded file."""
-
-    file: UploadFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +127,11 @@ async def list_trash(request: ApiRequest, activities: NamedDependency[ActivitySe
 @post(
     "/import",
     request_max_body_size=MAX_RECORDING_BYTES + MULTIPART_OVERHEAD_BYTES,
-    opt={"refuses": (DuplicateActivity, RecordingTooLarge, RecordingCorrupt)},
+    opt={"upload": "file", "refuses": (DuplicateActivity, RecordingTooLarge, RecordingCorrupt)},
 )
-async def import_file(
-    data: Annotated[Upload, Body(media_type=RequestEncodingType.MULTI_PART)],
-    request: ApiRequest,
-    imports: NamedDependency[ImportService],
-) -> Imported:
+async def import_file(request: ApiRequest, imports: NamedDependency[ImportService]) -> Imported:
     """Make activities of one FIT, GPX or TCX file, plain or gzipped, of at most 25 MB: one for each session in it."""
-    return Imported(tuple(await imports.import_file(await data.file.read(), by=request.user)))
+    return Imported(tuple(await imports.import_file(await _uploaded_file(request), by=request.user)))
 
 
 @get("/{activity_id:int}", opt={"refuses": (ActivityNotFound, ActivityDeleted), "headers": IF_NONE_MATCH})
@@ -215,6 +205,17 @@ activities_router = Router(
 
 def _headers(activity: Activity) -> dict[str, str]:
     return {"ETag": f'"{activity.version}"'}
+
+
+async def _uploaded_file(request: ApiRequest) -> bytes:
+    """Raises UnsupportedMediaType, MalformedRequest, InvalidFields."""
+    media_type, _ = request.content_type
+    if media_type != RequestEncodingType.MULTI_PART:
+        raise UnsupportedMediaType(f"this route reads {RequestEncodingType.MULTI_PART.value} with a field `file`")
+    file = (await request.form()).get("file")
+    if not isinstance(file, UploadFile):
+        raise InvalidFields(FieldProblem("file", "is required, as an uploaded file"))
+    return await file.read()
 
 
 async def _idempotency_key(request: ApiRequest) -> IdempotencyKey | None:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib.resources import files
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, Router, get
@@ -15,7 +16,7 @@ from litestar.routes import HTTPRoute
 
 from fitness import __version__
 from fitness.domain.model.refusals import InvalidFields, NotAuthenticated
-from fitness.entrypoints.http.gate import PUBLIC
+from fitness.entrypoints.http.gate import DATABASELESS, PUBLIC
 from fitness.entrypoints.http.problems import MalformedRequest, Problem, kind_of
 from fitness.ports.outages import DatabaseUnavailable
 
@@ -57,6 +58,7 @@ def openapi_config() -> OpenAPIConfig:
             security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
         ),
         security=[{"bearer": []}],
+        use_handler_docstrings=True,
     )
 
 
@@ -94,21 +96,24 @@ def _asset(name: str, media_type: str) -> Response[bytes]:
 
 
 def _completed(document: dict[str, Any], app: Litestar) -> dict[str, Any]:
-    _, problem = msgspec.json.schema_components([Problem], ref_template="#/components/schemas/{name}")
-    document["components"].setdefault("schemas", {}).update(problem)
+    schemas: dict[str, Any] = document["components"].setdefault("schemas", {})
+    _schema(Problem, schemas)
     for path, method, handler in _operations(app):
         operation = document["paths"].get(path, {}).get(method)
         if operation is None:
             continue
+        name = handler.handler_name
+        operation |= {"operationId": name, "summary": name.replace("_", " ").capitalize()}
         if query := handler.opt.get("query"):
-            operation.setdefault("parameters", []).extend(_parameters(query))
+            operation.setdefault("parameters", []).extend(_parameters(query, schemas))
         for header, meaning in handler.opt.get("headers", {}).items():
             parameter = {"name": header, "in": "header", "description": meaning, "schema": {"type": "string"}}
             operation.setdefault("parameters", []).append(parameter)
+        if field := handler.opt.get("upload"):
+            operation["requestBody"] = _upload(field)
         if handler.opt.get(PUBLIC):
             operation["security"] = []
-        for status, response in _problems(handler).items():
-            operation["responses"][status] = response
+        operation["responses"] |= _problems(handler)
     return document
 
 
@@ -119,13 +124,31 @@ def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
                 yield route.path_format, method.lower(), handler
 
 
-def _parameters(query: type[Any]) -> list[dict[str, Any]]:
+def _parameters(query: type[Any], schemas: dict[str, Any]) -> list[dict[str, Any]]:
     hints = get_type_hints(query, include_extras=True)
     parameters = []
     for field in fields(query):
-        schema = msgspec.json.schema(hints[field.name])
-        parameters.append({"name": field.name.rstrip("_"), "in": "query", "required": False, "schema": schema})
+        stated = [hint for hint in get_args(hints[field.name]) if hint is not NoneType]
+        schema = _schema(stated[0] if field.default is None else hints[field.name], schemas)
+        parameter = {"name": field.name.rstrip("_"), "in": "query", "description": schema.pop("description", "")}
+        if field.default not in (None, ()):
+            schema["default"] = field.default
+        parameters.append(parameter | {"schema": schema})
     return parameters
+
+
+def _schema(of: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a type; what it refers to goes into `schemas`."""
+    (schema,), components = msgspec.json.schema_components([of], ref_template="#/components/schemas/{name}")
+    for name, component in components.items():
+        schemas.setdefault(name, component)
+    return schema
+
+
+def _upload(field: str) -> dict[str, Any]:
+    file = {"type": "string", "format": "binary"}
+    form = {"type": "object", "properties": {field: file}, "required": [field]}
+    return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
 
 
 def _problems(handler: HTTPRouteHandler) -> dict[str, dict[str, Any]]:
@@ -133,9 +156,10 @@ def _problems(handler: HTTPRouteHandler) -> dict[str, dict[str, Any]]:
     refusals = [*handler.opt.get("refuses", ())]
     if not handler.opt.get(PUBLIC):
         refusals += [NotAuthenticated]
-    if handler.opt.get("query") or handler.resolve_data_dto():
+    if not handler.opt.get(DATABASELESS):
+        refusals += [DatabaseUnavailable]
+    if handler.opt.get("query") or handler.opt.get("upload") or handler.resolve_data_dto():
         refusals += [MalformedRequest, InvalidFields]
-    refusals += [DatabaseUnavailable]
     codes: dict[str, list[str]] = {}
     for refusal in refusals:
         kind = kind_of(refusal)

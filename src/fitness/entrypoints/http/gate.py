@@ -13,6 +13,9 @@ from fitness.ports.credentials import AccessTokenPort
 PUBLIC = "public"
 """The `opt` of routes that need no access token."""
 
+DATABASELESS = "databaseless"
+"""The `opt` of routes that answer without the database."""
+
 MAX_ID = 2**63 - 1
 
 # Routing reads ids with int(), which takes full-width digits, 1_000 and " 1" as well; addresses here are plain.

@@ -158,7 +158,9 @@ def _sentence(error: Exception, kind: Kind) -> str:
     if isinstance(error, NotFoundException):
         return "there is nothing at this address"
     if isinstance(error, MethodNotAllowedException):
-        return f"this address takes {(error.headers or {}).get('Allow', 'another method')}"
+        return "this address does not take this method; the Allow header lists those it takes"
+    if isinstance(error, RequestEntityTooLarge):
+        return "the body is larger than this route takes"
     if isinstance(error, ValidationException):
         return "the request lacks its body, or a part of it"
     if isinstance(error, HTTPException):
