@@ -1,0 +1,27 @@
+"""Things to test with: sound in every respect that a test does not name."""
+
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+from fitness.domain.model.activities import Activity, ActivityType, NewActivity, checked, recorded
+from fitness.domain.model.users import Registration
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+LUNCH = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
+
+_numbers = count(1)
+
+
+def a_registration(**stated: Any) -> Registration:
+    return Registration(**({"email": f"runner{next(_numbers)}@example.org", "password": "correct horse"} | stated))
+
+
+def a_new_activity(**stated: Any) -> NewActivity:
+    plain = {"activity_type": ActivityType.RUN, "activity_date": LUNCH, "duration_minutes": 30.0}
+    return NewActivity(**(plain | stated))
+
+
+def an_activity(*, user_id: int = 1, at: datetime = NOW, timezone: str = "UTC", **stated: Any) -> Activity:
+    """Ready to be added by a repository."""
+    return recorded(checked(a_new_activity(**stated), now=at), user_id=user_id, timezone=timezone, now=at)

@@ -1,0 +1,67 @@
+"""What every PasswordHasherPort and AccessTokenPort promise."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from fitness.adapters.memory.clock import ManualClock
+from fitness.domain.model.refusals import NotAuthenticated
+from fitness.domain.model.users import Caller
+from fitness.ports.credentials import ACCESS_TOKEN_TTL_S, AccessTokenPort, PasswordHasherPort
+
+
+class PasswordHasherContract:
+    """An implementation's class gives the fixture `hasher`."""
+
+    async def test_a_password_belongs_to_its_hash_alone(self, hasher: PasswordHasherPort):
+        kept = await hasher.hash("correct horse")
+        assert await hasher.verify("correct horse", kept)
+        assert not await hasher.verify("correct horse ", kept)
+        assert not await hasher.verify("", kept)
+
+    async def test_a_hash_is_never_the_same_twice_and_does_not_show_the_password(self, hasher: PasswordHasherPort):
+        first, second = await asyncio.gather(hasher.hash("correct horse"), hasher.hash("correct horse"))
+        assert first != second
+        assert "correct horse" not in first
+
+    async def test_nothing_belongs_to_no_hash_or_to_rubbish(self, hasher: PasswordHasherPort):
+        assert not await hasher.verify("correct horse", None)
+        assert not await hasher.verify("", None)
+        assert not await hasher.verify("correct horse", "rubbish")
+
+
+class AccessTokenContract:
+    """An implementation's class gives the fixture `tokens`, on the fixture `clock`."""
+
+    @pytest.fixture
+    def clock(self) -> ManualClock:
+        return ManualClock()
+
+    def test_a_token_says_whom_it_was_issued_to(self, tokens: AccessTokenPort):
+        caller = Caller(42, "session")
+        issued = tokens.issue(caller)
+        assert issued.expires_in_s == ACCESS_TOKEN_TTL_S
+        assert tokens.verify(issued.token) == caller
+        assert tokens.verify(issued.token) == caller
+
+    def test_a_token_expires_even_where_it_was_seen_before(self, tokens: AccessTokenPort, clock: ManualClock):
+        issued = tokens.issue(Caller(42, "session"))
+        clock.advance(timedelta(seconds=ACCESS_TOKEN_TTL_S - 1))
+        assert tokens.verify(issued.token) == Caller(42, "session")
+        clock.advance(timedelta(seconds=1))
+        for _ in range(2):
+            with pytest.raises(NotAuthenticated):
+                tokens.verify(issued.token)
+
+    @pytest.mark.parametrize("token", ["", "x", "a.b.c", "\udcff", "ﾄｰｸﾝ", "e30.e30.e30", "x" * 100_000])
+    def test_what_was_never_issued_is_refused(self, tokens: AccessTokenPort, token: str):
+        with pytest.raises(NotAuthenticated):
+            tokens.verify(token)
+
+    def test_a_token_that_was_tampered_with_is_refused(self, tokens: AccessTokenPort):
+        token = tokens.issue(Caller(42, "session")).token
+        for place in range(0, len(token) - 1, 7):  # the very last character may hold unused bits
+            other = "A" if token[place] != "A" else "B"
+            with pytest.raises(NotAuthenticated):
+                tokens.verify(token[:place] + other + token[place + 1 :])

@@ -1,0 +1,124 @@
+"""The in-memory adapters under the contracts of their ports."""
+
+from datetime import timedelta
+
+import pytest
+
+from fitness.adapters.memory.activities import InMemoryActivityRepo
+from fitness.adapters.memory.audit import InMemoryAuditLog
+from fitness.adapters.memory.cache import InMemoryCache
+from fitness.adapters.memory.clock import ManualClock
+from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryPasswordHasher
+from fitness.adapters.memory.probe import InMemoryProbe
+from fitness.adapters.memory.recordings import InMemoryRecordingReader
+from fitness.adapters.memory.store import InMemoryStore
+from fitness.adapters.memory.users import InMemoryUserRepo
+from fitness.adapters.system.clock import SystemClock
+from fitness.domain.model.activities import ActivityType
+from fitness.domain.model.recordings import Recording
+from fitness.ports.activities import ActivityRepoPort
+from fitness.ports.audit import AuditLogPort
+from fitness.ports.cache import CachePort, Hit, Miss
+from fitness.ports.clock import ClockPort
+from fitness.ports.credentials import AccessTokenPort, PasswordHasherPort
+from fitness.ports.health import ProbePort
+from fitness.ports.recordings import RecordingReaderPort
+from fitness.ports.users import UserRepoPort
+from tests.files import A_TRACK, MORNING
+from tests.unit.contracts.activities import ActivityRepoContract
+from tests.unit.contracts.cache import CacheContract, key
+from tests.unit.contracts.clock import ClockContract
+from tests.unit.contracts.credentials import AccessTokenContract, PasswordHasherContract
+from tests.unit.contracts.health import ProbeContract
+from tests.unit.contracts.recordings import RecordingReaderContract
+from tests.unit.contracts.users import UserRepoContract
+
+
+class InOneStore:
+    @pytest.fixture
+    def store(self) -> InMemoryStore:
+        return InMemoryStore()
+
+    @pytest.fixture
+    def repo(self, store: InMemoryStore) -> ActivityRepoPort:
+        return InMemoryActivityRepo(store)
+
+    @pytest.fixture
+    def users(self, store: InMemoryStore) -> UserRepoPort:
+        return InMemoryUserRepo(store)
+
+    @pytest.fixture
+    def audit(self, store: InMemoryStore) -> AuditLogPort:
+        return InMemoryAuditLog(store)
+
+
+class TestInMemoryActivityRepo(InOneStore, ActivityRepoContract):
+    pass
+
+
+class TestInMemoryUserRepo(InOneStore, UserRepoContract):
+    pass
+
+
+class TestInMemoryCache(CacheContract):
+    @pytest.fixture
+    def cache(self) -> CachePort:
+        return InMemoryCache()
+
+    async def test_a_copy_is_gone_after_its_time_give_or_take_a_tenth(self):
+        now_s = 0.0
+        cache = InMemoryCache(lambda: now_s)
+        for name in map(str, range(100)):
+            now_s = 0.0
+            miss = await cache.read(key(name))
+            assert isinstance(miss, Miss)
+            await cache.fill(key(name), "value", miss)
+            now_s = 53.9
+            assert isinstance(await cache.read(key(name)), Hit)
+            now_s = 66.1
+            assert isinstance(await cache.read(key(name)), Miss)
+
+
+class TestInMemoryPasswordHasher(PasswordHasherContract):
+    @pytest.fixture
+    def hasher(self) -> PasswordHasherPort:
+        return InMemoryPasswordHasher()
+
+
+class TestInMemoryAccessTokens(AccessTokenContract):
+    @pytest.fixture
+    def tokens(self, clock: ManualClock) -> AccessTokenPort:
+        return InMemoryAccessTokens(clock)
+
+
+class TestInMemoryRecordingReader(RecordingReaderContract):
+    @pytest.fixture
+    def reader(self) -> RecordingReaderPort:
+        loop = Recording(
+            activity_type=ActivityType.RUN, started_at=MORNING, utc_offset=None, duration_s=600, title="Morning loop"
+        )
+        return InMemoryRecordingReader({A_TRACK: [loop]})
+
+
+class TestInMemoryProbe(ProbeContract):
+    @pytest.fixture
+    def probe(self) -> ProbePort:
+        return InMemoryProbe()
+
+
+class TestManualClock(ClockContract):
+    @pytest.fixture
+    def clock(self) -> ClockPort:
+        return ManualClock()
+
+    def test_it_moves_only_when_moved(self):
+        clock = ManualClock()
+        start = clock.now()
+        clock.advance(timedelta(hours=1))
+        assert clock.now() - start == timedelta(hours=1)
+
+
+class TestSystemClock(ClockContract):
+    @pytest.fixture
+    def clock(self) -> ClockPort:
+        return SystemClock()
