@@ -18,7 +18,7 @@ def a_registration(**stated: Any) -> Registration:
 
 
 def a_new_activity(**stated: Any) -> NewActivity:
-    plain = {"activity_type": ActivityType.RUN, "activity_date": LUNCH, "duration_minutes": 30.0}
+    plain: dict[str, Any] = {"activity_type": ActivityType.RUN, "activity_date": LUNCH, "duration_minutes": 30.0}
     return NewActivity(**(plain | stated))
 
 

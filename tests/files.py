@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 FIT_EPOCH = datetime(1989, 12, 31, tzinfo=UTC)
+FIT_SPORTS = {"running": 1, "cycling": 2, "transition": 3, "fitness_equipment": 4, "swimming": 5}
+
 MORNING = datetime(2026, 5, 1, 6, tzinfo=UTC)
 
 
@@ -55,8 +57,6 @@ def lap(start: str | None, *, seconds: float, metres: float, kcal: int, average:
 class FitFile:
     """Writes the messages of a FIT file that a session needs. Numbers are those of Garmin's profile."""
 
-    SPORTS = {"running": 1, "cycling": 2, "transition": 3, "fitness_equipment": 4, "swimming": 5}
-
     def __init__(self) -> None:
         self._body = b""
         self._message(0, [(0, 1, 0x00, 4)])  # file_id: an activity
@@ -75,7 +75,7 @@ class FitFile:
         highest_hr: int = 171,
     ) -> "FitFile":
         fields = [
-            (5, 1, 0x00, self.SPORTS[sport]),
+            (5, 1, 0x00, FIT_SPORTS[sport]),
             (7, 4, 0x86, round(elapsed_s * 1000)),
             (9, 4, 0x86, round(distance_m * 100)),
             (11, 2, 0x84, kcal),

@@ -245,9 +245,7 @@ class ActivityRepoContract:
         # 23:00 UTC on New Year's Eve is the next day in Paris and the same in New York.
         eve = datetime.fromisoformat("2024-12-31T23:00Z")
         added: Sequence[Activity] = [
-            an_activity(
-                user_id=owner.id, title="paris", activity_date=eve, timezone="Europe/Paris", notes="un été"
-            ),
+            an_activity(user_id=owner.id, title="paris", activity_date=eve, timezone="Europe/Paris", notes="un été"),
             an_activity(
                 user_id=owner.id, title="yoga", activity_date=eve + timedelta(hours=1), timezone="America/New_York"
             ),
@@ -340,18 +338,14 @@ class ActivityRepoContract:
         assert await repo.get(kept.id) == back
         assert (await repo.trash(owner.id, Page())).total == 0
 
-    async def test_restore_takes_from_the_owners_trash_alone(
-        self, repo: ActivityRepoPort, owner: User, stranger: User
-    ):
+    async def test_restore_takes_from_the_owners_trash_alone(self, repo: ActivityRepoPort, owner: User, stranger: User):
         kept = (await repo.add(an_activity(user_id=owner.id))).activity
         assert await repo.restore(kept.id, owner=owner.id, at=LATER) is None
         await repo.soft_delete(kept.id, owner=owner.id, at=LATER)
         assert await repo.restore(kept.id, owner=stranger.id, at=LATER) is None
         assert await repo.restore(UNKNOWN_ID, owner=owner.id, at=LATER) is None
 
-    async def test_restore_is_refused_while_a_living_one_has_the_same_origin(
-        self, repo: ActivityRepoPort, owner: User
-    ):
+    async def test_restore_is_refused_while_a_living_one_has_the_same_origin(self, repo: ActivityRepoPort, owner: User):
         kept = (await repo.add(an_activity(user_id=owner.id, external_id="x"))).activity
         await repo.soft_delete(kept.id, owner=owner.id, at=LATER)
         twin = (await repo.add(an_activity(user_id=owner.id, external_id="x"))).activity
@@ -382,9 +376,7 @@ class ActivityRepoContract:
         assert await repo.state(kept.id) is ActivityState.LIVE
         assert (await audit.list(Page())).total == 0
 
-    async def test_purge_takes_the_kept_answer_of_its_idempotency_key_along(
-        self, repo: ActivityRepoPort, owner: User
-    ):
+    async def test_purge_takes_the_kept_answer_of_its_idempotency_key_along(self, repo: ActivityRepoPort, owner: User):
         key = IdempotencyKey("k", "body")
         kept = (await repo.add(an_activity(user_id=owner.id), idempotency=key)).activity
         await repo.soft_delete(kept.id, owner=owner.id, at=LATER)

@@ -8,5 +8,3 @@ class ProbeContract:
 
     async def test_a_store_that_answers_is_sound(self, probe: ProbePort):
         await probe.check()
-
-

@@ -40,9 +40,7 @@ class UserRepoContract:
             await users.add(a_registration(email="ann@example.org"), password_hash="-", at=NOW)
 
     async def test_of_many_at_once_with_one_address_one_is_added(self, users: UserRepoPort):
-        attempts = [
-            users.add(a_registration(email="ann@example.org"), password_hash="-", at=NOW) for _ in range(20)
-        ]
+        attempts = [users.add(a_registration(email="ann@example.org"), password_hash="-", at=NOW) for _ in range(20)]
         answers = await asyncio.gather(*attempts, return_exceptions=True)
         assert sum(isinstance(one, User) for one in answers) == 1
         assert sum(isinstance(one, EmailTaken) for one in answers) == 19
@@ -101,9 +99,7 @@ class UserRepoContract:
         assert first.total == 4
         assert (await users.list(Page(limit=3, after=first.next))).items == (added[0],)
 
-    async def test_the_audit_log_pages_latest_first_and_ties_fall_by_id(
-        self, users: UserRepoPort, audit: AuditLogPort
-    ):
+    async def test_the_audit_log_pages_latest_first_and_ties_fall_by_id(self, users: UserRepoPort, audit: AuditLogPort):
         user = await users.add(a_registration(), password_hash="-", at=NOW)
         for reason, minute in [("a", 0), ("b", 5), ("c", 5), ("d", 1)]:
             authority = Authority(actor_id=None, at=LATER + timedelta(minutes=minute), reason=reason)

@@ -25,7 +25,11 @@ def read_fit(content: bytes) -> list[Recording]:
     utc_offset = None
     sport_name = None
     try:
-        with fitdecode.FitReader(io.BytesIO(content), check_crc=fitdecode.CrcCheck.RAISE) as frames:
+        with fitdecode.FitReader(
+            io.BytesIO(content),
+            check_crc=fitdecode.CrcCheck.RAISE,
+            error_handling=fitdecode.ErrorHandling.IGNORE,  # newer devices' own fields, not damage
+        ) as frames:
             for frame in frames:
                 if frame.frame_type != fitdecode.FIT_FRAME_DATA:
                     continue

@@ -6,7 +6,6 @@ import multiprocessing
 import re
 import signal
 import struct
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -26,7 +25,16 @@ _ROOT_ELEMENT = re.compile(rb"<(?:\w+:)?(gpx|TrainingCenterDatabase)[\s>/]")
 _SEARCHED_BYTES = 64 * 1024
 
 # How parsers stumble over damage that they do not look for.
-_STUMBLES = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError, struct.error)
+_STUMBLES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -76,4 +84,3 @@ def read_recordings(content: bytes) -> list[Recording]:
 def _begin(on_start: Callable[[], None]) -> None:
     on_start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the parent's to answer
-    warnings.simplefilter("ignore")  # fitdecode's, on unknown fields of newer devices

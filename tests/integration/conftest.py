@@ -1,0 +1,79 @@
+"""Real engines: one PostgreSQL and one Valkey for the whole run, an empty database and an empty cache for each test."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from redis.asyncio import Redis
+
+from fitness.adapters.embedded.engines import EngineUrls, running_engines
+from fitness.adapters.postgres.database import Database
+from fitness.adapters.postgres.migrations import Migrations
+from fitness.adapters.redis.client import connected
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def engines() -> Iterator[EngineUrls]:
+    # Not pytest's own folder: as root the engines run as another user, who has no way in there.
+    folder = Path(tempfile.mkdtemp(prefix="fitness-test-"))
+    folder.chmod(0o755)
+    try:
+        with running_engines(folder) as urls:
+            yield urls
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def template(engines: EngineUrls) -> str:
+    """The name of a migrated database, of which each test gets a copy."""
+    _execute(engines, "CREATE DATABASE template_fitness")
+    Migrations(make_conninfo(engines.database_url, dbname="template_fitness")).up()
+    return "template_fitness"
+
+
+@pytest.fixture
+def empty_database_url(engines: EngineUrls) -> Iterator[str]:
+    """A database of one's own without any table."""
+    yield from _database(engines, "template1")
+
+
+@pytest.fixture
+def database_url(engines: EngineUrls, template: str) -> Iterator[str]:
+    """A migrated database of one's own."""
+    yield from _database(engines, template)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def valkey(engines: EngineUrls) -> AsyncIterator[Redis]:
+    client = connected(engines.redis_url)
+    await client.flushdb()
+    yield client
+    await client.aclose()
+
+
+def _database(engines: EngineUrls, template: str) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    _execute(engines, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield make_conninfo(engines.database_url, dbname=name)
+    _execute(engines, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _execute(engines: EngineUrls, statement: str) -> None:
+    with psycopg.connect(engines.database_url, autocommit=True) as connection:
+        connection.execute(statement.encode())

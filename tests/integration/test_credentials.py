@@ -1,0 +1,87 @@
+"""Argon2 and JSON Web Tokens under the contracts of their ports, and what is theirs alone."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from statistics import median
+
+import jwt
+import pytest
+
+from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
+from fitness.adapters.credentials.jwt import JwtAccessTokens
+from fitness.adapters.memory.clock import ManualClock
+from fitness.domain.model.refusals import NotAuthenticated
+from fitness.domain.model.users import Caller
+from fitness.ports.credentials import AccessTokenPort, PasswordHasherPort
+from tests.unit.contracts.credentials import AccessTokenContract, PasswordHasherContract
+
+OLD, NEW = "o" * 32, "n" * 32
+CALLER = Caller(42, "session")
+
+
+class TestArgon2PasswordHasher(PasswordHasherContract):
+    @pytest.fixture
+    def hasher(self) -> Iterator[PasswordHasherPort]:
+        hasher = Argon2PasswordHasher()
+        yield hasher
+        hasher.close()
+
+    async def test_it_is_argon2id_as_the_design_sets_it(self, hasher: PasswordHasherPort):
+        assert (await hasher.hash("correct horse")).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+    async def test_the_event_loop_runs_on_while_it_works(self, hasher: PasswordHasherPort):
+        turns = 0
+        hashing = asyncio.gather(*(hasher.hash("correct horse") for _ in range(6)))
+        while not hashing.done():
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns > 100
+
+    async def test_no_hash_costs_the_same_time_as_a_wrong_password(self, hasher: PasswordHasherPort):
+        kept = await hasher.hash("correct horse")
+        spent: dict[str | None, list[float]] = {kept: [], None: []}
+        for _ in range(15):
+            for against, times in spent.items():
+                started = time.perf_counter()
+                await hasher.verify("wrong", against)
+                times.append(time.perf_counter() - started)
+        assert 0.5 < median(spent[None]) / median(spent[kept]) < 2
+
+
+class TestJwtAccessTokens(AccessTokenContract):
+    @pytest.fixture
+    def tokens(self, clock: ManualClock) -> AccessTokenPort:
+        return JwtAccessTokens([OLD], clock)
+
+    def test_it_carries_the_claims_of_the_design_and_neither_tier_nor_role(self, tokens: AccessTokenPort):
+        claims = jwt.decode(tokens.issue(CALLER).token, options={"verify_signature": False})
+        assert claims.keys() == {"iss", "aud", "iat", "exp", "sub", "sid"}
+        assert (claims["sub"], claims["sid"]) == ("42", "session")
+
+    def test_keys_rotate_without_anybody_noticing(self, clock: ManualClock):
+        before, during, after = (JwtAccessTokens(keys, clock) for keys in ([OLD], [NEW, OLD], [NEW]))
+        old, new = before.issue(CALLER).token, during.issue(CALLER).token
+        assert during.verify(old) == during.verify(new) == after.verify(new) == CALLER
+        with pytest.raises(NotAuthenticated):
+            after.verify(old)
+
+    @pytest.mark.parametrize(
+        "change", [{"iss": "else"}, {"aud": "else"}, {"sub": None}, {"sid": None}, {"exp": None}, {"sub": "x"}]
+    )
+    def test_a_signed_token_that_is_not_ours_is_refused(self, tokens: AccessTokenPort, change: dict[str, str | None]):
+        token = tokens.issue(CALLER).token
+        claims = jwt.decode(token, options={"verify_signature": False}) | change
+        kept = {name: value for name, value in claims.items() if value is not None}
+        forged = jwt.encode(kept, OLD, "HS256", headers={"kid": jwt.get_unverified_header(token)["kid"]})
+        with pytest.raises(NotAuthenticated):
+            tokens.verify(forged)
+
+    @pytest.mark.parametrize("algorithm", ["none", "HS512"])
+    def test_another_algorithm_is_refused(self, tokens: AccessTokenPort, algorithm: str):
+        token = tokens.issue(CALLER).token
+        claims = jwt.decode(token, options={"verify_signature": False})
+        secret = None if algorithm == "none" else OLD * 2
+        forged = jwt.encode(claims, secret, algorithm, headers={"kid": jwt.get_unverified_header(token)["kid"]})
+        with pytest.raises(NotAuthenticated):
+            tokens.verify(forged)

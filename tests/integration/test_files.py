@@ -1,0 +1,303 @@
+"""Recorded files: the reader under its port's contract, each format on small files and on real ones."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from fitness.adapters.embedded.processes import die_with_parent
+from fitness.adapters.files.reader import FileRecordingReader, read_recordings
+from fitness.adapters.files.sports import activity_type
+from fitness.domain.model.activities import ActivityType
+from fitness.domain.model.recordings import Recording, imported
+from fitness.domain.model.refusals import (
+    RecordingCorrupt,
+    RecordingRefused,
+    RecordingUnknown,
+    RecordingWithoutActivity,
+    RecordingWithoutTimes,
+)
+from fitness.ports.recordings import RecordingReaderPort
+from tests.files import A_TRACK, MORNING, FitFile, gpx, lap, tcx, tcx_activity, track
+from tests.unit.contracts.recordings import RecordingReaderContract
+
+REAL_FILES = Path(__file__).parents[3] / "shared" / "activities"
+
+
+def only(content: bytes) -> Recording:
+    (recording,) = read_recordings(content)
+    return recording
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[RecordingReaderPort]:
+    reader = FileRecordingReader(partial(die_with_parent, os.getpid()))
+    yield reader
+    reader.close()
+
+
+class TestFileRecordingReader(RecordingReaderContract):
+    """On the module's `reader`, whose processes take a moment to start."""
+
+    @pytest.mark.parametrize(
+        ("content", "refusal"),
+        [
+            (FitFile().session().content()[:-3], RecordingCorrupt),
+            (FitFile().content(), RecordingWithoutActivity),
+            (gpx(track(None, None)), RecordingWithoutTimes),
+            (b"\0\x01rubbish", RecordingUnknown),
+        ],
+    )
+    async def test_refusals_come_back_from_the_other_process_as_they_are(
+        self, reader: RecordingReaderPort, content: bytes, refusal: type[RecordingRefused]
+    ):
+        with pytest.raises(refusal) as here:
+            read_recordings(content)
+        with pytest.raises(refusal) as there:
+            await reader.read(content)
+        assert str(there.value) == str(here.value)
+
+
+class TestFit:
+    def test_a_session_becomes_a_recording(self):
+        recording = only(FitFile().sport("Run").session(distance_m=5012.5).content())
+        assert recording == Recording(
+            activity_type=ActivityType.RUN,
+            started_at=MORNING,
+            utc_offset=None,
+            duration_s=1800,
+            title="Run",
+            distance_m=5012.5,
+            elevation_gain_m=42,
+            calories_kcal=300,
+            average_heart_rate_bpm=140,
+            max_heart_rate_bpm=171,
+        )
+
+    def test_each_session_of_a_triathlon_becomes_one_with_its_own_sport(self):
+        file = FitFile().sport("Swim").session("swimming").session("transition").sport("Bike").session("cycling")
+        found = [(one.activity_type, one.title) for one in read_recordings(file.content())]
+        expected = [
+            (ActivityType.SWIM, "Swim"),
+            (ActivityType.WORKOUT, "Transition"),
+            (ActivityType.RIDE, "Bike"),
+        ]
+        assert found == expected
+
+    def test_timer_time_counts_even_above_elapsed_time_and_elapsed_time_stands_in(self):
+        assert only(FitFile().session(timer_s=1808, elapsed_s=1807).content()).duration_s == 1808
+        assert only(FitFile().session(timer_s=None, elapsed_s=1807).content()).duration_s == 1807
+
+    def test_no_sensor_is_no_heart_rate_and_a_distance_of_0_is_measured(self):
+        recording = only(FitFile().session(average_hr=0, highest_hr=0, distance_m=0).content())
+        assert (recording.average_heart_rate_bpm, recording.max_heart_rate_bpm) == (None, None)
+        assert recording.distance_m == 0
+
+    @pytest.mark.parametrize("hours", [2, -7, 5.75, 14, -12])
+    def test_the_watchs_clock_tells_the_offset(self, hours: float):
+        offset = timedelta(hours=hours)
+        file = FitFile().session().clock(offset + timedelta(seconds=3)).content()
+        assert only(file).utc_offset == offset
+
+    @pytest.mark.parametrize("offset", [None, timedelta(hours=15), timedelta(hours=-13), timedelta(days=400)])
+    def test_a_clock_that_was_never_set_tells_no_offset(self, offset: timedelta | None):
+        assert only(FitFile().session().clock(offset).content()).utc_offset is None
+
+    @pytest.mark.parametrize(
+        "file",
+        [
+            FitFile().session(start=None),
+            FitFile().session(start=datetime(1989, 12, 31, tzinfo=UTC)),
+            FitFile().session(timer_s=0, elapsed_s=0),
+        ],
+    )
+    def test_a_session_without_times_is_called_so(self, file: FitFile):
+        with pytest.raises(RecordingWithoutTimes):
+            read_recordings(file.content())
+
+    def test_damage_anywhere_is_noticed(self):
+        content = FitFile().session().content()
+        for place in range(14, len(content)):
+            with pytest.raises(RecordingCorrupt):
+                read_recordings(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
+        for end in range(14, len(content) - 1):
+            with pytest.raises(RecordingCorrupt):
+                read_recordings(content[:end])
+
+
+class TestGpx:
+    def test_a_track_becomes_a_recording(self):
+        recording = only(A_TRACK)
+        assert (recording.activity_type, recording.title) == (ActivityType.RUN, "Morning loop")
+        assert (recording.started_at, recording.duration_s, recording.utc_offset) == (MORNING, 600, None)
+        assert recording.distance_m == pytest.approx(222.4, abs=0.5)
+        assert recording.elevation_gain_m is not None
+        assert recording.average_heart_rate_bpm is None
+
+    def test_heart_rates_of_the_extension_are_averaged(self):
+        times = ("2026-05-01T06:00:00Z", "2026-05-01T06:05:00Z", "2026-05-01T06:10:00Z")
+        recording = only(gpx(track(*times, heart_rates=(120, 0, 150))))
+        assert (recording.average_heart_rate_bpm, recording.max_heart_rate_bpm) == (135, 150)
+
+    def test_times_with_an_offset_tell_it(self):
+        recording = only(gpx(track("2026-05-01T08:00:00+02:00", "2026-05-01T08:10:00+02:00")))
+        assert recording.started_at == MORNING
+        assert recording.utc_offset == timedelta(hours=2)
+
+    def test_each_timed_track_becomes_one(self):
+        timed = ("2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z")
+        file = gpx(track(*timed, name="one"), track(None, None, name="planned"), track(*timed, name="two"))
+        assert [one.title for one in read_recordings(file)] == ["one", "two"]
+
+    @pytest.mark.parametrize(
+        "times",
+        [
+            (None, None),
+            (None, "2026-05-01T06:00:00Z"),
+            ("2026-05-01T06:00:00Z", "2026-05-01T06:00:00Z"),
+            ("2026-05-01T06:10:00Z", "2026-05-01T06:00:00Z"),
+        ],
+    )
+    def test_a_track_whose_ends_tell_no_time_span_is_called_timeless(self, times: tuple[str | None, str | None]):
+        with pytest.raises(RecordingWithoutTimes):
+            read_recordings(gpx(track(*times)))
+
+    def test_a_file_without_tracks_holds_no_activity(self):
+        with pytest.raises(RecordingWithoutActivity):
+            read_recordings(gpx())
+        with pytest.raises(RecordingWithoutActivity):
+            read_recordings(gpx(track("2026-05-01T06:00:00Z")))
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            A_TRACK[:-10],
+            A_TRACK.replace(b'lat="46.0"', b'lat="north"'),
+            A_TRACK.replace(b"</name>", b"</nme>"),
+            A_TRACK.replace(b"Morning", b"M\xffrning"),
+            gpx(header='<!DOCTYPE gpx [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>'),
+            gpx(header='<!DOCTYPE gpx SYSTEM "file:///etc/passwd">').replace(b"<gpx", b"<gpx "),
+        ],
+    )
+    def test_damage_and_entities_are_refused(self, content: bytes):
+        with pytest.raises((RecordingCorrupt, RecordingWithoutActivity)):
+            read_recordings(content)
+
+
+class TestTcx:
+    def test_an_activity_is_the_sum_of_its_laps(self):
+        laps = [
+            lap("2026-05-01T06:00:00Z", seconds=600, metres=2000, kcal=100, average=130, highest=150),
+            lap("2026-05-01T06:10:00Z", seconds=300, metres=1000.5, kcal=60, average=160, highest=181),
+        ]
+        assert only(tcx(tcx_activity(*laps))) == Recording(
+            activity_type=ActivityType.RUN,
+            started_at=MORNING,
+            utc_offset=None,
+            duration_s=900,
+            distance_m=3000.5,
+            calories_kcal=160,
+            average_heart_rate_bpm=140,
+            max_heart_rate_bpm=181,
+        )
+
+    def test_each_activity_becomes_one(self):
+        one = lap("2026-05-01T06:00:00Z", seconds=600, metres=2000, kcal=100, average=130, highest=150)
+        file = tcx(tcx_activity(one), tcx_activity(one, sport="Biking"), tcx_activity(one, sport="Other"))
+        kinds = [recording.activity_type for recording in read_recordings(file)]
+        assert kinds == [ActivityType.RUN, ActivityType.RIDE, ActivityType.WORKOUT]
+
+    def test_laps_without_times_are_called_so(self):
+        timeless = lap(None, seconds=600, metres=0, kcal=0, average=0, highest=0)
+        endless = lap("2026-05-01T06:00:00Z", seconds=0, metres=0, kcal=0, average=0, highest=0)
+        for laps in (timeless, endless):
+            with pytest.raises(RecordingWithoutTimes):
+                read_recordings(tcx(tcx_activity(laps)))
+
+    def test_a_file_without_activities_is_called_so(self):
+        with pytest.raises(RecordingWithoutActivity):
+            read_recordings(tcx())
+
+    def test_damage_is_refused(self):
+        one = lap("2026-05-01T06:00:00Z", seconds=600, metres=2000, kcal=100, average=130, highest=150)
+        good = tcx(tcx_activity(one))
+        for broken in (
+            good[:-20],
+            good.replace(b"<Calories>100", b"<Calories>a lot"),
+            good.replace(b"2026-", b"20x6-"),
+        ):
+            with pytest.raises(RecordingCorrupt):
+                read_recordings(broken)
+
+
+@pytest.mark.parametrize(
+    ("sport", "sub_sport", "expected"),
+    [
+        ("running", "trail", ActivityType.TRAIL_RUN),
+        ("running", "treadmill", ActivityType.RUN),
+        ("running", None, ActivityType.RUN),
+        ("fitness_equipment", "indoor_rowing", ActivityType.ROWING),
+        ("cycling", "virtual_activity", ActivityType.VIRTUAL_RIDE),
+        ("Mountain Biking", None, ActivityType.MOUNTAIN_BIKE_RIDE),
+        ("golf", None, ActivityType.GOLF),
+        ("sky_diving", None, ActivityType.WORKOUT),
+        (None, None, ActivityType.WORKOUT),
+        (57, 93, ActivityType.WORKOUT),
+    ],
+)
+def test_a_devices_sport_is_the_nearest_of_our_types(sport: object, sub_sport: object, expected: ActivityType):
+    assert activity_type(sport, sub_sport) is expected
+
+
+@pytest.mark.skipif(not REAL_FILES.exists(), reason="the real recorded files are not on this machine")
+class TestRealFiles:
+    @pytest.mark.parametrize(
+        ("name", "kinds", "minutes", "first_day", "zone"),
+        [
+            ("garmin-fenix-5-run.fit", ["run"], [0.9], "2017-06-11", "Etc/GMT+7"),
+            ("activity-small-fenix2-run.fit", ["run"], [47.2], "2015-08-15", "Europe/Ljubljana"),
+            ("sample-activity-indoor-trainer.fit", ["ride"], [37.7], "2011-11-02", "Europe/Ljubljana"),
+            ("20170518-191602-1740899583.fit", ["rowing"], [28.5], "2017-05-18", "Etc/GMT-1"),
+            (
+                "sample_mulitple_header.fit",
+                ["swim", "workout", "ride", "workout", "run"],
+                [33.1, 2.8, 73.7, 1.0, 47.5],
+                "2018-05-27",
+                "Europe/Ljubljana",
+            ),
+            ("null_compressed_speed_dist.fit", ["virtual_ride"], [30.1], "2017-10-05", "Europe/Ljubljana"),
+            ("around-visnjan-with-car.gpx", ["workout"], [8.6], "2020-12-18", "Europe/Ljubljana"),
+            ("korita-zbevnica.gpx", ["workout"] * 2, [75.9, 142.3], "2010-10-03", "Europe/Ljubljana"),
+            ("track-with-less-sec-time.gpx", ["run"], [0.0], "2015-12-11", "Europe/Ljubljana"),
+            ("sup_activity_1.tcx", ["workout"], [18.5], "2022-07-16", "Europe/Ljubljana"),
+        ],
+    )
+    def test_a_recorded_file_is_understood(
+        self, name: str, kinds: list[str], minutes: list[float], first_day: str, zone: str
+    ):
+        found = [
+            imported(recording, home_timezone="Europe/Ljubljana", external_id="x")
+            for recording in read_recordings((REAL_FILES / name).read_bytes())
+        ]
+        assert [one.activity_type for one in found] == kinds
+        assert [one.duration_minutes for one in found] == pytest.approx(minutes, abs=0.06)
+        assert found[0].activity_date.date().isoformat() == first_day
+        assert found[0].timezone == zone
+
+    @pytest.mark.parametrize(
+        ("name", "refusal"),
+        [
+            ("activity-unexpected-eof.fit", RecordingCorrupt),
+            ("activity-filecrc.fit", RecordingCorrupt),
+            ("Settings.fit", RecordingWithoutActivity),
+            ("cerknicko-without-times.gpx", RecordingWithoutTimes),
+            ("unicode.gpx", RecordingWithoutActivity),
+            ("README.md", RecordingUnknown),
+        ],
+    )
+    def test_a_file_that_is_no_activity_is_refused(self, name: str, refusal: type[RecordingRefused]):
+        with pytest.raises(refusal):
+            read_recordings((REAL_FILES / name).read_bytes())

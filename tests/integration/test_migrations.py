@@ -1,0 +1,138 @@
+"""Migrations: up and down on a real server, one process at a time, and never over somebody's data."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from fitness.adapters.postgres.migrations import Migration, MigrationRefused, Migrations, shipped_migrations
+
+SHAPE = """
+    SELECT table_name, column_name, data_type, is_nullable, column_default
+    FROM information_schema.columns
+    WHERE table_schema = 'public' AND table_name <> 'schema_migrations'
+    UNION ALL
+    SELECT tablename, indexname, indexdef, '', ''
+    FROM pg_indexes
+    WHERE schemaname = 'public' AND tablename <> 'schema_migrations'
+    UNION ALL
+    SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), '', ''
+    FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace AND conrelid <> 'schema_migrations'::regclass
+    UNION ALL
+    SELECT 'trigger', tgname, pg_get_triggerdef(oid), '', ''
+    FROM pg_trigger
+    WHERE NOT tgisinternal
+    UNION ALL
+    SELECT 'view', viewname, definition, '', ''
+    FROM pg_views
+    WHERE schemaname = 'public'
+    UNION ALL
+    SELECT 'function', proname, prosrc, '', ''
+    FROM pg_proc
+    WHERE pronamespace = 'public'::regnamespace
+    ORDER BY 1, 2, 3
+"""
+
+
+def shape(url: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(SHAPE.encode()).fetchall()
+
+
+def run(url: str, statement: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+@pytest.fixture
+def migrations(empty_database_url: str) -> Migrations:
+    return Migrations(empty_database_url)
+
+
+def test_up_down_up_leads_back_to_the_same_schema(migrations: Migrations, empty_database_url: str):
+    titles = migrations.up()
+    assert "006_add_soft_deletes" in titles
+    full = shape(empty_database_url)
+    assert migrations.down(len(titles)) == titles[::-1]
+    assert shape(empty_database_url) == []
+    assert migrations.up() == titles
+    assert shape(empty_database_url) == full
+
+
+def test_each_down_undoes_its_own_up_alone(migrations: Migrations, empty_database_url: str):
+    shipped = shipped_migrations()
+    shapes = []
+    for count in range(1, len(shipped) + 1):
+        Migrations(empty_database_url, shipped[:count]).up()
+        shapes.append(shape(empty_database_url))
+    for expected in reversed(shapes):
+        assert shape(empty_database_url) == expected
+        migrations.down()
+
+
+def test_status_says_what_is_applied_and_what_is_missing(empty_database_url: str):
+    shipped = shipped_migrations()
+    Migrations(empty_database_url, shipped[:3]).up()
+    status = Migrations(empty_database_url).status()
+    assert [one.title for one in status] == [migration.title for migration in shipped]
+    assert [one.applied_at is not None for one in status] == [True] * 3 + [False] * (len(shipped) - 3)
+
+
+def test_a_second_up_applies_nothing(migrations: Migrations):
+    assert migrations.up()
+    assert migrations.up() == []
+
+
+def test_many_ups_at_once_apply_each_migration_once(empty_database_url: str):
+    with ThreadPoolExecutor(8) as threads:
+        applied = list(threads.map(lambda _: Migrations(empty_database_url).up(), range(8)))
+    titles = [title for one in applied for title in one]
+    assert sorted(titles) == [migration.title for migration in shipped_migrations()]
+
+
+def test_down_of_soft_deletes_refuses_while_the_trash_holds_something(migrations: Migrations, empty_database_url: str):
+    migrations.up()
+    run(
+        empty_database_url,
+        """
+        INSERT INTO users (email, password_hash, timezone, created_at, updated_at)
+        VALUES ('ann@example.org', '-', 'UTC', now(), now());
+        INSERT INTO activities (user_id, version, activity_type, activity_date, timezone, local_date,
+            duration_minutes, source, created_at, updated_at, deleted_at)
+        SELECT id, 1, 'run', now(), 'UTC', now(), 30, 'manual', now(), now(), now() FROM users;
+        """,
+    )
+    above = [one for one in shipped_migrations() if one.version > 6]
+    migrations.down(len(above))
+    before = shape(empty_database_url)
+    with pytest.raises(MigrationRefused, match="006_add_soft_deletes: the trash is not empty"):
+        migrations.down()
+    assert shape(empty_database_url) == before
+    run(empty_database_url, "UPDATE activities SET deleted_at = NULL")
+    assert migrations.down() == ["006_add_soft_deletes"]
+
+
+def test_a_migration_changed_after_it_was_applied_is_refused(migrations: Migrations, empty_database_url: str):
+    migrations.up()
+    shipped = shipped_migrations()
+    shipped[2] = replace(shipped[2], up=shipped[2].up + "\n-- improved")
+    with pytest.raises(MigrationRefused, match="003_index_activities was changed"):
+        Migrations(empty_database_url, shipped).up()
+
+
+def test_a_database_newer_than_the_service_is_refused(migrations: Migrations, empty_database_url: str):
+    migrations.up()
+    with pytest.raises(MigrationRefused, match="does not know"):
+        Migrations(empty_database_url, shipped_migrations()[:-1]).up()
+
+
+def test_a_failed_migration_leaves_nothing_behind_and_keeps_those_before_it(empty_database_url: str):
+    good = Migration(1, "good", "CREATE TABLE good (id int)", "DROP TABLE good")
+    bad = Migration(2, "bad", "CREATE TABLE bad (id int); SELECT 1 / 0", "DROP TABLE bad")
+    migrations = Migrations(empty_database_url, [good, bad])
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        migrations.up()
+    assert [one.applied_at is not None for one in migrations.status()] == [True, False]
+    assert {row[0] for row in shape(empty_database_url)} == {"good"}

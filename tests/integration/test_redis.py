@@ -1,0 +1,80 @@
+"""The Redis adapters on a real Valkey, under the contracts of their ports."""
+
+import pytest
+from redis.asyncio import Redis
+from redis.crc import key_slot
+
+from fitness.adapters.redis.cache import GENERATION_BYTES, MAX_COPY_BYTES, RedisCache
+from fitness.adapters.redis.client import connected
+from fitness.ports.cache import CacheKey, CachePort, Hit, Miss
+from fitness.ports.health import ProbePort
+from fitness.ports.outages import CacheUnavailable
+from tests.unit.contracts.cache import ANN, CacheContract, key
+from tests.unit.contracts.health import ProbeContract
+
+
+class TestRedisCache(CacheContract):
+    @pytest.fixture
+    def cache(self, valkey: Redis) -> CachePort:
+        return RedisCache(valkey)
+
+    async def test_a_copy_lives_its_time_give_or_take_a_tenth(self, cache: CachePort, valkey: Redis):
+        spans = set()
+        for name in map(str, range(50)):
+            await cache.fill(key(name), "value", await self.missed(cache, key(name)))
+            span_ms = await valkey.pttl(f"v1:{name}:{{1}}")
+            assert 53_000 < span_ms <= 66_000
+            spans.add(span_ms // 1000)
+        assert len(spans) > 3
+
+    async def test_a_generation_and_the_copies_under_it_share_a_cluster_slot(self, cache: CachePort, valkey: Redis):
+        await cache.fill(key(), "value", await self.missed(cache, key()))
+        names = [name async for name in valkey.scan_iter()]
+        assert len(names) == 2
+        assert len({key_slot(bytes(name)) for name in names}) == 1
+
+    @pytest.mark.parametrize("copy", [b"", b"\xff\xff", b"\x93", b"\xa9short", b"\xa3\xff\xfe\xfd"])
+    async def test_a_copy_that_does_not_decode_is_a_miss_and_is_removed(
+        self, cache: CachePort, valkey: Redis, copy: bytes
+    ):
+        miss = await self.missed(cache, key())
+        await valkey.set("v1:one:{1}", miss.generation + copy)
+        assert await cache.read(key()) == miss
+        assert not await valkey.exists("v1:one:{1}")
+
+    async def test_a_copy_of_another_type_is_a_miss(self, cache: CachePort):
+        number = CacheKey("one:{1}", ANN, 60, int)
+        await cache.fill(key(), "value", await self.missed(cache, key()))
+        assert isinstance(await cache.read(number), Miss)
+
+    async def test_a_value_that_is_too_large_is_not_kept(self, cache: CachePort):
+        miss = await self.missed(cache, key())
+        await cache.fill(key(), "x" * (MAX_COPY_BYTES - GENERATION_BYTES - 5), miss)
+        assert isinstance(await cache.read(key()), Hit)
+        await cache.fill(key("larger"), "x" * MAX_COPY_BYTES, miss)
+        assert isinstance(await cache.read(key("larger")), Miss)
+
+    async def test_evicted_generations_do_not_revive_old_copies(self, cache: CachePort, valkey: Redis):
+        await cache.fill(key(), "old", await self.missed(cache, key()))
+        await cache.invalidate(ANN)
+        await valkey.delete("v1:generation:user:{1}")
+        assert isinstance(await cache.read(key()), Miss)
+
+    async def test_a_server_that_is_not_there_is_an_outage_in_every_method(self):
+        gone = connected("redis://127.0.0.1:1")
+        cache = RedisCache(gone)
+        with pytest.raises(CacheUnavailable):
+            await cache.read(key())
+        with pytest.raises(CacheUnavailable):
+            await cache.fill(key(), "value", Miss(b"x" * GENERATION_BYTES))
+        with pytest.raises(CacheUnavailable):
+            await cache.invalidate(ANN)
+        with pytest.raises(CacheUnavailable):
+            await cache.check()
+        await gone.aclose()
+
+
+class TestRedisProbe(ProbeContract):
+    @pytest.fixture
+    def probe(self, valkey: Redis) -> ProbePort:
+        return RedisCache(valkey)
