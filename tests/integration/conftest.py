@@ -15,6 +15,7 @@ from fitness.adapters.embedded.engines import EngineUrls, running_engines
 from fitness.adapters.postgres.database import Database
 from fitness.adapters.postgres.migrations import Migrations
 from fitness.adapters.redis.client import connected
+from tests.integration.api import Api, Person, serving
 
 _numbers = count(1)
 
@@ -65,6 +66,22 @@ async def valkey(engines: EngineUrls) -> AsyncIterator[Redis]:
     await client.flushdb()
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+async def api(database_url: str, engines: EngineUrls, valkey: Redis) -> AsyncIterator[Api]:
+    async with serving(database_url, engines.redis_url) as api:
+        yield api
+
+
+@pytest.fixture
+async def ann(api: Api) -> Person:
+    return await api.person()
+
+
+@pytest.fixture
+async def bob(api: Api) -> Person:
+    return await api.person()
 
 
 def _database(engines: EngineUrls, template: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from litestar import Request, Router, get, patch, post
 from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
 from fitness.domain.model.refusals import BadCredentials, EmailTaken
 from fitness.domain.model.users import Caller, ProfileChanges, Registration, User
@@ -33,7 +34,7 @@ class Tokens:
     return_dto=None,
     opt={PUBLIC: True, "refuses": (EmailTaken,)},
 )
-async def register(data: Registration, accounts: NamedDependency[AccountService]) -> User:
+async def register(data: JSONBody[Registration], accounts: NamedDependency[AccountService]) -> User:
     """Open an account."""
     return await accounts.register(data)
 
@@ -45,7 +46,7 @@ async def register(data: Registration, accounts: NamedDependency[AccountService]
     return_dto=None,
     opt={PUBLIC: True, "refuses": (BadCredentials,)},
 )
-async def login(data: Login, accounts: NamedDependency[AccountService]) -> Tokens:
+async def login(data: JSONBody[Login], accounts: NamedDependency[AccountService]) -> Tokens:
     """Get an access token, to be sent as `Authorization: Bearer …`."""
     access = await accounts.login(data.email, data.password)
     return Tokens(access_token=access.token, token_type="Bearer", expires_in=access.expires_in_s)  # noqa: S106
@@ -59,7 +60,7 @@ async def get_me(request: Request[Caller, Any, Any], accounts: NamedDependency[A
 
 @patch("/me", dto=JsonBody[ProfileChanges], return_dto=None)
 async def update_me(
-    data: ProfileChanges, request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]
+    data: JSONBody[ProfileChanges], request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]
 ) -> User:
     """Merge in what is given; null clears the name. The timezone is the default of activities recorded from now on."""
     return await accounts.update_me(data, by=request.user)

@@ -9,7 +9,7 @@ from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
 from fitness.domain.model.activities import (
@@ -95,7 +95,7 @@ class Imported:
     opt={"refuses": (DuplicateActivity, IdempotencyKeyReused, IdempotentRequestInFlight), "headers": IDEMPOTENT},
 )
 async def create_activity(
-    data: NewActivity, request: ApiRequest, activities: NamedDependency[ActivityService]
+    data: JSONBody[NewActivity], request: ApiRequest, activities: NamedDependency[ActivityService]
 ) -> Response[Activity]:
     """Record an activity. With an `Idempotency-Key` header it is recorded once, however often it is sent."""
     idempotency = await _idempotency_key(request)
@@ -155,7 +155,7 @@ async def get_activity(
 )
 async def update_activity(
     activity_id: FromPath[int],
-    data: DetailsChanges,
+    data: JSONBody[DetailsChanges],
     request: ApiRequest,
     activities: NamedDependency[ActivityService],
 ) -> Response[Activity]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from litestar import Request, Router, delete, get, patch
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 
 from fitness.domain.model.audit import AuditEntry
 from fitness.domain.model.refusals import ActivityNotFound, ActivityNotInTrash, AdminOnly, UserNotFound
@@ -37,7 +37,7 @@ class StandingChanges:
 )
 async def purge_activity(
     activity_id: FromPath[int],
-    data: Purge,
+    data: JSONBody[Purge],
     request: ApiRequest,
     administration: NamedDependency[AdminService],
 ) -> None:
@@ -60,7 +60,7 @@ async def list_audit_log(request: ApiRequest, administration: NamedDependency[Ad
 )
 async def update_standing(
     user_id: FromPath[int],
-    data: StandingChanges,
+    data: JSONBody[StandingChanges],
     request: ApiRequest,
     administration: NamedDependency[AdminService],
 ) -> User:
