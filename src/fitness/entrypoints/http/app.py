@@ -13,7 +13,7 @@ from fitness.entrypoints.http.accounts import auth_router, users_router
 from fitness.entrypoints.http.activities import activities_router
 from fitness.entrypoints.http.administration import admin_router
 from fitness.entrypoints.http.bodies import MAX_BODY_BYTES
-from fitness.entrypoints.http.documentation import docs_router, openapi_config
+from fitness.entrypoints.http.documentation import docs_router, front_door, openapi_config
 from fitness.entrypoints.http.gate import Gate
 from fitness.entrypoints.http.health import Stores, health_router
 from fitness.entrypoints.http.problems import answer
@@ -38,6 +38,7 @@ def create_app(container: Container) -> Litestar:
             Router("/api/v1", route_handlers=[auth_router, users_router, activities_router, admin_router]),
             health_router,
             docs_router,
+            front_door,
         ],
         dependencies={
             "accounts": Provide(lambda: container.accounts(), sync_to_thread=False),

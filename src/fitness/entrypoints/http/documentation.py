@@ -12,6 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.response import Redirect
 from litestar.routes import HTTPRoute
 
 from fitness import __version__
@@ -37,7 +38,7 @@ class OpenApiDocument(OpenAPIRenderPlugin):
     """Litestar's document, with the query strings and the problems that it cannot see."""
 
     def __init__(self) -> None:
-        super().__init__(path="/openapi.json", media_type=MediaType.JSON)
+        super().__init__(path="/", media_type=MediaType.JSON)
         self._document: bytes | None = None
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
@@ -51,15 +52,20 @@ def openapi_config() -> OpenAPIConfig:
         title="fitness",
         version=__version__,
         description=_DESCRIPTION,
-        path="/",
+        path="/openapi.json",
         render_plugins=[OpenApiDocument()],
-        openapi_router=Router("/", route_handlers=[], opt={PUBLIC: True}, include_in_schema=False),
+        openapi_router=Router("/openapi.json", route_handlers=[], opt={PUBLIC: True}, include_in_schema=False),
         components=Components(
             security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
         ),
         security=[{"bearer": []}],
         use_handler_docstrings=True,
     )
+
+
+@get("/", opt={PUBLIC: True}, include_in_schema=False)
+async def front_door() -> Redirect:
+    return Redirect("/docs")
 
 
 @get("/")

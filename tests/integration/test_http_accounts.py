@@ -1,0 +1,198 @@
+"""/auth, /users/me and /admin over HTTP."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.integration.api import PASSWORD, Api, Person
+
+UNKNOWN_ID = 2**40
+
+
+def registration(**stated: Any) -> dict[str, Any]:
+    return {"email": "ann@example.org", "password": PASSWORD} | stated
+
+
+class TestRegister:
+    async def test_an_account_is_opened_without_privileges_or_secrets(self, api: Api):
+        body = registration(email=" Ann@Example.org ", name="Ann", timezone="Europe/Paris")
+        response = await api.http.post("/api/v1/auth/register", json=body)
+        assert response.status_code == 201
+        user = response.json()
+        kept = {"email": "ann@example.org", "name": "Ann", "timezone": "Europe/Paris", "week_start": "monday"}
+        assert user.items() >= (kept | {"role": "user", "tier": "free"}).items()
+        assert "password" not in response.text.lower().replace('"password"', "password")
+        assert user.keys() == {*kept, "id", "role", "tier", "created_at", "updated_at"}
+
+    @pytest.mark.parametrize("again", ["ann@example.org", "ANN@example.ORG "])
+    async def test_an_address_is_taken_once_however_it_is_spelt(self, api: Api, again: str):
+        await api.http.post("/api/v1/auth/register", json=registration())
+        response = await api.http.post("/api/v1/auth/register", json=registration(email=again))
+        assert (response.status_code, response.json()["code"]) == (409, "email_taken")
+
+    @pytest.mark.parametrize(
+        ("stated", "field"),
+        [
+            ({"email": "ann"}, "email"),
+            ({"email": "a nn@example.org"}, "email"),
+            ({"email": "ann@"}, "email"),
+            ({"email": "ann@example..org"}, "email"),
+            ({"email": "x" * 65 + "@example.org"}, "email"),
+            ({"email": "ann\0@example.org"}, "email"),
+            ({"password": "short"}, "password"),
+            ({"password": "x" * 257}, "password"),
+            ({"name": "x" * 101}, "name"),
+            ({"timezone": "Mars/Olympus"}, "timezone"),
+            ({"timezone": "../../etc/passwd"}, "timezone"),
+            ({"role": "admin"}, "role"),
+            ({"tier": "premium"}, "tier"),
+        ],
+    )
+    async def test_what_breaks_a_rule_is_refused_by_field(self, api: Api, stated: dict[str, Any], field: str):
+        response = await api.http.post("/api/v1/auth/register", json=registration(**stated))
+        assert response.status_code == 422
+        assert [one["field"] for one in response.json()["errors"]] == [field]
+
+
+class TestLogin:
+    async def test_a_login_brings_a_bearer_token_for_15_minutes(self, api: Api):
+        await api.http.post("/api/v1/auth/register", json=registration())
+        response = await api.http.post("/api/v1/auth/login", json=registration(email="Ann@example.org"))
+        assert response.status_code == 200
+        tokens = response.json()
+        assert (tokens["token_type"], tokens["expires_in"]) == ("Bearer", 900)
+        me = await api.http.get("/api/v1/users/me", headers={"Authorization": f"bearer {tokens['access_token']}"})
+        assert me.json()["email"] == "ann@example.org"
+
+    async def test_a_wrong_password_and_an_unknown_address_look_the_same(self, api: Api):
+        await api.http.post("/api/v1/auth/register", json=registration())
+        wrong = await api.http.post("/api/v1/auth/login", json=registration(password="wrong horse"))
+        unknown = await api.http.post("/api/v1/auth/login", json=registration(email="bob@example.org"))
+        assert wrong.status_code == unknown.status_code == 401
+        assert wrong.content == unknown.content
+        assert {**wrong.headers, "date": ""} == {**unknown.headers, "date": ""}
+
+    async def test_a_token_of_another_deployment_is_refused(self, api: Api):
+        strange = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+        response = await api.http.get("/api/v1/users/me", headers={"Authorization": f"Bearer {strange}"})
+        assert (response.status_code, response.json()["code"]) == (401, "not_authenticated")
+
+    @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "Token x", "Bearer \xff\xfe"])
+    async def test_an_authorization_that_is_none_is_refused(self, api: Api, header: str):
+        response = await api.http.get(
+            "/api/v1/users/me",
+            headers={b"Authorization": header.encode("latin-1")},
+        )
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"].startswith("Bearer")
+
+
+class TestProfile:
+    async def test_a_profile_is_merged_and_read_back(self, ann: Person):
+        changes = {"name": "Ann", "timezone": "Asia/Tokyo", "week_start": "sunday"}
+        changed = (await ann.patch("/users/me", json=changes)).json()
+        assert changed.items() >= changes.items()
+        assert (await ann.get("/users/me")).json() == changed
+        cleared = (await ann.patch("/users/me", json={"name": None})).json()
+        assert (cleared["name"], cleared["timezone"]) == (None, "Asia/Tokyo")
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"timezone": None}, {"week_start": "friday"}, {"email": "x@example.org"}, {"role": "admin"}, {"tier": "x"}],
+    )
+    async def test_what_may_not_change_is_refused(self, ann: Person, changes: dict[str, Any]):
+        before = (await ann.get("/users/me")).json()
+        response = await ann.patch("/users/me", json=changes)
+        assert response.status_code == 422
+        assert (await ann.get("/users/me")).json() == before
+
+    async def test_a_new_zone_counts_for_what_is_recorded_next(self, ann: Person):
+        before = await ann.record()
+        await ann.patch("/users/me", json={"timezone": "Asia/Tokyo"})
+        assert (before["timezone"], (await ann.record())["timezone"]) == ("UTC", "Asia/Tokyo")
+
+
+class TestPurge:
+    async def test_an_admin_deletes_a_trashed_activity_for_good_and_it_is_logged(self, api: Api, ann: Person):
+        admin = await api.admin()
+        one = await ann.record(title="private title", notes="private notes")
+        await ann.delete(f"/activities/{one['id']}")
+        response = await admin.delete(f"/admin/activities/{one['id']}", json={"reason": " asked for "})
+        assert (response.status_code, response.content) == (204, b"")
+        assert (await ann.get(f"/activities/{one['id']}")).status_code == 404
+        assert (await ann.get("/activities/trash")).json()["total"] == 0
+        assert (await ann.post(f"/activities/{one['id']}/restore")).status_code == 404
+        log = (await admin.get("/admin/audit-log")).json()
+        entry = log["items"][0]
+        assert (
+            entry.items()
+            >= {
+                "actor_id": admin.id,
+                "action": "activity_purged",
+                "subject_id": one["id"],
+                "owner_id": ann.id,
+                "reason": "asked for",
+            }.items()
+        )
+        assert "private" not in str(log)
+
+    async def test_only_a_trashed_one_may_be_purged(self, api: Api, ann: Person):
+        admin = await api.admin()
+        one = await ann.record()
+        live = await admin.delete(f"/admin/activities/{one['id']}", json={"reason": "-"})
+        assert (live.status_code, live.json()["code"]) == (409, "activity_not_in_trash")
+        unknown = await admin.delete(f"/admin/activities/{UNKNOWN_ID}", json={"reason": "-"})
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "activity_not_found")
+
+    @pytest.mark.parametrize("body", [{}, {"reason": ""}, {"reason": "  "}, {"reason": "x" * 501}, {"reason": None}])
+    async def test_a_reason_is_needed(self, api: Api, ann: Person, body: dict[str, Any]):
+        admin = await api.admin()
+        one = await ann.record()
+        await ann.delete(f"/activities/{one['id']}")
+        response = await admin.delete(f"/admin/activities/{one['id']}", json=body)
+        assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "reason")
+        assert (await ann.get("/activities/trash")).json()["total"] == 1
+
+    async def test_restore_against_purge_leaves_one_winner(self, api: Api, ann: Person):
+        admin = await api.admin()
+        for _ in range(20):
+            one = await ann.record()
+            path = f"/activities/{one['id']}"
+            await ann.delete(path)
+            back, gone = await asyncio.gather(
+                ann.post(f"{path}/restore"), admin.delete(f"/admin{path}", json={"reason": "-"})
+            )
+            assert (back.status_code, gone.status_code) in {(200, 409), (404, 204)}
+            assert (await ann.get(path)).status_code == back.status_code
+
+
+class TestAdministration:
+    async def test_others_may_do_nothing_here(self, ann: Person, bob: Person):
+        one = await ann.record()
+        await ann.delete(f"/activities/{one['id']}")
+        for answer in (
+            await ann.delete(f"/admin/activities/{one['id']}", json={"reason": "mine"}),
+            await bob.delete(f"/admin/activities/{UNKNOWN_ID}", json={"reason": "-"}),
+            await ann.get("/admin/audit-log"),
+            await ann.patch(f"/admin/users/{ann.id}", json={"role": "admin"}),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (403, "admin_only")
+        assert (await ann.get("/users/me")).json()["role"] == "user"
+
+    async def test_standing_is_set_logged_and_felt_at_once(self, api: Api, ann: Person):
+        admin = await api.admin()
+        changed = await admin.patch(f"/admin/users/{ann.id}", json={"role": "admin", "tier": "premium"})
+        assert (changed.json()["role"], changed.json()["tier"]) == ("admin", "premium")
+        entries = (await ann.get("/admin/audit-log?limit=1")).json()["items"]
+        assert (entries[0]["actor_id"], entries[0]["subject_id"]) == (admin.id, ann.id)
+        assert entries[0]["reason"] == "role admin, tier premium"
+        await admin.patch(f"/admin/users/{ann.id}", json={"role": "user"})
+        assert (await ann.get("/admin/audit-log")).status_code == 403
+
+    @pytest.mark.parametrize("body", [{}, {"role": "root"}, {"tier": None, "role": None}, {"email": "x"}])
+    async def test_a_standing_that_is_none_is_refused(self, api: Api, ann: Person, body: dict[str, Any]):
+        admin = await api.admin()
+        assert (await admin.patch(f"/admin/users/{ann.id}", json=body)).status_code == 422
+        missing = await admin.patch(f"/admin/users/{UNKNOWN_ID}", json={"tier": "premium"})
+        assert (missing.status_code, missing.json()["code"]) == (404, "user_not_found")

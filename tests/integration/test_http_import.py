@@ -1,0 +1,136 @@
+"""POST /activities/import: recorded files become activities, or a problem that says why not."""
+
+import asyncio
+import gzip
+from datetime import timedelta
+
+import pytest
+
+from fitness.domain.model.recordings import MAX_RECORDING_BYTES
+from tests.files import A_TRACK, FitFile, gpx, lap, tcx, tcx_activity, track
+from tests.integration.api import Api, Person
+
+
+async def test_a_file_becomes_an_activity(ann: Person):
+    response = await ann.upload(FitFile().sport("Run").session().clock(timedelta(hours=2)).content())
+    assert response.status_code == 201
+    (one,) = response.json()["items"]
+    assert (one["activity_type"], one["title"], one["source"]) == ("run", "Run", "import")
+    assert (one["duration_minutes"], one["distance_km"]) == (30, 5)
+    assert (one["timezone"], one["local_date"]) == ("Etc/GMT-2", "2026-05-01")
+    assert (await ann.get(f"/activities/{one['id']}")).json() == one
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        A_TRACK,
+        gzip.compress(A_TRACK),
+        tcx(tcx_activity(lap("2026-05-01T06:00:00Z", seconds=600, metres=9, kcal=1, average=99, highest=99))),
+        gzip.compress(FitFile().session().content()),
+    ],
+    ids=["gpx", "gpx.gz", "tcx", "fit.gz"],
+)
+async def test_every_format_is_read_plain_and_gzipped(ann: Person, content: bytes):
+    response = await ann.upload(content)
+    assert response.status_code == 201
+    assert response.json()["items"][0]["activity_date"] == "2026-05-01T06:00:00Z"
+
+
+async def test_several_sessions_become_several_activities(ann: Person):
+    triathlon = FitFile().session("swimming").session("cycling").session("running").content()
+    items = (await ann.upload(triathlon)).json()["items"]
+    assert [one["activity_type"] for one in items] == ["swim", "ride", "run"]
+    assert (await ann.get("/activities")).json()["total"] == 3
+
+
+async def test_where_the_file_tells_no_offset_the_zone_is_the_profiles(api: Api):
+    person = await api.person(timezone="Asia/Tokyo")
+    (one,) = (await person.upload(A_TRACK)).json()["items"]
+    assert one["timezone"] == "Asia/Tokyo"
+
+
+async def test_where_the_offset_fits_the_profiles_zone_that_is_it(api: Api):
+    person = await api.person(timezone="Europe/Ljubljana")
+    file = FitFile().session().clock(timedelta(hours=2)).content()
+    (one,) = (await person.upload(file)).json()["items"]
+    assert one["timezone"] == "Europe/Ljubljana"
+
+
+async def test_the_same_file_again_is_a_conflict_packed_or_not(ann: Person, bob: Person):
+    (one,) = (await ann.upload(A_TRACK)).json()["items"]
+    for again in (A_TRACK, gzip.compress(A_TRACK)):
+        response = await ann.upload(again)
+        assert response.status_code == 409
+        assert (response.json()["code"], response.json()["existing_id"]) == ("duplicate_activity", one["id"])
+    assert (await bob.upload(A_TRACK)).status_code == 201
+
+
+async def test_the_same_file_many_times_at_once_becomes_one_activity(ann: Person):
+    statuses = [answer.status_code for answer in await asyncio.gather(*(ann.upload(A_TRACK) for _ in range(10)))]
+    assert sorted(statuses) == [201] + [409] * 9
+    assert (await ann.get("/activities")).json()["total"] == 1
+
+
+async def test_a_deleted_import_may_be_imported_again(ann: Person):
+    (one,) = (await ann.upload(A_TRACK)).json()["items"]
+    await ann.delete(f"/activities/{one['id']}")
+    assert (await ann.upload(A_TRACK)).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [
+        (b"", 422, "file_empty"),
+        (gzip.compress(b"\n"), 422, "file_empty"),
+        (b"PK\x03\x04 no activity", 422, "file_unknown"),
+        (b'{"activity": "run"}', 422, "file_unknown"),
+        (FitFile().session().content()[:-3], 422, "file_corrupt"),
+        (A_TRACK[:-20], 422, "file_corrupt"),
+        (gzip.compress(A_TRACK)[:-20], 422, "file_corrupt"),
+        (gpx(header='<!DOCTYPE x [<!ENTITY e "boom">]>'), 422, "file_corrupt"),
+        (FitFile().content(), 422, "file_without_activity"),
+        (gpx(), 422, "file_without_activity"),
+        (gpx(track(None, None)), 422, "file_without_times"),
+        (gzip.compress(b"\0" * (MAX_RECORDING_BYTES + 1), compresslevel=1), 413, "file_too_large"),
+        (b"x" * (MAX_RECORDING_BYTES + 1), 413, "file_too_large"),
+        (b"x" * (MAX_RECORDING_BYTES + 1_000_000), 413, "body_too_large"),
+    ],
+)
+async def test_what_is_no_activity_is_refused_with_a_code_that_says_why(
+    ann: Person, content: bytes, status: int, code: str
+):
+    response = await ann.upload(content)
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert (await ann.get("/activities")).json()["total"] == 0
+
+
+async def test_all_sessions_are_kept_or_none(ann: Person):
+    endless = 43_201 * 60.0
+    response = await ann.upload(FitFile().session().session(timer_s=endless, elapsed_s=endless).content())
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == "duration_minutes"
+    assert (await ann.get("/activities")).json()["total"] == 0
+
+
+async def test_the_service_answers_others_while_a_large_file_is_read(ann: Person, bob: Person):
+    times = [f"2026-05-01T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}Z" for second in range(20_000)]
+    upload = asyncio.ensure_future(ann.upload(gpx(track(*times))))
+    answered = 0
+    while not upload.done():
+        assert (await bob.get("/users/me")).status_code == 200
+        answered += not upload.done()
+    assert (await upload).status_code == 201
+    assert answered > 20
+
+
+async def test_the_upload_has_to_be_a_file_in_the_field_file(ann: Person):
+    wrong_type = await ann.post("/activities/import", json={})
+    assert (wrong_type.status_code, wrong_type.json()["code"]) == (415, "unsupported_media_type")
+    for parts in ({"other": ("x", A_TRACK)}, {"file": (None, b"text")}):
+        response = await ann.post("/activities/import", files=parts)
+        assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "file")
+    broken = await ann.post(
+        "/activities/import", content=b"rubbish", headers={"Content-Type": "multipart/form-data; boundary=x"}
+    )
+    assert (broken.status_code, broken.json()["code"]) == (400, "malformed_request")

@@ -1,0 +1,116 @@
+"""What operators and newcomers meet: health, the API reference, and errors when a store is down."""
+
+import httpx
+import pytest
+
+from fitness.adapters.embedded.engines import EngineUrls
+from tests.integration.api import NOWHERE_POSTGRES, Api, Person, serving
+
+
+async def test_liveness_needs_nothing_and_readiness_names_each_store(api: Api):
+    live = await api.http.get("/health/live")
+    assert (live.status_code, live.json()) == (200, {"status": "alive"})
+    ready = await api.http.get("/health/ready")
+    assert (ready.status_code, ready.json()) == (
+        200,
+        {"status": "ready", "checks": {"database": "up", "cache": "up"}},
+    )
+
+
+async def test_without_postgresql_requests_answer_503_and_readiness_says_so(engines: EngineUrls):
+    async with serving(NOWHERE_POSTGRES, engines.redis_url) as api:
+        assert (await api.http.get("/health/live")).status_code == 200
+        ready = await api.http.get("/health/ready")
+        assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
+        assert ready.json()["checks"] == {"database": "down", "cache": "up"}
+        login = await api.http.post("/api/v1/auth/login", json={"email": "a@example.org", "password": "x"})
+        assert (login.status_code, login.json()["code"]) == (503, "database_unavailable")
+        assert login.headers["retry-after"] == "1"
+
+
+async def test_the_reference_loads_nothing_from_elsewhere(api: Api):
+    page = await api.http.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["content-security-policy"].startswith("default-src 'self'")
+    for asset in ("page.js", "swagger-ui-bundle.js", "swagger-ui.css"):
+        assert f"/docs/{asset}" in page.text or asset == "page.js"
+        assert (await api.http.get(f"/docs/{asset}")).status_code == 200
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+
+
+async def test_the_front_door_leads_to_the_reference(api: Api):
+    response = await api.http.get("/")
+    assert (response.status_code, response.headers["location"]) == (302, "/docs")
+
+
+async def test_the_document_describes_every_route_with_its_problems(api: Api):
+    document = (await api.http.get("/openapi.json")).json()
+    operations = {
+        f"{method.upper()} {path.removeprefix('/api/v1')}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert operations.keys() == {
+        "POST /auth/register",
+        "POST /auth/login",
+        "GET /users/me",
+        "PATCH /users/me",
+        "POST /activities",
+        "GET /activities",
+        "GET /activities/trash",
+        "POST /activities/import",
+        "GET /activities/{activity_id}",
+        "PATCH /activities/{activity_id}",
+        "DELETE /activities/{activity_id}",
+        "POST /activities/{activity_id}/restore",
+        "DELETE /admin/activities/{activity_id}",
+        "GET /admin/audit-log",
+        "PATCH /admin/users/{user_id}",
+        "GET /health/live",
+        "GET /health/ready",
+    }
+    public = {name for name, operation in operations.items() if operation.get("security") == []}
+    assert public == {"POST /auth/register", "POST /auth/login", "GET /health/live", "GET /health/ready"}
+    for name, operation in operations.items():
+        assert operation["description"], name
+        assert name in public or "401" in operation["responses"]
+    listing = {parameter["name"] for parameter in operations["GET /activities"]["parameters"]}
+    assert listing == {"page", "limit", "cursor", "type", "from", "to", "tag", "exclude_tag", "q"}
+    assert operations["GET /activities/{activity_id}"]["responses"].keys() >= {"200", "404", "410"}
+    schemas = document["components"]["schemas"]
+    missing = [name for name in _references(document) if name not in schemas]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/openapi.yaml", 404, "not_found"),
+        ("GET", "/api/v1/nothing", 404, "not_found"),
+        ("GET", "/docs/nothing", 404, "not_found"),
+        ("PUT", "/api/v1/activities/1", 405, "method_not_allowed"),
+        ("DELETE", "/health/live", 405, "method_not_allowed"),
+    ],
+)
+async def test_addresses_that_do_not_exist_are_problems_too(api: Api, method: str, path: str, status: int, code: str):
+    response = await api.http.request(method, path)
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_crash_is_an_internal_error_without_its_details(api: Api, ann: Person):
+    await api.container.database().close()
+    object.__setattr__(api.container.activities(), "repo", None)
+    response: httpx.Response = await ann.get("/activities?limit=7")
+    assert (response.status_code, response.json()["code"]) == (500, "internal_error")
+    assert "NoneType" not in response.text
+
+
+def _references(node: object) -> list[str]:
+    if isinstance(node, dict):
+        own = [str(node["$ref"]).removeprefix("#/components/schemas/")] if "$ref" in node else []
+        return own + [name for child in node.values() for name in _references(child)]
+    if isinstance(node, list):
+        return [name for child in node for name in _references(child)]
+    return []
