@@ -20,7 +20,7 @@ def gpx(*tracks: str, header: str = "") -> bytes:
 def track(
     *times: str | None, name: str = "Morning loop", kind: str = "running", heart_rates: Sequence[int] = ()
 ) -> str:
-    """Points 0.001 degrees (about 111 m) apart, back at the start after a hundred, at first uphill."""
+    """Points 0.001 degrees (about 111 m) apart, back and forth, at first uphill."""
     points = []
     for number, time in enumerate(times):
         stamp = f"<time>{time}</time>" if time else ""
@@ -29,7 +29,7 @@ def track(
             hr = f"<tpx:TrackPointExtension><tpx:hr>{heart_rates[number]}</tpx:hr></tpx:TrackPointExtension>"
             pulse = f"<extensions>{hr}</extensions>"
         ele = f"<ele>{100 + 5 * min(number, 9)}</ele>"
-        points.append(f'<trkpt lat="{46 + number % 100 / 1000}" lon="14.5">{ele}{stamp}{pulse}</trkpt>')
+        points.append(f'<trkpt lat="{46 + number % 2 / 1000}" lon="14.5">{ele}{stamp}{pulse}</trkpt>')
     return f"<trk><name>{name}</name><type>{kind}</type><trkseg>{''.join(points)}</trkseg></trk>"
 
 
