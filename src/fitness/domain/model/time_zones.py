@@ -4,10 +4,13 @@ from datetime import date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
+# In the database of names, but no place's: the machine's own zone, and the one of a machine that has none.
+_PLACELESS = {"localtime", "Factory"}
+
 
 @cache
 def _names() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return frozenset(available_timezones() - _PLACELESS)
 
 
 def is_time_zone(name: str) -> bool:

@@ -17,6 +17,7 @@ from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
 
 MAX_BODY_BYTES = 1_000_000
+JSON_TYPES = {"application/json", "application/merge-patch+json"}
 
 T = TypeVar("T")
 
@@ -35,8 +36,8 @@ class JsonBody(AbstractDTO[T], Generic[T]):
         """Raises UnsupportedMediaType, MalformedRequest, InvalidFields."""
         assert isinstance(self.asgi_connection, Request)
         media_type, _ = self.asgi_connection.content_type
-        if media_type not in ("", "application/json", "application/merge-patch+json"):
-            raise UnsupportedMediaType(f"this route reads application/json, not {media_type}")
+        if media_type not in JSON_TYPES and "content-type" in self.asgi_connection.headers:
+            raise UnsupportedMediaType(f"this route reads application/json, not {media_type or 'this'}")
         try:
             fields = _decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
