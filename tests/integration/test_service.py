@@ -1,0 +1,391 @@
+"""The service as an operator runs it: real processes, real signals, data that survives them."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.files import A_TRACK, FitFile
+from tests.integration.api import PASSWORD, Person, activity_body
+
+FITNESS = Path(sys.executable).parent / "fitness"
+PATIENCE_S = 60.0
+
+
+class Service:
+    """`fitness serve` on its own data folder and port, and the other commands beside it."""
+
+    def __init__(self, data_dir: Path, **settings: str) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        given = {"DATA_DIR": str(data_dir), "PORT": str(self.port)} | settings
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("FITNESS_")}
+        self.environment = kept | {f"FITNESS_{name}": value for name, value in given.items()}
+        self.process: subprocess.Popen[str] | None = None
+        self._log = data_dir.parent / "service.log"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, status: str = "ready") -> float:
+        """Returns when readiness has that `status`, with the seconds that took."""
+        started_s = time.monotonic()
+        with self._log.open("a") as log:
+            self.process = subprocess.Popen(
+                [FITNESS, "serve"], env=self.environment, stdout=log, stderr=log, text=True, start_new_session=True
+            )
+        while time.monotonic() < started_s + PATIENCE_S:
+            assert self.process.poll() is None, self.log()
+            try:
+                if httpx.get(f"{self.url}/health/ready").json()["status"] == status:
+                    return time.monotonic() - started_s
+            except httpx.TransportError:
+                time.sleep(0.05)
+        raise AssertionError(f"not ready after {PATIENCE_S} s: {self.log()}")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(how)
+        return self.process.wait(PATIENCE_S)
+
+    def kill_everything(self) -> None:
+        """kill -9 of the service and its workers, all at once."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(PATIENCE_S)
+
+    def workers(self) -> list[int]:
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(pid) for pid in children if "fitness serve" in command(int(pid))]
+
+    def engines(self) -> list[str]:
+        """The engines' processes that run on this data folder."""
+        pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+        found = [command(pid) for pid in pids]
+        return [line for line in found if re.search(r"(postgres|valkey-server)", line) and str(self.data_dir) in line]
+
+    def wait_until_engines_are_gone(self) -> None:
+        give_up_s = time.monotonic() + PATIENCE_S
+        while self.engines():
+            assert time.monotonic() < give_up_s, self.engines()
+            time.sleep(0.05)
+
+    def run(self, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [FITNESS, *arguments],
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return ""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="fitness-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def service(folder: Path) -> Iterator[Service]:
+    service = Service(folder / "data")
+    yield service
+    end(service)
+
+
+@pytest.fixture
+def neighbour(folder: Path) -> Iterator[Service]:
+    service = Service(folder / "neighbour")
+    yield service
+    end(service)
+
+
+def end(service: Service) -> None:
+    if service.process is not None and service.process.poll() is None:
+        service.stop()
+    service.wait_until_engines_are_gone()
+
+
+async def log_in(client: httpx.AsyncClient, email: str = "ann@example.org") -> Person:
+    body = {"email": email, "password": PASSWORD}
+    await client.post("/api/v1/auth/register", json=body)
+    login = await client.post("/api/v1/auth/login", json=body)
+    assert login.status_code == 200, login.text
+    return Person(client, 0, email, login.json()["access_token"])
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_it_stops_cleanly_and_the_next_start_has_everything(service: Service, how: signal.Signals):
+    service.start()
+    assert len(service.engines()) >= 2
+    async with httpx.AsyncClient(base_url=service.url) as client:
+        ann = await log_in(client)
+        one = await ann.record(title="kept")
+    assert service.stop(how) == 0
+    assert service.engines() == []
+    assert service.start() < 5
+    async with httpx.AsyncClient(base_url=service.url) as client:
+        # The token, too, is good across restarts: the key that signs is kept.
+        again = Person(client, ann.id, ann.email, ann.token)
+        assert (await again.get(f"/activities/{one['id']}")).json() == one
+
+
+async def test_requests_in_flight_are_finished_when_it_stops(service: Service):
+    service.start()
+    async with httpx.AsyncClient(base_url=service.url, timeout=30) as client:
+        ann = await log_in(client)
+        uploads = [asyncio.ensure_future(ann.upload(A_TRACK + b"\n" * number)) for number in range(6)]
+        await asyncio.sleep(0.1)
+        assert service.process is not None
+        service.process.send_signal(signal.SIGTERM)
+        answers = await asyncio.gather(*uploads)
+    assert {answer.status_code for answer in answers} == {201}
+    assert service.process.wait(PATIENCE_S) == 0
+
+
+async def test_kill_9_leaves_no_engine_and_every_acknowledged_write_is_there_after(service: Service):
+    acknowledged: dict[int, str] = {}
+    under_way = asyncio.Event()
+
+    async def write(person: Person, name: str, enough: int) -> None:
+        for number in range(10_000):
+            answer = await person.post("/activities", json=activity_body(title=f"{name} {number}"))
+            acknowledged[answer.json()["id"]] = answer.json()["title"]
+            if len(acknowledged) >= enough:
+                under_way.set()
+
+    service.start()
+    for round_ in range(3):
+        async with httpx.AsyncClient(base_url=service.url) as client:
+            ann = await log_in(client)
+            under_way.clear()
+            enough = len(acknowledged) + 150
+            writers = [asyncio.ensure_future(write(ann, f"{round_}-{n}", enough)) for n in range(8)]
+            await under_way.wait()
+            service.kill_everything()
+            ended = await asyncio.gather(*writers, return_exceptions=True)
+            assert all(isinstance(error, httpx.TransportError) for error in ended), ended
+        service.wait_until_engines_are_gone()
+        service.start()
+    async with httpx.AsyncClient(base_url=service.url) as client:
+        ann = await log_in(client)
+        kept: dict[int, str] = {}
+        path = "/activities?limit=100"
+        while path:
+            page = (await ann.get(path)).json()
+            kept |= {one["id"]: one["title"] for one in page["items"]}
+            path = f"/activities?limit=100&cursor={page['next_cursor']}" if page["next_cursor"] else ""
+    assert len(acknowledged) >= 450
+    assert acknowledged.items() <= kept.items()
+
+
+async def test_kill_9_of_the_parent_alone_takes_workers_and_engines_along(service: Service):
+    service.start()
+    assert service.process is not None
+    workers = service.workers()
+    assert workers
+    service.process.kill()
+    service.process.wait(PATIENCE_S)
+    service.wait_until_engines_are_gone()
+    give_up_s = time.monotonic() + PATIENCE_S
+    while any("fitness" in command(pid) for pid in workers):
+        assert time.monotonic() < give_up_s
+        await asyncio.sleep(0.05)
+
+
+async def test_a_worker_that_dies_is_replaced(service: Service):
+    service.start()
+    (worker,) = service.workers()
+    os.kill(worker, signal.SIGKILL)
+    give_up_s = time.monotonic() + PATIENCE_S
+    async with httpx.AsyncClient(base_url=service.url) as client:
+        while True:
+            assert time.monotonic() < give_up_s, service.log()
+            try:
+                assert (await client.get("/health/ready")).json()["status"] == "ready"
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
+                continue
+            break
+    assert service.workers() not in ([], [worker])
+
+
+async def test_two_instances_run_side_by_side_and_know_nothing_of_each_other(service: Service, neighbour: Service):
+    service.start()
+    neighbour.start()
+    async with httpx.AsyncClient(base_url=service.url) as here, httpx.AsyncClient(base_url=neighbour.url) as there:
+        ann = await log_in(here)
+        one = await ann.record()
+        assert (await log_in(there, "bob@example.org")).token
+        stranger = Person(there, 0, ann.email, ann.token)
+        assert (await stranger.get(f"/activities/{one['id']}")).status_code == 401
+        assert neighbour.stop() == 0
+        assert (await here.get("/health/ready")).json()["status"] == "ready"
+
+
+def test_a_second_service_on_the_same_folder_or_port_says_what_to_change(service: Service, neighbour: Service):
+    service.start()
+    same_folder = neighbour.run("serve", FITNESS_DATA_DIR=str(service.data_dir))
+    assert same_folder.returncode == 1
+    assert "already running" in same_folder.stderr
+    assert "FITNESS_DATA_DIR" in same_folder.stderr
+    same_port = neighbour.run("serve", FITNESS_PORT=str(service.port))
+    assert same_port.returncode == 1
+    assert "FITNESS_PORT" in same_port.stderr
+    assert neighbour.engines() == []
+
+
+def test_a_folder_too_deep_for_a_socket_works_all_the_same(folder: Path):
+    deep = folder / ("d" * 100) / ("e" * 100)
+    deep.parent.mkdir()
+    service = Service(deep)
+    try:
+        service.start()
+    finally:
+        end(service)
+
+
+def test_the_signing_key_is_for_its_owner_alone(service: Service):
+    service.start()
+    key = service.data_dir / "secret_key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert len(key.read_text()) == 64
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "eighty"),
+        ("PORT", "0"),
+        ("WORKERS", "-1"),
+        ("TRASH_DAYS", "0"),
+        ("LOG_FORMAT", "xml"),
+        ("RATE_LIMIT_SCALE", "nan"),
+        ("SECRET_KEYS", "short"),
+        ("TRUSTED_PROXIES", "everybody"),
+        ("DATABASE_URL", "mysql://x"),
+        ("PROT", "8000"),
+    ],
+)
+def test_a_bad_setting_is_refused_by_name(service: Service, name: str, value: str):
+    refused = service.run("serve", **{f"FITNESS_{name}": value})
+    assert refused.returncode == 1
+    assert f"FITNESS_{name}" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert service.engines() == []
+
+
+class TestCommands:
+    @pytest.mark.parametrize("running", [True, False])
+    def test_accounts_and_imports_work_beside_the_service_and_without_it(
+        self, service: Service, folder: Path, running: bool
+    ):
+        if running:
+            service.start()
+        created = service.run("users", "create", "Ann@example.org", "--admin", "--password", PASSWORD)
+        assert created.returncode == 0, created.stderr
+        assert "ann@example.org\tadmin\tfree" in created.stdout
+        assert "user\tfree" in service.run("users", "demote", "ann@example.org").stdout
+        assert "user\tpremium" in service.run("users", "set-tier", "ann@example.org", "premium").stdout
+        assert "admin\tpremium" in service.run("users", "promote", "ann@example.org").stdout
+        assert service.run("users", "list").stdout.count("\n") == 1
+
+        run, loop, broken = folder / "run.fit", folder / "loop.gpx", folder / "broken.fit"
+        run.write_bytes(FitFile().session().content())
+        loop.write_bytes(A_TRACK)
+        broken.write_bytes(FitFile().session().content()[:-1])
+        imported = service.run("import", run, loop, broken, run, "--user", "ann@example.org")
+        lines = imported.stdout.splitlines()
+        assert imported.returncode == 1
+        assert re.fullmatch(rf"{run}: imported, activity \d+ \(run, 30 min\)", lines[0])
+        assert lines[2].startswith(f"{broken}: refused, the file is damaged")
+        assert lines[3].startswith(f"{run}: skipped, this was recorded already, as activity")
+        assert lines[4] == "2 imported, 1 skipped, 1 refused"
+
+    def test_mistakes_are_one_line_without_a_traceback(self, service: Service):
+        unknown = service.run("users", "promote", "nobody@example.org")
+        assert (unknown.returncode, unknown.stderr) == (1, "Error: user nobody@example.org does not exist\n")
+        weak = service.run("users", "create", "ann@example.org", "--password", "short")
+        assert (weak.returncode, weak.stderr) == (1, "Error: password: must be at least 8 characters long\n")
+
+    def test_migrations_go_up_and_down_and_say_so(self, service: Service):
+        assert "001_create_users  missing" in service.run("migrate", "status").stdout
+        assert "applied 006_add_soft_deletes" in service.run("migrate", "up").stdout
+        assert service.run("migrate", "up").stdout == "nothing to apply\n"
+        assert "missing" not in service.run("migrate", "status").stdout
+        last = service.run("migrate", "down").stdout
+        assert re.fullmatch(r"took back \d{3}_\w+\n", last)
+        assert "missing" in service.run("migrate", "status").stdout
+
+    def test_with_urls_set_nothing_embedded_starts_and_an_old_schema_is_refused(
+        self, service: Service, empty_database_url: str, folder: Path
+    ):
+        urls = {
+            "FITNESS_DATABASE_URL": _as_url(empty_database_url),
+            "FITNESS_REDIS_URL": "redis://127.0.0.1:1",
+            "FITNESS_SECRET_KEYS": "k" * 32,
+        }
+        refused = service.run("serve", **urls)
+        assert refused.returncode == 1
+        assert "fitness migrate up" in refused.stderr
+        assert service.run("migrate", "up", **urls).returncode == 0
+        assert not service.data_dir.exists()
+        service.environment |= urls
+        service.start("degraded")
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            [],
+            ["serve"],
+            ["migrate"],
+            ["migrate", "up"],
+            ["migrate", "down"],
+            ["import"],
+            ["users"],
+            ["users", "create"],
+        ],
+    )
+    def test_help_is_everywhere(self, service: Service, arguments: list[str]):
+        helped = service.run(*arguments, "--help")
+        assert helped.returncode == 0
+        assert helped.stdout.startswith("Usage: fitness")
+
+
+def _as_url(conninfo: str) -> str:
+    parts = dict(part.split("=", 1) for part in conninfo.split())
+    return f"postgresql:///{parts['dbname']}?host={parts['host']}&user={parts['user']}"
