@@ -1,0 +1,257 @@
+"""The rules of activities, accounts and lists, and the pure steps of their lives."""
+
+import inspect
+import pickle
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fitness.domain.model import refusals
+from fitness.domain.model.activities import (
+    ActivityType,
+    checked,
+    normalized_tag,
+    restored,
+    revised,
+    trashed,
+)
+from fitness.domain.model.recordings import Recording, imported
+from fitness.domain.model.refusals import FieldProblem, InvalidFields, Refusal
+from fitness.domain.model.text import text_problem
+from fitness.domain.model.time_zones import is_time_zone, local_date, zone_with_offset
+from fitness.domain.model.users import checked_registration
+from tests.builders import LUNCH, NOW, a_new_activity, a_registration, an_activity
+
+LATER = NOW + timedelta(hours=1)
+
+
+def problems(**stated: object) -> list[str]:
+    """The fields at fault in an activity that is sound but for what is stated."""
+    try:
+        checked(a_new_activity(**stated), now=NOW)
+    except InvalidFields as refusal:
+        return [problem.field for problem in refusal.problems]
+    return []
+
+
+class TestChecked:
+    @pytest.mark.parametrize(
+        "stated",
+        [
+            {"activity_date": datetime(1970, 1, 1, tzinfo=UTC)},
+            {"activity_date": NOW + timedelta(hours=24)},
+            {"duration_minutes": 0.001},
+            {"duration_minutes": 43_200.0},
+            {"distance_km": 0.0},
+            {"distance_km": 2_000.0},
+            {"elevation_gain_m": 20_000.0},
+            {"calories_kcal": 50_000},
+            {"average_heart_rate_bpm": 20, "max_heart_rate_bpm": 20},
+            {"max_heart_rate_bpm": 250},
+            {"title": "x" * 250},
+            {"notes": "x" * 10_000},
+            {"timezone": "America/Argentina/Buenos_Aires"},
+            {"tags": tuple(f"t{n}" for n in range(20))},
+            {"tags": ("x" * 50,)},
+        ],
+    )
+    def test_the_bounds_themselves_are_within(self, stated: dict[str, object]):
+        assert problems(**stated) == []
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("activity_date", datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)),
+            ("activity_date", NOW + timedelta(hours=24, microseconds=1)),
+            ("activity_date", datetime(2026, 1, 1)),  # noqa: DTZ001 - a time without an offset is the point
+            ("activity_date", datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))),
+            ("activity_date", datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))),
+            ("duration_minutes", 0.0),
+            ("duration_minutes", 0.0004),
+            ("duration_minutes", 43_200.001),
+            ("duration_minutes", float("nan")),
+            ("duration_minutes", float("inf")),
+            ("distance_km", -0.001),
+            ("distance_km", 1e300),
+            ("elevation_gain_m", 20_000.001),
+            ("calories_kcal", 2**70),
+            ("average_heart_rate_bpm", 19),
+            ("max_heart_rate_bpm", 251),
+            ("title", "x" * 251),
+            ("title", "a\0"),
+            ("notes", "x" * 10_001),
+            ("notes", "\ud800"),
+            ("timezone", "Europe/Atlantis"),
+            ("timezone", "localtime"),
+            ("tags", tuple(f"t{n}" for n in range(21))),
+            ("tags", ("",)),
+            ("tags", ("x" * 51,)),
+            ("source", "Watch"),
+            ("external_id", ""),
+        ],
+    )
+    def test_a_step_past_a_bound_is_named(self, field: str, value: object):
+        assert problems(**{field: value}) == [field]
+
+    def test_an_average_above_the_maximum_is_named(self):
+        assert problems(average_heart_rate_bpm=151, max_heart_rate_bpm=150) == ["average_heart_rate_bpm"]
+
+    def test_every_problem_is_named_at_once(self):
+        assert problems(duration_minutes=0.0, title="a\0", calories_kcal=-1) == [
+            "duration_minutes",
+            "calories_kcal",
+            "title",
+        ]
+
+    def test_figures_have_three_decimals_and_the_start_is_in_utc(self):
+        start = datetime(2026, 5, 1, 8, tzinfo=timezone(timedelta(hours=2)))
+        kept = checked(a_new_activity(activity_date=start, duration_minutes=30.12349, distance_km=10.0006), now=NOW)
+        assert (kept.duration_minutes, kept.distance_km) == (30.123, 10.001)
+        assert kept.activity_date == start
+        assert kept.activity_date.tzinfo is UTC
+
+    def test_texts_are_trimmed_and_composed_and_blank_is_unknown(self):
+        kept = checked(a_new_activity(title="  Zu\u0308rich  ", notes=" \n "), now=NOW)
+        assert (kept.title, kept.notes) == ("Z\u00fcrich", None)
+
+    def test_tags_are_one_spelling_each_in_the_order_given(self):
+        kept = checked(a_new_activity(tags=(" Race", "race", "CAFE\u0301", "caf\u00e9", "b")), now=NOW)
+        assert kept.tags == ("race", "caf\u00e9", "b")
+
+    @given(st.text(max_size=60))
+    def test_a_normalized_tag_stays_as_it_is(self, tag: str):
+        once = normalized_tag(tag)
+        assert normalized_tag(once) == once
+
+
+class TestLife:
+    @given(
+        age=st.timedeltas(timedelta(0), timedelta(days=20_000)),
+        zone=st.sampled_from(
+            ["UTC", "Europe/Paris", "Pacific/Kiritimati", "Pacific/Niue", "Asia/Kathmandu", "America/St_Johns"]
+        ),
+    )
+    def test_the_local_date_is_that_of_the_start_in_its_zone(self, age: timedelta, zone: str):
+        start = NOW - age
+        activity = an_activity(activity_date=start, timezone=zone)
+        assert activity.local_date == local_date(activity.activity_date, zone)
+        assert abs((activity.local_date - start.date()).days) <= 1
+
+    def test_the_turn_of_the_year_in_paris(self):
+        eve = datetime(2024, 12, 31, 23, tzinfo=UTC)
+        assert an_activity(activity_date=eve, timezone="Europe/Paris").local_date == date(2025, 1, 1)
+
+    def test_a_revision_raises_the_version_and_moves_the_local_date_along(self):
+        activity = an_activity(activity_date=datetime(2026, 5, 1, 23, tzinfo=UTC))
+        changed = revised(activity, {"timezone": "Asia/Tokyo"}, home_timezone="UTC", now=LATER)
+        assert (changed.version, changed.local_date, changed.updated_at) == (2, date(2026, 5, 2), LATER)
+        assert changed.created_at == activity.created_at
+
+    def test_nothing_new_is_no_revision(self):
+        activity = an_activity(title="same", tags=("a",))
+        assert revised(activity, {"title": " same ", "tags": ("A",)}, home_timezone="UTC", now=LATER) is activity
+
+    def test_null_clears_and_a_cleared_zone_is_the_homes(self):
+        activity = an_activity(title="x", tags=("a",), timezone="Asia/Tokyo", distance_km=5.0)
+        cleared = revised(
+            activity,
+            {"title": None, "tags": None, "timezone": None, "distance_km": None},
+            home_timezone="Europe/Paris",
+            now=LATER,
+        )
+        assert (cleared.title, cleared.tags, cleared.timezone, cleared.distance_km) == (None, (), "Europe/Paris", None)
+
+    def test_a_revision_that_breaks_a_rule_is_refused(self):
+        with pytest.raises(InvalidFields):
+            revised(an_activity(), {"duration_minutes": -1}, home_timezone="UTC", now=LATER)
+
+    def test_into_the_trash_and_back_are_two_versions(self):
+        activity = an_activity()
+        deleted = trashed(activity, at=LATER)
+        assert (deleted.deleted_at, deleted.version) == (LATER, 2)
+        back = restored(deleted, at=LATER)
+        assert (back.deleted_at, back.version, back.title) == (None, 3, activity.title)
+
+
+class TestTimeZones:
+    @pytest.mark.parametrize("name", ["", "UTC ", "utc", "Factory", "localtime", "posixrules", "../etc", "a" * 5_000])
+    def test_what_names_no_place_is_no_zone(self, name: str):
+        assert not is_time_zone(name)
+
+    @pytest.mark.parametrize(
+        ("hours", "expected"),
+        [(2, "Europe/Paris"), (1, "Etc/GMT-1"), (-7, "Etc/GMT+7"), (0, "Etc/UTC"), (5.75, "Asia/Kathmandu")],
+    )
+    def test_a_zone_is_found_for_an_offset_and_ones_own_wins(self, hours: float, expected: str):
+        summer = datetime(2026, 7, 1, tzinfo=UTC)
+        assert zone_with_offset(timedelta(hours=hours), at=summer, preferred="Europe/Paris") == expected
+
+    @pytest.mark.parametrize("hours", [14, -12, 13.75, 9.5])
+    def test_every_zone_that_is_found_has_the_offset(self, hours: float):
+        offset = timedelta(hours=hours)
+        zone = zone_with_offset(offset, at=LUNCH, preferred="UTC")
+        assert zone is not None
+        assert is_time_zone(zone)
+
+    def test_an_offset_that_no_clock_has_finds_none(self):
+        assert zone_with_offset(timedelta(hours=7, minutes=7), at=LUNCH, preferred="UTC") is None
+        assert zone_with_offset(timedelta(hours=15), at=LUNCH, preferred="UTC") is None
+
+
+def test_a_recording_becomes_an_activity_in_our_units():
+    recording = Recording(
+        activity_type=ActivityType.RIDE,
+        started_at=LUNCH,
+        utc_offset=timedelta(hours=-7),
+        duration_s=90,
+        distance_m=1_500,
+        elevation_gain_m=12,
+    )
+    new = imported(recording, home_timezone="Europe/Paris", external_id="sha")
+    assert (new.duration_minutes, new.distance_km, new.elevation_gain_m) == (1.5, 1.5, 12)
+    assert (new.timezone, new.source, new.external_id) == ("Etc/GMT+7", "import", "sha")
+    assert new.calories_kcal is None
+
+
+class TestRegistration:
+    def test_an_address_has_one_form(self):
+        assert checked_registration(a_registration(email=" Ann@Example.ORG ")).email == "ann@example.org"
+
+    def test_a_password_is_left_exactly_as_it_is(self):
+        assert checked_registration(a_registration(password="  Zu\u0308rich  ")).password == "  Zu\u0308rich  "
+
+    def test_every_problem_is_named_at_once(self):
+        wrong = a_registration(email="x", password="x", name="x" * 101, timezone="x")
+        with pytest.raises(InvalidFields) as refusal:
+            checked_registration(wrong)
+        assert [problem.field for problem in refusal.value.problems] == ["email", "password", "name", "timezone"]
+
+
+@given(st.text())
+def test_what_is_no_problem_can_be_kept(text: str):
+    if text_problem(text, max_length=100) is None:
+        assert "\0" not in text
+        assert len(text.encode("utf-8")) <= 400
+
+
+def _one_of_each(kind: type[Refusal]) -> Iterator[Refusal]:
+    for below in kind.__subclasses__():
+        yield from _one_of_each(below)
+        if below is InvalidFields:
+            yield InvalidFields(FieldProblem("a", "b"), FieldProblem("c", "d"))
+        elif below is refusals.NotAuthenticated:
+            yield refusals.NotAuthenticated("x", token_given=False)
+        elif below is not refusals.RecordingRefused:
+            yield below(*[1] * (len(inspect.signature(below).parameters) if "__init__" in vars(below) else 0))
+
+
+def test_every_refusal_survives_the_way_between_processes():
+    made = [*_one_of_each(Refusal)]
+    assert len(made) > 15
+    for refusal in made:
+        copy = pickle.loads(pickle.dumps(refusal))
+        assert type(copy) is type(refusal)
+        assert (str(copy), vars(copy)) == (str(refusal), vars(refusal))

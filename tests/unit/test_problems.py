@@ -1,0 +1,47 @@
+"""The error table: complete, consistent, and the same as the README's."""
+
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+
+from fitness.domain.model.refusals import RecordingRefused, Refusal
+from fitness.entrypoints.http.problems import CRASH, KINDS, kind_of
+from fitness.ports.outages import Outage
+
+
+def _below(cls: type[Exception]) -> Iterator[type[Exception]]:
+    for below in cls.__subclasses__():
+        yield below
+        yield from _below(below)
+
+
+def test_every_refusal_and_outage_has_a_kind_of_its_own():
+    families = {Refusal, Outage, RecordingRefused}
+    for error in {*_below(Refusal), *_below(Outage)} - families:
+        assert kind_of(error) is not CRASH, f"{error.__name__} would be answered as a crash"
+        assert error in KINDS
+
+
+def test_one_code_means_one_status_and_one_title():
+    kinds = {kind.code: kind for kind in KINDS.values()}
+    assert all(kinds[kind.code] == kind for kind in KINDS.values())
+    for kind in kinds.values():
+        assert HTTPStatus(kind.status) >= 400
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", kind.code)
+
+
+def test_only_what_is_ours_to_mend_is_a_server_error():
+    assert {kind.code for kind in KINDS.values() if kind.status >= 500} == {
+        "internal_error",
+        "database_unavailable",
+        "cache_unavailable",
+    }
+
+
+def test_the_readme_lists_every_code_with_its_status():
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    listed = {
+        (code, int(status)) for status, code in re.findall(r"^\| (\d{3}) \| `([a-z_]+)` \|", readme, re.MULTILINE)
+    }
+    assert listed == {(kind.code, kind.status) for kind in KINDS.values()}

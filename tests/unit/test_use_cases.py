@@ -1,0 +1,180 @@
+"""The services on the in-memory adapters: no engine, no HTTP, the same rules."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from fitness.adapters.memory.activities import InMemoryActivityRepo
+from fitness.adapters.memory.audit import InMemoryAuditLog
+from fitness.adapters.memory.cache import InMemoryCache
+from fitness.adapters.memory.clock import ManualClock
+from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryPasswordHasher
+from fitness.adapters.memory.recordings import InMemoryRecordingReader
+from fitness.adapters.memory.store import InMemoryStore
+from fitness.adapters.memory.users import InMemoryUserRepo
+from fitness.domain.model.activities import ActivityType
+from fitness.domain.model.listings import ActivityFilter, Page
+from fitness.domain.model.recordings import Recording
+from fitness.domain.model.refusals import (
+    ActivityDeleted,
+    ActivityInTrash,
+    ActivityNotFound,
+    ActivityNotInTrash,
+    AdminOnly,
+    BadCredentials,
+    DuplicateActivity,
+    NotAuthenticated,
+    VersionMismatch,
+)
+from fitness.domain.model.users import Caller, Role
+from fitness.domain.use_cases.accounts import AccountService
+from fitness.domain.use_cases.activities import ActivityService
+from fitness.domain.use_cases.administration import AdminService
+from fitness.domain.use_cases.caching import CachedReads, Origin
+from fitness.domain.use_cases.importing import ImportService
+from tests.builders import a_new_activity, a_registration
+from tests.files import MORNING
+
+SWIM = Recording(activity_type=ActivityType.SWIM, started_at=MORNING, utc_offset=None, duration_s=600)
+RUN = Recording(activity_type=ActivityType.RUN, started_at=MORNING, utc_offset=timedelta(hours=9), duration_s=900)
+
+
+@dataclass
+class House:
+    """Every service over one store."""
+
+    clock: ManualClock
+    accounts: AccountService
+    activities: ActivityService
+    imports: ImportService
+    administration: AdminService
+
+    async def caller(self) -> Caller:
+        user = await self.accounts.register(a_registration(timezone="Europe/Paris"))
+        return Caller(user.id, "session")
+
+    async def admin(self) -> Caller:
+        user = await self.accounts.register(a_registration())
+        await self.administration.set_standing_as_operator(user.email, role=Role.ADMIN)
+        return Caller(user.id, "session")
+
+
+@pytest.fixture
+def house() -> House:
+    store, clock = InMemoryStore(), ManualClock()
+    repo, users, cached = InMemoryActivityRepo(store), InMemoryUserRepo(store), CachedReads(InMemoryCache())
+    reader = InMemoryRecordingReader({b"duathlon": [SWIM, RUN]})
+    return House(
+        clock=clock,
+        accounts=AccountService(users, InMemoryPasswordHasher(), InMemoryAccessTokens(clock), clock),
+        activities=ActivityService(repo, users, cached, clock, trash_days=30),
+        imports=ImportService(repo, users, cached, reader, clock),
+        administration=AdminService(repo, users, InMemoryAuditLog(store), cached, clock),
+    )
+
+
+async def test_a_created_activity_is_at_home_and_written_through(house: House):
+    ann = await house.caller()
+    created = await house.activities.create(a_new_activity(), by=ann)
+    assert created.activity.timezone == "Europe/Paris"
+    copy = await house.activities.get(created.activity.id, by=ann)
+    assert (copy.value, copy.origin) == (created.activity, Origin.HIT)
+
+
+async def test_a_warm_copy_is_authorized_like_any_other(house: House):
+    ann, bob = await house.caller(), await house.caller()
+    kept = (await house.activities.create(a_new_activity(), by=ann)).activity
+    await house.activities.get(kept.id, by=ann)
+    with pytest.raises(ActivityNotFound):
+        await house.activities.get(kept.id, by=bob)
+
+
+async def test_a_lost_update_is_merged_again_unless_a_version_is_demanded(house: House):
+    ann = await house.caller()
+    kept = (await house.activities.create(a_new_activity(), by=ann)).activity
+    await house.activities.update(kept.id, {"title": "theirs"}, by=ann)
+    merged = await house.activities.update(kept.id, {"notes": "ours"}, by=ann)
+    assert (merged.title, merged.notes, merged.version) == ("theirs", "ours", 3)
+    with pytest.raises(VersionMismatch):
+        await house.activities.update(kept.id, {"notes": "late"}, by=ann, versions={2})
+
+
+async def test_the_trash_says_when_it_will_be_emptied(house: House):
+    ann = await house.caller()
+    kept = (await house.activities.create(a_new_activity(), by=ann)).activity
+    house.clock.advance(timedelta(hours=3))
+    await house.activities.delete(kept.id, by=ann)
+    (trashed,) = (await house.activities.trash(Page(), by=ann)).items
+    assert trashed.deleted_at == house.clock.now()
+    assert trashed.purge_at == house.clock.now() + timedelta(days=30)
+
+
+async def test_each_wrong_state_has_its_own_refusal(house: House):
+    ann = await house.caller()
+    kept = (await house.activities.create(a_new_activity(), by=ann)).activity
+    with pytest.raises(ActivityNotInTrash):
+        await house.activities.restore(kept.id, by=ann)
+    with pytest.raises(VersionMismatch):
+        await house.activities.delete(kept.id, by=ann, versions=set())
+    await house.activities.delete(kept.id, by=ann)
+    with pytest.raises(ActivityDeleted):
+        await house.activities.get(kept.id, by=ann)
+    with pytest.raises(ActivityInTrash):
+        await house.activities.update(kept.id, {}, by=ann)
+    with pytest.raises(ActivityInTrash):
+        await house.activities.delete(kept.id, by=ann)
+    with pytest.raises(ActivityNotFound):
+        await house.activities.restore(kept.id, by=await house.caller())
+
+
+async def test_an_import_keeps_every_session_in_the_zone_the_file_tells(house: House):
+    ann = await house.caller()
+    swim, run = await house.imports.import_file(b"duathlon", by=ann)
+    assert (swim.timezone, run.timezone) == ("Europe/Paris", "Etc/GMT-9")
+    assert swim.external_id != run.external_id
+    with pytest.raises(DuplicateActivity) as refusal:
+        await house.imports.import_file(b"duathlon", by=ann)
+    assert refusal.value.existing_id == swim.id
+
+
+async def test_an_import_with_its_first_session_deleted_is_still_a_repetition(house: House):
+    ann = await house.caller()
+    swim, run = await house.imports.import_file(b"duathlon", by=ann)
+    await house.activities.delete(swim.id, by=ann)
+    with pytest.raises(DuplicateActivity) as refusal:
+        await house.imports.import_file(b"duathlon", by=ann)
+    assert refusal.value.existing_id == run.id
+    assert (await house.activities.list(ActivityFilter(), Page(), by=ann)).value.total == 1
+
+
+async def test_authority_is_looked_up_each_time(house: House):
+    ann, admin = await house.caller(), await house.admin()
+    kept = (await house.activities.create(a_new_activity(), by=ann)).activity
+    await house.activities.delete(kept.id, by=ann)
+    await house.administration.set_standing(admin.id, role=Role.USER, by=admin)
+    with pytest.raises(AdminOnly):
+        await house.administration.purge(kept.id, reason="late", by=admin)
+    assert (await house.activities.trash(Page(), by=ann)).total == 1
+
+
+async def test_a_login_takes_the_right_password_and_nothing_else(house: House):
+    registration = a_registration(email="ann@example.org")
+    user = await house.accounts.register(registration)
+    access = await house.accounts.login(" Ann@example.org", registration.password)
+    caller = house.accounts.tokens.verify(access.token)
+    assert caller.id == user.id
+    assert await house.accounts.me(caller) == user
+    for email, password in (("ann@example.org", "wrong horse"), ("bob@example.org", registration.password)):
+        with pytest.raises(BadCredentials):
+            await house.accounts.login(email, password)
+
+
+async def test_a_token_that_outlived_its_account_opens_nothing(house: House):
+    nobody = Caller(999, "session")
+    with pytest.raises(NotAuthenticated):
+        await house.accounts.me(nobody)
+    with pytest.raises(NotAuthenticated):
+        await house.activities.create(a_new_activity(), by=nobody)
+    with pytest.raises(NotAuthenticated):
+        await house.imports.import_file(b"duathlon", by=nobody)
