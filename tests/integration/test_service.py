@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from tests.files import A_TRACK, FitFile
-from tests.integration.api import PASSWORD, Person, activity_body
+from tests.integration.api import NOWHERE_POSTGRES, NOWHERE_REDIS, PASSWORD, Person, activity_body
 
 FITNESS = Path(sys.executable).parent / "fitness"
 PATIENCE_S = 60.0
@@ -366,6 +366,15 @@ class TestCommands:
         assert not service.data_dir.exists()
         service.environment |= urls
         service.start("degraded")
+
+    def test_without_any_store_it_starts_and_says_so(self, service: Service):
+        service.environment |= {
+            "FITNESS_DATABASE_URL": NOWHERE_POSTGRES,
+            "FITNESS_REDIS_URL": NOWHERE_REDIS,
+            "FITNESS_SECRET_KEYS": "k" * 32,
+        }
+        service.start("unavailable")
+        assert service.stop() == 0
 
     @pytest.mark.parametrize(
         "arguments",
