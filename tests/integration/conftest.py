@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from fitness.adapters.embedded.engines import EngineUrls, running_engines
 from fitness.adapters.postgres.database import Database
-from fitness.adapters.postgres.migrations import Migrations
+from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.redis.client import connected
 from tests.integration.api import Api, Person, serving
 

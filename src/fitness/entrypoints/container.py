@@ -20,7 +20,7 @@ from fitness.adapters.files.reader import FileRecordingReader
 from fitness.adapters.postgres.activities import PostgresActivityRepo
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.database import Database
-from fitness.adapters.postgres.migrations import MigrationRefused, Migrations
+from fitness.adapters.postgres.migration_runner import MigrationRefused, Migrations
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.adapters.redis.cache import RedisCache
 from fitness.adapters.redis.client import connected
