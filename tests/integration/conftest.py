@@ -63,6 +63,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def valkey(engines: EngineUrls) -> AsyncIterator[Redis]:
     client = connected(engines.redis_url)
+    assert isinstance(client, Redis)
     await client.flushdb()
     yield client
     await client.aclose()

@@ -2,22 +2,35 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 import pytest
 
-from fitness.adapters.postgres.activities import PostgresActivityRepo
+from fitness.adapters.postgres.activities import LOCK_KEY, PostgresActivityRepo
 from fitness.adapters.postgres.audit import PostgresAuditLog
-from fitness.adapters.postgres.database import Database
+from fitness.adapters.postgres.database import Connection, Database, fetch_one
+from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.domain.model.listings import ActivityFilter, Page, Position
-from fitness.ports.activities import ActivityRepoPort
+from fitness.domain.model.refusals import IdempotentRequestInFlight
+from fitness.ports.activities import ActivityRepoPort, IdempotencyKey
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.health import ProbePort
 from fitness.ports.outages import DatabaseUnavailable
+from fitness.ports.outbox import OutboxPort
 from fitness.ports.users import UserRepoPort
 from tests.builders import LUNCH, NOW, a_registration, an_activity
-from tests.unit.contracts.activities import LATER, ActivityRepoContract, authority
+from tests.unit.contracts.activities import (
+    LATER,
+    ActivityRepoContract,
+    add,
+    add_all,
+    authority,
+    purge,
+    restore,
+    soft_delete,
+)
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.users import UserRepoContract
 
@@ -35,34 +48,39 @@ class InOneDatabase:
     def audit(self, database: Database) -> AuditLogPort:
         return PostgresAuditLog(database)
 
+    @pytest.fixture
+    def outbox(self, database: Database) -> OutboxPort:
+        return PostgresOutbox(database)
+
 
 class TestPostgresActivityRepo(InOneDatabase, ActivityRepoContract):
     async def test_restore_against_purge_leaves_exactly_one_winner_in_2000_races(
         self, repo: ActivityRepoPort, audit: AuditLogPort, users: UserRepoPort
     ):
         owner = await users.add(a_registration(), password_hash="-", at=NOW)
-        kept = await repo.add_all([an_activity(user_id=owner.id) for _ in range(2_000)])
-        await asyncio.gather(*(repo.soft_delete(one.id, owner=owner.id, at=LATER) for one in kept[:1]))
+        kept = await add_all(repo, [an_activity(user_id=owner.id) for _ in range(2_000)])
         restored = purged = 0
         for first in range(0, 2_000, 4):
             batch = kept[first : first + 4]
-            await asyncio.gather(*(repo.soft_delete(one.id, owner=owner.id, at=LATER) for one in batch))
+            await asyncio.gather(*(soft_delete(repo, one.id, owner=owner.id, at=LATER) for one in batch))
             # Who asks first alternates; four races at a time share the pool's ten connections.
-            races = [(repo.restore(one.id, owner=owner.id, at=LATER), repo.purge(one.id, authority())) for one in batch]
+            races = [
+                (restore(repo, one.id, owner=owner.id, at=LATER), purge(repo, one.id, authority())) for one in batch
+            ]
             asked = [attempt for number, race in enumerate(races) for attempt in (race if number % 2 else race[::-1])]
-            answers = await asyncio.gather(*asked)
+            answers: list[Any] = await asyncio.gather(*asked)
             for number, one in enumerate(batch):
                 back, gone = answers[2 * number : 2 * number + 2][:: 1 if number % 2 else -1]
-                assert (back is None) != (gone is None)
-                assert (await repo.state(one.id) is None) == (back is None)
+                assert (back is not None) != gone
+                assert (await repo.state(one.id) is None) == gone
                 restored += back is not None
-                purged += gone is not None
+                purged += gone
         assert restored + purged == 2_000
         assert min(restored, purged) > 100  # both do win: the race is one
         assert (await audit.list(Page())).total == purged
 
     async def test_a_page_at_any_depth_is_read_from_the_index(self, database: Database, repo: ActivityRepoPort):
-        async with database.connection() as connection:
+        async def plan(connection: Connection) -> list[str]:
             await connection.execute(
                 "INSERT INTO users (email, password_hash, timezone, created_at, updated_at)"
                 " SELECT n || '@example.org', '-', 'UTC', now(), now() FROM generate_series(1, 2) AS n"
@@ -74,12 +92,14 @@ class TestPostgresActivityRepo(InOneDatabase, ActivityRepoContract):
                 " FROM generate_series(1, 20000) AS n"
             )
             await connection.execute("VACUUM ANALYZE activities")
-            plan = await connection.execute(
+            lines = await connection.execute(
                 "EXPLAIN SELECT id FROM live_activities"
                 " WHERE user_id = 1 AND (activity_date, id) < (now() - interval '5 days', 1)"
                 " ORDER BY activity_date DESC, id DESC LIMIT 20"
             )
-            lines = [str(line[0]) for line in await plan.fetchall()]
+            return [str(line[0]) for line in await lines.fetchall()]
+
+        lines = await database.run(plan)
         assert any("activities_newest" in line for line in lines), lines
         assert not any("Sort" in line for line in lines), lines
         deep = Position(LUNCH - timedelta(days=3650), 1)
@@ -90,28 +110,47 @@ class TestPostgresUserRepo(InOneDatabase, UserRepoContract):
     pass
 
 
+class TestIdempotencyKeys:
+    async def test_while_the_first_request_runs_the_others_are_told_so_at_once(self, database: Database):
+        repo, users = PostgresActivityRepo(database), PostgresUserRepo(database)
+        owner = await users.add(a_registration(), password_hash="-", at=NOW)
+        key = IdempotencyKey("k", "body")
+
+        async def first_request(connection: Connection) -> None:
+            assert await fetch_one(connection, LOCK_KEY, {"user_id": owner.id, "key": "k"}) == (True,)
+            with pytest.raises(IdempotentRequestInFlight):
+                await add(repo, an_activity(user_id=owner.id), idempotency=key)
+            await add(repo, an_activity(user_id=owner.id), idempotency=IdempotencyKey("another", "body"))
+
+        await database.transaction(first_request)
+        assert not (await add(repo, an_activity(user_id=owner.id), idempotency=key)).replayed
+
+
 class TestAuditLogTable:
     @pytest.mark.parametrize(
         "statement",
         ["UPDATE audit_log SET reason = 'nothing'", "DELETE FROM audit_log", "TRUNCATE audit_log"],
     )
     async def test_an_entry_can_be_neither_changed_nor_removed(self, database: Database, statement: str):
-        async with database.connection() as connection:
-            await connection.execute(
-                "INSERT INTO audit_log (at, action, subject_id, owner_id) VALUES (now(), 'activity_purged', 1, 1)"
-            )
-            with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
-                await connection.execute(statement.encode())
+        await database.all(
+            "INSERT INTO audit_log (at, action, subject_id, owner_id)"
+            " VALUES (now(), 'activity_purged', 1, 1) RETURNING id"
+        )
+        with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
+            await database.one(statement)
 
     async def test_a_purge_that_cannot_be_logged_does_not_happen(self, database: Database):
         repo, users = PostgresActivityRepo(database), PostgresUserRepo(database)
         owner = await users.add(a_registration(), password_hash="-", at=NOW)
-        kept = (await repo.add(an_activity(user_id=owner.id))).activity
-        await repo.soft_delete(kept.id, owner=owner.id, at=LATER)
-        async with database.connection() as connection:
+        kept = (await add(repo, an_activity(user_id=owner.id))).activity
+        await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
+
+        async def forbid(connection: Connection) -> None:
             await connection.execute("ALTER TABLE audit_log ADD CHECK (reason <> 'forbidden')")
+
+        await database.run(forbid)
         with pytest.raises(psycopg.errors.CheckViolation):
-            await repo.purge(kept.id, authority(reason="forbidden"))
+            await purge(repo, kept.id, authority(reason="forbidden"))
         assert await repo.state(kept.id) is not None
 
 

@@ -71,6 +71,10 @@ class TestRedisCache(CacheContract):
             await cache.invalidate(ANN)
         with pytest.raises(CacheUnavailable):
             await cache.check()
+        with pytest.raises(CacheUnavailable):
+            await cache.claim(key(), Miss(b"x" * GENERATION_BYTES))
+        with pytest.raises(CacheUnavailable):
+            await cache.incarnation()
         await gone.aclose()
 
 

@@ -9,6 +9,7 @@ from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryPasswordHasher
+from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.probe import InMemoryProbe
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
 from fitness.adapters.memory.store import InMemoryStore
@@ -22,6 +23,7 @@ from fitness.ports.cache import CachePort, Hit, Miss
 from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessTokenPort, PasswordHasherPort
 from fitness.ports.health import ProbePort
+from fitness.ports.outbox import OutboxPort
 from fitness.ports.recordings import RecordingReaderPort
 from fitness.ports.users import UserRepoPort
 from tests.files import A_TRACK, MORNING
@@ -50,6 +52,10 @@ class InOneStore:
     @pytest.fixture
     def audit(self, store: InMemoryStore) -> AuditLogPort:
         return InMemoryAuditLog(store)
+
+    @pytest.fixture
+    def outbox(self, store: InMemoryStore) -> OutboxPort:
+        return InMemoryOutbox(store)
 
 
 class TestInMemoryActivityRepo(InOneStore, ActivityRepoContract):

@@ -10,6 +10,7 @@ from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryPasswordHasher
+from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
@@ -61,9 +62,14 @@ class House:
 
 
 @pytest.fixture
-def house() -> House:
+async def house() -> House:
     store, clock = InMemoryStore(), ManualClock()
-    repo, users, cached = InMemoryActivityRepo(store), InMemoryUserRepo(store), CachedReads(InMemoryCache())
+    repo, users, cached = (
+        InMemoryActivityRepo(store),
+        InMemoryUserRepo(store),
+        CachedReads(InMemoryCache(), InMemoryOutbox(store)),
+    )
+    await cached.look_after_debts()
     reader = InMemoryRecordingReader({b"duathlon": [SWIM, RUN]})
     return House(
         clock=clock,

@@ -1,6 +1,7 @@
 """The composition root: the one place that knows which adapter stands behind which port."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -21,6 +22,7 @@ from fitness.adapters.postgres.activities import PostgresActivityRepo
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.database import Database
 from fitness.adapters.postgres.migration_runner import MigrationRefused, Migrations
+from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.adapters.redis.cache import RedisCache
 from fitness.adapters.redis.client import connected
@@ -28,9 +30,10 @@ from fitness.adapters.system.clock import SystemClock
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
-from fitness.domain.use_cases.caching import CachedReads
+from fitness.domain.use_cases.caching import ROUND_S, CachedReads
 from fitness.domain.use_cases.importing import ImportService
 from fitness.entrypoints.settings import Settings
+from fitness.ports.outages import Outage
 
 __all__ = [
     "Container",
@@ -42,6 +45,9 @@ __all__ = [
     "provisioned",
     "running",
 ]
+
+
+_log = logging.getLogger(__name__)
 
 
 class Container(containers.DeclarativeContainer):
@@ -63,7 +69,9 @@ class Container(containers.DeclarativeContainer):
     )
     migrations = providers.Singleton(Migrations, settings.provided.database_url)
 
-    cached_reads = providers.Singleton(CachedReads, cache)
+    outbox = providers.Singleton(PostgresOutbox, database)
+
+    cached_reads = providers.Singleton(CachedReads, cache, outbox)
     accounts = providers.Singleton(AccountService, user_repo, password_hasher, access_tokens, clock)
     activities = providers.Singleton(
         ActivityService, activity_repo, user_repo, cached_reads, clock, settings.provided.trash_days
@@ -84,12 +92,31 @@ async def running(settings: Settings) -> AsyncIterator[Container]:
 async def opened(container: Container) -> AsyncIterator[None]:
     """Whatever holds connections, threads or processes is open within, and closed after."""
     await container.database().open()
+    await _round(container.cached_reads())
+    rounds = asyncio.create_task(_rounds(container.cached_reads()))
     try:
         yield
     finally:
+        rounds.cancel()
+        await asyncio.gather(rounds, return_exceptions=True)
         container.recording_reader().close()
         container.password_hasher().close()
         await asyncio.gather(container.redis().aclose(), container.database().close())
+
+
+async def _rounds(reads: CachedReads) -> None:
+    while True:
+        await asyncio.sleep(ROUND_S)
+        await _round(reads)
+
+
+async def _round(reads: CachedReads) -> None:
+    try:
+        await reads.look_after_debts()
+    except Outage as outage:
+        _log.debug("the cache's debts wait: %s", outage)
+    except Exception:  # noqa: BLE001 - the rounds have to go on
+        _log.exception("looking after the cache's debts failed; the next round tries again")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Protocol
 from fitness.domain.model.activities import Activity, ActivityState
 from fitness.domain.model.audit import Authority
 from fitness.domain.model.listings import ActivityFilter, Listing, Page
+from fitness.ports.cache import Owed
 
 KEPT_FOR = timedelta(hours=24)
 """How long an idempotency key is remembered, from its activity's `created_at` on."""
@@ -32,17 +33,18 @@ class Created:
 class ActivityRepoPort(Protocol):
     """The truth about activities. Every method is one transaction and raises DatabaseUnavailable when it cannot tell.
 
-    A method that changes something does so in full or not at all, and says by its result whether it did.
+    A method that changes something does so in full or not at all, and says by its result whether it did. What the
+    cache is `owed` for a change is written in the same transaction, and only if there is a change.
     """
 
-    async def add(self, activity: Activity, *, idempotency: IdempotencyKey | None = None) -> Created:
+    async def add(self, activity: Activity, *, owed: Owed, idempotency: IdempotencyKey | None = None) -> Created:
         """Keep it under a new id. With a key, at most once in 24 hours.
 
         Raises DuplicateActivity when a living one of the user has its source and external id, IdempotencyKeyReused
         when the key came with another fingerprint, IdempotentRequestInFlight while the key's first request runs.
         """
 
-    async def add_all(self, activities: Sequence[Activity]) -> list[Activity]:
+    async def add_all(self, activities: Sequence[Activity], *, owed: Owed) -> list[Activity]:
         """Keep them all under new ids, in their order, or none. Raises DuplicateActivity."""
 
     async def get(self, activity_id: int) -> Activity | None:
@@ -51,26 +53,31 @@ class ActivityRepoPort(Protocol):
     async def state(self, activity_id: int, *, owner: int | None = None) -> ActivityState | None:
         """Where it stands; None when it does not exist, or is not the `owner`'s where one is named."""
 
+    async def owner(self, activity_id: int) -> int | None:
+        """Whose it is, live or trashed; that never changes."""
+
     async def living_id(self, owner: int, *, source: str, external_id: str) -> int | None:
         """The owner's live activity of that origin."""
 
     async def list(self, owner: int, which: ActivityFilter, page: Page) -> Listing[Activity]:
         """Live activities, newest `activity_date` first, ties by id descending."""
 
-    async def update(self, activity: Activity) -> bool:
+    async def update(self, activity: Activity, *, owed: Owed) -> bool:
         """Store it over the live one of the same id and owner, if that has the version right before."""
 
-    async def soft_delete(self, activity_id: int, *, owner: int, at: datetime, version: int | None = None) -> bool:
+    async def soft_delete(
+        self, activity_id: int, *, owner: int, at: datetime, owed: Owed, version: int | None = None
+    ) -> bool:
         """Into the trash, if it is the owner's, live and (where one is named) at that version."""
 
     async def trash(self, owner: int, page: Page) -> Listing[Activity]:
         """The owner's deleted activities, latest `deleted_at` first, ties by id descending."""
 
-    async def restore(self, activity_id: int, *, owner: int, at: datetime) -> Activity | None:
+    async def restore(self, activity_id: int, *, owner: int, at: datetime, owed: Owed) -> Activity | None:
         """Out of the owner's trash; None if it was not there. Raises DuplicateActivity."""
 
-    async def purge(self, activity_id: int, authority: Authority) -> int | None:
-        """Out of the trash for good, with all that hangs on it, and into the audit log; its owner's id.
+    async def purge(self, activity_id: int, authority: Authority, *, owed: Owed) -> bool:
+        """Out of the trash for good, with all that hangs on it, and into the audit log.
 
-        None, and nothing written, if it was not in the trash.
+        False, and nothing written, if it was not in the trash.
         """

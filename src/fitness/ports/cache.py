@@ -1,9 +1,12 @@
 """A shared store of copies that can be dropped in one step, and the keys they are kept under."""
 
+import secrets
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+
+CLAIM_TTL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,18 @@ class CacheKey(Generic[T]):
     scope: Scope
     ttl_s: int
     holds: type[T]
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """Scopes that a change makes stale, under a number of their own. A debt until their copies are dropped."""
+
+    id: int
+    scopes: tuple[Scope, ...]
+
+    @classmethod
+    def to(cls, *scopes: Scope) -> "Owed":
+        return cls(secrets.randbits(63), scopes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +69,15 @@ class CachePort(Protocol):
 
     async def invalidate(self, *scopes: Scope) -> None:
         """Give each scope a new generation: every copy made before is dead at once, however many there are."""
+
+    async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
+        """Whether the caller is the one to load what `miss` lacked; for others it is soon there, or CLAIM_TTL_S past.
+
+        A claim ends with the fill under the same generation.
+        """
+
+    async def incarnation(self) -> str:
+        """Names the store's present life: another one when it restarted or another server took its place.
+
+        A new life may have forgotten what was invalidated last.
+        """

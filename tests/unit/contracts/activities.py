@@ -12,8 +12,10 @@ from fitness.domain.model.audit import AuditAction, Authority
 from fitness.domain.model.listings import ActivityFilter, Listing, Page
 from fitness.domain.model.refusals import DuplicateActivity, IdempotencyKeyReused, IdempotentRequestInFlight
 from fitness.domain.model.users import User
-from fitness.ports.activities import ActivityRepoPort, IdempotencyKey
+from fitness.ports.activities import ActivityRepoPort, Created, IdempotencyKey
 from fitness.ports.audit import AuditLogPort
+from fitness.ports.cache import Owed, Scope
+from fitness.ports.outbox import OutboxPort
 from fitness.ports.users import UserRepoPort
 from tests.builders import LUNCH, NOW, a_registration, an_activity
 
@@ -26,8 +28,38 @@ def authority(**stated: object) -> Authority:
     return Authority(**({"actor_id": 7, "at": LATER, "reason": "asked for"} | stated))  # type: ignore[arg-type]
 
 
+# The same calls owing nothing in particular, for the tests that are not about debts.
+
+
+async def add(repo: ActivityRepoPort, activity: Activity, idempotency: IdempotencyKey | None = None) -> Created:
+    return await repo.add(activity, owed=Owed.to(), idempotency=idempotency)
+
+
+async def add_all(repo: ActivityRepoPort, activities: Sequence[Activity]) -> list[Activity]:
+    return await repo.add_all(activities, owed=Owed.to())
+
+
+async def update(repo: ActivityRepoPort, activity: Activity) -> bool:
+    return await repo.update(activity, owed=Owed.to())
+
+
+async def soft_delete(
+    repo: ActivityRepoPort, activity_id: int, *, owner: int, at: datetime, version: int | None = None
+) -> bool:
+    return await repo.soft_delete(activity_id, owner=owner, at=at, version=version, owed=Owed.to())
+
+
+async def restore(repo: ActivityRepoPort, activity_id: int, *, owner: int, at: datetime) -> Activity | None:
+    return await repo.restore(activity_id, owner=owner, at=at, owed=Owed.to())
+
+
+async def purge(repo: ActivityRepoPort, activity_id: int, authority: Authority) -> bool:
+    return await repo.purge(activity_id, authority, owed=Owed.to())
+
+
 class ActivityRepoContract:
-    """An implementation's class gives the fixtures `repo`, `users` and `audit` over one store, empty for each test."""
+    """An implementation's class gives the fixtures `repo`, `users`, `audit` and `outbox` over one store, each test its
+    own."""
 
     @pytest.fixture
     async def owner(self, users: UserRepoPort) -> User:
@@ -55,76 +87,76 @@ class ActivityRepoContract:
             external_id="a-1",
             activity_date=LUNCH + timedelta(microseconds=123456),
         )
-        created = await repo.add(full)
+        created = await add(repo, full)
         assert created.activity == replace(full, id=created.activity.id)
         assert not created.replayed
         assert await repo.get(created.activity.id) == created.activity
 
     async def test_what_is_unknown_stays_unknown_and_zero_stays_zero(self, repo: ActivityRepoPort, owner: User):
-        created = await repo.add(an_activity(user_id=owner.id, distance_km=0.0))
+        created = await add(repo, an_activity(user_id=owner.id, distance_km=0.0))
         kept = await repo.get(created.activity.id)
         assert kept is not None
         assert (kept.distance_km, kept.elevation_gain_m, kept.title) == (0.0, None, None)
 
     async def test_ids_are_never_shared(self, repo: ActivityRepoPort, owner: User):
-        ids = {(await repo.add(an_activity(user_id=owner.id))).activity.id for _ in range(5)}
+        ids = {(await add(repo, an_activity(user_id=owner.id))).activity.id for _ in range(5)}
         assert len(ids) == 5
 
     async def test_the_same_origin_is_refused_among_a_users_living(self, repo: ActivityRepoPort, owner: User):
-        first = await repo.add(an_activity(user_id=owner.id, source="watch", external_id="x"))
+        first = await add(repo, an_activity(user_id=owner.id, source="watch", external_id="x"))
         with pytest.raises(DuplicateActivity) as refusal:
-            await repo.add(an_activity(user_id=owner.id, source="watch", external_id="x"))
+            await add(repo, an_activity(user_id=owner.id, source="watch", external_id="x"))
         assert refusal.value.existing_id == first.activity.id
 
     async def test_the_same_origin_is_welcome_from_another_user_or_source_or_after_a_delete(
         self, repo: ActivityRepoPort, owner: User, stranger: User
     ):
-        first = await repo.add(an_activity(user_id=owner.id, source="watch", external_id="x"))
-        await repo.add(an_activity(user_id=stranger.id, source="watch", external_id="x"))
-        await repo.add(an_activity(user_id=owner.id, source="phone", external_id="x"))
-        await repo.soft_delete(first.activity.id, owner=owner.id, at=LATER)
-        await repo.add(an_activity(user_id=owner.id, source="watch", external_id="x"))
+        first = await add(repo, an_activity(user_id=owner.id, source="watch", external_id="x"))
+        await add(repo, an_activity(user_id=stranger.id, source="watch", external_id="x"))
+        await add(repo, an_activity(user_id=owner.id, source="phone", external_id="x"))
+        await soft_delete(repo, first.activity.id, owner=owner.id, at=LATER)
+        await add(repo, an_activity(user_id=owner.id, source="watch", external_id="x"))
 
     # add with an idempotency key
 
     async def test_a_key_replays_the_activity_as_it_was_created(self, repo: ActivityRepoPort, owner: User):
         key = IdempotencyKey("k", "body")
-        first = await repo.add(an_activity(user_id=owner.id, title="as sent", tags=("a",)), idempotency=key)
-        await repo.update(revised(first.activity, {"title": "changed"}, home_timezone="UTC", now=LATER))
-        again = await repo.add(an_activity(user_id=owner.id, title="as sent", tags=("a",)), idempotency=key)
+        first = await add(repo, an_activity(user_id=owner.id, title="as sent", tags=("a",)), idempotency=key)
+        await update(repo, revised(first.activity, {"title": "changed"}, home_timezone="UTC", now=LATER))
+        again = await add(repo, an_activity(user_id=owner.id, title="as sent", tags=("a",)), idempotency=key)
         assert again.replayed
         assert again.activity == first.activity
         assert (await repo.list(owner.id, EVERYTHING, Page())).total == 1
 
     async def test_a_key_with_another_body_is_refused(self, repo: ActivityRepoPort, owner: User):
-        await repo.add(an_activity(user_id=owner.id), idempotency=IdempotencyKey("k", "body"))
+        await add(repo, an_activity(user_id=owner.id), idempotency=IdempotencyKey("k", "body"))
         with pytest.raises(IdempotencyKeyReused):
-            await repo.add(an_activity(user_id=owner.id), idempotency=IdempotencyKey("k", "another"))
+            await add(repo, an_activity(user_id=owner.id), idempotency=IdempotencyKey("k", "another"))
 
     async def test_a_key_is_one_users_own(self, repo: ActivityRepoPort, owner: User, stranger: User):
         key = IdempotencyKey("k", "body")
-        await repo.add(an_activity(user_id=owner.id), idempotency=key)
-        assert not (await repo.add(an_activity(user_id=stranger.id), idempotency=key)).replayed
+        await add(repo, an_activity(user_id=owner.id), idempotency=key)
+        assert not (await add(repo, an_activity(user_id=stranger.id), idempotency=key)).replayed
 
     async def test_a_key_is_forgotten_after_24_hours(self, repo: ActivityRepoPort, owner: User):
         key = IdempotencyKey("k", "body")
-        await repo.add(an_activity(user_id=owner.id, at=NOW), idempotency=key)
+        await add(repo, an_activity(user_id=owner.id, at=NOW), idempotency=key)
         almost = NOW + timedelta(hours=24) - timedelta(microseconds=1)
-        assert (await repo.add(an_activity(user_id=owner.id, at=almost), idempotency=key)).replayed
+        assert (await add(repo, an_activity(user_id=owner.id, at=almost), idempotency=key)).replayed
         after = NOW + timedelta(hours=24)
-        assert not (await repo.add(an_activity(user_id=owner.id, at=after), idempotency=key)).replayed
+        assert not (await add(repo, an_activity(user_id=owner.id, at=after), idempotency=key)).replayed
 
     async def test_a_refused_activity_does_not_use_its_key_up(self, repo: ActivityRepoPort, owner: User):
         key = IdempotencyKey("k", "body")
-        first = await repo.add(an_activity(user_id=owner.id, external_id="x"))
+        first = await add(repo, an_activity(user_id=owner.id, external_id="x"))
         with pytest.raises(DuplicateActivity):
-            await repo.add(an_activity(user_id=owner.id, external_id="x"), idempotency=key)
-        await repo.soft_delete(first.activity.id, owner=owner.id, at=LATER)
-        assert not (await repo.add(an_activity(user_id=owner.id, external_id="x"), idempotency=key)).replayed
+            await add(repo, an_activity(user_id=owner.id, external_id="x"), idempotency=key)
+        await soft_delete(repo, first.activity.id, owner=owner.id, at=LATER)
+        assert not (await add(repo, an_activity(user_id=owner.id, external_id="x"), idempotency=key)).replayed
 
     async def test_of_many_at_once_with_one_key_one_is_created(self, repo: ActivityRepoPort, owner: User):
         key = IdempotencyKey("k", "body")
-        attempts = [repo.add(an_activity(user_id=owner.id), idempotency=key) for _ in range(50)]
+        attempts = [add(repo, an_activity(user_id=owner.id), idempotency=key) for _ in range(50)]
         answers = await asyncio.gather(*attempts, return_exceptions=True)
         created = [one for one in answers if not isinstance(one, BaseException)]
         assert sum(not one.replayed for one in created) == 1
@@ -137,15 +169,15 @@ class ActivityRepoContract:
 
     async def test_several_are_added_in_their_order(self, repo: ActivityRepoPort, owner: User):
         titles = ["swim", "bike", "run"]
-        kept = await repo.add_all([an_activity(user_id=owner.id, title=title) for title in titles])
+        kept = await add_all(repo, [an_activity(user_id=owner.id, title=title) for title in titles])
         assert [one.title for one in kept] == titles
         assert [one.id for one in kept] == sorted({one.id for one in kept})
         assert [await repo.get(one.id) for one in kept] == kept
 
     async def test_several_are_added_all_or_none(self, repo: ActivityRepoPort, owner: User):
-        known = await repo.add(an_activity(user_id=owner.id, external_id="two"))
+        known = await add(repo, an_activity(user_id=owner.id, external_id="two"))
         with pytest.raises(DuplicateActivity) as refusal:
-            await repo.add_all([an_activity(user_id=owner.id, external_id=name) for name in ("one", "two")])
+            await add_all(repo, [an_activity(user_id=owner.id, external_id=name) for name in ("one", "two")])
         assert refusal.value.existing_id == known.activity.id
         assert (await repo.list(owner.id, EVERYTHING, Page())).total == 1
 
@@ -156,15 +188,15 @@ class ActivityRepoContract:
         assert await repo.state(UNKNOWN_ID) is None
 
     async def test_get_returns_a_live_one_whoevers_it_is_and_no_deleted_one(self, repo: ActivityRepoPort, owner: User):
-        kept = (await repo.add(an_activity(user_id=owner.id))).activity
+        kept = (await add(repo, an_activity(user_id=owner.id))).activity
         assert await repo.get(kept.id) == kept
-        await repo.soft_delete(kept.id, owner=owner.id, at=LATER)
+        await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
         assert await repo.get(kept.id) is None
 
     async def test_state_follows_the_life_of_an_activity(self, repo: ActivityRepoPort, owner: User, stranger: User):
-        kept = (await repo.add(an_activity(user_id=owner.id))).activity
+        kept = (await add(repo, an_activity(user_id=owner.id))).activity
         assert await repo.state(kept.id) is ActivityState.LIVE
-        await repo.soft_delete(kept.id, owner=owner.id, at=LATER)
+        await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
         assert await repo.state(kept.id) is ActivityState.TRASHED
         assert await repo.state(kept.id, owner=owner.id) is ActivityState.TRASHED
         assert await repo.state(kept.id, owner=stranger.id) is None
@@ -172,11 +204,11 @@ class ActivityRepoContract:
     async def test_living_id_finds_the_owners_live_activity_of_an_origin(
         self, repo: ActivityRepoPort, owner: User, stranger: User
     ):
-        kept = (await repo.add(an_activity(user_id=owner.id, source="watch", external_id="x"))).activity
+        kept = (await add(repo, an_activity(user_id=owner.id, source="watch", external_id="x"))).activity
         assert await repo.living_id(owner.id, source="watch", external_id="x") == kept.id
         assert await repo.living_id(owner.id, source="phone", external_id="x") is None
         assert await repo.living_id(stranger.id, source="watch", external_id="x") is None
-        await repo.soft_delete(kept.id, owner=owner.id, at=LATER)
+        await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
         assert await repo.living_id(owner.id, source="watch", external_id="x") is None
 
     # list
@@ -184,7 +216,7 @@ class ActivityRepoContract:
     async def test_a_list_is_newest_first_and_ties_fall_by_id(self, repo: ActivityRepoPort, owner: User):
         hours = [2, 5, 2, 9, 2]
         added = [
-            (await repo.add(an_activity(user_id=owner.id, activity_date=LUNCH - timedelta(hours=hour)))).activity
+            (await add(repo, an_activity(user_id=owner.id, activity_date=LUNCH - timedelta(hours=hour)))).activity
             for hour in hours
         ]
         found = await repo.list(owner.id, EVERYTHING, Page())
@@ -192,27 +224,27 @@ class ActivityRepoContract:
         assert (found.total, found.next) == (5, None)
 
     async def test_a_list_holds_ones_own_live_ones_alone(self, repo: ActivityRepoPort, owner: User, stranger: User):
-        mine = (await repo.add(an_activity(user_id=owner.id))).activity
-        deleted = (await repo.add(an_activity(user_id=owner.id))).activity
-        await repo.add(an_activity(user_id=stranger.id))
-        await repo.soft_delete(deleted.id, owner=owner.id, at=LATER)
+        mine = (await add(repo, an_activity(user_id=owner.id))).activity
+        deleted = (await add(repo, an_activity(user_id=owner.id))).activity
+        await add(repo, an_activity(user_id=stranger.id))
+        await soft_delete(repo, deleted.id, owner=owner.id, at=LATER)
         assert await repo.list(owner.id, EVERYTHING, Page()) == Listing((mine,), 1, None)
 
     async def test_pages_by_number_and_by_position_cut_the_same_list(self, repo: ActivityRepoPort, owner: User):
         for minute in [0, 1, 1, 1, 2, 3, 3]:
-            await repo.add(an_activity(user_id=owner.id, activity_date=LUNCH - timedelta(minutes=minute)))
+            await add(repo, an_activity(user_id=owner.id, activity_date=LUNCH - timedelta(minutes=minute)))
         whole = (await repo.list(owner.id, EVERYTHING, Page(limit=100))).items
         assert await self.by_number(repo, owner) == whole
         assert await self.by_position(repo, owner) == whole
 
     async def test_a_page_past_the_end_is_empty_and_knows_the_total(self, repo: ActivityRepoPort, owner: User):
-        await repo.add(an_activity(user_id=owner.id))
+        await add(repo, an_activity(user_id=owner.id))
         assert await repo.list(owner.id, EVERYTHING, Page(number=5, limit=10)) == Listing((), 1, None)
         assert await repo.list(owner.id, ActivityFilter(words="none"), Page()) == Listing((), 0, None)
 
     async def test_a_full_last_page_leads_nowhere(self, repo: ActivityRepoPort, owner: User):
         for _ in range(4):
-            await repo.add(an_activity(user_id=owner.id))
+            await add(repo, an_activity(user_id=owner.id))
         first = await repo.list(owner.id, EVERYTHING, Page(number=1, limit=2))
         assert first.next is not None
         assert (await repo.list(owner.id, EVERYTHING, Page(number=2, limit=2))).next is None
@@ -265,7 +297,7 @@ class ActivityRepoContract:
                 notes="cool back\\slash",
             ),
         ]
-        await repo.add_all(added)
+        await add_all(repo, added)
         found = await repo.list(owner.id, which, Page())
         assert sorted(str(one.title) for one in found.items) == titles
         assert found.total == len(titles)
@@ -273,56 +305,56 @@ class ActivityRepoContract:
     # update
 
     async def test_an_update_replaces_the_version_right_before(self, repo: ActivityRepoPort, owner: User):
-        kept = (await repo.add(an_activity(user_id=owner.id, notes="first"))).activity
+        kept = (await add(repo, an_activity(user_id=owner.id, notes="first"))).activity
         changed = revised(kept, {"notes": None, "tags": ("new",)}, home_timezone="UTC", now=LATER)
-        assert await repo.update(changed)
+        assert await update(repo, changed)
         assert await repo.get(kept.id) == changed
 
     async def test_an_update_of_a_later_version_changes_nothing(self, repo: ActivityRepoPort, owner: User):
-        kept = (await repo.add(an_activity(user_id=owner.id))).activity
+        kept = (await add(repo, an_activity(user_id=owner.id))).activity
         ours = revised(kept, {"title": "ours"}, home_timezone="UTC", now=LATER)
         theirs = revised(kept, {"title": "theirs"}, home_timezone="UTC", now=LATER)
-        assert await repo.update(theirs)
-        assert not await repo.update(ours)
+        assert await update(repo, theirs)
+        assert not await update(repo, ours)
         assert await repo.get(kept.id) == theirs
 
     async def test_of_many_updates_at_once_one_goes_through(self, repo: ActivityRepoPort, owner: User):
-        kept = (await repo.add(an_activity(user_id=owner.id))).activity
+        kept = (await add(repo, an_activity(user_id=owner.id))).activity
         changes = [revised(kept, {"title": f"no {n}"}, home_timezone="UTC", now=LATER) for n in range(20)]
-        won = await asyncio.gather(*(repo.update(change) for change in changes))
+        won = await asyncio.gather(*(update(repo, change) for change in changes))
         assert won.count(True) == 1
         assert await repo.get(kept.id) == changes[won.index(True)]
 
     async def test_an_update_spares_the_deleted_the_unknown_and_what_is_anothers(
         self, repo: ActivityRepoPort, owner: User, stranger: User
     ):
-        kept = (await repo.add(an_activity(user_id=owner.id))).activity
+        kept = (await add(repo, an_activity(user_id=owner.id))).activity
         changed = revised(kept, {"title": "new"}, home_timezone="UTC", now=LATER)
-        assert not await repo.update(replace(changed, user_id=stranger.id))
-        assert not await repo.update(replace(changed, id=UNKNOWN_ID))
-        await repo.soft_delete(kept.id, owner=owner.id, at=LATER)
-        assert not await repo.update(replace(changed, version=kept.version + 2))
+        assert not await update(repo, replace(changed, user_id=stranger.id))
+        assert not await update(repo, replace(changed, id=UNKNOWN_ID))
+        await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
+        assert not await update(repo, replace(changed, version=kept.version + 2))
 
     # soft_delete, trash, restore
 
     async def test_a_soft_delete_takes_it_once_from_its_owner(
         self, repo: ActivityRepoPort, owner: User, stranger: User
     ):
-        kept = (await repo.add(an_activity(user_id=owner.id))).activity
-        assert not await repo.soft_delete(kept.id, owner=stranger.id, at=LATER)
-        assert not await repo.soft_delete(kept.id, owner=owner.id, at=LATER, version=2)
-        assert not await repo.soft_delete(UNKNOWN_ID, owner=owner.id, at=LATER)
-        assert await repo.soft_delete(kept.id, owner=owner.id, at=LATER, version=1)
-        assert not await repo.soft_delete(kept.id, owner=owner.id, at=LATER)
+        kept = (await add(repo, an_activity(user_id=owner.id))).activity
+        assert not await soft_delete(repo, kept.id, owner=stranger.id, at=LATER)
+        assert not await soft_delete(repo, kept.id, owner=owner.id, at=LATER, version=2)
+        assert not await soft_delete(repo, UNKNOWN_ID, owner=owner.id, at=LATER)
+        assert await soft_delete(repo, kept.id, owner=owner.id, at=LATER, version=1)
+        assert not await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
 
     async def test_the_trash_shows_ones_own_latest_deleted_first(
         self, repo: ActivityRepoPort, owner: User, stranger: User
     ):
-        kept = [(await repo.add(an_activity(user_id=owner.id))).activity for _ in range(4)]
-        theirs = (await repo.add(an_activity(user_id=stranger.id))).activity
-        await repo.soft_delete(theirs.id, owner=stranger.id, at=LATER)
+        kept = [(await add(repo, an_activity(user_id=owner.id))).activity for _ in range(4)]
+        theirs = (await add(repo, an_activity(user_id=stranger.id))).activity
+        await soft_delete(repo, theirs.id, owner=stranger.id, at=LATER)
         for one, minute in zip(kept[:3], [1, 3, 1], strict=True):
-            await repo.soft_delete(one.id, owner=owner.id, at=LATER + timedelta(minutes=minute))
+            await soft_delete(repo, one.id, owner=owner.id, at=LATER + timedelta(minutes=minute))
         found = await repo.trash(owner.id, Page(limit=2))
         assert [one.id for one in found.items] == [kept[1].id, kept[2].id]
         assert found.total == 3
@@ -331,26 +363,26 @@ class ActivityRepoContract:
         assert [one.id for one in rest.items] == [kept[0].id]
 
     async def test_a_restored_activity_is_what_it_was_two_versions_on(self, repo: ActivityRepoPort, owner: User):
-        kept = (await repo.add(an_activity(user_id=owner.id, tags=("a",), notes="all of it"))).activity
-        await repo.soft_delete(kept.id, owner=owner.id, at=LATER)
-        back = await repo.restore(kept.id, owner=owner.id, at=LATER)
+        kept = (await add(repo, an_activity(user_id=owner.id, tags=("a",), notes="all of it"))).activity
+        await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
+        back = await restore(repo, kept.id, owner=owner.id, at=LATER)
         assert back == replace(kept, version=3, updated_at=LATER)
         assert await repo.get(kept.id) == back
         assert (await repo.trash(owner.id, Page())).total == 0
 
     async def test_restore_takes_from_the_owners_trash_alone(self, repo: ActivityRepoPort, owner: User, stranger: User):
-        kept = (await repo.add(an_activity(user_id=owner.id))).activity
-        assert await repo.restore(kept.id, owner=owner.id, at=LATER) is None
-        await repo.soft_delete(kept.id, owner=owner.id, at=LATER)
-        assert await repo.restore(kept.id, owner=stranger.id, at=LATER) is None
-        assert await repo.restore(UNKNOWN_ID, owner=owner.id, at=LATER) is None
+        kept = (await add(repo, an_activity(user_id=owner.id))).activity
+        assert await restore(repo, kept.id, owner=owner.id, at=LATER) is None
+        await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
+        assert await restore(repo, kept.id, owner=stranger.id, at=LATER) is None
+        assert await restore(repo, UNKNOWN_ID, owner=owner.id, at=LATER) is None
 
     async def test_restore_is_refused_while_a_living_one_has_the_same_origin(self, repo: ActivityRepoPort, owner: User):
-        kept = (await repo.add(an_activity(user_id=owner.id, external_id="x"))).activity
-        await repo.soft_delete(kept.id, owner=owner.id, at=LATER)
-        twin = (await repo.add(an_activity(user_id=owner.id, external_id="x"))).activity
+        kept = (await add(repo, an_activity(user_id=owner.id, external_id="x"))).activity
+        await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
+        twin = (await add(repo, an_activity(user_id=owner.id, external_id="x"))).activity
         with pytest.raises(DuplicateActivity) as refusal:
-            await repo.restore(kept.id, owner=owner.id, at=LATER)
+            await restore(repo, kept.id, owner=owner.id, at=LATER)
         assert refusal.value.existing_id == twin.id
         assert await repo.state(kept.id) is ActivityState.TRASHED
 
@@ -359,9 +391,9 @@ class ActivityRepoContract:
     async def test_purge_takes_it_from_the_trash_and_writes_the_audit_log(
         self, repo: ActivityRepoPort, audit: AuditLogPort, owner: User
     ):
-        kept = (await repo.add(an_activity(user_id=owner.id, title="private"))).activity
-        await repo.soft_delete(kept.id, owner=owner.id, at=LATER)
-        assert await repo.purge(kept.id, authority(actor_id=99, reason="spam")) == owner.id
+        kept = (await add(repo, an_activity(user_id=owner.id, title="private"))).activity
+        await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
+        assert await purge(repo, kept.id, authority(actor_id=99, reason="spam"))
         assert await repo.state(kept.id) is None
         (entry,) = (await audit.list(Page())).items
         assert (entry.actor_id, entry.at, entry.reason) == (99, LATER, "spam")
@@ -370,30 +402,99 @@ class ActivityRepoContract:
     async def test_purge_leaves_the_living_and_the_unknown_and_writes_nothing(
         self, repo: ActivityRepoPort, audit: AuditLogPort, owner: User
     ):
-        kept = (await repo.add(an_activity(user_id=owner.id))).activity
-        assert await repo.purge(kept.id, authority()) is None
-        assert await repo.purge(UNKNOWN_ID, authority()) is None
+        kept = (await add(repo, an_activity(user_id=owner.id))).activity
+        assert not await purge(repo, kept.id, authority())
+        assert not await purge(repo, UNKNOWN_ID, authority())
         assert await repo.state(kept.id) is ActivityState.LIVE
         assert (await audit.list(Page())).total == 0
 
     async def test_purge_takes_the_kept_answer_of_its_idempotency_key_along(self, repo: ActivityRepoPort, owner: User):
         key = IdempotencyKey("k", "body")
-        kept = (await repo.add(an_activity(user_id=owner.id), idempotency=key)).activity
-        await repo.soft_delete(kept.id, owner=owner.id, at=LATER)
-        await repo.purge(kept.id, authority())
-        assert not (await repo.add(an_activity(user_id=owner.id), idempotency=key)).replayed
+        kept = (await add(repo, an_activity(user_id=owner.id), idempotency=key)).activity
+        await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
+        await purge(repo, kept.id, authority())
+        assert not (await add(repo, an_activity(user_id=owner.id), idempotency=key)).replayed
 
     async def test_of_a_restore_and_a_purge_at_once_exactly_one_wins(
         self, repo: ActivityRepoPort, audit: AuditLogPort, owner: User
     ):
         for _ in range(20):
-            kept = (await repo.add(an_activity(user_id=owner.id))).activity
-            await repo.soft_delete(kept.id, owner=owner.id, at=LATER)
+            kept = (await add(repo, an_activity(user_id=owner.id))).activity
+            await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
             back, purged = await asyncio.gather(
-                repo.restore(kept.id, owner=owner.id, at=LATER), repo.purge(kept.id, authority())
+                restore(repo, kept.id, owner=owner.id, at=LATER), purge(repo, kept.id, authority())
             )
-            assert (back is None) != (purged is None)
+            assert (back is not None) != purged
             assert await repo.state(kept.id) is (ActivityState.LIVE if back else None)
+
+    # owed
+
+    async def test_every_change_writes_what_is_owed_for_it(
+        self, repo: ActivityRepoPort, outbox: OutboxPort, owner: User
+    ):
+        debts = [Owed.to(Scope("user", number), Scope("activity", number)) for number in range(6)]
+        one = (await repo.add(an_activity(user_id=owner.id), owed=debts[0])).activity
+        await repo.add_all([an_activity(user_id=owner.id) for _ in range(3)], owed=debts[1])
+        changed = revised(one, {"title": "new"}, home_timezone="UTC", now=LATER)
+        assert await repo.update(changed, owed=debts[2])
+        assert await repo.soft_delete(one.id, owner=owner.id, at=LATER, owed=debts[3])
+        assert await repo.restore(one.id, owner=owner.id, at=LATER, owed=debts[4])
+        await soft_delete(repo, one.id, owner=owner.id, at=LATER)
+        assert await repo.purge(one.id, authority(), owed=debts[5])
+        found = {debt.id: debt for debt in await outbox.unsettled()}
+        assert [found.get(debt.id) for debt in debts] == debts
+
+    async def test_what_changes_nothing_owes_nothing(
+        self, repo: ActivityRepoPort, outbox: OutboxPort, owner: User, stranger: User
+    ):
+        kept = (await add(repo, an_activity(user_id=owner.id, external_id="x"))).activity
+        await outbox.settle([debt.id for debt in await outbox.unsettled()])
+        owed = Owed.to(Scope("user", 1))
+        key = IdempotencyKey("k", "body")
+        with pytest.raises(DuplicateActivity):
+            await repo.add(an_activity(user_id=owner.id, external_id="x"), owed=owed, idempotency=key)
+        twins = [an_activity(user_id=owner.id), an_activity(user_id=owner.id, external_id="x")]
+        with pytest.raises(DuplicateActivity):
+            await repo.add_all(twins, owed=owed)
+        assert not await repo.update(replace(kept, version=7), owed=owed)
+        assert not await repo.soft_delete(kept.id, owner=stranger.id, at=LATER, owed=owed)
+        assert await repo.restore(kept.id, owner=owner.id, at=LATER, owed=owed) is None
+        assert not await repo.purge(kept.id, authority(), owed=owed)
+        assert list(await outbox.unsettled()) == []
+
+    async def test_a_replayed_answer_owes_nothing_more(self, repo: ActivityRepoPort, outbox: OutboxPort, owner: User):
+        key = IdempotencyKey("k", "body")
+        await add(repo, an_activity(user_id=owner.id), idempotency=key)
+        before = await outbox.unsettled()
+        again = await repo.add(an_activity(user_id=owner.id), owed=Owed.to(Scope("user", 1)), idempotency=key)
+        assert again.replayed
+        assert await outbox.unsettled() == before
+
+    # outbox
+
+    async def test_debts_are_struck_out_once_settled_and_only_those(
+        self, repo: ActivityRepoPort, outbox: OutboxPort, owner: User
+    ):
+        debts = [Owed.to(Scope("user", number)) for number in range(3)]
+        for debt in debts:
+            await repo.add(an_activity(user_id=owner.id), owed=debt)
+        assert list(await outbox.unsettled()) == debts  # oldest first
+        await outbox.settle([debts[0].id, debts[2].id, 12345])
+        await outbox.settle([debts[0].id])
+        await outbox.settle([])
+        assert list(await outbox.unsettled()) == [debts[1]]
+
+    async def test_a_young_debt_is_not_overdue(self, repo: ActivityRepoPort, outbox: OutboxPort, owner: User):
+        await repo.add(an_activity(user_id=owner.id), owed=Owed.to(Scope("user", 1)))
+        assert list(await outbox.unsettled(older_than_s=60)) == []
+        assert len(await outbox.unsettled(older_than_s=0)) == 1
+
+    async def test_whose_an_activity_is_is_known_in_every_state(self, repo: ActivityRepoPort, owner: User):
+        kept = (await add(repo, an_activity(user_id=owner.id))).activity
+        assert await repo.owner(kept.id) == owner.id
+        await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
+        assert await repo.owner(kept.id) == owner.id
+        assert await repo.owner(UNKNOWN_ID) is None
 
     async def by_number(self, repo: ActivityRepoPort, owner: User) -> tuple[Activity, ...]:
         pages = [await repo.list(owner.id, EVERYTHING, Page(number=number, limit=2)) for number in (1, 2, 3, 4)]

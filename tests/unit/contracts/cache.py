@@ -81,6 +81,27 @@ class CacheContract:
             await cache.fill(key(), "old", miss)
             assert isinstance(await cache.read(key()), Miss)
 
+    async def test_of_many_who_miss_one_may_load(self, cache: CachePort):
+        miss = await self.missed(cache, key())
+        claims = await asyncio.gather(*(cache.claim(key(), miss) for _ in range(20)))
+        assert claims.count(True) == 1
+
+    async def test_a_claim_is_for_one_copy_under_one_generation(self, cache: CachePort):
+        miss = await self.missed(cache, key())
+        assert await cache.claim(key(), miss)
+        assert await cache.claim(key("other"), miss)
+        await cache.invalidate(ANN)
+        assert await cache.claim(key(), await self.missed(cache, key()))
+
+    async def test_a_claim_ends_with_the_fill(self, cache: CachePort):
+        miss = await self.missed(cache, key())
+        assert await cache.claim(key(), miss)
+        await cache.fill(key(), "value", miss)
+        assert await cache.claim(key(), miss)
+
+    async def test_a_store_has_one_incarnation_while_it_lives(self, cache: CachePort):
+        assert await cache.incarnation() == await cache.incarnation() != ""
+
     async def test_a_domain_object_comes_back_equal(self, cache: CachePort):
         kept = an_activity(title="Höhenweg ☀", tags=("a", "b"), distance_km=0.0, timezone="Asia/Kathmandu")
         activity_key = CacheKey("activity:{1}", ANN, 60, Activity)

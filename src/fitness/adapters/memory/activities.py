@@ -11,29 +11,30 @@ from fitness.domain.model.audit import AuditAction, Authority
 from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position
 from fitness.domain.model.refusals import DuplicateActivity, IdempotencyKeyReused
 from fitness.ports.activities import KEPT_FOR, Created, IdempotencyKey
+from fitness.ports.cache import Owed
 
 
 class InMemoryActivityRepo:
     def __init__(self, store: InMemoryStore) -> None:
         self._store = store
 
-    async def add(self, activity: Activity, *, idempotency: IdempotencyKey | None = None) -> Created:
+    async def add(self, activity: Activity, *, owed: Owed, idempotency: IdempotencyKey | None = None) -> Created:
         if idempotency is None:
-            return Created(self._insert(activity))
+            return Created(self._insert(activity, owed))
         name = (activity.user_id, idempotency.value)
         answer = self._store.answers.get(name)
         if answer is not None and activity.created_at < answer.at + KEPT_FOR:
             if answer.fingerprint != idempotency.fingerprint:
                 raise IdempotencyKeyReused
             return Created(answer.activity, replayed=True)
-        kept = self._insert(activity)
+        kept = self._insert(activity, owed)
         self._store.answers[name] = StoredAnswer(idempotency.fingerprint, kept, activity.created_at)
         return Created(kept)
 
-    async def add_all(self, activities: Sequence[Activity]) -> list[Activity]:
+    async def add_all(self, activities: Sequence[Activity], *, owed: Owed) -> list[Activity]:
         for activity in activities:
             self._refuse_duplicate(activity)
-        return [self._insert(activity) for activity in activities]
+        return [self._insert(activity, owed) for activity in activities]
 
     async def get(self, activity_id: int) -> Activity | None:
         found = self._store.activities.get(activity_id)
@@ -45,6 +46,10 @@ class InMemoryActivityRepo:
             return None
         return ActivityState.LIVE if found.deleted_at is None else ActivityState.TRASHED
 
+    async def owner(self, activity_id: int) -> int | None:
+        found = self._store.activities.get(activity_id)
+        return None if found is None else found.user_id
+
     async def living_id(self, owner: int, *, source: str, external_id: str) -> int | None:
         return next(
             (one.id for one in self._living(owner) if (one.source, one.external_id) == (source, external_id)), None
@@ -54,41 +59,47 @@ class InMemoryActivityRepo:
         found = (one for one in self._living(owner) if _matches(one, which))
         return listing(found, page, lambda one: Position(one.activity_date, one.id))
 
-    async def update(self, activity: Activity) -> bool:
+    async def update(self, activity: Activity, *, owed: Owed) -> bool:
         present = await self.get(activity.id)
         if present is None or present.user_id != activity.user_id or present.version != activity.version - 1:
             return False
         self._store.activities[activity.id] = activity
+        self._store.owe(owed)
         return True
 
-    async def soft_delete(self, activity_id: int, *, owner: int, at: datetime, version: int | None = None) -> bool:
+    async def soft_delete(
+        self, activity_id: int, *, owner: int, at: datetime, owed: Owed, version: int | None = None
+    ) -> bool:
         present = await self.get(activity_id)
         if present is None or present.user_id != owner or version not in (None, present.version):
             return False
         self._store.activities[activity_id] = trashed(present, at=at)
+        self._store.owe(owed)
         return True
 
     async def trash(self, owner: int, page: Page) -> Listing[Activity]:
         found = (one for one in self._of(owner) if one.deleted_at is not None)
         return listing(found, page, lambda one: Position(one.deleted_at or one.updated_at, one.id))
 
-    async def restore(self, activity_id: int, *, owner: int, at: datetime) -> Activity | None:
+    async def restore(self, activity_id: int, *, owner: int, at: datetime, owed: Owed) -> Activity | None:
         found = self._store.activities.get(activity_id)
         if found is None or found.user_id != owner or found.deleted_at is None:
             return None
         self._refuse_duplicate(found)
         self._store.activities[activity_id] = restored(found, at=at)
+        self._store.owe(owed)
         return self._store.activities[activity_id]
 
-    async def purge(self, activity_id: int, authority: Authority) -> int | None:
+    async def purge(self, activity_id: int, authority: Authority, *, owed: Owed) -> bool:
         found = self._store.activities.get(activity_id)
         if found is None or found.deleted_at is None:
-            return None
+            return False
         del self._store.activities[activity_id]
         for name in [name for name, answer in self._store.answers.items() if answer.activity.id == activity_id]:
             del self._store.answers[name]
         self._store.log(AuditAction.ACTIVITY_PURGED, authority, subject_id=activity_id, owner_id=found.user_id)
-        return found.user_id
+        self._store.owe(owed)
+        return True
 
     def _of(self, owner: int) -> Iterator[Activity]:
         return (one for one in self._store.activities.values() if one.user_id == owner)
@@ -96,10 +107,11 @@ class InMemoryActivityRepo:
     def _living(self, owner: int) -> Iterator[Activity]:
         return (one for one in self._of(owner) if one.deleted_at is None)
 
-    def _insert(self, activity: Activity) -> Activity:
+    def _insert(self, activity: Activity, owed: Owed) -> Activity:
         self._refuse_duplicate(activity)
         kept = replace(activity, id=next(self._store.ids))
         self._store.activities[kept.id] = kept
+        self._store.owe(owed)
         return kept
 
     def _refuse_duplicate(self, activity: Activity) -> None:

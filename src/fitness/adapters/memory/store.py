@@ -1,5 +1,7 @@
 """What the in-memory repositories share, as the tables of one database would."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -7,6 +9,7 @@ from itertools import count
 from fitness.domain.model.activities import Activity
 from fitness.domain.model.audit import AuditAction, AuditEntry, Authority
 from fitness.domain.model.users import User
+from fitness.ports.cache import Owed
 
 
 @dataclass(slots=True)
@@ -16,7 +19,12 @@ class InMemoryStore:
     password_hashes: dict[int, str] = field(default_factory=dict)
     answers: dict[tuple[int, str], "StoredAnswer"] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
+    debts: dict[int, "Debt"] = field(default_factory=dict)
+    monotonic_s: Callable[[], float] = time.monotonic
     ids: "count[int]" = field(default_factory=lambda: count(1))
+
+    def owe(self, owed: Owed) -> None:
+        self.debts.setdefault(owed.id, Debt(owed, self.monotonic_s()))
 
     def log(self, action: AuditAction, authority: Authority, *, subject_id: int, owner_id: int) -> None:
         entry = AuditEntry(
@@ -38,3 +46,9 @@ class StoredAnswer:
     fingerprint: str
     activity: Activity
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    owed: Owed
+    since_s: float

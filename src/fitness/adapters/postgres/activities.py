@@ -8,13 +8,15 @@ from typing import Any, LiteralString, TypeVar
 import msgspec
 from psycopg.errors import UniqueViolation
 
-from fitness.adapters.postgres.database import Connection, Database
+from fitness.adapters.postgres.database import Connection, Database, Row, fetch_one
+from fitness.adapters.postgres.outbox import owed_parameters
 from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
 from fitness.domain.model.activities import Activity, ActivityState, ActivityType
 from fitness.domain.model.audit import AuditAction, Authority
 from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position
 from fitness.domain.model.refusals import DuplicateActivity, IdempotencyKeyReused, IdempotentRequestInFlight
 from fitness.ports.activities import KEPT_FOR, Created, IdempotencyKey
+from fitness.ports.cache import Owed
 
 T = TypeVar("T")
 
@@ -24,7 +26,17 @@ COLUMNS = """
     created_at, updated_at, deleted_at
 """
 
-INSERT = """
+# Each change writes what the cache is owed in the same statement, and only if it changes something.
+OWE = """
+        INSERT INTO cache_outbox (id, scopes)
+        SELECT %(owed_id)s, %(owed_scopes)s
+        FROM changed
+        LIMIT 1
+        ON CONFLICT (id) DO NOTHING
+"""
+
+INSERT = f"""
+    WITH changed AS (
     INSERT INTO activities (
         user_id, version, activity_type, title, activity_date, timezone, local_date, duration_minutes, distance_km,
         elevation_gain_m, calories_kcal, average_heart_rate_bpm, max_heart_rate_bpm, notes, tags, source, external_id,
@@ -36,6 +48,9 @@ INSERT = """
         %(max_heart_rate_bpm)s, %(notes)s, %(tags)s, %(source)s, %(external_id)s, %(created_at)s, %(updated_at)s
     )
     RETURNING id
+    ), owed AS ({OWE})
+    SELECT id
+    FROM changed
 """
 
 GET = f"""
@@ -48,6 +63,12 @@ STATE = """
     SELECT deleted_at IS NULL
     FROM activities
     WHERE id = %(id)s AND (%(owner)s::bigint IS NULL OR user_id = %(owner)s)
+"""
+
+OWNER = """
+    SELECT user_id
+    FROM activities
+    WHERE id = %(id)s
 """
 
 LIVING_ID = """
@@ -63,7 +84,8 @@ LIVING_TWIN = """
     WHERE trashed.id = %(id)s AND living.id <> trashed.id
 """
 
-UPDATE = """
+UPDATE = f"""
+    WITH changed AS (
     UPDATE activities
     SET version = %(version)s, activity_type = %(activity_type)s, title = %(title)s, activity_date = %(activity_date)s,
         timezone = %(timezone)s, local_date = %(local_date)s, duration_minutes = %(duration_minutes)s,
@@ -71,34 +93,47 @@ UPDATE = """
         average_heart_rate_bpm = %(average_heart_rate_bpm)s, max_heart_rate_bpm = %(max_heart_rate_bpm)s,
         notes = %(notes)s, tags = %(tags)s, updated_at = %(updated_at)s
     WHERE id = %(id)s AND user_id = %(user_id)s AND version = %(version)s - 1 AND deleted_at IS NULL
+    RETURNING id
+    ), owed AS ({OWE})
+    SELECT id
+    FROM changed
 """
 
-SOFT_DELETE = """
+SOFT_DELETE = f"""
+    WITH changed AS (
     UPDATE activities
     SET deleted_at = %(at)s, updated_at = %(at)s, version = version + 1
     WHERE id = %(id)s AND user_id = %(owner)s AND deleted_at IS NULL
         AND (%(version)s::bigint IS NULL OR version = %(version)s)
+    RETURNING id
+    ), owed AS ({OWE})
+    SELECT id
+    FROM changed
 """
 
 RESTORE = f"""
+    WITH changed AS (
     UPDATE activities
     SET deleted_at = NULL, updated_at = %(at)s, version = version + 1
     WHERE id = %(id)s AND user_id = %(owner)s AND deleted_at IS NOT NULL
     RETURNING {COLUMNS}
+    ), owed AS ({OWE})
+    SELECT {COLUMNS}
+    FROM changed
 """
 
-PURGE = """
-    WITH purged AS (
-        DELETE FROM activities
-        WHERE id = %(id)s AND deleted_at IS NOT NULL
-        RETURNING id, user_id
+PURGE = f"""
+    WITH changed AS (
+    DELETE FROM activities
+    WHERE id = %(id)s AND deleted_at IS NOT NULL
+    RETURNING id, user_id
     ), logged AS (
         INSERT INTO audit_log (at, actor_id, action, subject_id, owner_id, reason)
         SELECT %(at)s, %(actor_id)s, %(action)s, id, user_id, %(reason)s
-        FROM purged
-    )
-    SELECT user_id
-    FROM purged
+        FROM changed
+    ), owed AS ({OWE})
+    SELECT id
+    FROM changed
 """
 
 # A lock on the name alone: whoever does not get it knows that the first request is still running.
@@ -142,29 +177,38 @@ class PostgresActivityRepo:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, activity: Activity, *, idempotency: IdempotencyKey | None = None) -> Created:
-        if idempotency is not None:
-            return await self._once_per_origin([activity], lambda: self._add_once(activity, idempotency))
-        return Created((await self.add_all([activity]))[0])
+    async def add(self, activity: Activity, *, owed: Owed, idempotency: IdempotencyKey | None = None) -> Created:
+        if idempotency is None:
+            return Created((await self.add_all([activity], owed=owed))[0])
 
-    async def add_all(self, activities: Sequence[Activity]) -> list[Activity]:
-        return list(await self._once_per_origin(activities, lambda: self._insert_all(activities)))
+        async def work(connection: Connection) -> Created:
+            return await _add_once(connection, activity, owed, idempotency)
+
+        return await self._once_per_origin([activity], lambda: self._database.transaction(work))
+
+    async def add_all(self, activities: Sequence[Activity], *, owed: Owed) -> list[Activity]:
+        async def work(connection: Connection) -> Sequence[Activity]:
+            return [await _insert(connection, activity, owed) for activity in activities]
+
+        run = self._database.run if len(activities) == 1 else self._database.transaction
+        return [*await self._once_per_origin(activities, lambda: run(work))]
 
     async def get(self, activity_id: int) -> Activity | None:
-        async with self._database.connection() as connection:
-            row = await (await connection.execute(GET, {"id": activity_id})).fetchone()
+        row = await self._database.one(GET, {"id": activity_id})
         return _activity(row) if row else None
 
     async def state(self, activity_id: int, *, owner: int | None = None) -> ActivityState | None:
-        async with self._database.connection() as connection:
-            row = await (await connection.execute(STATE, {"id": activity_id, "owner": owner})).fetchone()
+        row = await self._database.one(STATE, {"id": activity_id, "owner": owner})
         if row is None:
             return None
         return ActivityState.LIVE if row[0] else ActivityState.TRASHED
 
+    async def owner(self, activity_id: int) -> int | None:
+        return _id(await self._database.one(OWNER, {"id": activity_id}))
+
     async def living_id(self, owner: int, *, source: str, external_id: str) -> int | None:
         origin = {"owner": owner, "source": source, "external_id": external_id}
-        return await self._id(LIVING_ID, origin)
+        return _id(await self._database.one(LIVING_ID, origin))
 
     async def list(self, owner: int, which: ActivityFilter, page: Page) -> Listing[Activity]:
         source = " AND ".join([OWN, *_conditions(which)])
@@ -179,35 +223,36 @@ class PostgresActivityRepo:
             "excluded_tags": list(which.excluded_tags),
             "words": words,
         }
-        async with self._database.connection() as connection:
-            rows = await (await connection.execute(query, parameters | page_parameters(page))).fetchall()
+        rows = await self._database.all(query, parameters | page_parameters(page))
         return listing(rows, page, _activity, lambda one: Position(one.activity_date, one.id))
 
-    async def update(self, activity: Activity) -> bool:
-        return await self._changes(UPDATE, _parameters(activity) | {"id": activity.id})
+    async def update(self, activity: Activity, *, owed: Owed) -> bool:
+        parameters = _parameters(activity) | {"id": activity.id} | owed_parameters(owed)
+        return await self._database.one(UPDATE, parameters) is not None
 
-    async def soft_delete(self, activity_id: int, *, owner: int, at: datetime, version: int | None = None) -> bool:
-        return await self._changes(SOFT_DELETE, {"id": activity_id, "owner": owner, "at": at, "version": version})
+    async def soft_delete(
+        self, activity_id: int, *, owner: int, at: datetime, owed: Owed, version: int | None = None
+    ) -> bool:
+        parameters = {"id": activity_id, "owner": owner, "at": at, "version": version} | owed_parameters(owed)
+        return await self._database.one(SOFT_DELETE, parameters) is not None
 
     async def trash(self, owner: int, page: Page) -> Listing[Activity]:
         query = page_sql(columns=COLUMNS, source=TRASHED, order="deleted_at", onward=page.after is not None)
-        async with self._database.connection() as connection:
-            rows = await (await connection.execute(query, {"owner": owner} | page_parameters(page))).fetchall()
+        rows = await self._database.all(query, {"owner": owner} | page_parameters(page))
         return listing(rows, page, _activity, lambda one: Position(one.deleted_at or one.updated_at, one.id))
 
-    async def restore(self, activity_id: int, *, owner: int, at: datetime) -> Activity | None:
+    async def restore(self, activity_id: int, *, owner: int, at: datetime, owed: Owed) -> Activity | None:
+        parameters = {"id": activity_id, "owner": owner, "at": at} | owed_parameters(owed)
         while True:  # ends: the twin it clashed with is there, or is gone and clashes no more
             try:
-                async with self._database.connection() as connection:
-                    cursor = await connection.execute(RESTORE, {"id": activity_id, "owner": owner, "at": at})
-                    row = await cursor.fetchone()
+                row = await self._database.one(RESTORE, parameters)
                 return _activity(row) if row else None
             except UniqueViolation as error:
-                twin = await self._id(LIVING_TWIN, {"id": activity_id})
+                twin = _id(await self._database.one(LIVING_TWIN, {"id": activity_id}))
                 if twin is not None:
                     raise DuplicateActivity(twin) from error
 
-    async def purge(self, activity_id: int, authority: Authority) -> int | None:
+    async def purge(self, activity_id: int, authority: Authority, *, owed: Owed) -> bool:
         parameters = {
             "id": activity_id,
             "at": authority.at,
@@ -215,37 +260,7 @@ class PostgresActivityRepo:
             "action": AuditAction.ACTIVITY_PURGED,
             "reason": authority.reason,
         }
-        return await self._id(PURGE, parameters)
-
-    async def _add_once(self, activity: Activity, idempotency: IdempotencyKey) -> Created:
-        named = {"user_id": activity.user_id, "key": idempotency.value}
-        async with self._database.transaction() as connection:
-            locked = await (await connection.execute(LOCK_KEY, named)).fetchone()
-            if locked != (True,):
-                raise IdempotentRequestInFlight
-            await connection.execute(FORGET_KEYS, named | {"expired": activity.created_at - KEPT_FOR})
-            answer = await (await connection.execute(GET_ANSWER, named)).fetchone()
-            if answer is not None:
-                fingerprint, text = answer
-                if fingerprint != idempotency.fingerprint:
-                    raise IdempotencyKeyReused
-                return Created(_decode(str(text)), replayed=True)
-            kept = await _insert(connection, activity)
-            answer_kept = {
-                "fingerprint": idempotency.fingerprint,
-                "activity_id": kept.id,
-                "answer": _encode(kept).decode(),
-                "created_at": activity.created_at,
-            }
-            await connection.execute(KEEP_ANSWER, named | answer_kept)
-            return Created(kept)
-
-    async def _insert_all(self, activities: Sequence[Activity]) -> Sequence[Activity]:
-        if len(activities) == 1:
-            async with self._database.connection() as connection:
-                return [await _insert(connection, activities[0])]
-        async with self._database.transaction() as connection:
-            return [await _insert(connection, activity) for activity in activities]
+        return await self._database.one(PURGE, parameters | owed_parameters(owed)) is not None
 
     async def _once_per_origin(self, activities: Sequence[Activity], attempt: Callable[[], Awaitable[T]]) -> T:
         while True:  # ends: the activity it clashed with is there, or is gone and clashes no more
@@ -254,23 +269,41 @@ class PostgresActivityRepo:
             except UniqueViolation as error:
                 for one in activities:
                     origin = {"owner": one.user_id, "source": one.source, "external_id": one.external_id}
-                    existing = await self._id(LIVING_ID, origin)
+                    existing = _id(await self._database.one(LIVING_ID, origin))
                     if existing is not None:
                         raise DuplicateActivity(existing) from error
 
-    async def _changes(self, statement: LiteralString, parameters: dict[str, Any]) -> bool:
-        async with self._database.connection() as connection:
-            return (await connection.execute(statement, parameters)).rowcount == 1
 
-    async def _id(self, query: LiteralString, parameters: dict[str, Any]) -> int | None:
-        async with self._database.connection() as connection:
-            row: Any = await (await connection.execute(query, parameters)).fetchone()
-        return int(row[0]) if row else None
+async def _add_once(connection: Connection, activity: Activity, owed: Owed, idempotency: IdempotencyKey) -> Created:
+    named = {"user_id": activity.user_id, "key": idempotency.value}
+    if await fetch_one(connection, LOCK_KEY, named) != (True,):
+        raise IdempotentRequestInFlight
+    await connection.execute(FORGET_KEYS, named | {"expired": activity.created_at - KEPT_FOR})
+    answer = await fetch_one(connection, GET_ANSWER, named)
+    if answer is not None:
+        fingerprint, text = answer
+        if fingerprint != idempotency.fingerprint:
+            raise IdempotencyKeyReused
+        return Created(_decode(text), replayed=True)
+    kept = await _insert(connection, activity, owed)
+    answer_kept = {
+        "fingerprint": idempotency.fingerprint,
+        "activity_id": kept.id,
+        "answer": _encode(kept).decode(),
+        "created_at": activity.created_at,
+    }
+    await connection.execute(KEEP_ANSWER, named | answer_kept)
+    return Created(kept)
 
 
-async def _insert(connection: Connection, activity: Activity) -> Activity:
-    row: Any = await (await connection.execute(INSERT, _parameters(activity))).fetchone()
+async def _insert(connection: Connection, activity: Activity, owed: Owed) -> Activity:
+    row = await fetch_one(connection, INSERT, _parameters(activity) | owed_parameters(owed))
+    assert row is not None
     return replace(activity, id=int(row[0]))
+
+
+def _id(row: Row | None) -> int | None:
+    return int(row[0]) if row else None
 
 
 def _activity(row: tuple[Any, ...]) -> Activity:

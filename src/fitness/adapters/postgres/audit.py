@@ -16,8 +16,7 @@ class PostgresAuditLog:
 
     async def list(self, page: Page) -> Listing[AuditEntry]:
         query = page_sql(columns=COLUMNS, source="FROM audit_log WHERE true", order="at", onward=page.after is not None)
-        async with self._database.connection() as connection:
-            rows = await (await connection.execute(query, page_parameters(page))).fetchall()
+        rows = await self._database.all(query, page_parameters(page))
         return listing(rows, page, _entry, lambda entry: Position(entry.at, entry.id))
 
 

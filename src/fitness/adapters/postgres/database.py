@@ -1,40 +1,67 @@
-"""The way to PostgreSQL: pooled connections, and foreign errors put into the port's words."""
+"""The way to PostgreSQL: pooled connections, a deadline on every answer, and foreign errors in the port's words."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, LiteralString, TypeVar
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError
+from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from fitness.ports.outages import DatabaseUnavailable
 
+DEADLINE_S = 0.8
+"""For a connection and the answer together."""
+
 CONNECT_TIMEOUT_S = 2
-CHECKOUT_TIMEOUT_S = 1.0
-STATEMENT_TIMEOUT_MS = 5_000
+"""The least that libpq takes."""
 
-Connection = AsyncConnection[tuple[object, ...]]
+# What is abandoned at the deadline ends here, so that its connection comes back soon.
+STATEMENT_TIMEOUT_MS = 1_500
 
-_SESSION = f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=10000"
+_SESSION = f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=5000"
+
+# A peer that vanished without a word is noticed in about five seconds.
+_KEEPALIVE = {
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5_000,
+    "connect_timeout": CONNECT_TIMEOUT_S,
+}
 
 # A server that is up and refuses what was asked of it is a bug of ours, not an outage; these say it is not up.
 _OUTAGES = (OperationalError, InterfaceError, PoolTimeout, PoolClosed, TooManyRequests)
+
+Connection = AsyncConnection[tuple[Any, ...]]
+Row = tuple[Any, ...]
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
 
 class Database:
-    """A pool of connections, each in UTC and in autocommit: a lone statement is a transaction of its own."""
+    """A pool of connections, each in UTC and in autocommit: a lone statement is a transaction of its own.
+
+    Every method raises DatabaseUnavailable when there is no answer within DEADLINE_S. What was asked may still be
+    carried out then: cancelling would wait for the very server that does not answer, so the work is left to end by
+    itself. It keeps its connection until then, so that there is never more of it than the pool is large.
+    """
 
     def __init__(self, url: str, *, max_connections: int = 10) -> None:
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            url,
+            make_conninfo(url, **_KEEPALIVE),
             min_size=1,
             max_size=max_connections,
-            timeout=CHECKOUT_TIMEOUT_S,
-            kwargs={"autocommit": True, "connect_timeout": CONNECT_TIMEOUT_S, "options": _SESSION},
+            timeout=DEADLINE_S * 0.9,
+            # Given up early, since the pool's own attempts grow ever rarer; the next request makes a new one.
+            reconnect_timeout=1.0,
+            kwargs={"autocommit": True, "options": _SESSION},
             open=False,
         )
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self._looking: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
         """Returns at once; whether the server answers shows when it is asked."""
@@ -43,23 +70,65 @@ class Database:
     async def close(self) -> None:
         await self._pool.close()
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """One connection for lone statements. Raises DatabaseUnavailable."""
-        try:
-            async with self._pool.connection() as connection:
-                yield connection
-        except _OUTAGES as error:
-            _log.warning("PostgreSQL is unavailable: %s", error)
-            raise DatabaseUnavailable("PostgreSQL does not answer") from error
+    async def one(self, query: LiteralString, parameters: Mapping[str, Any] | None = None) -> Row | None:
+        """The first row."""
+        return await self.run(lambda connection: fetch_one(connection, query, parameters))
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """One connection inside BEGIN … COMMIT. Raises DatabaseUnavailable."""
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+    async def all(self, query: LiteralString, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """Every row."""
+
+        async def work(connection: Connection) -> list[Row]:
+            return await (await connection.execute(query, parameters)).fetchall()
+
+        return await self.run(work)
+
+    async def transaction(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """What `work` returns, once all that it did is committed."""
+
+        async def within(connection: Connection) -> T:
+            async with connection.transaction():
+                return await work(connection)
+
+        return await self.run(within)
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """What `work` returns, each of its statements a transaction of its own."""
+        task = asyncio.ensure_future(self._run(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        done, _ = await asyncio.wait({task}, timeout=DEADLINE_S)
+        if not done:
+            _log.warning("PostgreSQL did not answer within %s s", DEADLINE_S)
+            raise DatabaseUnavailable("PostgreSQL does not answer in time")
+        return task.result()
 
     async def check(self) -> None:
         """Returns when the server answers a query. Raises DatabaseUnavailable."""
-        async with self.connection() as connection:
-            await connection.execute("SELECT 1")
+        await self.one("SELECT 1")
+
+    async def _run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        try:
+            async with self._pool.connection() as connection:
+                return await work(connection)
+        except _OUTAGES as error:
+            if not isinstance(error, PoolTimeout | PoolClosed | TooManyRequests):
+                self._look_for_dead_connections()
+            _log.warning("PostgreSQL is unavailable: %s", error)
+            raise DatabaseUnavailable("PostgreSQL does not answer") from error
+
+    def _look_for_dead_connections(self) -> None:
+        """Where one is dead the idle ones may be too; better found out now than by a request each."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(self._pool.check())
+            self._looking.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Future[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waited has it; where nobody waits any more, nobody is to be told
+
+
+async def fetch_one(
+    connection: Connection, query: LiteralString, parameters: Mapping[str, Any] | None = None
+) -> Row | None:
+    return await (await connection.execute(query, parameters)).fetchone()

@@ -79,25 +79,22 @@ class PostgresUserRepo:
             "at": at,
         }
         try:
-            async with self._database.connection() as connection:
-                row: Any = await (await connection.execute(INSERT, parameters)).fetchone()
+            row = await self._database.one(INSERT, parameters)
         except UniqueViolation as error:
             raise EmailTaken from error
+        assert row is not None
         return _user(row)
 
     async def get(self, user_id: int) -> User | None:
-        async with self._database.connection() as connection:
-            row = await (await connection.execute(GET, {"id": user_id})).fetchone()
+        row = await self._database.one(GET, {"id": user_id})
         return _user(row) if row else None
 
     async def find(self, email: str) -> User | None:
-        async with self._database.connection() as connection:
-            row = await (await connection.execute(FIND, {"email": email})).fetchone()
+        row = await self._database.one(FIND, {"email": email})
         return _user(row) if row else None
 
     async def credentials(self, email: str) -> Credentials | None:
-        async with self._database.connection() as connection:
-            row: Any = await (await connection.execute(CREDENTIALS, {"email": email})).fetchone()
+        row = await self._database.one(CREDENTIALS, {"email": email})
         return Credentials(*row) if row else None
 
     async def update_profile(self, user_id: int, changes: ProfileChanges, *, at: datetime) -> User | None:
@@ -109,8 +106,7 @@ class PostgresUserRepo:
             "week_start": changes.get("week_start"),
             "at": at,
         }
-        async with self._database.connection() as connection:
-            row = await (await connection.execute(UPDATE_PROFILE, parameters)).fetchone()
+        row = await self._database.one(UPDATE_PROFILE, parameters)
         return _user(row) if row else None
 
     async def set_standing(
@@ -125,16 +121,14 @@ class PostgresUserRepo:
             "action": AuditAction.USER_CHANGED,
             "reason": authority.reason,
         }
-        async with self._database.connection() as connection:
-            row = await (await connection.execute(SET_STANDING, parameters)).fetchone()
+        row = await self._database.one(SET_STANDING, parameters)
         return _user(row) if row else None
 
     async def list(self, page: Page) -> Listing[User]:
         query = page_sql(
             columns=COLUMNS, source="FROM users WHERE true", order="created_at", onward=page.after is not None
         )
-        async with self._database.connection() as connection:
-            rows = await (await connection.execute(query, page_parameters(page))).fetchall()
+        rows = await self._database.all(query, page_parameters(page))
         return listing(rows, page, _user, lambda user: Position(user.created_at, user.id))
 
 

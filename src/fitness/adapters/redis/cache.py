@@ -1,5 +1,6 @@
 """The cache in Redis: each copy carries the generation it was made under, and one MGET reads both."""
 
+import asyncio
 import random
 import secrets
 from collections.abc import AsyncIterator
@@ -8,10 +9,11 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
+from redis.asyncio import RedisCluster
 from redis.exceptions import RedisError
 
-from fitness.ports.cache import CacheKey, Hit, Miss, Scope, T
+from fitness.adapters.redis.client import AnyRedis
+from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Hit, Miss, Scope, T
 from fitness.ports.outages import CacheUnavailable
 
 SCHEMA = "v1"
@@ -20,13 +22,17 @@ SCHEMA = "v1"
 GENERATION_TTL_S = 24 * 60 * 60
 GENERATION_BYTES = 12
 MAX_COPY_BYTES = 256 * 1024
+DEADLINE_S = 0.055
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class RedisCache:
-    def __init__(self, redis: Redis) -> None:
+    """`poisoned` counts the copies that had to be removed since they were none."""
+
+    def __init__(self, redis: AnyRedis) -> None:
         self._redis = redis
+        self.poisoned = 0
 
     async def read(self, key: CacheKey[T]) -> Hit[T] | Miss:
         async with _answering():
@@ -37,44 +43,70 @@ class RedisCache:
             if copy is None or not copy.startswith(generation):
                 return Miss(generation)
             try:
-                holds: Any = key.holds
-                return Hit(_decoder(holds).decode(memoryview(copy)[GENERATION_BYTES:]))
-            except (msgspec.DecodeError, ValueError):  # ValueError: a date that is none
+                return Hit(_decoded(copy, key.holds))
+            except (msgspec.DecodeError, ValueError, RecursionError):
+                self.poisoned += 1
                 await self._redis.delete(_name(key))
                 return Miss(generation)
 
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         copy = miss.generation + _encode(value)
-        if len(copy) > MAX_COPY_BYTES:
-            return
         ttl_ms = round(key.ttl_s * random.uniform(900, 1100))  # noqa: S311 - spreads load, guards nothing
-        async with _answering():
-            await self._redis.set(_name(key), copy, px=ttl_ms)
+        async with _answering(), self._redis.pipeline(transaction=False) as commands:
+            if len(copy) <= MAX_COPY_BYTES:
+                commands.set(_name(key), copy, px=ttl_ms)
+            commands.delete(_claim_name(key, miss))
+            await commands.execute()
 
     async def invalidate(self, *scopes: Scope) -> None:
         async with _answering(), self._redis.pipeline(transaction=False) as commands:
             for scope in scopes:
-                commands.set(_generation_name(scope), secrets.token_bytes(GENERATION_BYTES), ex=GENERATION_TTL_S)
+                commands.set(_generation_name(scope), _new_token(), ex=GENERATION_TTL_S)
             await commands.execute()
+
+    async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
+        async with _answering():
+            claimed = await self._redis.set(_claim_name(key, miss), b"", nx=True, px=round(CLAIM_TTL_S * 1000))
+        return bool(claimed)
+
+    async def incarnation(self) -> str:
+        async with _answering():
+            if isinstance(self._redis, RedisCluster):
+                nodes: Any = await self._redis.info("server", target_nodes=RedisCluster.PRIMARIES)
+                return ",".join(sorted(str(node["run_id"]) for node in nodes.values()))
+            server: Any = await self._redis.info("server")
+            return str(server["run_id"])
 
     async def check(self) -> None:
         """Returns when the server answers. Raises CacheUnavailable."""
-        async with _answering():
-            await self._redis.ping()
+        await self.incarnation()
 
     async def _new_generation(self, scope: Scope) -> bytes:
         """The scope's generation, whoever made it first."""
-        mine = secrets.token_bytes(GENERATION_BYTES)
+        mine = _new_token()
         theirs: Any = await self._redis.set(_generation_name(scope), mine, nx=True, get=True, ex=GENERATION_TTL_S)
         return mine if theirs is None else bytes(theirs)
 
 
 @asynccontextmanager
 async def _answering() -> AsyncIterator[None]:
+    """One deadline over all that an operation needs of the server: connections, commands, answers."""
     try:
-        yield
+        async with asyncio.timeout(DEADLINE_S):
+            yield
     except (RedisError, OSError) as error:
         raise CacheUnavailable(f"Redis does not answer: {error}") from error
+
+
+def _decoded(copy: bytes, holds: Any) -> Any:
+    """Raises ValueError or one of its kind for what was never encoded by `fill`."""
+    if len(copy) > MAX_COPY_BYTES:
+        raise ValueError("larger than any copy")
+    return _decoder(holds).decode(memoryview(copy)[GENERATION_BYTES:])
+
+
+def _new_token() -> bytes:
+    return secrets.token_bytes(GENERATION_BYTES)
 
 
 # Braces are a cluster's hash tag: a generation and the copies under it share a slot.
@@ -84,6 +116,10 @@ def _generation_name(scope: Scope) -> str:
 
 def _name(key: CacheKey[Any]) -> str:
     return f"{SCHEMA}:{key.name}"
+
+
+def _claim_name(key: CacheKey[Any], miss: Miss) -> str:
+    return f"{SCHEMA}:claim:{key.name}:{miss.generation.hex()}"
 
 
 @cache

@@ -1,21 +1,73 @@
-"""The way to Redis: a bounded pool with short deadlines and no retries."""
+"""The way to Redis, be it one server, a Sentinel's primary or a Cluster: bounded pools, short deadlines, no retries."""
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
 DEADLINE_S = 0.05
+"""For a connection, and for an answer."""
+
+MAX_CONNECTIONS = 32
+
+AnyRedis = Redis | RedisCluster
 
 
-def connected(url: str, *, max_connections: int = 32) -> Redis:
-    """A client that connects when first asked. Raises ValueError for a URL that is none of Redis's."""
+def connected(url: str) -> AnyRedis:
+    """A client that connects when first asked. Raises ValueError for a URL that is none of these:
+
+    redis://, rediss:// and unix:// for one server, redis+sentinel://host:port,host:port/primary[/db] for whichever
+    server the Sentinels call the primary, redis+cluster://host:port,host:port for a Cluster.
+    """
+    scheme = url.partition("://")[0]
+    # The library's own ten retries would cost seconds, and run a command twice that was only slow.
+    deadlines: dict[str, Any] = {"socket_timeout": DEADLINE_S, "socket_connect_timeout": DEADLINE_S}
+    if scheme == "redis+sentinel":
+        return _primary(url, deadlines)
+    if scheme == "redis+cluster":
+        nodes = [ClusterNode(host, port) for host, port in _hosts(url)]
+        return RedisCluster(
+            startup_nodes=nodes, max_connections=MAX_CONNECTIONS, retry=_never(), **_credentials(url), **deadlines
+        )
     pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=max_connections,
-        timeout=DEADLINE_S,
-        socket_timeout=DEADLINE_S,
-        socket_connect_timeout=DEADLINE_S,
-        # The library's own ten retries would cost seconds, and run a command twice that was only slow.
-        retry=Retry(NoBackoff(), 0),
+        url, max_connections=MAX_CONNECTIONS, timeout=DEADLINE_S, retry=_never(), **deadlines
     )
     return Redis.from_pool(pool)
+
+
+def _primary(url: str, deadlines: dict[str, Any]) -> Redis:
+    service, _, database = urlsplit(url).path.strip("/").partition("/")
+    if not service:
+        raise ValueError("a Sentinel URL names its primary: redis+sentinel://host:port/primary")
+    sentinel = Sentinel(_hosts(url), sentinel_kwargs=deadlines | {"retry": _never()})  # type: ignore[no-untyped-call]
+    primary: Redis = sentinel.master_for(
+        service,
+        db=int(database or 0),
+        max_connections=MAX_CONNECTIONS,
+        retry=_never(),
+        **_credentials(url),
+        **deadlines,
+    )
+    return primary
+
+
+def _hosts(url: str) -> list[tuple[str, int]]:
+    hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
+    pairs = [host.rpartition(":") for host in hosts]
+    if not all(host and port.isdecimal() for host, _, port in pairs):
+        raise ValueError("name every server as host:port, set apart by commas")
+    return [(host, int(port)) for host, _, port in pairs]
+
+
+def _credentials(url: str) -> dict[str, Any]:
+    username, _, password = urlsplit(url).netloc.rpartition("@")[0].partition(":")
+    given = {"username": unquote(username) or None, "password": unquote(password) or None}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _never() -> Retry:
+    return Retry(NoBackoff(), 0)

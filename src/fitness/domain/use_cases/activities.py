@@ -32,7 +32,9 @@ from fitness.domain.use_cases.caching import (
     user_scope,
 )
 from fitness.ports.activities import ActivityRepoPort, Created, IdempotencyKey
+from fitness.ports.cache import Owed
 from fitness.ports.clock import ClockPort
+from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.users import UserRepoPort
 
 
@@ -51,8 +53,11 @@ class ActivityService:
         now = self.clock.now()
         new = checked(new, now=now)
         zone = new.timezone or await self._home_timezone(by)
-        created = await self.repo.add(recorded(new, user_id=by.id, timezone=zone, now=now), idempotency=idempotency)
-        await self._changed(created.activity.id, by)
+        owed = Owed.to(user_scope(by.id))
+        activity = recorded(new, user_id=by.id, timezone=zone, now=now)
+        created = await self.repo.add(activity, owed=owed, idempotency=idempotency)
+        if not created.replayed:
+            await self._changed(created.activity.id, owed)
         return created
 
     async def get(self, activity_id: int, *, by: Caller) -> Copy[Activity]:
@@ -88,8 +93,9 @@ class ActivityService:
             changed = revised(present, changes, home_timezone=home, now=self.clock.now())
             if changed is present:
                 return present
-            if await self.repo.update(changed):
-                await self._changed(activity_id, by)
+            owed = _owed(activity_id, by)
+            if await self.repo.update(changed, owed=owed):
+                await self._changed(activity_id, owed)
                 return changed
 
     async def delete(self, activity_id: int, *, by: Caller, versions: set[int] | None = None) -> None:
@@ -99,8 +105,9 @@ class ActivityService:
         """
         at = self.clock.now()
         for version in versions if versions is not None else {None}:
-            if await self.repo.soft_delete(activity_id, owner=by.id, at=at, version=version):
-                await self.cached.drop(activity_scope(activity_id), user_scope(by.id))
+            owed = _owed(activity_id, by)
+            if await self.repo.soft_delete(activity_id, owner=by.id, at=at, version=version, owed=owed):
+                await self.cached.settle(owed)
                 return
         if await self.repo.state(activity_id, owner=by.id) is ActivityState.LIVE:
             raise VersionMismatch(activity_id)
@@ -113,12 +120,13 @@ class ActivityService:
 
     async def restore(self, activity_id: int, *, by: Caller) -> Activity:
         """Out of the trash. Raises ActivityNotFound, ActivityNotInTrash, DuplicateActivity."""
-        activity = await self.repo.restore(activity_id, owner=by.id, at=self.clock.now())
+        owed = _owed(activity_id, by)
+        activity = await self.repo.restore(activity_id, owner=by.id, at=self.clock.now(), owed=owed)
         if activity is None:
             if await self.repo.state(activity_id, owner=by.id) is None:
                 raise ActivityNotFound(activity_id)
             raise ActivityNotInTrash(activity_id)
-        await self._changed(activity_id, by)
+        await self._changed(activity_id, owed)
         return activity
 
     async def _load(self, activity_id: int) -> Activity:
@@ -127,13 +135,13 @@ class ActivityService:
             raise ActivityNotFound(activity_id)
         return activity
 
-    async def _changed(self, activity_id: int, by: Caller) -> None:
+    async def _changed(self, activity_id: int, owed: Owed) -> None:
         """Drop the stale copies, then put a fresh one in their place: by the same path as any read."""
-        await self.cached.drop(activity_scope(activity_id), user_scope(by.id))
+        await self.cached.settle(owed)
         try:
             await self.cached.through(activity_key(activity_id), lambda: self._load(activity_id))
-        except ActivityNotFound:
-            return  # deleted in the meantime: there is nothing to copy
+        except (ActivityNotFound, DatabaseUnavailable):
+            return  # deleted, or out of reach, in the meantime: the change is made all the same
 
     async def _why_not_live(self, activity_id: int, by: Caller) -> Refusal:
         if await self.repo.state(activity_id, owner=by.id) is ActivityState.TRASHED:
@@ -147,3 +155,7 @@ class ActivityService:
         assert activity.deleted_at is not None
         kept = {field.name: getattr(activity, field.name) for field in fields(Activity)}
         return TrashedActivity(**kept, purge_at=activity.deleted_at + timedelta(days=self.trash_days))
+
+
+def _owed(activity_id: int, by: Caller) -> Owed:
+    return Owed.to(activity_scope(activity_id), user_scope(by.id))

@@ -16,6 +16,7 @@ from fitness.domain.model.users import Caller, Role, Tier, User, normalized_emai
 from fitness.domain.use_cases.caching import CachedReads, activity_scope, user_scope
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.audit import AuditLogPort
+from fitness.ports.cache import Owed
 from fitness.ports.clock import ClockPort
 from fitness.ports.users import UserRepoPort
 
@@ -37,12 +38,15 @@ class AdminService:
         """
         await self._authorize(by)
         authority = Authority(actor_id=by.id, at=self.clock.now(), reason=checked_reason(reason))
-        owner = await self.activities.purge(activity_id, authority)
+        owner = await self.activities.owner(activity_id)
         if owner is None:
-            if await self.activities.state(activity_id) is None:
+            raise ActivityNotFound(activity_id)
+        owed = Owed.to(activity_scope(activity_id), user_scope(owner))
+        if not await self.activities.purge(activity_id, authority, owed=owed):
+            if await self.activities.owner(activity_id) is None:
                 raise ActivityNotFound(activity_id)
             raise ActivityNotInTrash(activity_id)
-        await self.cached.drop(activity_scope(activity_id), user_scope(owner))
+        await self.cached.settle(owed)
 
     async def audit_log(self, page: Page, *, by: Caller) -> Listing[AuditEntry]:
         """Latest first. Raises AdminOnly."""

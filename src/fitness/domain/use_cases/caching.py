@@ -1,26 +1,43 @@
-"""The cache policy, all of it: keys, scopes and times to live; reading through; dropping what a change made stale.
+"""The cache policy, all of it: keys, scopes and times to live; reading through; what is owed, trusted and shared.
 
-A copy is never older than a change that was acknowledged: the generation is taken before the database is read, and a
-change gives its scopes a new one after it is committed and before it is answered. A cache that is out of reach is gone
-round.
+A copy is never older than a change that was acknowledged. The generation is taken before the database is read, and a
+change gives its scopes a new one after it is committed and before it is answered. What a change owes the cache is
+committed with it, so that whoever finds a debt unpaid can pay it. A cache that is out of reach is gone round, and once
+it has been lost it is believed again only after every debt is paid.
 """
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
+from itertools import islice
+from typing import Any, Generic, TypeVar
 
 from fitness.domain.model.activities import Activity
 from fitness.domain.model.listings import ActivityFilter, Listing, Page
-from fitness.ports.cache import CacheKey, CachePort, Hit, Scope
+from fitness.ports.cache import CLAIM_TTL_S, CacheKey, CachePort, Hit, Miss, Owed, Scope
 from fitness.ports.outages import CacheUnavailable
+from fitness.ports.outbox import OutboxPort
 
 T = TypeVar("T")
 
 ACTIVITY_TTL_S = 5 * 60
 LISTING_TTL_S = 2 * 60
+
+FAILURES_BORNE = 5
+"""So many reads in a row may fail before the cache counts as lost; an invalidation that fails loses it at once."""
+
+ROUND_S = 0.5
+"""How often each process looks after what is owed."""
+
+OVERDUE_S = 1.0
+"""After this somebody else's debt is anybody's to pay."""
+
+REMEMBERED_S = 10.0
+"""How far back a cache in a new life may have forgotten what it was told."""
 
 
 class Origin(StrEnum):
@@ -57,26 +74,168 @@ def listing_key(user_id: int, which: ActivityFilter, page: Page) -> CacheKey[Lis
     return CacheKey(name, user_scope(user_id), LISTING_TTL_S, Listing[Activity])
 
 
-@dataclass(frozen=True, slots=True)
 class CachedReads:
-    """Reads through the cache, and keeps it honest about writes."""
+    """One process's use of the cache: reads through it, tells it of writes, and knows whether to believe it.
 
-    cache: CachePort
+    It starts out unbelieved; `look_after_debts`, called every ROUND_S, is what restores belief.
+    """
 
-    async def through(self, key: CacheKey[T], load: Callable[[], Awaitable[T]]) -> Copy[T]:
+    def __init__(
+        self,
+        cache: CachePort,
+        outbox: OutboxPort,
+        *,
+        pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cache = cache
+        self._outbox = outbox
+        self._pause = pause
+        self._monotonic_s = monotonic_s
+        self._believed = False
+        self._failures = 0
+        self._losses = 0
+        self._incarnation: str | None = None
+        self._paid: list[int] = []
+        self._told: deque[tuple[float, tuple[Scope, ...]]] = deque()
+        self._flights: dict[tuple[str, bytes], asyncio.Task[Any]] = {}
+
+    @property
+    def believed(self) -> bool:
+        return self._believed
+
+    async def through(self, key: CacheKey[T], load: Callable[[], Coroutine[Any, Any, T]]) -> Copy[T]:
         """The copy under `key`, or what `load` returns, which is kept. What `load` raises goes on."""
-        try:
-            found = await self.cache.read(key)
-        except CacheUnavailable:
+        if not self._believed:
             return Copy(await load(), Origin.BYPASS)
+        try:
+            found = await self._cache.read(key)
+        except CacheUnavailable:
+            self._failed()
+            return Copy(await load(), Origin.BYPASS)
+        self._failures = 0
         if isinstance(found, Hit):
             return Copy(found.value, Origin.HIT)
-        value = await load()
-        with suppress(CacheUnavailable):
-            await self.cache.fill(key, value, found)
-        return Copy(value, Origin.MISS)
+        return Copy(await self._together(key, found, load), Origin.MISS)
 
-    async def drop(self, *scopes: Scope) -> None:
-        """Make every copy in `scopes` stale; to be called between a commit and its answer."""
-        with suppress(CacheUnavailable):
-            await self.cache.invalidate(*scopes)
+    async def settle(self, owed: Owed) -> None:
+        """Make every copy in the debt's scopes stale; between a commit and its answer.
+
+        Carried to its end even where the caller is cancelled. Where the cache cannot be told, the debt stays.
+        """
+        await asyncio.shield(asyncio.ensure_future(self._settle(owed)))
+
+    async def look_after_debts(self) -> None:
+        """Strike out what was paid, pay what others left behind, and believe a lost cache again once all is paid.
+
+        Raises CacheUnavailable, after which the cache counts as lost, and DatabaseUnavailable.
+        """
+        try:
+            incarnation = await self._cache.incarnation()
+            if incarnation != self._incarnation:
+                self._lose()
+                self._incarnation = incarnation
+            self._failures = 0
+            losses = self._losses
+            if not self._believed:
+                await self._tell(scope for _, scopes in self._told for scope in scopes)
+            await self._strike_out()
+            await self._pay(older_than_s=OVERDUE_S if self._believed else 0.0)
+            # What was lost in the meantime has to be found again first.
+            self._believed = losses == self._losses
+        except CacheUnavailable:
+            self._lose()
+            raise
+
+    async def _settle(self, owed: Owed) -> None:
+        if self._failures >= FAILURES_BORNE:
+            return
+        try:
+            await self._cache.invalidate(*owed.scopes)
+        except CacheUnavailable:
+            self._failed()
+            self._lose()
+            return
+        self._paid.append(owed.id)
+        self._remember(owed.scopes)
+
+    async def _pay(self, *, older_than_s: float) -> None:
+        while debts := await self._outbox.unsettled(older_than_s=older_than_s):
+            await self._tell(scope for debt in debts for scope in debt.scopes)
+            await self._outbox.settle([debt.id for debt in debts])
+
+    async def _strike_out(self) -> None:
+        paid, self._paid = self._paid, []
+        if paid:
+            try:
+                await self._outbox.settle(paid)
+            except BaseException:
+                self._paid += paid
+                raise
+
+    async def _tell(self, scopes: Iterable[Scope]) -> None:
+        everything = iter(set(scopes))
+        while some := [*islice(everything, 500)]:
+            await self._cache.invalidate(*some)
+
+    def _remember(self, scopes: tuple[Scope, ...]) -> None:
+        now_s = self._monotonic_s()
+        self._told.append((now_s, scopes))
+        while self._told[0][0] < now_s - REMEMBERED_S:
+            self._told.popleft()
+
+    def _failed(self) -> None:
+        self._failures += 1
+        if self._failures >= FAILURES_BORNE:
+            self._lose()
+
+    def _lose(self) -> None:
+        self._believed = False
+        self._losses += 1
+
+    async def _together(self, key: CacheKey[T], miss: Miss, load: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What one load brings to all who miss the same copy under the same generation.
+
+        Under the same generation nothing was acknowledged since that load began, so none of them gets anything old.
+        """
+        name = (key.name, miss.generation)
+        flight = self._flights.get(name)
+        if flight is None:
+            flight = self._flights[name] = asyncio.create_task(self._load(key, miss, load))
+            flight.add_done_callback(lambda done: self._landed(name, done))
+        value: T = await asyncio.shield(flight)
+        return value
+
+    def _landed(self, name: tuple[str, bytes], flight: asyncio.Task[Any]) -> None:
+        del self._flights[name]
+        if not flight.cancelled():
+            flight.exception()  # those who wait have it
+
+    async def _load(self, key: CacheKey[T], miss: Miss, load: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        try:
+            if not await self._cache.claim(key, miss):
+                found = await self._wait_for(key, miss)
+                if found is not None:
+                    return found.value
+        except CacheUnavailable:
+            self._failed()
+            return await load()
+        value = await load()
+        try:
+            await self._cache.fill(key, value, miss)
+        except CacheUnavailable:
+            self._failed()
+        return value
+
+    async def _wait_for(self, key: CacheKey[T], miss: Miss) -> Hit[T] | None:
+        """The copy that another process is loading; None when it does not come, or comes too late to count."""
+        waited_s, pause_s = 0.0, 0.005
+        while waited_s < CLAIM_TTL_S / 4:
+            await self._pause(pause_s)
+            waited_s, pause_s = waited_s + pause_s, pause_s * 2
+            found = await self._cache.read(key)
+            if isinstance(found, Hit):
+                return found
+            if found != miss:
+                return None
+        return None

@@ -9,6 +9,7 @@ from fitness.domain.model.refusals import DuplicateActivity
 from fitness.domain.model.users import Caller, still_there
 from fitness.domain.use_cases.caching import CachedReads, user_scope
 from fitness.ports.activities import ActivityRepoPort
+from fitness.ports.cache import Owed
 from fitness.ports.clock import ClockPort
 from fitness.ports.recordings import RecordingReaderPort
 from fitness.ports.users import UserRepoPort
@@ -42,6 +43,7 @@ class ImportService:
             new = checked(imported(recording, home_timezone=user.timezone, external_id=origin), now=now)
             zone = new.timezone or user.timezone
             activities.append(recorded(new, user_id=by.id, timezone=zone, now=now))
-        kept = await self.repo.add_all(activities)
-        await self.cached.drop(user_scope(by.id))
+        owed = Owed.to(user_scope(by.id))
+        kept = await self.repo.add_all(activities, owed=owed)
+        await self.cached.settle(owed)
         return kept

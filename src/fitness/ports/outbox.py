@@ -1,0 +1,16 @@
+"""What the cache is owed, as the database remembers it."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from fitness.ports.cache import Owed
+
+
+class OutboxPort(Protocol):
+    """Debts that changes wrote in their own transactions. Every method raises DatabaseUnavailable."""
+
+    async def unsettled(self, *, older_than_s: float = 0.0) -> Sequence[Owed]:
+        """Debts that were made that long ago, oldest first; at most a thousand."""
+
+    async def settle(self, ids: Iterable[int]) -> None:
+        """Strike these debts out; those that are gone already do not matter."""
