@@ -114,7 +114,7 @@ async def _round(reads: CachedReads) -> None:
     try:
         await reads.look_after_debts()
     except Outage as outage:
-        _log.debug("the cache's debts wait: %s", outage)
+        _log.warning("the cache's debts wait: %s", outage)
     except Exception:  # noqa: BLE001 - the rounds have to go on
         _log.exception("looking after the cache's debts failed; the next round tries again")
 
@@ -142,4 +142,10 @@ def joined(settings: Settings) -> Iterator[Settings]:
 
 def _on(settings: Settings, urls: EngineUrls) -> Settings:
     keys = settings.secret_keys or (kept_secret(Path(settings.data_dir)),)
-    return replace(settings, database_url=urls.database_url, redis_url=urls.redis_url, secret_keys=keys)
+    return replace(
+        settings,
+        database_url=urls.database_url,
+        redis_url=urls.redis_url,
+        state_redis_url=settings.state_redis_url or urls.state_redis_url,
+        secret_keys=keys,
+    )

@@ -4,12 +4,14 @@ import difflib
 import ipaddress
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 PREFIX = "FITNESS_"
 MIN_SECRET_LENGTH = 32
+
+_REDIS = ("redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://")
 
 T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -29,7 +31,7 @@ class Settings:
     redis_url: str | None = None
     """The cache's and the limits'; None stands for the embedded one."""
     state_redis_url: str | None = None
-    """The sessions'; None stands for `redis_url`."""
+    """The sessions'; where none is set, the cache's."""
     workers: int = 1
     secret_keys: tuple[str, ...] = ()
     """The first signs access tokens, each verifies them; empty stands for one kept in the data folder."""
@@ -53,8 +55,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         port=reading.one("PORT", _whole_number(1, 65_535), default.port),
         data_dir=reading.one("DATA_DIR", _folder, _default_data_dir(environment)),
         database_url=reading.one("DATABASE_URL", _url("postgresql://", "postgres://"), None),
-        redis_url=reading.one("REDIS_URL", _url("redis://", "rediss://", "unix://"), None),
-        state_redis_url=reading.one("STATE_REDIS_URL", _url("redis://", "rediss://", "unix://"), None),
+        redis_url=reading.one("REDIS_URL", _url(*_REDIS), None),
+        state_redis_url=reading.one("STATE_REDIS_URL", _url(*_REDIS), None),
         workers=reading.one("WORKERS", _whole_number(1, 256), default.workers),
         secret_keys=reading.one("SECRET_KEYS", _secret_keys, ()),
         trusted_proxies=reading.one("TRUSTED_PROXIES", _networks, default.trusted_proxies),
@@ -69,7 +71,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     if settings.database_url is not None and not settings.secret_keys:
         reading.refuse("SECRET_KEYS", "is needed with FITNESS_DATABASE_URL; `openssl rand -hex 32` makes one")
     reading.finish()
-    return settings
+    return replace(settings, state_redis_url=settings.state_redis_url or settings.redis_url)
 
 
 class _Reading:

@@ -1,4 +1,4 @@
-"""A private PostgreSQL and Valkey on unix sockets, which start and end with this process and keep their data."""
+"""A private PostgreSQL and two Valkeys on unix sockets, which start and end with this process."""
 
 import fcntl
 import json
@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ import redis
 from fitness.adapters.embedded.binaries import EnginesUnusable, postgres_programs, valkey_program
 from fitness.adapters.embedded.processes import Account
 
-__all__ = ["EngineUrls", "EnginesUnusable", "running_engines", "running_urls"]
+__all__ = ["EngineUrls", "EnginesUnusable", "initialize", "running_engines", "running_urls"]
 
 # Beyond this a socket's path no longer fits into the kernel's 108 bytes.
 MAX_RUN_FOLDER_LENGTH = 80
@@ -31,16 +31,23 @@ PREDECESSOR_PATIENCE_S = 15.0
 
 DATABASE = "fitness"
 
+# A cache that came back from the disk would bring copies that were invalidated since.
+CACHE_SETTINGS = {"save": "", "appendonly": "no", "maxmemory": "256mb", "maxmemory-policy": "allkeys-lru"}
+STATE_SETTINGS = {"save": "", "appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+
 
 @dataclass(frozen=True, slots=True)
 class EngineUrls:
     database_url: str
     redis_url: str
+    """The cache's: what is in it may be dropped, and is gone after a restart."""
+    state_redis_url: str
+    """The sessions': what is in it stays."""
 
 
 @contextmanager
 def running_engines(data_dir: Path) -> Iterator[EngineUrls]:
-    """Both engines on the data in `data_dir`, made on first use. Raises EnginesUnusable.
+    """The engines on the data in `data_dir`, made on first use. Raises EnginesUnusable.
 
     They end with the context, and with this process even if it is killed.
     """
@@ -51,8 +58,10 @@ def running_engines(data_dir: Path) -> Iterator[EngineUrls]:
         run = stack.enter_context(_run_folder(data_dir, account))
         spare = data_dir / "engines"
         database_url = stack.enter_context(_postgres(data_dir, run, account, postgres_programs(account, spare)))
-        redis_url = stack.enter_context(_valkey(data_dir, run, account, valkey_program(account, spare)))
-        urls = EngineUrls(database_url, redis_url)
+        valkey = valkey_program(account, spare)
+        cache_url = stack.enter_context(_valkey("cache", CACHE_SETTINGS, data_dir, run, account, valkey))
+        state_url = stack.enter_context(_valkey("state", STATE_SETTINGS, data_dir, run, account, valkey))
+        urls = EngineUrls(database_url, cache_url, state_url)
         stack.enter_context(_announced(data_dir, urls))
         yield urls
 
@@ -143,7 +152,7 @@ def _postgres(data_dir: Path, run: Path, account: Account, programs: Path) -> It
     cluster = data_dir / "postgres"
     if not cluster.exists():
         half = account.own(data_dir / "postgres.half")
-        _initialize(half, account, programs, log=data_dir / "postgres.log")
+        initialize(half, account, programs, log=data_dir / "postgres.log")
         half.rename(cluster)
     command: list[str | Path] = [programs / "postgres", "-D", cluster, "-k", run, "-c", "listen_addresses="]
     server = f"postgresql:///{{}}?host={quote(str(run), safe='')}&user={DATABASE}"
@@ -162,7 +171,8 @@ def _postgres(data_dir: Path, run: Path, account: Account, programs: Path) -> It
         yield server.format(DATABASE)
 
 
-def _initialize(folder: Path, account: Account, programs: Path, *, log: Path) -> None:
+def initialize(folder: Path, account: Account, programs: Path, *, log: Path) -> None:
+    """Make an empty cluster in `folder`, whatever an earlier attempt left there. Raises EnginesUnusable."""
     for leftover in folder.iterdir():  # of a start that was killed here
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     command: list[str | Path] = [
@@ -181,11 +191,14 @@ def _initialize(folder: Path, account: Account, programs: Path, *, log: Path) ->
 
 
 @contextmanager
-def _valkey(data_dir: Path, run: Path, account: Account, program: Path) -> Iterator[str]:
-    folder = account.own(data_dir / "valkey")
-    socket = run / "valkey.sock"
-    persistence: list[str | Path] = ["--dir", folder, "--appendonly", "yes", "--save", ""]
-    command: list[str | Path] = [program, "--port", "0", "--unixsocket", socket, *persistence]
+def _valkey(
+    purpose: str, settings: Mapping[str, str], data_dir: Path, run: Path, account: Account, program: Path
+) -> Iterator[str]:
+    folder = account.own(data_dir / f"valkey-{purpose}")
+    socket = run / f"{purpose}.sock"
+    command: list[str | Path] = [program, "--port", "0", "--unixsocket", socket, "--dir", folder]
+    for name, value in settings.items():
+        command += [f"--{name}", value]
 
     def answers() -> bool:
         client = redis.Redis(unix_socket_path=str(socket), socket_timeout=1)
@@ -196,7 +209,7 @@ def _valkey(data_dir: Path, run: Path, account: Account, program: Path) -> Itera
         finally:
             client.close()
 
-    log = data_dir / "valkey.log"
+    log = data_dir / f"valkey-{purpose}.log"
     with _running(command, account, log, answers, signal.SIGTERM, "Valkey"):
         yield f"unix://{quote(str(socket))}"
 

@@ -1,6 +1,5 @@
 """The cache in Redis: each copy carries the generation it was made under, and one MGET reads both."""
 
-import asyncio
 import random
 import secrets
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ from redis.asyncio import RedisCluster
 from redis.exceptions import RedisError
 
 from fitness.adapters.redis.client import AnyRedis
+from fitness.adapters.redis.deadlines import Deadline
 from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Hit, Miss, Scope, T
 from fitness.ports.outages import CacheUnavailable
 
@@ -22,7 +22,7 @@ SCHEMA = "v1"
 GENERATION_TTL_S = 24 * 60 * 60
 GENERATION_BYTES = 12
 MAX_COPY_BYTES = 256 * 1024
-DEADLINE_S = 0.055
+DEADLINE_S = 0.05
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -92,7 +92,7 @@ class RedisCache:
 async def _answering() -> AsyncIterator[None]:
     """One deadline over all that an operation needs of the server: connections, commands, answers."""
     try:
-        async with asyncio.timeout(DEADLINE_S):
+        async with Deadline(DEADLINE_S):
             yield
     except (RedisError, OSError) as error:
         raise CacheUnavailable(f"Redis does not answer: {error}") from error

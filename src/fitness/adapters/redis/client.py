@@ -1,4 +1,4 @@
-"""The way to Redis, be it one server, a Sentinel's primary or a Cluster: bounded pools, short deadlines, no retries."""
+"""The way to Redis, be it one server, a Sentinel's primary or a Cluster: bounded pools and no retries."""
 
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -9,8 +9,8 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
-DEADLINE_S = 0.05
-"""For a connection, and for an answer."""
+GIVEN_UP_S = 1.0
+"""For a connection, and for an answer; whoever asks has a shorter deadline of their own."""
 
 MAX_CONNECTIONS = 32
 
@@ -25,7 +25,7 @@ def connected(url: str) -> AnyRedis:
     """
     scheme = url.partition("://")[0]
     # The library's own ten retries would cost seconds, and run a command twice that was only slow.
-    deadlines: dict[str, Any] = {"socket_timeout": DEADLINE_S, "socket_connect_timeout": DEADLINE_S}
+    deadlines: dict[str, Any] = {"socket_timeout": GIVEN_UP_S, "socket_connect_timeout": GIVEN_UP_S}
     if scheme == "redis+sentinel":
         return _primary(url, deadlines)
     if scheme == "redis+cluster":
@@ -34,7 +34,7 @@ def connected(url: str) -> AnyRedis:
             startup_nodes=nodes, max_connections=MAX_CONNECTIONS, retry=_never(), **_credentials(url), **deadlines
         )
     pool = BlockingConnectionPool.from_url(
-        url, max_connections=MAX_CONNECTIONS, timeout=DEADLINE_S, retry=_never(), **deadlines
+        url, max_connections=MAX_CONNECTIONS, timeout=GIVEN_UP_S, retry=_never(), **deadlines
     )
     return Redis.from_pool(pool)
 

@@ -1,0 +1,39 @@
+"""A deadline that knows its own event loop's delays from the server's."""
+
+import asyncio
+from types import TracebackType
+
+LATE_S = 0.005
+GRACE_S = 0.02
+
+
+class Deadline:
+    """Raises TimeoutError in the block after `seconds`.
+
+    Where the timer itself comes late, the loop was busy, and the answer may lie in the socket unread: then there is one
+    more turn of GRACE_S to read it. Without that a busy process would take a healthy server for a dead one.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._timeout = asyncio.timeout(None)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(self._seconds, self._due, self._loop.time() + self._seconds)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        await self._timeout.__aexit__(kind, error, trace)
+
+    def _due(self, when_s: float) -> None:
+        if self._loop.time() - when_s > LATE_S:
+            self._timer = self._loop.call_later(GRACE_S, self._expire)
+        else:
+            self._expire()
+
+    def _expire(self) -> None:
+        self._timeout.reschedule(self._loop.time())

@@ -1,0 +1,383 @@
+"""What clients see while Redis or PostgreSQL is frozen, killed, emptied, cut off or talking nonsense, under load."""
+
+import asyncio
+import random
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from fitness.adapters.postgres.migration_runner import Migrations
+from fitness.domain.use_cases.caching import OVERDUE_S, ROUND_S
+from tests.integration.api import Api, Person, activity_body, serving
+from tests.integration.servers import PostgresServer, Proxy, ValkeyServer, remove
+
+READERS = 6
+ACTIVITIES = 12
+RECOVERY_S = 2.0
+ANSWER_S = 1.0
+
+
+@dataclass
+class Load:
+    """Readers and writers, each of whose answers is checked against what was asked."""
+
+    people: list[Person]
+    ids: list[int]
+    owners: dict[int, Person]
+    titles: dict[int, str] = field(default_factory=dict)
+    """The last acknowledged one of each activity."""
+    created: set[int] = field(default_factory=set)
+    answers: int = 0
+    wrong: list[str] = field(default_factory=list)
+    slowest_s: float = 0.0
+    unavailable: int = 0
+    stop: bool = False
+
+    async def _ask(self, call: Callable[[], Awaitable[object]]) -> object:
+        started_s = time.monotonic()
+        answer = await call()
+        self.slowest_s = max(self.slowest_s, time.monotonic() - started_s)
+        self.answers += 1
+        return answer
+
+    async def read(self) -> None:
+        while not self.stop:
+            activity_id = random.choice(self.ids)
+            person = self.owners[activity_id]
+            response = await person.get(f"/activities/{activity_id}")
+            self._judge(response.status_code, response.json().get("id") in (activity_id, None), response.text)
+            page = await person.get("/activities?limit=5")
+            mine = page.status_code != 200 or all(one["user_id"] == person.id for one in page.json()["items"])
+            self._judge(page.status_code, mine, page.text)
+            await asyncio.sleep(0.01)
+
+    async def write(self, activity_id: int) -> None:
+        person, number = self.owners[activity_id], 0
+        while not self.stop:
+            number += 1
+            title = f"{activity_id} no {number}"
+            response = await person.patch(f"/activities/{activity_id}", json={"title": title})
+            if response.status_code == 200:
+                self.titles[activity_id] = title
+            self._judge(response.status_code, response.json().get("id") in (activity_id, None), response.text)
+            await asyncio.sleep(0.05)
+
+    async def create(self, person: Person) -> None:
+        number = 0
+        while not self.stop:
+            number += 1
+            key = {"Idempotency-Key": f"{person.id}-{number}-{random.random()}"}
+            for _ in range(100):  # as a client does: again with the same key until there is an answer
+                response = await person.post("/activities", json=activity_body(title=f"new {number}"), headers=key)
+                self._judge(response.status_code, True, response.text)
+                if response.status_code == 201:
+                    self.created.add(response.json()["id"])
+                    break
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
+
+    def _judge(self, status: int, right: bool, text: str) -> None:
+        self.answers += 1
+        if status == 503:
+            self.unavailable += 1
+        if not right or (status >= 500 and status != 503) or status == 404:
+            self.wrong.append(f"{status} {text[:200]}")
+
+
+@asynccontextmanager
+async def under_load(api: Api) -> AsyncIterator[Load]:
+    people = [await api.person() for _ in range(3)]
+    owners = {}
+    for number in range(ACTIVITIES):
+        person = people[number % len(people)]
+        owners[int((await person.record(title="0"))["id"])] = person
+    load = Load(people, [*owners], owners)
+    timed = _timed(api, load)
+    tasks = [asyncio.ensure_future(load.read()) for _ in range(READERS)]
+    tasks += [asyncio.ensure_future(load.write(activity_id)) for activity_id in load.ids[::2]]
+    tasks += [asyncio.ensure_future(load.create(person)) for person in people]
+    await asyncio.sleep(0.3)
+    try:
+        yield load
+    finally:
+        load.stop = True
+        await asyncio.gather(*tasks)
+        timed.cancel()
+
+
+def _timed(api: Api, load: Load) -> "asyncio.Future[None]":
+    """Measures single requests beside the load: reads and writes in turn."""
+
+    async def measure() -> None:
+        person = load.people[0]
+        own = [activity_id for activity_id, owner in load.owners.items() if owner is person]
+        while True:
+            for call in (
+                lambda: person.get(f"/activities/{own[-1]}"),
+                lambda: person.post("/activities", json=activity_body(title="timed")),
+            ):
+                await load._ask(call)
+            await asyncio.sleep(0.01)
+
+    return asyncio.ensure_future(measure())
+
+
+async def cached_again(person: Person, path: str) -> float:
+    """Seconds until reads go through the cache again."""
+    started_s = time.monotonic()
+    while (await person.get(path)).headers.get("x-cache", "BYPASS") == "BYPASS":
+        assert time.monotonic() < started_s + 10, "not back after 10 s"
+        await asyncio.sleep(0.02)
+    return time.monotonic() - started_s
+
+
+async def agrees_with_the_database(api: Api, load: Load) -> None:
+    """What the service shows, from the cache or not, is what the database holds."""
+    repo = api.container.activity_repo()
+    for activity_id, person in load.owners.items():
+        shown = (await person.get(f"/activities/{activity_id}")).json()
+        kept = await repo.get(activity_id)
+        assert kept is not None
+        assert (shown["title"], shown["version"]) == (kept.title, kept.version)
+        if activity_id in load.titles:
+            assert kept.title == load.titles[activity_id]
+        page = (await person.get("/activities?limit=100")).json()["items"]
+        listed = {one["id"]: one["version"] for one in page}
+        assert listed.get(activity_id, kept.version) == kept.version
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="fitness-test-"))
+    folder.chmod(0o755)
+    yield folder
+    remove(folder)
+
+
+@pytest.fixture
+def own_valkey(folder: Path) -> Iterator[ValkeyServer]:
+    server = ValkeyServer(folder / "valkey")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def proxy(own_valkey: ValkeyServer) -> AsyncIterator[Proxy]:
+    async with Proxy(own_valkey.socket).running() as proxy:
+        yield proxy
+
+
+Fault = Callable[[ValkeyServer, Proxy], Awaitable[None]]
+
+
+async def frozen(server: ValkeyServer, _: Proxy) -> None:
+    server.freeze()
+    await asyncio.sleep(1.5)
+    server.thaw()
+
+
+async def killed(server: ValkeyServer, proxy: Proxy) -> None:
+    server.kill()
+    proxy.cut()
+    await asyncio.sleep(1.0)
+    await asyncio.to_thread(server.start)
+
+
+async def killed_and_back_from_its_file(server: ValkeyServer, proxy: Proxy) -> None:
+    """As a cache should not be run: it comes back with what it held a moment before."""
+    await asyncio.to_thread(server.do, "CONFIG", "SET", "appendonly", "yes")
+    await asyncio.sleep(0.5)
+    server.kill()
+    proxy.cut()
+    server.options = ("--appendonly", "yes")
+    await asyncio.to_thread(server.start)
+
+
+async def flushed(server: ValkeyServer, _: Proxy) -> None:
+    for _time in range(20):
+        await asyncio.to_thread(server.do, "FLUSHALL")
+        await asyncio.sleep(0.05)
+
+
+async def paused(server: ValkeyServer, _: Proxy) -> None:
+    await asyncio.to_thread(server.do, "CLIENT", "PAUSE", "1000", "ALL")
+    await asyncio.sleep(1.0)
+
+
+async def out_of_memory(server: ValkeyServer, _: Proxy) -> None:
+    await asyncio.to_thread(server.do, "CONFIG", "SET", "maxmemory", "1mb")
+    await asyncio.sleep(1.0)
+    await asyncio.to_thread(server.do, "CONFIG", "SET", "maxmemory", "0")
+
+
+async def wrong_password(server: ValkeyServer, proxy: Proxy) -> None:
+    await asyncio.to_thread(server.do, "CONFIG", "SET", "requirepass", "changed")
+    proxy.cut()
+    await asyncio.sleep(1.0)
+    server.kill()
+    await asyncio.to_thread(server.start)
+
+
+async def never_answering(_: ValkeyServer, proxy: Proxy) -> None:
+    proxy.mode = "swallow"
+    await asyncio.sleep(1.5)
+    proxy.mode = "pass"
+    proxy.cut()
+
+
+async def truncating(_: ValkeyServer, proxy: Proxy) -> None:
+    proxy.mode = "truncate"
+    await asyncio.sleep(1.5)
+    proxy.mode = "pass"
+    proxy.cut()
+
+
+async def cutting(_: ValkeyServer, proxy: Proxy) -> None:
+    for _time in range(30):
+        proxy.cut()
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        frozen,
+        killed,
+        killed_and_back_from_its_file,
+        flushed,
+        paused,
+        out_of_memory,
+        wrong_password,
+        never_answering,
+        truncating,
+        cutting,
+    ],
+    ids=lambda fault: fault.__name__,
+)
+async def test_a_fault_of_redis_shows_nothing_old_wrong_or_broken(
+    database_url: str, own_valkey: ValkeyServer, proxy: Proxy, fault: Fault
+):
+    async with serving(database_url, proxy.url) as api:
+        async with under_load(api) as load:
+            await fault(own_valkey, proxy)
+            person = load.people[0]
+            assert await cached_again(person, "/activities") < RECOVERY_S
+            await asyncio.sleep(0.3)
+        assert load.wrong == []
+        assert load.unavailable == 0
+        assert load.answers > 200
+        await asyncio.sleep(OVERDUE_S + ROUND_S)
+        await agrees_with_the_database(api, load)
+
+
+async def test_clients_who_go_away_at_any_moment_mix_nothing_up(api: Api):
+    async with under_load(api) as load:
+        for _ in range(600):
+            activity_id = random.choice(load.ids)
+            person = load.owners[activity_id]
+            calls: list[Awaitable[object]] = [
+                person.get(f"/activities/{activity_id}"),
+                person.get("/activities?limit=3"),
+                person.post("/activities", json=activity_body(title="gone")),
+            ]
+            tasks = [asyncio.ensure_future(call) for call in calls]
+            await asyncio.sleep(random.random() * 0.004)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    assert load.wrong == []
+    await asyncio.sleep(OVERDUE_S + ROUND_S)
+    await agrees_with_the_database(api, load)
+
+
+@pytest.fixture
+def own_postgres(folder: Path) -> Iterator[PostgresServer]:
+    server = PostgresServer(folder / "postgres")
+    server.start()
+    Migrations(server.url).up()
+    yield server
+    server.kill()
+
+
+async def answered_again(person: Person) -> float:
+    """Seconds until a write goes through again."""
+    started_s = time.monotonic()
+    while (await person.post("/activities", json=activity_body(title="back"))).status_code != 201:
+        assert time.monotonic() < started_s + 10, "not back after 10 s"
+        await asyncio.sleep(0.02)
+    return time.monotonic() - started_s
+
+
+async def test_a_frozen_postgresql_is_answered_for_within_a_second(
+    own_postgres: PostgresServer, own_valkey: ValkeyServer
+):
+    async with serving(own_postgres.url, own_valkey.url) as api:
+        async with under_load(api) as load:
+            own_postgres.freeze()
+            await asyncio.sleep(5)
+            tasks_while_frozen = len(api.container.database()._tasks)
+            own_postgres.thaw()
+            assert await answered_again(load.people[0]) < RECOVERY_S
+            await asyncio.sleep(0.3)
+        assert load.unavailable > 10
+        assert load.wrong == []
+        assert load.slowest_s < ANSWER_S
+        # What is abandoned holds a connection, or waits for one no longer than its deadline.
+        assert tasks_while_frozen < 10 + len(load.people) + READERS + ACTIVITIES
+        await asyncio.sleep(OVERDUE_S + ROUND_S)
+        await agrees_with_the_database(api, load)
+        await everything_created_is_there(api, load)
+
+
+async def test_a_postgresql_killed_ten_times_loses_nothing_acknowledged(
+    own_postgres: PostgresServer, own_valkey: ValkeyServer
+):
+    async with serving(own_postgres.url, own_valkey.url) as api:
+        async with under_load(api) as load:
+            for _ in range(10):
+                own_postgres.kill()
+                await asyncio.sleep(0.3)
+                await asyncio.to_thread(own_postgres.start)
+                assert await answered_again(load.people[0]) < RECOVERY_S
+                await asyncio.sleep(0.2)
+        assert load.unavailable > 10
+        assert load.wrong == []
+        assert load.slowest_s < ANSWER_S
+        await asyncio.sleep(OVERDUE_S + ROUND_S)
+        await agrees_with_the_database(api, load)
+        await everything_created_is_there(api, load)
+
+
+async def everything_created_is_there(api: Api, load: Load) -> None:
+    repo = api.container.activity_repo()
+    assert len(load.created) > 10
+    for activity_id in load.created:
+        assert await repo.get(activity_id) is not None
+
+
+async def test_a_service_that_began_without_its_stores_finds_them_by_itself(
+    own_postgres: PostgresServer, own_valkey: ValkeyServer
+):
+    own_postgres.kill()
+    own_valkey.kill()
+    async with serving(own_postgres.url, own_valkey.url) as api:
+        assert (await api.http.get("/health/live")).status_code == 200
+        ready = await api.http.get("/health/ready")
+        assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
+        await asyncio.to_thread(own_postgres.start)
+        started_s = time.monotonic()
+        while (await api.http.get("/health/ready")).json()["status"] != "degraded":
+            assert time.monotonic() < started_s + 5
+            await asyncio.sleep(0.05)
+        ann = await api.person()
+        await ann.record()
+        assert (await ann.get("/activities")).headers["x-cache"] == "BYPASS"
+        await asyncio.to_thread(own_valkey.start)
+        assert await cached_again(ann, "/activities") < RECOVERY_S
+        assert (await api.http.get("/health/ready")).json()["status"] == "ready"
