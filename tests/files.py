@@ -1,7 +1,7 @@
 """Small recorded files, written as devices write them."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 FIT_EPOCH = datetime(1989, 12, 31, tzinfo=UTC)
@@ -73,7 +73,9 @@ class FitFile:
         kcal: int = 300,
         average_hr: int = 140,
         highest_hr: int = 171,
+        retyped: Mapping[int, int] | None = None,
     ) -> "FitFile":
+        """`retyped` fields have the same bytes under another of FIT's base types."""
         fields = [
             (5, 1, 0x00, FIT_SPORTS[sport]),
             (7, 4, 0x86, round(elapsed_s * 1000)),
@@ -87,7 +89,7 @@ class FitFile:
             fields.append((2, 4, 0x86, _fit_time(start)))
         if timer_s is not None:
             fields.append((8, 4, 0x86, round(timer_s * 1000)))
-        self._message(18, fields)
+        self._message(18, [(n, size, (retyped or {}).get(n, kind), value) for n, size, kind, value in fields])
         return self
 
     def sport(self, name: str) -> "FitFile":

@@ -1,6 +1,8 @@
 """Recorded files: the reader under its port's contract, each format on small files and on real ones."""
 
+import asyncio
 import os
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,6 +22,7 @@ from fitness.domain.model.refusals import (
     RecordingWithoutActivity,
     RecordingWithoutTimes,
 )
+from fitness.ports.outages import ReaderUnavailable
 from fitness.ports.recordings import RecordingReaderPort
 from tests.files import A_TRACK, MORNING, FitFile, gpx, lap, tcx, tcx_activity, track
 from tests.unit.contracts.recordings import RecordingReaderContract
@@ -59,6 +62,20 @@ class TestFileRecordingReader(RecordingReaderContract):
         with pytest.raises(refusal) as there:
             await reader.read(content)
         assert str(there.value) == str(here.value)
+
+
+async def test_a_reading_that_was_killed_is_an_outage_and_the_next_one_works():
+    reader = FileRecordingReader(partial(die_with_parent, os.getpid()))
+    await reader.read(A_TRACK)
+    times = [f"2026-05-01T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}Z" for n in range(20_000)]
+    reading = asyncio.ensure_future(reader.read(gpx(track(*times))))
+    await asyncio.sleep(0.05)
+    for pid in [*reader._processes._processes]:
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(ReaderUnavailable):
+        await reading
+    assert len(await reader.read(A_TRACK)) == 1
+    reader.close()
 
 
 class TestFit:
@@ -118,6 +135,23 @@ class TestFit:
         with pytest.raises(RecordingWithoutTimes):
             read_recordings(file.content())
 
+    def test_a_session_of_no_length_is_left_out(self):
+        found = read_recordings(FitFile().session().session(timer_s=0, elapsed_s=0).session("cycling").content())
+        assert [one.activity_type for one in found] == [ActivityType.RUN, ActivityType.RIDE]
+
+    @pytest.mark.parametrize("field", [5, 7, 9, 11, 16, 17, 22])
+    @pytest.mark.parametrize("base_type", [0x07, 0x0D, 0x88, 0x89, 0x02])
+    def test_a_field_defined_as_something_else_is_no_crash(self, field: int, base_type: int):
+        content = FitFile().session(retyped={field: base_type}).content()
+        try:
+            (recording,) = read_recordings(content)
+        except RecordingRefused:
+            return
+        for value in (recording.distance_m, recording.elevation_gain_m, recording.duration_s):
+            assert value is None or isinstance(value, int | float)
+        assert recording.calories_kcal is None or isinstance(recording.calories_kcal, int)
+        assert recording.title is None or isinstance(recording.title, str)
+
     def test_damage_anywhere_is_noticed(self):
         content = FitFile().session().content()
         for place in range(14, len(content)):
@@ -165,6 +199,14 @@ class TestGpx:
         with pytest.raises(RecordingWithoutTimes):
             read_recordings(gpx(track(*times)))
 
+    def test_the_declared_encoding_counts(self):
+        name = "Öztaler Höhenweg"
+        utf8 = gpx(track("2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z", name=name))
+        latin = utf8.decode().replace('encoding="UTF-8"', 'encoding="ISO-8859-1"').encode("latin-1")
+        assert only(latin).title == only(utf8).title == name
+        with pytest.raises(RecordingCorrupt):
+            read_recordings(latin.replace(b"ISO-8859-1", b"no-such-set"))
+
     def test_a_file_without_tracks_holds_no_activity(self):
         with pytest.raises(RecordingWithoutActivity):
             read_recordings(gpx())
@@ -209,6 +251,11 @@ class TestTcx:
         file = tcx(tcx_activity(one), tcx_activity(one, sport="Biking"), tcx_activity(one, sport="Other"))
         kinds = [recording.activity_type for recording in read_recordings(file)]
         assert kinds == [ActivityType.RUN, ActivityType.RIDE, ActivityType.WORKOUT]
+
+    def test_an_activity_of_no_length_is_left_out(self):
+        real = lap("2026-05-01T06:00:00Z", seconds=600, metres=2000, kcal=100, average=130, highest=150)
+        empty = lap("2026-05-01T06:00:00Z", seconds=0, metres=0, kcal=0, average=0, highest=0)
+        assert len(read_recordings(tcx(tcx_activity(empty), tcx_activity(real)))) == 1
 
     def test_laps_without_times_are_called_so(self):
         timeless = lap(None, seconds=600, metres=0, kcal=0, average=0, highest=0)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fitness.domain.model.users import Caller
 from tests.integration.api import Api, Person, activity_body
 
 UNKNOWN_ID = 2**40
@@ -74,6 +75,13 @@ class TestCreate:
         response = await ann.post("/activities", json=activity_body(source="watch", external_id="w-1"))
         assert response.status_code == 409
         assert (response.json()["code"], response.json()["existing_id"]) == ("duplicate_activity", first["id"])
+
+    async def test_a_token_that_outlived_its_account_creates_nothing(self, api: Api):
+        token = api.container.access_tokens().issue(Caller(999_999, "session")).token
+        ghost = Person(api.http, 999_999, "", token)
+        for body in (activity_body(), activity_body(timezone="UTC")):
+            answer = await ghost.post("/activities", json=body)
+            assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
 
 
 class TestIdempotency:

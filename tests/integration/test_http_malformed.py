@@ -212,6 +212,7 @@ async def test_more_than_300_malformed_inputs_on_every_route_are_refused_and_cha
     trials = Trials()
     await bodies(trials, admin, one["id"])
     await fields(trials, admin, one["id"])
+    await logins(trials, api)
     await queries(trials, admin)
     await identifiers(trials, admin)
     await headers(trials, api, admin)
@@ -246,6 +247,16 @@ async def fields(trials: Trials, admin: Person, activity_id: int) -> None:
         if not (value is None and field in ("source",)):
             answer = await admin.patch(f"/activities/{activity_id}", content=_json({field: value}))
             trials.judge(answer, (field, value))
+
+
+async def logins(trials: Trials, api: Api) -> None:
+    marks = "a" + "\u0301\u0327" * 100_000
+    for email in ("a\0@example.org", "\0", "x" * 500_000, marks, ""):
+        for path in ("login", "register"):
+            answer = await api.http.post(
+                f"/api/v1/auth/{path}", content=_json({"email": email, "password": "correct horse"})
+            )
+            trials.judge(answer, email)
 
 
 async def queries(trials: Trials, admin: Person) -> None:

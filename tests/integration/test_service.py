@@ -244,6 +244,18 @@ async def test_a_worker_that_dies_is_replaced(service: Service):
     assert service.workers() not in ([], [worker])
 
 
+def test_without_its_engine_the_service_ends_and_says_so(service: Service):
+    service.start()
+    (postgres,) = [line for line in service.engines() if "/postgres -D" in line]
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    os.kill(next(pid for pid in pids if command(pid) == postgres), signal.SIGKILL)
+    assert service.process is not None
+    assert service.process.wait(PATIENCE_S) == 1
+    assert "PostgreSQL ended unexpectedly" in service.log()
+    service.wait_until_engines_are_gone()
+    service.start()
+
+
 async def test_two_instances_run_side_by_side_and_know_nothing_of_each_other(service: Service, neighbour: Service):
     service.start()
     neighbour.start()

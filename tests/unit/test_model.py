@@ -20,7 +20,7 @@ from fitness.domain.model.activities import (
 )
 from fitness.domain.model.recordings import Recording, imported
 from fitness.domain.model.refusals import FieldProblem, InvalidFields, Refusal
-from fitness.domain.model.text import text_problem
+from fitness.domain.model.text import composed, text_problem
 from fitness.domain.model.time_zones import is_time_zone, local_date, zone_with_offset
 from fitness.domain.model.users import checked_registration
 from tests.builders import LUNCH, NOW, a_new_activity, a_registration, an_activity
@@ -216,6 +216,29 @@ def test_a_recording_becomes_an_activity_in_our_units():
     assert new.calories_kcal is None
 
 
+def test_a_recording_that_contradicts_itself_or_says_too_much_is_made_fit():
+    recording = Recording(
+        activity_type=ActivityType.RIDE,
+        started_at=LUNCH,
+        utc_offset=None,
+        duration_s=90,
+        title="x" * 300,
+        average_heart_rate_bpm=150,
+        max_heart_rate_bpm=140,
+    )
+    new = checked(imported(recording, home_timezone="UTC", external_id="sha"), now=NOW)
+    assert (new.title, new.average_heart_rate_bpm, new.max_heart_rate_bpm) == ("x" * 250, 150, None)
+
+
+def test_a_recording_from_the_edge_of_the_calendar_is_refused_like_any_other_date():
+    start = datetime(1, 1, 1, 5, tzinfo=timezone(timedelta(hours=1)))
+    recording = Recording(
+        activity_type=ActivityType.RUN, started_at=start, utc_offset=timedelta(hours=1), duration_s=60
+    )
+    with pytest.raises(InvalidFields, match="activity_date"):
+        checked(imported(recording, home_timezone="America/New_York", external_id="sha"), now=NOW)
+
+
 class TestRegistration:
     def test_an_address_has_one_form(self):
         assert checked_registration(a_registration(email=" Ann@Example.ORG ")).email == "ann@example.org"
@@ -235,6 +258,12 @@ def test_what_is_no_problem_can_be_kept(text: str):
     if text_problem(text, max_length=100) is None:
         assert "\0" not in text
         assert len(text.encode("utf-8")) <= 400
+
+
+def test_what_is_too_long_to_be_kept_is_not_composed():
+    stacked = "a" + "\u0301\u0327" * 500_000
+    assert composed(stacked, max_length=254) is stacked
+    assert composed("Zu\u0308rich", max_length=254) == "Z\u00fcrich"
 
 
 def _one_of_each(kind: type[Refusal]) -> Iterator[Refusal]:

@@ -49,6 +49,27 @@ def test_what_is_set_counts():
     assert (settings.rate_limit_scale, settings.trash_days, settings.log_format) == (0, 7, "json")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://cache:6379/3",
+        "rediss://user:p%40ss@cache",
+        "redis://[::1]:6379",
+        "unix:///run/valkey.sock",
+        "redis+sentinel://one:26379,two:26379/primary/2",
+        "redis+cluster://user:pass@one:7000,two:7001",
+    ],
+)
+def test_every_kind_of_redis_is_taken(url: str):
+    settings = read_settings(STORES | {"FITNESS_REDIS_URL": url})
+    assert settings.redis_url == url
+    assert settings.state_redis_url == url  # where none is set
+
+
+def test_localhost_is_an_address_too():
+    assert read_settings({"FITNESS_HOST": "localhost"}).host == "127.0.0.1"
+
+
 def test_blank_counts_as_unset():
     assert read_settings({"FITNESS_PORT": "", "FITNESS_DATABASE_URL": " "}).embedded
 
@@ -69,6 +90,14 @@ def test_blank_counts_as_unset():
         ({"FITNESS_REDIS_URL": "redis://cache"}, "FITNESS_DATABASE_URL"),
         (STORES | {"FITNESS_SECRET_KEYS": ""}, "FITNESS_SECRET_KEYS"),
         ({"FITNESS_TRASH_DAY": "7"}, "FITNESS_TRASH_DAYS"),
+        ({"FITNESS_HOST": "nonsense.invalid"}, "FITNESS_HOST"),
+        (STORES | {"FITNESS_DATABASE_URL": "postgresql://db:abc/fitness"}, "FITNESS_DATABASE_URL"),
+        (STORES | {"FITNESS_DATABASE_URL": "postgresql://db/fitness?nonsense=1"}, "FITNESS_DATABASE_URL"),
+        (STORES | {"FITNESS_REDIS_URL": "redis://localhost:abc"}, "FITNESS_REDIS_URL"),
+        (STORES | {"FITNESS_REDIS_URL": "redis://localhost/notadb"}, "FITNESS_REDIS_URL"),
+        (STORES | {"FITNESS_REDIS_URL": "redis+cluster://one,two:7001"}, "FITNESS_REDIS_URL"),
+        (STORES | {"FITNESS_REDIS_URL": "redis+sentinel://one:26379"}, "FITNESS_REDIS_URL"),
+        (STORES | {"FITNESS_STATE_REDIS_URL": "redis://localhost:99999"}, "FITNESS_STATE_REDIS_URL"),
     ],
 )
 def test_a_bad_one_is_named(environment: dict[str, str], named: str):

@@ -27,7 +27,7 @@ from fitness.entrypoints.container import (
     running,
 )
 from fitness.entrypoints.logs import configure_logs
-from fitness.entrypoints.serving import serve_http
+from fitness.entrypoints.serving import refuse_taken_port, serve_http
 from fitness.entrypoints.settings import BadSettings, Settings, read_settings
 from fitness.ports.outages import Outage
 
@@ -62,13 +62,22 @@ def serve() -> None:
     """
     settings = _settings()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server takes signals itself
-    with provisioned(settings) as complete:
+    refuse_taken_port(settings)
+    ended: list[str] = []
+
+    def end_with(engine: str) -> None:
+        ended.append(engine)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with provisioned(settings, engine_ended=end_with) as complete:
         if settings.embedded:
             for title in Container(settings=complete).migrations().up():
                 click.echo(f"applied {title}", err=True)
         else:
             _refuse_old_schema(complete)
         serve_http(complete)
+    if ended:  # a service without its engine is of no use
+        raise click.ClickException(f"{ended[0]} ended unexpectedly, and the service with it; nothing is lost")
 
 
 @main.group()
@@ -140,7 +149,7 @@ def users() -> None:
 @click.option("--name", help="What to call them.")
 @click.option("--timezone", default="UTC", show_default=True, help="IANA name; the default of their activities.")
 @click.option("--admin", is_flag=True, help="With the admin role.")
-@click.password_option(envvar="PASSWORD", help="Asked for where it is not given.")
+@click.password_option(help="Asked for where it is not given.")
 def create_user(email: str, name: str | None, timezone: str, admin: bool, password: str) -> None:
     """Open an account; with --admin this makes the first administrator."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,7 @@ from fitness.adapters.embedded.secrets import kept_secret
 from fitness.adapters.files.reader import FileRecordingReader
 from fitness.adapters.postgres.activities import PostgresActivityRepo
 from fitness.adapters.postgres.audit import PostgresAuditLog
-from fitness.adapters.postgres.database import Database
+from fitness.adapters.postgres.database import MAX_CONNECTIONS, Database
 from fitness.adapters.postgres.migration_runner import MigrationRefused, Migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.users import PostgresUserRepo
@@ -46,6 +46,9 @@ __all__ = [
     "running",
 ]
 
+
+SPARE_CONNECTIONS = 20
+"""For the command line, migrations and people who look."""
 
 _log = logging.getLogger(__name__)
 
@@ -120,12 +123,16 @@ async def _round(reads: CachedReads) -> None:
 
 
 @contextmanager
-def provisioned(settings: Settings) -> Iterator[Settings]:
-    """`settings` with engines to use: those that are set, else embedded ones for as long as the context lasts."""
+def provisioned(settings: Settings, *, engine_ended: Callable[[str], None] = lambda _: None) -> Iterator[Settings]:
+    """`settings` with engines to use: those that are set, else embedded ones for as long as the context lasts.
+
+    `engine_ended` is told, on a thread of its own, the name of an embedded one that ended before its time.
+    """
     if not settings.embedded:
         yield settings
         return
-    with running_engines(settings.data_dir) as urls:
+    connections = settings.workers * MAX_CONNECTIONS + SPARE_CONNECTIONS
+    with running_engines(settings.data_dir, connections=connections, ended=engine_ended) as urls:
         yield _on(settings, urls)
 
 

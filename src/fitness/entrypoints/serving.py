@@ -23,7 +23,6 @@ DRAIN_TIMEOUT_S = 15
 
 def serve_http(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM, then finish what is under way. `settings` names real engines."""
-    _refuse_taken_port(settings)
     server = Server(
         "fitness",
         address=settings.host,
@@ -47,8 +46,8 @@ def _load(settings: Settings, parent_pid: int) -> Litestar:
     return create_app(Container(settings=settings))
 
 
-def _refuse_taken_port(settings: Settings) -> None:
-    """Before anything is started: granian would share the port with whoever has it."""
+def refuse_taken_port(settings: Settings) -> None:
+    """Raises ClickException. granian itself would share the port with whoever has it."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -61,7 +60,7 @@ def _refuse_taken_port(settings: Settings) -> None:
 
 
 def _say_where(settings: Settings) -> None:
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
-    address = f"http://{host}:{settings.port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    address = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
     click.echo(f"\nfitness is on {address}, its API reference on {address}/docs", err=True)
     click.echo("Ctrl-C stops it.", err=True)

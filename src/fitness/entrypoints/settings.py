@@ -3,15 +3,21 @@
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 
 PREFIX = "FITNESS_"
 MIN_SECRET_LENGTH = 32
 
-_REDIS = ("redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://")
+_REDIS = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+_HOST_AND_PORT = re.compile(r"[^:/?#\s]+:\d{1,5}")
 
 T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -51,12 +57,12 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     reading = _Reading(environment)
     default = Settings()
     settings = Settings(
-        host=reading.one("HOST", _words, default.host),
+        host=reading.one("HOST", _ip_address, default.host),
         port=reading.one("PORT", _whole_number(1, 65_535), default.port),
         data_dir=reading.one("DATA_DIR", _folder, _default_data_dir(environment)),
-        database_url=reading.one("DATABASE_URL", _url("postgresql://", "postgres://"), None),
-        redis_url=reading.one("REDIS_URL", _url(*_REDIS), None),
-        state_redis_url=reading.one("STATE_REDIS_URL", _url(*_REDIS), None),
+        database_url=reading.one("DATABASE_URL", _postgres_url, None),
+        redis_url=reading.one("REDIS_URL", _redis_url, None),
+        state_redis_url=reading.one("STATE_REDIS_URL", _redis_url, None),
         workers=reading.one("WORKERS", _whole_number(1, 256), default.workers),
         secret_keys=reading.one("SECRET_KEYS", _secret_keys, ()),
         trusted_proxies=reading.one("TRUSTED_PROXIES", _networks, default.trusted_proxies),
@@ -111,8 +117,13 @@ def _default_data_dir(environment: Mapping[str, str]) -> Path:
     return Path(shared) / "fitness"
 
 
-def _words(text: str) -> str:
-    return text
+def _ip_address(text: str) -> str:
+    if text == "localhost":
+        return "127.0.0.1"
+    try:
+        return str(ipaddress.ip_address(text.strip("[]")))
+    except ValueError as error:
+        raise ValueError(f"must be an IP address to listen on, not {text!r}") from error
 
 
 def _folder(text: str) -> Path:
@@ -147,13 +158,41 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def _url(*schemes: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if not text.startswith(schemes):
-            raise ValueError(f"must begin with {' or '.join(schemes)}")  # not repeated: it may hold a password
-        return text
+# What is wrong with a URL is told without the URL, which may hold a password.
 
-    return parse
+
+def _postgres_url(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must begin with postgresql://")
+    try:
+        port = conninfo_to_dict(text).get("port")
+    except ProgrammingError as error:
+        raise ValueError("is not a URL that PostgreSQL's library understands") from error
+    if port is not None and not str(port).isdecimal():
+        raise ValueError("has a port that is no number")
+    return text
+
+
+def _redis_url(text: str) -> str:
+    scheme = text.partition("://")[0]
+    if scheme == "unix":
+        return text
+    if scheme in ("redis+sentinel", "redis+cluster"):
+        hosts = urlsplit(text).netloc.rpartition("@")[2].split(",")
+        if not all(_HOST_AND_PORT.fullmatch(host) for host in hosts):
+            raise ValueError("must name every server as host:port, set apart by commas")
+        if scheme == "redis+sentinel" and not urlsplit(text).path.strip("/"):
+            raise ValueError(f"must name the primary: {scheme}://host:port/primary")
+        return text
+    if scheme not in ("redis", "rediss"):
+        raise ValueError(f"must begin with {', '.join(f'{name}://' for name in _REDIS)}")
+    try:
+        port = urlsplit(text).port
+    except ValueError:
+        port = 0
+    if port == 0 or not re.fullmatch(r"/?\d*", urlsplit(text).path):
+        raise ValueError("must look like redis://host:port/number")
+    return text
 
 
 def _secret_keys(text: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Where activities are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -40,12 +40,13 @@ class ActivityRepoPort(Protocol):
     async def add(self, activity: Activity, *, owed: Owed, idempotency: IdempotencyKey | None = None) -> Created:
         """Keep it under a new id. With a key, at most once in 24 hours.
 
-        Raises DuplicateActivity when a living one of the user has its source and external id, IdempotencyKeyReused
+        Raises UserNotFound when nobody of its user's id is known, DuplicateActivity when a living one of the user
+        has its source and external id, IdempotencyKeyReused
         when the key came with another fingerprint, IdempotentRequestInFlight while the key's first request runs.
         """
 
     async def add_all(self, activities: Sequence[Activity], *, owed: Owed) -> list[Activity]:
-        """Keep them all under new ids, in their order, or none. Raises DuplicateActivity."""
+        """Keep them all under new ids, in their order, or none. Raises UserNotFound, DuplicateActivity."""
 
     async def get(self, activity_id: int) -> Activity | None:
         """A live activity, whoever's it is."""
@@ -66,9 +67,9 @@ class ActivityRepoPort(Protocol):
         """Store it over the live one of the same id and owner, if that has the version right before."""
 
     async def soft_delete(
-        self, activity_id: int, *, owner: int, at: datetime, owed: Owed, version: int | None = None
+        self, activity_id: int, *, owner: int, at: datetime, owed: Owed, versions: Collection[int] | None = None
     ) -> bool:
-        """Into the trash, if it is the owner's, live and (where one is named) at that version."""
+        """Into the trash, if it is the owner's, live and (where they are named) at one of those versions."""
 
     async def trash(self, owner: int, page: Page) -> Listing[Activity]:
         """The owner's deleted activities, latest `deleted_at` first, ties by id descending."""

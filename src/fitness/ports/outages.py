@@ -9,5 +9,9 @@ class CacheUnavailable(Outage):
     """The cache is down, slow or talking nonsense: go on without it."""
 
 
+class ReaderUnavailable(Outage):
+    """The reading of a file was cut off, through no fault of the file's."""
+
+
 class DatabaseUnavailable(Outage):
     """The truth is out of reach: nothing can be said until it is back."""

@@ -12,4 +12,6 @@ class RecordingReaderPort(Protocol):
         """The file itself, without any gzip around it. Raises RecordingEmpty, RecordingTooLarge, RecordingCorrupt."""
 
     async def read(self, content: bytes) -> list[Recording]:
-        """The sessions in an unpacked file, in its order, at least one. Raises a RecordingRefused that says which."""
+        """The sessions in an unpacked file, in its order, at least one. Raises a RecordingRefused that says why not,
+        ReaderUnavailable.
+        """

@@ -10,7 +10,12 @@ import pytest
 from fitness.domain.model.activities import Activity, ActivityState, ActivityType, revised
 from fitness.domain.model.audit import AuditAction, Authority
 from fitness.domain.model.listings import ActivityFilter, Listing, Page
-from fitness.domain.model.refusals import DuplicateActivity, IdempotencyKeyReused, IdempotentRequestInFlight
+from fitness.domain.model.refusals import (
+    DuplicateActivity,
+    IdempotencyKeyReused,
+    IdempotentRequestInFlight,
+    UserNotFound,
+)
 from fitness.domain.model.users import User
 from fitness.ports.activities import ActivityRepoPort, Created, IdempotencyKey
 from fitness.ports.audit import AuditLogPort
@@ -44,9 +49,9 @@ async def update(repo: ActivityRepoPort, activity: Activity) -> bool:
 
 
 async def soft_delete(
-    repo: ActivityRepoPort, activity_id: int, *, owner: int, at: datetime, version: int | None = None
+    repo: ActivityRepoPort, activity_id: int, *, owner: int, at: datetime, versions: set[int] | None = None
 ) -> bool:
-    return await repo.soft_delete(activity_id, owner=owner, at=at, version=version, owed=Owed.to())
+    return await repo.soft_delete(activity_id, owner=owner, at=at, versions=versions, owed=Owed.to())
 
 
 async def restore(repo: ActivityRepoPort, activity_id: int, *, owner: int, at: datetime) -> Activity | None:
@@ -116,6 +121,12 @@ class ActivityRepoContract:
         await add(repo, an_activity(user_id=owner.id, source="phone", external_id="x"))
         await soft_delete(repo, first.activity.id, owner=owner.id, at=LATER)
         await add(repo, an_activity(user_id=owner.id, source="watch", external_id="x"))
+
+    async def test_nobodys_activity_is_refused(self, repo: ActivityRepoPort):
+        with pytest.raises(UserNotFound):
+            await add(repo, an_activity(user_id=UNKNOWN_ID))
+        with pytest.raises(UserNotFound):
+            await add(repo, an_activity(user_id=UNKNOWN_ID), idempotency=IdempotencyKey("k", "body"))
 
     # add with an idempotency key
 
@@ -342,9 +353,9 @@ class ActivityRepoContract:
     ):
         kept = (await add(repo, an_activity(user_id=owner.id))).activity
         assert not await soft_delete(repo, kept.id, owner=stranger.id, at=LATER)
-        assert not await soft_delete(repo, kept.id, owner=owner.id, at=LATER, version=2)
+        assert not await soft_delete(repo, kept.id, owner=owner.id, at=LATER, versions={2, 9})
         assert not await soft_delete(repo, UNKNOWN_ID, owner=owner.id, at=LATER)
-        assert await soft_delete(repo, kept.id, owner=owner.id, at=LATER, version=1)
+        assert await soft_delete(repo, kept.id, owner=owner.id, at=LATER, versions={1, 9})
         assert not await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
 
     async def test_the_trash_shows_ones_own_latest_deleted_first(

@@ -22,6 +22,10 @@ class RecordingReaderContract:
         assert await reader.unpack(A_TRACK) == A_TRACK
         assert await reader.unpack(gzip.compress(A_TRACK)) == A_TRACK
 
+    async def test_files_joined_end_to_end_are_one(self, reader: RecordingReaderPort):
+        joined = gzip.compress(A_TRACK[:500]) + gzip.compress(A_TRACK[500:]) + b"\0\0"
+        assert await reader.unpack(joined) == A_TRACK
+
     @pytest.mark.parametrize("data", [b"", b"\0\0\0\0", b" \r\n", gzip.compress(b"")])
     async def test_an_empty_file_is_called_so(self, reader: RecordingReaderPort, data: bytes):
         with pytest.raises(RecordingEmpty):

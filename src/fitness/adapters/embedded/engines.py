@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -46,10 +47,13 @@ class EngineUrls:
 
 
 @contextmanager
-def running_engines(data_dir: Path) -> Iterator[EngineUrls]:
+def running_engines(
+    data_dir: Path, *, connections: int = 100, ended: Callable[[str], None] = lambda _: None
+) -> Iterator[EngineUrls]:
     """The engines on the data in `data_dir`, made on first use. Raises EnginesUnusable.
 
-    They end with the context, and with this process even if it is killed.
+    They end with the context, and with this process even if it is killed. PostgreSQL takes so many `connections`.
+    `ended` is told, on a thread of its own, the name of one that ended before its time.
     """
     account = Account.for_engines()
     with ExitStack() as stack:
@@ -57,10 +61,12 @@ def running_engines(data_dir: Path) -> Iterator[EngineUrls]:
         stack.enter_context(_only_one(data_dir))
         run = stack.enter_context(_run_folder(data_dir, account))
         spare = data_dir / "engines"
-        database_url = stack.enter_context(_postgres(data_dir, run, account, postgres_programs(account, spare)))
+        database_url = stack.enter_context(
+            _postgres(data_dir, run, account, postgres_programs(account, spare), connections, ended)
+        )
         valkey = valkey_program(account, spare)
-        cache_url = stack.enter_context(_valkey("cache", CACHE_SETTINGS, data_dir, run, account, valkey))
-        state_url = stack.enter_context(_valkey("state", STATE_SETTINGS, data_dir, run, account, valkey))
+        cache_url = stack.enter_context(_valkey("cache", CACHE_SETTINGS, data_dir, run, account, valkey, ended))
+        state_url = stack.enter_context(_valkey("state", STATE_SETTINGS, data_dir, run, account, valkey, ended))
         urls = EngineUrls(database_url, cache_url, state_url)
         stack.enter_context(_announced(data_dir, urls))
         yield urls
@@ -137,7 +143,8 @@ def _announced(data_dir: Path, urls: EngineUrls) -> Iterator[None]:
 @contextmanager
 def _run_folder(data_dir: Path, account: Account) -> Iterator[Path]:
     """Where the sockets are: closed to everybody else, and not too deep."""
-    if len(os.fsencode(data_dir / "run")) <= MAX_RUN_FOLDER_LENGTH:
+    # PostgreSQL takes a comma for the end of one folder and the beginning of another.
+    if len(os.fsencode(data_dir / "run")) <= MAX_RUN_FOLDER_LENGTH and "," not in str(data_dir):
         yield account.own(data_dir / "run")
         return
     folder = Path(tempfile.mkdtemp(prefix="fitness-"))
@@ -148,13 +155,16 @@ def _run_folder(data_dir: Path, account: Account) -> Iterator[Path]:
 
 
 @contextmanager
-def _postgres(data_dir: Path, run: Path, account: Account, programs: Path) -> Iterator[str]:
+def _postgres(
+    data_dir: Path, run: Path, account: Account, programs: Path, connections: int, ended: Callable[[str], None]
+) -> Iterator[str]:
     cluster = data_dir / "postgres"
     if not cluster.exists():
         half = account.own(data_dir / "postgres.half")
         initialize(half, account, programs, log=data_dir / "postgres.log")
         half.rename(cluster)
     command: list[str | Path] = [programs / "postgres", "-D", cluster, "-k", run, "-c", "listen_addresses="]
+    command += ["-c", f"max_connections={connections}"]
     server = f"postgresql:///{{}}?host={quote(str(run), safe='')}&user={DATABASE}"
 
     def answers() -> bool:
@@ -167,7 +177,7 @@ def _postgres(data_dir: Path, run: Path, account: Account, programs: Path) -> It
         return True
 
     log = data_dir / "postgres.log"
-    with _running(command, account, log, answers, signal.SIGINT, "PostgreSQL"):
+    with _running(command, account, log, answers, signal.SIGINT, "PostgreSQL", ended):
         yield server.format(DATABASE)
 
 
@@ -192,7 +202,13 @@ def initialize(folder: Path, account: Account, programs: Path, *, log: Path) -> 
 
 @contextmanager
 def _valkey(
-    purpose: str, settings: Mapping[str, str], data_dir: Path, run: Path, account: Account, program: Path
+    purpose: str,
+    settings: Mapping[str, str],
+    data_dir: Path,
+    run: Path,
+    account: Account,
+    program: Path,
+    ended: Callable[[str], None],
 ) -> Iterator[str]:
     folder = account.own(data_dir / f"valkey-{purpose}")
     socket = run / f"{purpose}.sock"
@@ -210,7 +226,7 @@ def _valkey(
             client.close()
 
     log = data_dir / f"valkey-{purpose}.log"
-    with _running(command, account, log, answers, signal.SIGTERM, "Valkey"):
+    with _running(command, account, log, answers, signal.SIGTERM, "Valkey", ended):
         yield f"unix://{quote(str(socket))}"
 
 
@@ -222,9 +238,11 @@ def _running(
     answers: Callable[[], bool],
     stop_signal: signal.Signals,
     name: str,
+    ended: Callable[[str], None],
 ) -> Iterator[None]:
     """The engine, from when it answers until it has ended."""
     started_s = time.monotonic()
+    stopping = threading.Event()
     with log.open("ab") as output:
         engine = account.start(command, output=output, death_signal=stop_signal)
         try:
@@ -239,11 +257,20 @@ def _running(
                 elif waited_s > START_PATIENCE_S:
                     raise EnginesUnusable(f"{name} does not answer after {waited_s:.0f} s; see {log}")
                 time.sleep(0.02)
+            watch = threading.Thread(target=_watch, args=(engine, stopping, lambda: ended(name)), daemon=True)
+            watch.start()
             yield
         finally:
+            stopping.set()
             engine.send_signal(stop_signal)
             try:
                 engine.wait(STOP_PATIENCE_S)
             except subprocess.TimeoutExpired:
                 engine.kill()
                 engine.wait()
+
+
+def _watch(engine: subprocess.Popen[bytes], stopping: threading.Event, ended: Callable[[], None]) -> None:
+    engine.wait()
+    if not stopping.is_set():
+        ended()

@@ -2,6 +2,7 @@
 
 import io
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import Any
 
 import fitdecode
@@ -34,7 +35,7 @@ def read_fit(content: bytes) -> list[Recording]:
                 if frame.frame_type != fitdecode.FIT_FRAME_DATA:
                     continue
                 if frame.name == "sport":
-                    sport_name = _value(frame, "name")
+                    sport_name = _text(frame, "name")
                 elif frame.name == "session":
                     sessions.append((frame, sport_name))
                     sport_name = None
@@ -44,31 +45,48 @@ def read_fit(content: bytes) -> list[Recording]:
         raise RecordingCorrupt(str(error)) from error
     if not sessions:
         raise RecordingWithoutActivity
-    return [_recording(session, name, utc_offset) for session, name in sessions]
-
-
-def _recording(session: Any, sport_name: str | None, utc_offset: timedelta | None) -> Recording:
-    started_at = _moment(session, "start_time")
-    duration_s = _value(session, "total_timer_time") or _value(session, "total_elapsed_time")
-    if started_at is None or not duration_s:
+    found = [_recording(session, name, utc_offset) for session, name in sessions]
+    recordings = [recording for recording in found if recording is not None]
+    if not recordings:
         raise RecordingWithoutTimes
+    return recordings
+
+
+def _recording(session: Any, sport_name: str | None, utc_offset: timedelta | None) -> Recording | None:
+    """None where it does not tell when it was, or where it took no time."""
+    started_at = _moment(session, "start_time")
+    duration_s = _number(session, "total_timer_time") or _number(session, "total_elapsed_time")
+    if started_at is None or not duration_s:
+        return None
     sport = _value(session, "sport")
+    calories = _number(session, "total_calories")
     return Recording(
         activity_type=activity_type(sport, _value(session, "sub_sport")),
         started_at=started_at,
         utc_offset=utc_offset,
         duration_s=duration_s,
         title="Transition" if sport == "transition" else sport_name,
-        distance_m=_value(session, "total_distance"),
-        elevation_gain_m=_value(session, "total_ascent"),
-        calories_kcal=_value(session, "total_calories"),
-        average_heart_rate_bpm=heart_rate(_value(session, "avg_heart_rate")),
-        max_heart_rate_bpm=heart_rate(_value(session, "max_heart_rate")),
+        distance_m=_number(session, "total_distance"),
+        elevation_gain_m=_number(session, "total_ascent"),
+        calories_kcal=None if calories is None else round(calories),
+        average_heart_rate_bpm=heart_rate(_number(session, "avg_heart_rate")),
+        max_heart_rate_bpm=heart_rate(_number(session, "max_heart_rate")),
     )
 
 
 def _value(message: Any, field: str) -> Any:
     return message.get_value(field, fallback=None)
+
+
+def _number(message: Any, field: str) -> float | None:
+    """None also for what a file may define to be no number: a text, an array, a NaN."""
+    value = _value(message, field)
+    return value if isinstance(value, int | float) and isfinite(value) else None
+
+
+def _text(message: Any, field: str) -> str | None:
+    value = _value(message, field)
+    return value if isinstance(value, str) else None
 
 
 def _moment(message: Any, field: str) -> datetime | None:

@@ -1,5 +1,6 @@
 """GPX files, the format of most apps and hand-held receivers."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from math import isfinite
@@ -13,12 +14,14 @@ from fitness.adapters.files.sports import activity_type
 from fitness.domain.model.recordings import Recording
 from fitness.domain.model.refusals import RecordingCorrupt, RecordingWithoutActivity, RecordingWithoutTimes
 
+_DECLARED_ENCODING = re.compile(rb"""\s*<\?xml[^>]*?\sencoding=["']([A-Za-z0-9._-]+)["']""")
+
 
 def read_gpx(content: bytes) -> list[Recording]:
     """A recording for each timed track. Raises RecordingCorrupt, RecordingWithoutActivity, RecordingWithoutTimes."""
     ElementTree.fromstring(content)  # refuses what gpxpy's own parser would let blow up
     try:
-        tracks = gpxpy.parse(content).tracks
+        tracks = gpxpy.parse(_text(content)).tracks
     except GPXException as error:
         raise RecordingCorrupt(str(error)) from error
     walked = [track for track in tracks if track.get_points_no() > 1]
@@ -28,6 +31,15 @@ def read_gpx(content: bytes) -> list[Recording]:
     if not recordings:
         raise RecordingWithoutTimes
     return recordings
+
+
+def _text(content: bytes) -> str:
+    """In the encoding that the file declares; gpxpy takes all bytes for UTF-8."""
+    declared = _DECLARED_ENCODING.match(content)
+    try:
+        return content.decode(declared[1].decode() if declared else "utf-8-sig")
+    except (LookupError, UnicodeError) as error:
+        raise RecordingCorrupt("it is not in the encoding that it declares") from error
 
 
 def _recording(track: GPXTrack) -> Recording | None:

@@ -4,11 +4,13 @@ import asyncio
 import logging
 import multiprocessing
 import re
+import resource
 import signal
 import struct
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from typing import NoReturn
 from xml.etree.ElementTree import ParseError
 
 from defusedxml import DefusedXmlException
@@ -18,8 +20,11 @@ from fitness.adapters.files.gpx import read_gpx
 from fitness.adapters.files.tcx import read_tcx
 from fitness.domain.model.recordings import Recording, unpacked
 from fitness.domain.model.refusals import RecordingCorrupt, RecordingUnknown
+from fitness.ports.outages import ReaderUnavailable
 
 AT_ONCE = 2
+PATIENCE_S = 120
+MEMORY_BYTES = 2 * 1024**3
 
 _ROOT_ELEMENT = re.compile(rb"<(?:\w+:)?(gpx|TrainingCenterDatabase)[\s>/]")
 _SEARCHED_BYTES = 64 * 1024
@@ -51,11 +56,11 @@ class FileRecordingReader:
     async def read(self, content: bytes) -> list[Recording]:
         processes = self._processes
         try:
-            return await asyncio.get_running_loop().run_in_executor(processes, read_recordings, content)
-        except BrokenProcessPool:  # one was killed: the next file gets new ones
+            return await asyncio.get_running_loop().run_in_executor(processes, _read, content)
+        except BrokenProcessPool as error:  # one was killed: the next file gets new ones
             if processes is self._processes:
                 self._processes = self._pool()
-            raise
+            raise ReaderUnavailable("the reading of the file was cut off") from error
 
     def close(self) -> None:
         self._processes.shutdown(cancel_futures=True)
@@ -84,3 +89,20 @@ def read_recordings(content: bytes) -> list[Recording]:
 def _begin(on_start: Callable[[], None]) -> None:
     on_start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGALRM, _out_of_patience)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+
+
+def _read(content: bytes) -> list[Recording]:
+    """As `read_recordings`, in a process of its own, with bounded time and memory."""
+    signal.alarm(PATIENCE_S)
+    try:
+        return read_recordings(content)
+    except MemoryError as error:
+        raise RecordingCorrupt("it takes too much memory to read") from error
+    finally:
+        signal.alarm(0)
+
+
+def _out_of_patience(*_: object) -> NoReturn:
+    raise RecordingCorrupt(f"it takes longer than {PATIENCE_S} s to read")

@@ -15,17 +15,21 @@ from fitness.domain.model.refusals import RecordingWithoutActivity, RecordingWit
 def read_tcx(content: bytes) -> list[Recording]:
     """A recording for each activity, made of its laps. Raises RecordingWithoutActivity, RecordingWithoutTimes."""
     found = ElementTree.fromstring(content).findall(".//{*}Activity")
-    recordings = [_recording(activity, laps) for activity in found if (laps := activity.findall("{*}Lap"))]
-    if not recordings:
+    sessions = [_recording(activity, laps) for activity in found if (laps := activity.findall("{*}Lap"))]
+    if not sessions:
         raise RecordingWithoutActivity
+    recordings = [recording for recording in sessions if recording is not None]
+    if not recordings:
+        raise RecordingWithoutTimes
     return recordings
 
 
-def _recording(activity: Any, laps: list[Any]) -> Recording:
+def _recording(activity: Any, laps: list[Any]) -> Recording | None:
+    """None where it does not tell when it was, or where it took no time."""
     starts = [moment for lap in laps if (moment := _moment(lap.get("StartTime"))) is not None]
     duration_s = sum(_number(lap, "TotalTimeSeconds") or 0 for lap in laps)
     if not starts or duration_s <= 0:
-        raise RecordingWithoutTimes
+        return None
     elevations = [_number(point, "AltitudeMeters") for point in activity.findall(".//{*}Trackpoint")]
     known = [elevation for elevation in elevations if elevation is not None]
     calories = _total(laps, "Calories")

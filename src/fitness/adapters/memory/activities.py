@@ -1,6 +1,6 @@
 """Activities in a dictionary."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 
@@ -9,7 +9,7 @@ from fitness.adapters.memory.store import InMemoryStore, StoredAnswer
 from fitness.domain.model.activities import Activity, ActivityState, restored, trashed
 from fitness.domain.model.audit import AuditAction, Authority
 from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position
-from fitness.domain.model.refusals import DuplicateActivity, IdempotencyKeyReused
+from fitness.domain.model.refusals import DuplicateActivity, IdempotencyKeyReused, UserNotFound
 from fitness.ports.activities import KEPT_FOR, Created, IdempotencyKey
 from fitness.ports.cache import Owed
 
@@ -68,10 +68,10 @@ class InMemoryActivityRepo:
         return True
 
     async def soft_delete(
-        self, activity_id: int, *, owner: int, at: datetime, owed: Owed, version: int | None = None
+        self, activity_id: int, *, owner: int, at: datetime, owed: Owed, versions: Collection[int] | None = None
     ) -> bool:
         present = await self.get(activity_id)
-        if present is None or present.user_id != owner or version not in (None, present.version):
+        if present is None or present.user_id != owner or (versions is not None and present.version not in versions):
             return False
         self._store.activities[activity_id] = trashed(present, at=at)
         self._store.owe(owed)
@@ -115,6 +115,8 @@ class InMemoryActivityRepo:
         return kept
 
     def _refuse_duplicate(self, activity: Activity) -> None:
+        if activity.user_id not in self._store.users:
+            raise UserNotFound(activity.user_id)
         for one in self._living(activity.user_id):
             if one.external_id is not None and (one.source, one.external_id) == (activity.source, activity.external_id):
                 raise DuplicateActivity(one.id)

@@ -1,12 +1,12 @@
 """Activities in PostgreSQL."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, LiteralString, TypeVar
 
 import msgspec
-from psycopg.errors import UniqueViolation
+from psycopg.errors import ForeignKeyViolation, UniqueViolation
 
 from fitness.adapters.postgres.database import Connection, Database, Row, fetch_one
 from fitness.adapters.postgres.outbox import owed_parameters
@@ -14,7 +14,12 @@ from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
 from fitness.domain.model.activities import Activity, ActivityState, ActivityType
 from fitness.domain.model.audit import AuditAction, Authority
 from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position
-from fitness.domain.model.refusals import DuplicateActivity, IdempotencyKeyReused, IdempotentRequestInFlight
+from fitness.domain.model.refusals import (
+    DuplicateActivity,
+    IdempotencyKeyReused,
+    IdempotentRequestInFlight,
+    UserNotFound,
+)
 from fitness.ports.activities import KEPT_FOR, Created, IdempotencyKey
 from fitness.ports.cache import Owed
 
@@ -104,7 +109,7 @@ SOFT_DELETE = f"""
     UPDATE activities
     SET deleted_at = %(at)s, updated_at = %(at)s, version = version + 1
     WHERE id = %(id)s AND user_id = %(owner)s AND deleted_at IS NULL
-        AND (%(version)s::bigint IS NULL OR version = %(version)s)
+        AND (%(versions)s::bigint[] IS NULL OR version = ANY(%(versions)s))
     RETURNING id
     ), owed AS ({OWE})
     SELECT id
@@ -231,9 +236,10 @@ class PostgresActivityRepo:
         return await self._database.one(UPDATE, parameters) is not None
 
     async def soft_delete(
-        self, activity_id: int, *, owner: int, at: datetime, owed: Owed, version: int | None = None
+        self, activity_id: int, *, owner: int, at: datetime, owed: Owed, versions: Collection[int] | None = None
     ) -> bool:
-        parameters = {"id": activity_id, "owner": owner, "at": at, "version": version} | owed_parameters(owed)
+        named = None if versions is None else [*versions]
+        parameters = {"id": activity_id, "owner": owner, "at": at, "versions": named} | owed_parameters(owed)
         return await self._database.one(SOFT_DELETE, parameters) is not None
 
     async def trash(self, owner: int, page: Page) -> Listing[Activity]:
@@ -266,6 +272,8 @@ class PostgresActivityRepo:
         while True:  # ends: the activity it clashed with is there, or is gone and clashes no more
             try:
                 return await attempt()
+            except ForeignKeyViolation as error:
+                raise UserNotFound(activities[0].user_id) from error
             except UniqueViolation as error:
                 for one in activities:
                     origin = {"owner": one.user_id, "source": one.source, "external_id": one.external_id}

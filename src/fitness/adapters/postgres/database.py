@@ -14,6 +14,9 @@ from fitness.ports.outages import DatabaseUnavailable
 DEADLINE_S = 0.8
 """For a connection and the answer together."""
 
+MAX_CONNECTIONS = 10
+"""Of one process."""
+
 CONNECT_TIMEOUT_S = 2
 """The least that libpq takes."""
 
@@ -49,7 +52,7 @@ class Database:
     itself. It keeps its connection until then, so that there is never more of it than the pool is large.
     """
 
-    def __init__(self, url: str, *, max_connections: int = 10) -> None:
+    def __init__(self, url: str, *, max_connections: int = MAX_CONNECTIONS) -> None:
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             make_conninfo(url, **_KEEPALIVE),
             min_size=1,

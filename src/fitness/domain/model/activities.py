@@ -12,7 +12,10 @@ from fitness.domain.model.time_zones import is_time_zone, local_date
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST_AHEAD = timedelta(hours=24)
+MAX_TITLE_LENGTH = 250
+MAX_NOTES_LENGTH = 10_000
 MAX_TAGS = 20
+MAX_TAG_LENGTH = 50
 
 
 class ActivityType(StrEnum):
@@ -199,7 +202,7 @@ def restored(activity: Activity, *, at: datetime) -> Activity:
 
 def normalized_tag(tag: str) -> str:
     """The one form of a tag: trimmed, lower case, NFC."""
-    return composed(tag.strip().lower())
+    return composed(tag.strip().lower(), max_length=MAX_TAG_LENGTH)
 
 
 class ActivityState(StrEnum):
@@ -213,13 +216,13 @@ def _normalized(details: D) -> D:
     def rounded(value: float | None) -> float | None:
         return None if value is None else round(float(value), 3)
 
-    def text(value: str | None) -> str | None:
-        return (composed(value.strip()) or None) if value is not None else None
+    def text(value: str | None, max_length: int) -> str | None:
+        return (composed(value.strip(), max_length=max_length) or None) if value is not None else None
 
     return replace(
         details,
-        title=text(details.title),
-        notes=text(details.notes),
+        title=text(details.title, MAX_TITLE_LENGTH),
+        notes=text(details.notes, MAX_NOTES_LENGTH),
         duration_minutes=round(float(details.duration_minutes), 3),
         distance_km=rounded(details.distance_km),
         elevation_gain_m=rounded(details.elevation_gain_m),
@@ -244,13 +247,13 @@ def _detail_problems(details: Details, now: datetime) -> list[FieldProblem]:
     average, highest = details.average_heart_rate_bpm, details.max_heart_rate_bpm
     if average is not None and highest is not None and average > highest:
         refuse("average_heart_rate_bpm", "must not be above max_heart_rate_bpm")
-    refuse("title", _if_given(details.title, lambda title: text_problem(title, max_length=250)))
-    refuse("notes", _if_given(details.notes, lambda notes: text_problem(notes, max_length=10_000)))
+    refuse("title", _if_given(details.title, lambda title: text_problem(title, max_length=MAX_TITLE_LENGTH)))
+    refuse("notes", _if_given(details.notes, lambda notes: text_problem(notes, max_length=MAX_NOTES_LENGTH)))
     refuse("timezone", _if_given(details.timezone, time_zone_problem))
     if len(details.tags) > MAX_TAGS:
         refuse("tags", f"must be at most {MAX_TAGS} tags")
     for tag in details.tags:
-        refuse("tags", text_problem(tag, min_length=1, max_length=50))
+        refuse("tags", text_problem(tag, min_length=1, max_length=MAX_TAG_LENGTH))
     return problems
 
 

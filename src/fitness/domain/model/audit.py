@@ -7,6 +7,8 @@ from enum import StrEnum
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.domain.model.text import composed, text_problem
 
+MAX_REASON_LENGTH = 500
+
 
 class AuditAction(StrEnum):
     ACTIVITY_PURGED = "activity_purged"
@@ -39,7 +41,7 @@ class Authority:
 
 def checked_reason(reason: str) -> str:
     """`reason` as it is kept. Raises InvalidFields."""
-    tidy = composed(reason.strip())
-    if message := text_problem(tidy, min_length=1, max_length=500):
+    tidy = composed(reason.strip(), max_length=MAX_REASON_LENGTH)
+    if message := text_problem(tidy, min_length=1, max_length=MAX_REASON_LENGTH):
         raise InvalidFields(FieldProblem("reason", message))
     return tidy

@@ -16,6 +16,9 @@ def text_problem(text: str, *, max_length: int, min_length: int = 0) -> str | No
     return None
 
 
-def composed(text: str) -> str:
-    """`text` in Unicode's NFC, so that one spelling has one form."""
-    return unicodedata.normalize("NFC", text)
+def composed(text: str, *, max_length: int) -> str:
+    """`text` in Unicode's NFC, so that one spelling has one form; as it is where it is too long to be kept anyway.
+
+    Composing takes time that grows with the square of the accents in a row.
+    """
+    return unicodedata.normalize("NFC", text) if len(text) <= max_length else text

@@ -12,6 +12,8 @@ from fitness.domain.model.text import composed, text_problem
 
 MIN_PASSWORD_LENGTH = 8
 MAX_PASSWORD_LENGTH = 256
+MAX_EMAIL_LENGTH = 254
+MAX_NAME_LENGTH = 100
 
 # One @ with something sensible on either side; whether mail arrives there only a mail can tell.
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f.]+(\.[^@\s\x00-\x1f\x7f.]+)*")
@@ -75,7 +77,7 @@ class ProfileChanges(TypedDict, total=False):
 
 def normalized_email(email: str) -> str:
     """The one form of an address: trimmed, NFC, lower case."""
-    return composed(email.strip()).lower()
+    return composed(email.strip(), max_length=MAX_EMAIL_LENGTH).lower()
 
 
 def checked_registration(registration: Registration) -> Registration:
@@ -113,17 +115,17 @@ def still_there(user: User | None) -> User:
 
 
 def email_problem(email: str) -> str | None:
-    if len(email) > 254 or not _EMAIL.fullmatch(email):
+    if len(email) > MAX_EMAIL_LENGTH or not _EMAIL.fullmatch(email):
         return "must be an e-mail address such as ann@example.org"
-    return text_problem(email, max_length=254)
+    return text_problem(email, max_length=MAX_EMAIL_LENGTH)
 
 
 def _tidy_name(name: str | None) -> str | None:
-    return (composed(name.strip()) or None) if name is not None else None
+    return (composed(name.strip(), max_length=MAX_NAME_LENGTH) or None) if name is not None else None
 
 
 def _name_problem(name: str | None) -> str | None:
-    return None if name is None else text_problem(name, max_length=100)
+    return None if name is None else text_problem(name, max_length=MAX_NAME_LENGTH)
 
 
 def _refuse(found: dict[str, str | None]) -> None:

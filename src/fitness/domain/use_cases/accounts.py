@@ -11,6 +11,7 @@ from fitness.domain.model.users import (
     User,
     checked_profile,
     checked_registration,
+    email_problem,
     normalized_email,
     still_there,
 )
@@ -34,7 +35,8 @@ class AccountService:
 
     async def login(self, email: str, password: str) -> AccessToken:
         """Raises BadCredentials, after the same work whether or not the account exists."""
-        known = await self.users.credentials(normalized_email(email))
+        address = normalized_email(email)
+        known = None if email_problem(address) else await self.users.credentials(address)
         matches = await self.passwords.verify(password, known.password_hash if known else None)
         if known is None or not matches:
             raise BadCredentials

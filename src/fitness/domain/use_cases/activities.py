@@ -19,7 +19,9 @@ from fitness.domain.model.refusals import (
     ActivityInTrash,
     ActivityNotFound,
     ActivityNotInTrash,
+    NotAuthenticated,
     Refusal,
+    UserNotFound,
     VersionMismatch,
 )
 from fitness.domain.model.users import Caller, still_there
@@ -55,7 +57,10 @@ class ActivityService:
         zone = new.timezone or await self._home_timezone(by)
         owed = Owed.to(user_scope(by.id))
         activity = recorded(new, user_id=by.id, timezone=zone, now=now)
-        created = await self.repo.add(activity, owed=owed, idempotency=idempotency)
+        try:
+            created = await self.repo.add(activity, owed=owed, idempotency=idempotency)
+        except UserNotFound as error:
+            raise NotAuthenticated("the account of this token no longer exists") from error
         if not created.replayed:
             await self._changed(created.activity.id, owed)
         return created
@@ -103,12 +108,11 @@ class ActivityService:
 
         Raises ActivityNotFound, ActivityInTrash, VersionMismatch.
         """
+        owed = _owed(activity_id, by)
         at = self.clock.now()
-        for version in versions if versions is not None else {None}:
-            owed = _owed(activity_id, by)
-            if await self.repo.soft_delete(activity_id, owner=by.id, at=at, version=version, owed=owed):
-                await self.cached.settle(owed)
-                return
+        if await self.repo.soft_delete(activity_id, owner=by.id, at=at, versions=versions, owed=owed):
+            await self.cached.settle(owed)
+            return
         if await self.repo.state(activity_id, owner=by.id) is ActivityState.LIVE:
             raise VersionMismatch(activity_id)
         raise await self._why_not_live(activity_id, by)

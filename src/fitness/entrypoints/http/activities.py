@@ -3,6 +3,7 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any
 
 from litestar import Request, Response, Router, delete, get, patch, post
@@ -13,6 +14,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
 from fitness.domain.model.activities import (
+    MAX_TAG_LENGTH,
     MAX_TAGS,
     Activity,
     ActivityType,
@@ -42,7 +44,7 @@ from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.importing import ImportService
 from fitness.entrypoints.http.bodies import JsonBody
-from fitness.entrypoints.http.problems import UnsupportedMediaType
+from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
 from fitness.entrypoints.http.queries import (
     Collecting,
     ListBody,
@@ -55,6 +57,8 @@ from fitness.entrypoints.http.queries import (
 from fitness.ports.activities import IdempotencyKey
 
 MULTIPART_OVERHEAD_BYTES = 100_000
+MAX_WORDS_LENGTH = 200
+MAX_ETAGS = 20
 
 _ETAG = re.compile(r'(W/)?"([0-9]{1,18})"')
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -212,7 +216,10 @@ async def _uploaded_file(request: ApiRequest) -> bytes:
     media_type, _ = request.content_type
     if media_type != RequestEncodingType.MULTI_PART:
         raise UnsupportedMediaType(f"this route reads {RequestEncodingType.MULTI_PART.value} with a field `file`")
-    file = (await request.form()).get("file")
+    try:
+        file = (await request.form()).get("file")
+    except (LookupError, UnicodeError) as error:  # a part in an encoding that is none
+        raise MalformedRequest("the form's parts cannot be decoded") from error
     if not isinstance(file, UploadFile):
         raise InvalidFields(FieldProblem("file", "is required, as an uploaded file"))
     return await file.read()
@@ -231,7 +238,8 @@ def _versions(header: str | None, *, weak: bool) -> set[int] | None:
     """The versions that an If-Match or If-None-Match names, None for any; what is no tag of ours names nothing."""
     if header is not None and header.strip() == "*":
         return None
-    return {int(match[2]) for match in _ETAG.finditer(header or "") if weak or not match[1]}
+    found = islice(_ETAG.finditer(header or ""), MAX_ETAGS)
+    return {int(match[2]) for match in found if weak or not match[1]}
 
 
 def _demanded(request: ApiRequest) -> set[int] | None:
@@ -260,8 +268,8 @@ def _filter(query: ListingQuery) -> ActivityFilter:
 
 
 def _words(text: str) -> str | None:
-    tidy = composed(text.strip())
-    if problem := text_problem(tidy, max_length=200):
+    tidy = composed(text.strip(), max_length=MAX_WORDS_LENGTH)
+    if problem := text_problem(tidy, max_length=MAX_WORDS_LENGTH):
         raise ValueError(problem)
     return tidy or None
 
@@ -271,6 +279,6 @@ def _tags(texts: tuple[str, ...]) -> tuple[str, ...]:
     if len(tags) > MAX_TAGS:
         raise ValueError(f"may be given at most {MAX_TAGS} times")
     for tag in tags:
-        if problem := text_problem(tag, min_length=1, max_length=50):
+        if problem := text_problem(tag, min_length=1, max_length=MAX_TAG_LENGTH):
             raise ValueError(problem)
     return tags

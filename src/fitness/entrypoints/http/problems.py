@@ -39,7 +39,7 @@ from fitness.domain.model.refusals import (
     UserNotFound,
     VersionMismatch,
 )
-from fitness.ports.outages import CacheUnavailable, DatabaseUnavailable
+from fitness.ports.outages import CacheUnavailable, DatabaseUnavailable, ReaderUnavailable
 
 RETRY_AFTER_S = 1
 """How long a client is asked to wait for a store that is down, or for its own first request."""
@@ -113,6 +113,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     RecordingWithoutTimes: Kind(422, "file_without_times", "No times in the file"),
     DatabaseUnavailable: Kind(503, "database_unavailable", "Database unavailable"),
     CacheUnavailable: Kind(503, "cache_unavailable", "Cache unavailable"),
+    ReaderUnavailable: Kind(503, "reader_unavailable", "Reader unavailable"),
     Exception: CRASH,
 }
 
