@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from redis.asyncio import RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from fitness.adapters.redis.client import AnyRedis
 from fitness.adapters.redis.deadlines import Deadline
@@ -94,7 +94,7 @@ async def _answering() -> AsyncIterator[None]:
     try:
         async with Deadline(DEADLINE_S):
             yield
-    except (RedisError, OSError) as error:
+    except (RedisError, RedisClusterException, OSError) as error:
         raise CacheUnavailable(f"Redis does not answer: {error}") from error
 
 

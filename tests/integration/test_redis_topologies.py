@@ -1,0 +1,171 @@
+"""The cache on a real three-node Cluster and behind a real Sentinel, all of the Valkey binary."""
+
+import asyncio
+import socket
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from redis.asyncio import RedisCluster
+
+from fitness.adapters.redis.cache import RedisCache
+from fitness.adapters.redis.client import AnyRedis, connected
+from fitness.ports.cache import CachePort
+from fitness.ports.outages import CacheUnavailable
+from tests.integration.api import serving
+from tests.integration.servers import PATIENCE_S, ValkeyServer, remove
+from tests.unit.contracts.cache import ANN, BOB, CacheContract, key
+
+
+class TcpValkey(ValkeyServer):
+    """On a port of 127.0.0.1, as Clusters and Sentinels need it."""
+
+    def __init__(self, folder: Path, port: int, *options: str) -> None:
+        super().__init__(folder, "--bind", "127.0.0.1", *options)
+        self.port = port
+
+    def start(self) -> None:
+        command: list[str | Path] = [self.program, "--port", str(self.port), "--dir", self.folder, "--save", ""]
+        self.launch([*command, *self.options], self._answers)
+
+    def do(self, *command: str) -> str:
+        with redis.Redis(port=self.port, protocol=2, decode_responses=True) as client:
+            client.response_callbacks.clear()  # the text, not what the client makes of it
+            return str(client.execute_command(*command))
+
+
+class SentinelServer(TcpValkey):
+    def __init__(self, folder: Path, port: int, primary_port: int) -> None:
+        super().__init__(folder, port)
+        settings = self.folder / "sentinel.conf"
+        settings.write_text(
+            f"port {port}\nbind 127.0.0.1\ndir {self.folder}\n"
+            f"sentinel monitor primary 127.0.0.1 {primary_port} 1\n"
+            "sentinel down-after-milliseconds primary 500\nsentinel failover-timeout primary 2000\n"
+        )
+        settings.chmod(0o666)  # it rewrites its own settings
+        self.settings = settings
+
+    def start(self) -> None:
+        self.launch([self.program, self.settings, "--sentinel"], self._answers)
+
+
+def ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    found: list[int] = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return found
+
+
+def wait_until_says(server: TcpValkey, fact: str, *command: str) -> None:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while fact not in (said := server.do(*command)):
+        assert time.monotonic() < give_up_s, f"not {fact} after {PATIENCE_S} s: {said}"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="fitness-test-"))
+    folder.chmod(0o755)
+    yield folder
+    remove(folder)
+
+
+@pytest.fixture(scope="module")
+def cluster_url(folder: Path) -> Iterator[str]:
+    # A node's bus has a port 10 000 above its own.
+    chosen = [port for port in ports(30) if port < 50_000][:3] or [17_001, 17_002, 17_003]
+    nodes = [TcpValkey(folder / f"node-{port}", port, "--cluster-enabled", "yes") for port in chosen]
+    for node in nodes:
+        node.start()
+    shares = [("0", "5460"), ("5461", "10922"), ("10923", "16383")]
+    for node, share in zip(nodes, shares, strict=True):
+        node.do("CLUSTER", "ADDSLOTSRANGE", *share)
+        node.do("CLUSTER", "MEET", "127.0.0.1", str(nodes[0].port))
+    for node in nodes:
+        wait_until_says(node, "cluster_state:ok", "CLUSTER", "INFO")
+        wait_until_says(node, "cluster_known_nodes:3", "CLUSTER", "INFO")
+    yield "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+    for node in nodes:
+        node.kill()
+
+
+@pytest.fixture
+async def cluster(cluster_url: str) -> AsyncIterator[AnyRedis]:
+    client = connected(cluster_url)
+    assert isinstance(client, RedisCluster)
+    await client.flushall(target_nodes=RedisCluster.PRIMARIES)
+    yield client
+    await client.aclose()
+
+
+class TestOnACluster(CacheContract):
+    @pytest.fixture
+    def cache(self, cluster: AnyRedis) -> CachePort:
+        return RedisCache(cluster)
+
+    async def test_scopes_on_different_nodes_are_invalidated_together(self, cache: CachePort):
+        scopes = [ANN, BOB] + [type(ANN)("activity", number) for number in range(40)]
+        await cache.invalidate(*scopes)
+        for scope in scopes:
+            await self.missed(cache, key(scope=scope))
+
+
+async def test_the_whole_service_runs_on_a_cluster(database_url: str, cluster_url: str):
+    async with serving(database_url, cluster_url) as api:
+        ann = await api.person()
+        one = await ann.record()
+        path = f"/activities/{one['id']}"
+        assert (await ann.get(path)).headers["x-cache"] == "HIT"
+        assert [(await ann.get("/activities")).headers["x-cache"] for _ in range(2)] == ["MISS", "HIT"]
+        await ann.patch(path, json={"title": "changed"})
+        assert (await ann.get(path)).json()["title"] == "changed"
+        assert await ann.titles() == ["changed"]
+
+
+async def test_behind_a_sentinel_the_service_follows_the_primary_and_shows_nothing_old(database_url: str, folder: Path):
+    first_port, second_port, sentinel_port = ports(3)
+    first, second = TcpValkey(folder / "first", first_port), TcpValkey(folder / "second", second_port)
+    sentinel = SentinelServer(folder / "sentinel", sentinel_port, first_port)
+    first.start()
+    second.start()
+    second.do("REPLICAOF", "127.0.0.1", str(first_port))
+    wait_until_says(second, "master_link_status:up", "INFO", "replication")
+    sentinel.start()
+    wait_until_says(sentinel, "slaves=1", "INFO", "sentinel")
+    try:
+        async with serving(database_url, f"redis+sentinel://127.0.0.1:{sentinel_port}/primary") as api:
+            ann = await api.person()
+            one = await ann.record(title="before")
+            path = f"/activities/{one['id']}"
+            assert (await ann.get(path)).headers["x-cache"] == "HIT"
+            first.kill()
+            for number in range(30):  # while nobody is the primary, and after
+                assert (await ann.patch(path, json={"title": f"no {number}"})).status_code == 200
+                answer = await ann.get(path)
+                assert (answer.status_code, answer.json()["title"]) == (200, f"no {number}")
+                await asyncio.sleep(0.02)
+            give_up_s = time.monotonic() + PATIENCE_S
+            while (await ann.get(path)).headers["x-cache"] != "HIT":
+                assert time.monotonic() < give_up_s
+                await asyncio.sleep(0.1)
+            assert (await ann.get(path)).json()["title"] == "no 29"
+            wait_until_says(second, "role:master", "INFO", "replication")
+    finally:
+        for server in (sentinel, first, second):
+            server.kill()
+
+
+@pytest.mark.parametrize("url", ["redis+cluster://127.0.0.1:1,127.0.0.1:2", "redis+sentinel://127.0.0.1:1/primary"])
+async def test_a_topology_out_of_reach_is_an_outage(url: str):
+    client = connected(url)
+    with pytest.raises(CacheUnavailable):
+        await RedisCache(client).read(key())
+    await client.aclose()
