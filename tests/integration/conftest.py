@@ -1,7 +1,5 @@
 """Real engines: one PostgreSQL and one Valkey for the whole run, an empty database and an empty cache for each test."""
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
@@ -16,20 +14,21 @@ from fitness.adapters.postgres.database import Database
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.redis.client import connected
 from tests.integration.api import Api, Person, serving
+from tests.integration.servers import own_folder
 
 _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
 def engines() -> Iterator[EngineUrls]:
-    # Not pytest's own folder: as root the engines run as another user, who has no way in there.
-    folder = Path(tempfile.mkdtemp(prefix="fitness-test-"))
-    folder.chmod(0o755)
-    try:
-        with running_engines(folder) as urls:
-            yield urls
-    finally:
-        shutil.rmtree(folder)
+    with own_folder() as folder, running_engines(folder) as urls:
+        yield urls
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with own_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

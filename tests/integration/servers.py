@@ -5,9 +5,10 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -172,8 +173,15 @@ class Proxy:
             await writer.drain()
 
 
-def remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """Not pytest's own: as root the engines run as another user, who has no way in there."""
+    folder = Path(tempfile.mkdtemp(prefix="fitness-test-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _children(parent: int) -> list[int]:

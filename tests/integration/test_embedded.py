@@ -1,9 +1,7 @@
 """The embedded engines: where their programs come from, and what is left when they end."""
 
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,14 +21,6 @@ class WithoutAccess(Account):
 
     def succeeds(self, command: Sequence[str | Path]) -> bool:
         return self.reach in Path(command[0]).parents and Account.succeeds(self, command)
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="fitness-test-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
 
 
 def test_programs_out_of_reach_are_copied_and_run_from_there(folder: Path):

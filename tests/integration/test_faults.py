@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -14,7 +13,7 @@ import pytest
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.domain.use_cases.caching import OVERDUE_S, ROUND_S
 from tests.integration.api import Api, Person, activity_body, serving
-from tests.integration.servers import PostgresServer, Proxy, ValkeyServer, remove
+from tests.integration.servers import PostgresServer, Proxy, ValkeyServer
 
 READERS = 6
 ACTIVITIES = 12
@@ -149,14 +148,6 @@ async def agrees_with_the_database(api: Api, load: Load) -> None:
         page = (await person.get("/activities?limit=100")).json()["items"]
         listed = {one["id"]: one["version"] for one in page}
         assert listed.get(activity_id, kept.version) == kept.version
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="fitness-test-"))
-    folder.chmod(0o755)
-    yield folder
-    remove(folder)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from fitness.adapters.redis.client import AnyRedis, connected
 from fitness.ports.cache import CachePort
 from fitness.ports.outages import CacheUnavailable
 from tests.integration.api import serving
-from tests.integration.servers import PATIENCE_S, ValkeyServer, remove
+from tests.integration.servers import PATIENCE_S, ValkeyServer, own_folder
 from tests.unit.contracts.cache import ANN, BOB, CacheContract, key
 
 
@@ -71,15 +70,12 @@ def wait_until_says(server: TcpValkey, fact: str, *command: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="fitness-test-"))
-    folder.chmod(0o755)
-    yield folder
-    remove(folder)
+def cluster_url() -> Iterator[str]:
+    with own_folder() as folder:
+        yield from _cluster(folder)
 
 
-@pytest.fixture(scope="module")
-def cluster_url(folder: Path) -> Iterator[str]:
+def _cluster(folder: Path) -> Iterator[str]:
     # A node's bus has a port 10 000 above its own.
     chosen = [port for port in ports(30) if port < 50_000][:3] or [17_001, 17_002, 17_003]
     nodes = [TcpValkey(folder / f"node-{port}", port, "--cluster-enabled", "yes") for port in chosen]

@@ -3,13 +3,11 @@
 import asyncio
 import os
 import re
-import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,14 +108,6 @@ def command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return ""
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="fitness-test-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -388,11 +378,26 @@ class TestCommands:
         service.start("unavailable")
         assert service.stop() == 0
 
+    def test_the_doctor_finds_the_embedded_engines_well_and_says_what_else_is_wrong(self, service: Service):
+        service.start()
+        well = service.run("doctor")
+        assert (well.returncode, well.stderr) == (0, "")
+        assert "good      cache Redis: maxmemory-policy is allkeys-lru" in well.stdout
+        nowhere = service.run(
+            "doctor",
+            FITNESS_DATABASE_URL=NOWHERE_POSTGRES,
+            FITNESS_REDIS_URL=NOWHERE_REDIS,
+            FITNESS_SECRET_KEYS="k" * 32,
+        )
+        assert (nowhere.returncode, nowhere.stderr) == (1, "Error: 2 things are wrong\n")
+        assert "wrong     PostgreSQL: does not answer" in nowhere.stdout
+
     @pytest.mark.parametrize(
         "arguments",
         [
             [],
             ["serve"],
+            ["doctor"],
             ["migrate"],
             ["migrate", "up"],
             ["migrate", "down"],

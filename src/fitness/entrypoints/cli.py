@@ -1,4 +1,4 @@
-"""The command line: `fitness serve | migrate | import | users`."""
+"""The command line: `fitness serve | doctor | migrate | import | users`."""
 
 import asyncio
 import logging
@@ -22,6 +22,7 @@ from fitness.entrypoints.container import (
     Container,
     EnginesUnusable,
     MigrationRefused,
+    examined,
     joined,
     provisioned,
     running,
@@ -29,6 +30,7 @@ from fitness.entrypoints.container import (
 from fitness.entrypoints.logs import configure_logs
 from fitness.entrypoints.serving import refuse_taken_port, serve_http
 from fitness.entrypoints.settings import BadSettings, Settings, read_settings
+from fitness.ports.health import Verdict
 from fitness.ports.outages import Outage
 
 T = TypeVar("T")
@@ -78,6 +80,23 @@ def serve() -> None:
         serve_http(complete)
     if ended:  # a service without its engine is of no use
         raise click.ClickException(f"{ended[0]} ended unexpectedly, and the service with it; nothing is lost")
+
+
+@main.command()
+def doctor() -> None:
+    """Say how the stores are set up, and what is wrong with that.
+
+    Ends with 1 where something is wrong; what is merely doubtful ends with 0.
+    """
+    with joined(_settings()) as settings:
+        found = asyncio.run(examined(settings))
+    colours = {Verdict.GOOD: "green", Verdict.DOUBTFUL: "yellow", Verdict.WRONG: "red"}
+    for store, findings in found.items():
+        for finding in findings:
+            click.echo(f"{click.style(f'{finding.verdict:8}', colours[finding.verdict])}  {store}: {finding.message}")
+    wrong = sum(finding.verdict is Verdict.WRONG for findings in found.values() for finding in findings)
+    if wrong:
+        raise click.ClickException(f"{wrong} things are wrong" if wrong > 1 else "one thing is wrong")
 
 
 @main.group()

@@ -21,11 +21,13 @@ from fitness.adapters.files.reader import FileRecordingReader
 from fitness.adapters.postgres.activities import PostgresActivityRepo
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.database import MAX_CONNECTIONS, Database
+from fitness.adapters.postgres.diagnosis import PostgresDiagnosis
 from fitness.adapters.postgres.migration_runner import MigrationRefused, Migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.adapters.redis.cache import RedisCache
 from fitness.adapters.redis.client import connected
+from fitness.adapters.redis.diagnosis import RedisDiagnosis, cache_rules, state_rules
 from fitness.adapters.system.clock import SystemClock
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
@@ -33,6 +35,7 @@ from fitness.domain.use_cases.administration import AdminService
 from fitness.domain.use_cases.caching import ROUND_S, CachedReads
 from fitness.domain.use_cases.importing import ImportService
 from fitness.entrypoints.settings import Settings
+from fitness.ports.health import DiagnosisPort, Finding, Verdict
 from fitness.ports.outages import Outage
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "EnginesUnusable",
     "MigrationRefused",
     "die_with_parent",
+    "examined",
     "joined",
     "opened",
     "provisioned",
@@ -145,6 +149,27 @@ def joined(settings: Settings) -> Iterator[Settings]:
         return
     with provisioned(settings) as complete:
         yield complete
+
+
+async def examined(settings: Settings) -> dict[str, list[Finding]]:
+    """What there is to say about each store that `settings` name."""
+    assert settings.database_url is not None
+    assert settings.redis_url is not None
+    cache, state = connected(settings.redis_url), connected(settings.state_redis_url or settings.redis_url)
+    migrations = Migrations(settings.database_url)
+    diagnoses: dict[str, DiagnosisPort] = {
+        "PostgreSQL": PostgresDiagnosis(settings.database_url, migrations, settings.workers),
+        "cache Redis": RedisDiagnosis(cache, cache_rules),
+        "state Redis": RedisDiagnosis(state, state_rules),
+    }
+    try:
+        found = {store: [*await diagnosis.diagnose()] for store, diagnosis in diagnoses.items()}
+    finally:
+        await asyncio.gather(cache.aclose(), state.aclose())
+    if settings.state_redis_url in (None, settings.redis_url):
+        shared = "it is the cache's as well: what makes room for copies takes sessions; set FITNESS_STATE_REDIS_URL"
+        found["state Redis"] = [Finding(Verdict.DOUBTFUL, shared)]
+    return found
 
 
 def _on(settings: Settings, urls: EngineUrls) -> Settings:

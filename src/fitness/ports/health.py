@@ -1,8 +1,30 @@
-"""Whether a store answers."""
+"""Whether a store answers, and whether it is set up for what it is used for."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 
 class ProbePort(Protocol):
     async def check(self) -> None:
         """Returns when the store answers. Raises an Outage when it does not, within a second."""
+
+
+class Verdict(StrEnum):
+    GOOD = "good"
+    DOUBTFUL = "doubtful"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing about a store, and where it is not good, what follows and what to do."""
+
+    verdict: Verdict
+    message: str
+
+
+class DiagnosisPort(Protocol):
+    async def diagnose(self) -> Sequence[Finding]:
+        """What there is to say about the store's settings; a store that does not answer is a finding, too."""

@@ -1,0 +1,92 @@
+"""Whether a Redis is set up for what it is used for: copies that may go, or state that may not."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from redis.asyncio import RedisCluster
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
+
+from fitness.adapters.redis.client import AnyRedis
+from fitness.ports.health import Finding, Verdict
+
+Settings = Mapping[str, str]
+
+GOOD, DOUBTFUL, WRONG = Verdict
+
+
+class RedisDiagnosis:
+    """By the settings of every server behind `redis`; `rules` say what they are to be."""
+
+    def __init__(self, redis: AnyRedis, rules: Callable[[Settings], Sequence[Finding]]) -> None:
+        self._redis = redis
+        self._rules = rules
+
+    async def diagnose(self) -> Sequence[Finding]:
+        try:
+            lives = await self._asked(self._redis.info, "server")
+            found = [Finding(GOOD, f"{name} answers, {_version(server)}") for name, server in lives.items()]
+            settings = await self._asked(self._redis.config_get, "*")
+        except ResponseError as error:
+            return [Finding(DOUBTFUL, f"does not tell its settings, so they go unchecked: {error}")]
+        except (RedisError, RedisClusterException, OSError) as error:
+            return [Finding(WRONG, f"does not answer: {error}")]
+        return found + [finding for one in settings.values() for finding in self._rules(one)]
+
+    async def _asked(self, command: Callable[..., Any], what: str) -> dict[str, Any]:
+        """Each server's answer, under its name."""
+        if isinstance(self._redis, RedisCluster):
+            answers: dict[str, Any] = await command(what, target_nodes=RedisCluster.PRIMARIES)
+            return answers
+        return {"it": await command(what)}
+
+
+def cache_rules(settings: Settings) -> list[Finding]:
+    limit = int(settings["maxmemory"])
+    policy = settings["maxmemory-policy"]
+    findings = []
+    if limit:
+        findings.append(Finding(GOOD, f"maxmemory is {limit // 1024**2} MB"))
+    else:
+        findings.append(Finding(WRONG, "maxmemory is not set: it grows until the machine has no memory left"))
+    if policy == "noeviction":
+        findings.append(Finding(WRONG, "maxmemory-policy is noeviction: once full it takes no copies; set allkeys-lru"))
+    else:
+        findings.append(Finding(GOOD, f"maxmemory-policy is {policy}"))
+    if kept := _persistence(settings):
+        findings.append(
+            Finding(WRONG, f"{kept}: a restart brings back copies that were dropped since; set save '', appendonly no")
+        )
+    else:
+        findings.append(Finding(GOOD, "nothing is kept on disk"))
+    return findings
+
+
+def state_rules(settings: Settings) -> list[Finding]:
+    policy = settings["maxmemory-policy"]
+    findings = []
+    if policy == "noeviction":
+        findings.append(Finding(GOOD, "maxmemory-policy is noeviction"))
+    else:
+        findings.append(Finding(WRONG, f"maxmemory-policy is {policy}: once full it logs people out; set noeviction"))
+    if settings["appendonly"] != "yes":
+        findings.append(Finding(WRONG, "appendonly is off: a restart logs everybody out; set appendonly yes"))
+    elif settings["appendfsync"] == "always":
+        findings.append(Finding(GOOD, "appendonly is on, appendfsync is always"))
+    else:
+        findings.append(
+            Finding(
+                DOUBTFUL, f"appendfsync is {settings['appendfsync']}: a crash may lose the last moments; set always"
+            )
+        )
+    return findings
+
+
+def _persistence(settings: Settings) -> str:
+    kept = [f"save is {settings['save']!r}"] if settings["save"] else []
+    kept += ["appendonly is on"] if settings["appendonly"] == "yes" else []
+    return " and ".join(kept)
+
+
+def _version(server: Mapping[str, Any]) -> str:
+    name = "Valkey" if "valkey_version" in server else "Redis"
+    return f"{name} {server.get('valkey_version', server['redis_version'])}"

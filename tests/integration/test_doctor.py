@@ -1,0 +1,115 @@
+"""What `fitness doctor` says of stores that are set up well, badly or not at all."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from fitness.adapters.embedded.engines import CACHE_SETTINGS, STATE_SETTINGS
+from fitness.entrypoints.container import examined
+from fitness.entrypoints.settings import Settings
+from fitness.ports.health import Verdict
+from tests.integration.api import NOWHERE_POSTGRES, NOWHERE_REDIS
+from tests.integration.servers import ValkeyServer, own_folder
+
+
+@pytest.fixture(scope="module")
+def cache() -> Iterator[ValkeyServer]:
+    yield from _server(CACHE_SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def state() -> Iterator[ValkeyServer]:
+    yield from _server(STATE_SETTINGS)
+
+
+@pytest.fixture
+def settings(database_url: str, cache: ValkeyServer, state: ValkeyServer) -> Settings:
+    return Settings(database_url=database_url, redis_url=cache.url, state_redis_url=state.url)
+
+
+def _server(settings: dict[str, str]) -> Iterator[ValkeyServer]:
+    options = [word for name, value in settings.items() for word in (f"--{name}", value)]
+    with own_folder() as folder:
+        server = ValkeyServer(folder / "valkey", *options)
+        server.start()
+        yield server
+        server.kill()
+
+
+async def bad(settings: Settings) -> list[str]:
+    """The findings that are not good."""
+    found = await examined(settings)
+    return [
+        f"{finding.verdict} {store}: {finding.message}"
+        for store, findings in found.items()
+        for finding in findings
+        if finding.verdict is not Verdict.GOOD
+    ]
+
+
+async def test_stores_set_up_as_the_embedded_ones_are_good(settings: Settings):
+    assert await bad(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("which", "setting", "value", "said"),
+    [
+        ("cache", "maxmemory", "0", "wrong cache Redis: maxmemory is not set"),
+        ("cache", "maxmemory-policy", "noeviction", "wrong cache Redis: maxmemory-policy is noeviction"),
+        ("cache", "save", "60 1000", "wrong cache Redis: save is '60 1000'"),
+        ("cache", "appendonly", "yes", "wrong cache Redis: appendonly is on"),
+        ("state", "maxmemory-policy", "allkeys-lru", "wrong state Redis: maxmemory-policy is allkeys-lru"),
+        ("state", "appendonly", "no", "wrong state Redis: appendonly is off"),
+        ("state", "appendfsync", "everysec", "doubtful state Redis: appendfsync is everysec"),
+    ],
+)
+async def test_a_setting_that_does_not_fit_the_purpose_is_named(
+    settings: Settings, cache: ValkeyServer, state: ValkeyServer, which: str, setting: str, value: str, said: str
+):
+    server = {"cache": cache, "state": state}[which]
+    server.do("CONFIG", "SET", setting, value)
+    try:
+        (found,) = await bad(settings)
+    finally:
+        server.do("CONFIG", "SET", setting, (CACHE_SETTINGS if which == "cache" else STATE_SETTINGS)[setting])
+    assert found.startswith(said)
+
+
+async def test_one_redis_for_both_purposes_is_doubtful(settings: Settings):
+    (found,) = await bad(replace(settings, state_redis_url=settings.redis_url))
+    assert found.startswith("doubtful state Redis: it is the cache's as well")
+
+
+async def test_a_redis_that_keeps_its_settings_to_itself_is_doubtful(settings: Settings, cache: ValkeyServer):
+    cache.do("ACL", "SETUSER", "guest", "on", ">secret", "~*", "+@all", "-config")
+    (found,) = await bad(replace(settings, redis_url=cache.url.replace("unix://", "unix://guest:secret@")))
+    assert found.startswith("doubtful cache Redis: does not tell its settings")
+
+
+async def test_stores_that_do_not_answer_are_wrong(settings: Settings):
+    nowhere = Settings(database_url=NOWHERE_POSTGRES, redis_url=NOWHERE_REDIS, state_redis_url="redis://127.0.0.1:2")
+    found = await bad(nowhere)
+    assert [one.partition(": ")[0] for one in found] == ["wrong PostgreSQL", "wrong cache Redis", "wrong state Redis"]
+    assert all("does not answer" in one for one in found)
+
+
+async def test_an_old_schema_is_wrong(settings: Settings, empty_database_url: str):
+    (found,) = await bad(replace(settings, database_url=empty_database_url))
+    assert "001_create_users" in found
+    assert "fitness migrate up" in found
+
+
+async def test_a_postgresql_that_may_forget_or_is_too_small_is_wrong(settings: Settings):
+    assert settings.database_url is not None
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        connection.execute("ALTER ROLE fitness SET synchronous_commit = off")
+        try:
+            found = await bad(replace(settings, workers=50))
+        finally:
+            connection.execute("ALTER ROLE fitness RESET synchronous_commit")
+    assert [one.partition(" is ")[0] for one in found] == [
+        "wrong PostgreSQL: synchronous_commit",
+        "wrong PostgreSQL: max_connections",
+    ]
