@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -183,3 +184,29 @@ async def test_a_hit_costs_no_query(ann: Person, api: Api):
     refused = await ann.post("/activities", json=activity_body(timezone="UTC"))
     assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
     assert refused.headers["retry-after"] == "1"
+
+
+async def test_whatever_bytes_lie_in_the_cache_no_answer_is_wrong_or_broken(api: Api, ann: Person, valkey: Redis):
+    """Random strings and torn copies in the place of copies, under the generation that makes them count."""
+    one = await ann.record(title="true")
+    page = (await ann.get("/activities")).json()
+    places = {
+        f"/activities/{one['id']}": (f"v1:activity:{{{one['id']}}}", f"v1:generation:activity:{{{one['id']}}}", one),
+        "/activities": (f"v1:activities:user:{{{ann.id}}}:page:1:limit:20", f"v1:generation:user:{{{ann.id}}}", page),
+    }
+    random = Random(1)
+    for path, (name, generation_name, body) in places.items():
+        await ann.get(path)
+        good, generation = await valkey.get(name), await valkey.get(generation_name)
+        assert isinstance(good, bytes)
+        assert isinstance(generation, bytes)
+        assert good.startswith(generation)
+        for number in range(5_000):
+            junk = random.randbytes(random.randrange(200))
+            if number % 3 == 0:
+                junk = good[len(generation) : random.randrange(len(generation), len(good))]
+            await valkey.set(name, generation + junk if number % 10 else junk)
+            answer = await ann.get(path)
+            assert (answer.status_code, answer.headers["x-cache"], answer.json()) == (200, "MISS", body)
+    # Nine in ten were under the right generation, and had to be removed.
+    assert api.container.cache().poisoned == 9_000

@@ -1,0 +1,191 @@
+"""Whatever is done in whatever order, two instances on one cache show what SQL finds in the database."""
+
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import psycopg
+import redis
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from psycopg.rows import dict_row
+
+from fitness.adapters.embedded.engines import EngineUrls
+from tests.integration.api import Person, activity_body, serving
+
+STEPS = 30
+EXAMPLES = 60
+TYPES = ["run", "ride", "swim"]
+TAGS = ["hills", "lake", "night"]
+
+stated = st.fixed_dictionaries(
+    {"activity_type": st.sampled_from(TYPES), "tags": st.lists(st.sampled_from(TAGS), unique=True)},
+    optional={"title": st.sampled_from(["dawn", "dusk", None]), "distance_km": st.sampled_from([None, 0, 5.25])},
+)
+days = st.integers(1, 28).map(lambda day: f"2026-10-{day:02}T12:30:00Z")
+QUERIES: list[dict[str, Any]] = [
+    {},
+    {"limit": 3, "page": 2},
+    {"type": "run"},
+    {"tag": "hills", "exclude_tag": "lake"},
+    {"q": "da", "from": "2026-10-10", "to": "2026-10-20"},
+]
+
+ORACLE = """
+    SELECT id, version, title, activity_type, tags, distance_km
+    FROM activities
+    WHERE deleted_at IS NULL
+        AND user_id = %(user_id)s
+        AND (%(type)s::text IS NULL OR activity_type = %(type)s)
+        AND (%(tag)s::text IS NULL OR %(tag)s = ANY(tags))
+        AND (%(exclude_tag)s::text IS NULL OR NOT %(exclude_tag)s = ANY(tags))
+        AND (%(q)s::text IS NULL OR strpos(lower(title), lower(%(q)s)) > 0)
+        AND (%(from)s::date IS NULL OR local_date >= %(from)s::date)
+        AND (%(to)s::date IS NULL OR local_date <= %(to)s::date)
+    ORDER BY activity_date DESC, id DESC
+"""
+
+SHOWN = ("id", "version", "title", "activity_type", "tags", "distance_km")
+
+
+class ServiceAndOracle(RuleBasedStateMachine):
+    """Two people, each of whose requests goes to either instance."""
+
+    portal: BlockingPortal
+    clients: list[httpx.AsyncClient]
+    people: list[Person]
+    database: "psycopg.Connection[dict[str, Any]]"
+    valkey: redis.Redis
+
+    @initialize()
+    def begin(self) -> None:
+        self.database.execute("TRUNCATE activities, idempotency_keys, cache_outbox")
+        self.valkey.flushall()
+        self.live: dict[int, int] = {}
+        self.trashed: dict[int, int] = {}
+        self.touched: tuple[int, int] | None = None
+
+    def call(self, who: int, where: int, method: str, path: str, **given: Any) -> httpx.Response:
+        person = self.people[who]
+        there = Person(self.clients[where], person.id, person.email, person.token)
+
+        async def call() -> httpx.Response:
+            return await there.call(method, path, **given)
+
+        return self.portal.call(call)
+
+    @rule(who=st.integers(0, 1), where=st.integers(0, 1), fields=stated, day=days)
+    def create(self, who: int, where: int, fields: dict[str, Any], day: str) -> None:
+        response = self.call(who, where, "POST", "/activities", json=activity_body(**fields, activity_date=day))
+        assert response.status_code == 201, response.text
+        activity_id = response.json()["id"]
+        self.live[activity_id] = who
+        self.touched = activity_id, who
+
+    @precondition(lambda self: self.live)
+    @rule(which=st.integers(0), where=st.integers(0, 1), fields=stated)
+    def patch(self, which: int, where: int, fields: dict[str, Any]) -> None:
+        activity_id, who = self.touched = chosen(self.live, which)
+        assert self.call(who, where, "PATCH", f"/activities/{activity_id}", json=fields).status_code == 200
+
+    @precondition(lambda self: self.live)
+    @rule(which=st.integers(0), where=st.integers(0, 1))
+    def delete(self, which: int, where: int) -> None:
+        activity_id, who = self.touched = chosen(self.live, which)
+        assert self.call(who, where, "DELETE", f"/activities/{activity_id}").status_code == 204
+        self.trashed[activity_id] = self.live.pop(activity_id)
+
+    @precondition(lambda self: self.trashed)
+    @rule(which=st.integers(0), where=st.integers(0, 1))
+    def restore(self, which: int, where: int) -> None:
+        activity_id, who = self.touched = chosen(self.trashed, which)
+        assert self.call(who, where, "POST", f"/activities/{activity_id}/restore").status_code == 200
+        self.live[activity_id] = self.trashed.pop(activity_id)
+
+    @invariant()
+    def both_instances_show_what_is_kept(self) -> None:
+        """After each step, and so also while the copies of the last look are warm."""
+        if self.touched is None:
+            return
+        activity_id, owner = self.touched
+        for where in range(2):
+            for query in QUERIES:
+                filters = dict.fromkeys(("type", "tag", "exclude_tag", "q", "from", "to")) | query
+                kept = self.database.execute(ORACLE, filters | {"user_id": self.people[owner].id}).fetchall()
+                body = self.call(owner, where, "GET", "/activities", params=query).json()
+                page, limit = query.get("page", 1), query.get("limit", 20)
+                assert body["total"] == len(kept)
+                assert [*map(shown, body["items"])] == [*map(shown, kept[(page - 1) * limit : page * limit])]
+            answer = self.call(owner, where, "GET", f"/activities/{activity_id}")
+            if activity_id in self.live:
+                (row,) = self.database.execute("SELECT * FROM activities WHERE id = %s", [activity_id])
+                assert shown(answer.json()) == shown(row)
+            else:
+                assert answer.status_code == 410
+            assert self.call(1 - owner, where, "GET", f"/activities/{activity_id}").status_code == 404
+
+    @rule(share=st.integers(0, 3), kind=st.sampled_from(["generation", "activit"]))
+    def evict(self, share: int, kind: str) -> None:
+        """Some generations, or some copies, as a full cache does."""
+        for number, name in enumerate(sorted(self.valkey.keys(f"v1:{kind}*"))):
+            if number % 4 >= share:
+                self.valkey.delete(name)
+
+    @rule()
+    def expire(self) -> None:
+        for name in self.valkey.keys("v1:activit*"):
+            self.valkey.pexpire(name, 0)
+
+    @rule()
+    def flush(self) -> None:
+        self.valkey.flushall()
+
+
+def chosen(owners: dict[int, int], which: int) -> tuple[int, int]:
+    """An activity and its owner."""
+    return [*owners.items()][which % len(owners)]
+
+
+def shown(row: dict[str, Any]) -> list[Any]:
+    return [row[name] for name in SHOWN]
+
+
+def test_nothing_done_in_any_order_makes_the_service_differ_from_sql(database_url: str, engines: EngineUrls):
+    with ExitStack() as stack:
+        portal = stack.enter_context(start_blocking_portal("asyncio"))
+        both = [
+            stack.enter_context(portal.wrap_async_context_manager(serving(database_url, engines.redis_url)))
+            for _ in range(2)
+        ]
+
+        class Machine(ServiceAndOracle):
+            pass
+
+        Machine.portal = portal
+        Machine.clients = [api.http for api in both]
+        Machine.people = [portal.call(both[0].person) for _ in range(2)]
+        Machine.database = stack.enter_context(psycopg.connect(database_url, autocommit=True, row_factory=dict_row))
+        Machine.valkey = stack.enter_context(_client(engines))
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=EXAMPLES,
+                stateful_step_count=STEPS,
+                deadline=None,
+                suppress_health_check=[*HealthCheck],
+                database=None,
+            ),
+        )
+
+
+def _client(engines: EngineUrls) -> redis.Redis:
+    return redis.Redis.from_url(engines.redis_url)
