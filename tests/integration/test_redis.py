@@ -74,6 +74,8 @@ class TestRedisCache(CacheContract):
         with pytest.raises(CacheUnavailable):
             await cache.claim(key(), Miss(b"x" * GENERATION_BYTES))
         with pytest.raises(CacheUnavailable):
+            await cache.give_up(key(), Miss(b"x" * GENERATION_BYTES))
+        with pytest.raises(CacheUnavailable):
             await cache.incarnation()
         await gone.aclose()
 

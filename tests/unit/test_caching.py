@@ -43,7 +43,7 @@ class Fragile:
         self.life = "first"
 
     def fail(self, *calls: str) -> None:
-        self.down = set(calls or ("read", "fill", "invalidate", "claim", "incarnation"))
+        self.down = set(calls or ("read", "fill", "invalidate", "claim", "give_up", "incarnation"))
 
     def _ask(self, call: str) -> None:
         self.calls.append(call)
@@ -65,6 +65,10 @@ class Fragile:
     async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
         self._ask("claim")
         return await self.inner.claim(key, miss)
+
+    async def give_up(self, key: CacheKey[Any], miss: Miss) -> None:
+        self._ask("give_up")
+        await self.inner.give_up(key, miss)
 
     async def incarnation(self) -> str:
         self._ask("incarnation")
@@ -348,6 +352,20 @@ class TestStampede:
         assert isinstance(miss, Miss)
         assert await cache.claim(KEY, miss)
         assert await reads.through(KEY, Loader()) == Copy(ONE, Origin.MISS)
+
+    @pytest.mark.parametrize("unreachable", [(), ("give_up",)])
+    async def test_where_there_is_nothing_to_load_the_next_one_finds_that_out_at_once(
+        self, cache: Fragile, store: InMemoryStore, unreachable: tuple[str, ...]
+    ):
+        reads = await a_process(cache, store)
+        cache.down = set(unreachable)
+        missing = Loader(ActivityNotFound(1))
+        for _ in range(2):
+            with pytest.raises(ActivityNotFound):
+                await reads.through(KEY, missing)
+        assert missing.asked == 2
+        waited = cache.calls.count("read") > 2
+        assert waited == bool(unreachable)
 
 
 class TestKeys:

@@ -89,6 +89,9 @@ class SteppedCache:
     async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
         return True
 
+    async def give_up(self, key: CacheKey[Any], miss: Miss) -> None:
+        return None
+
     async def incarnation(self) -> str:
         return "one"
 

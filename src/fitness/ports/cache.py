@@ -73,8 +73,11 @@ class CachePort(Protocol):
     async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
         """Whether the caller is the one to load what `miss` lacked; for others it is soon there, or CLAIM_TTL_S past.
 
-        A claim ends with the fill under the same generation.
+        A claim ends with the fill under the same generation, or is given up.
         """
+
+    async def give_up(self, key: CacheKey[Any], miss: Miss) -> None:
+        """End a claim without a fill: there was nothing to be loaded, and somebody else may try."""
 
     async def incarnation(self) -> str:
         """Names the store's present life: another one when it restarted or another server took its place.

@@ -99,6 +99,13 @@ class CacheContract:
         await cache.fill(key(), "value", miss)
         assert await cache.claim(key(), miss)
 
+    async def test_a_claim_ends_with_being_given_up(self, cache: CachePort):
+        miss = await self.missed(cache, key())
+        assert await cache.claim(key(), miss)
+        await cache.give_up(key(), miss)
+        assert await cache.claim(key(), miss)
+        assert await cache.read(key()) == miss
+
     async def test_a_store_has_one_incarnation_while_it_lives(self, cache: CachePort):
         assert await cache.incarnation() == await cache.incarnation() != ""
 

@@ -41,5 +41,8 @@ class InMemoryCache:
         self._claims[name] = now_s + CLAIM_TTL_S
         return True
 
+    async def give_up(self, key: CacheKey[Any], miss: Miss) -> None:
+        self._claims.pop((key.name, miss.generation), None)
+
     async def incarnation(self) -> str:
         return str(id(self))

@@ -69,6 +69,10 @@ class RedisCache:
             claimed = await self._redis.set(_claim_name(key, miss), b"", nx=True, px=round(CLAIM_TTL_S * 1000))
         return bool(claimed)
 
+    async def give_up(self, key: CacheKey[Any], miss: Miss) -> None:
+        async with _answering():
+            await self._redis.delete(_claim_name(key, miss))
+
     async def incarnation(self) -> str:
         async with _answering():
             if isinstance(self._redis, RedisCluster):

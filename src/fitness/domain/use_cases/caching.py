@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -220,7 +221,12 @@ class CachedReads:
         except CacheUnavailable:
             self._failed()
             return await load()
-        value = await load()
+        try:
+            value = await load()
+        except BaseException:
+            with suppress(CacheUnavailable):
+                await self._cache.give_up(key, miss)
+            raise
         try:
             await self._cache.fill(key, value, miss)
         except CacheUnavailable:
@@ -228,7 +234,7 @@ class CachedReads:
         return value
 
     async def _wait_for(self, key: CacheKey[T], miss: Miss) -> Hit[T] | None:
-        """The copy that another process is loading; None when it does not come, or comes too late to count."""
+        """The copy that another process is loading; None when the caller is to load it after all."""
         waited_s, pause_s = 0.0, 0.005
         while waited_s < CLAIM_TTL_S / 4:
             await self._pause(pause_s)
@@ -236,6 +242,6 @@ class CachedReads:
             found = await self._cache.read(key)
             if isinstance(found, Hit):
                 return found
-            if found != miss:
+            if found != miss or await self._cache.claim(key, miss):
                 return None
         return None
