@@ -13,8 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
+import redis
 
+from fitness.adapters.embedded.engines import running_urls
 from tests.files import A_TRACK, FitFile
 from tests.integration.api import NOWHERE_POSTGRES, NOWHERE_REDIS, PASSWORD, Person, activity_body
 
@@ -232,6 +235,40 @@ async def test_a_worker_that_dies_is_replaced(service: Service):
                 continue
             break
     assert service.workers() not in ([], [worker])
+
+
+async def test_many_clients_of_several_workers_on_one_cold_copy_cost_one_load_a_worker(service: Service):
+    service.environment |= {"FITNESS_WORKERS": "4"}
+    service.start()
+    urls = running_urls(service.data_dir)
+    assert urls is not None
+    log = service.data_dir / "postgres.log"
+    limits = httpx.Limits(max_connections=200)
+    async with httpx.AsyncClient(base_url=service.url, limits=limits, timeout=30) as client:
+        ann = await log_in(client)
+        one = await ann.record()
+        # Connections first, so that all ask at the same time; twice, so that every worker has prepared its statement.
+        for _ in range(2):
+            await asyncio.gather(*(ann.get("/activities?page=2") for _ in range(200)))
+        with psycopg.connect(urls.database_url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET log_statement = 'all'")
+            connection.execute("SELECT pg_reload_conf()")
+        await asyncio.to_thread(log_says, log, 'parameter "log_statement" changed')
+        redis.Redis.from_url(urls.redis_url).flushall()
+        before = log.stat().st_size
+        answers = await asyncio.gather(*(ann.get(f"/activities/{one['id']}") for _ in range(200)))
+    assert {answer.json()["id"] for answer in answers} == {one["id"]}
+    assert {answer.headers["x-cache"] for answer in answers} <= {"HIT", "MISS"}
+    said = log.read_bytes()[before:].decode()
+    loads = len(re.findall(r"FROM live_activities\s+WHERE id = ", said))
+    assert 1 <= loads <= len(service.workers())
+
+
+def log_says(log: Path, what: str) -> None:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while what not in log.read_text():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.05)
 
 
 def test_without_its_engine_the_service_ends_and_says_so(service: Service):
