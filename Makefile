@@ -14,6 +14,10 @@ run: $(VENV)/run.stamp ## serve on embedded PostgreSQL and Valkey (settings: FIT
 test: $(VENV)/dev.stamp ## the whole suite, on engines it starts itself
 	@$(PY) -m pytest
 
+soak: $(VENV)/dev.stamp ## minutes of reads and writes on many processes, and of kill -9, held against each other
+	@$(PY) -m ops.soak.freshness
+	@$(PY) -m ops.soak.crashes
+
 lint: $(VENV)/dev.stamp ## ruff, mypy --strict and the dependency contracts
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
@@ -51,4 +55,4 @@ else
 endif
 	@touch $@
 
-.PHONY: help run test lint format pins clean
+.PHONY: help run test soak lint format pins clean

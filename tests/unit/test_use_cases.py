@@ -1,6 +1,7 @@
 """The services on the in-memory adapters: no engine, no HTTP, the same rules."""
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
-from fitness.domain.model.activities import ActivityType
+from fitness.domain.model.activities import ActivityState, ActivityType
 from fitness.domain.model.listings import ActivityFilter, Page
 from fitness.domain.model.recordings import Recording
 from fitness.domain.model.refusals import (
@@ -32,8 +33,9 @@ from fitness.domain.model.users import Caller, Role
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
-from fitness.domain.use_cases.caching import CachedReads, Origin
+from fitness.domain.use_cases.caching import CachedReads, Origin, activity_scope, user_scope
 from fitness.domain.use_cases.importing import ImportService
+from fitness.ports.cache import Owed
 from tests.builders import a_new_activity, a_registration
 from tests.files import MORNING
 
@@ -45,6 +47,7 @@ RUN = Recording(activity_type=ActivityType.RUN, started_at=MORNING, utc_offset=t
 class House:
     """Every service over one store."""
 
+    store: InMemoryStore
     clock: ManualClock
     accounts: AccountService
     activities: ActivityService
@@ -72,6 +75,7 @@ async def house() -> House:
     await cached.look_after_debts()
     reader = InMemoryRecordingReader({b"duathlon": [SWIM, RUN]})
     return House(
+        store=store,
         clock=clock,
         accounts=AccountService(users, InMemoryPasswordHasher(), InMemoryAccessTokens(clock), clock),
         activities=ActivityService(repo, users, cached, clock, trash_days=30),
@@ -104,6 +108,35 @@ async def test_a_lost_update_is_merged_again_unless_a_version_is_demanded(house:
     assert (merged.title, merged.notes, merged.version) == ("theirs", "ours", 3)
     with pytest.raises(VersionMismatch):
         await house.activities.update(kept.id, {"notes": "late"}, by=ann, versions={2})
+
+
+class RestoredInBetween(InMemoryActivityRepo):
+    """Somebody restores what was found in the trash right before anybody asks why it was."""
+
+    async def state(self, activity_id: int, *, owner: int | None = None) -> ActivityState | None:
+        assert owner is not None
+        scopes = activity_scope(activity_id), user_scope(owner)
+        await self.restore(activity_id, owner=owner, at=MORNING, owed=Owed.to(*scopes))
+        return await super().state(activity_id, owner=owner)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda activities, one, by: activities.get(one, by=by),
+        lambda activities, one, by: activities.update(one, {"title": "new"}, by=by),
+        lambda activities, one, by: activities.delete(one, by=by),
+    ],
+    ids=["get", "update", "delete"],
+)
+async def test_what_is_restored_in_between_is_found_after_all(
+    house: House, act: Callable[[ActivityService, int, Caller], Awaitable[object]]
+):
+    ann = await house.caller()
+    one = (await house.activities.create(a_new_activity(), by=ann)).activity.id
+    await house.activities.delete(one, by=ann)
+    racing = replace(house.activities, repo=RestoredInBetween(house.store))
+    await act(racing, one, ann)
 
 
 async def test_the_trash_says_when_it_will_be_emptied(house: House):

@@ -20,7 +20,6 @@ from fitness.domain.model.refusals import (
     ActivityNotFound,
     ActivityNotInTrash,
     NotAuthenticated,
-    Refusal,
     UserNotFound,
     VersionMismatch,
 )
@@ -67,15 +66,19 @@ class ActivityService:
 
     async def get(self, activity_id: int, *, by: Caller) -> Copy[Activity]:
         """Raises ActivityNotFound, ActivityDeleted."""
-        try:
-            copy = await self.cached.through(activity_key(activity_id), lambda: self._load(activity_id))
-        except ActivityNotFound as missing:
-            if await self.repo.state(activity_id, owner=by.id) is ActivityState.TRASHED:
-                raise ActivityDeleted(activity_id) from missing
-            raise
-        if copy.value.user_id != by.id:
-            raise ActivityNotFound(activity_id)
-        return copy
+        while True:  # ends: whoever finds it live after all looks again
+            try:
+                copy = await self.cached.through(activity_key(activity_id), lambda: self._load(activity_id))
+            except ActivityNotFound as missing:
+                state = await self.repo.state(activity_id, owner=by.id)
+                if state is ActivityState.TRASHED:
+                    raise ActivityDeleted(activity_id) from missing
+                if state is None:
+                    raise
+                continue
+            if copy.value.user_id != by.id:
+                raise ActivityNotFound(activity_id)
+            return copy
 
     async def list(self, which: ActivityFilter, page: Page, *, by: Caller) -> Copy[Listing[Activity]]:
         """Newest first."""
@@ -92,7 +95,8 @@ class ActivityService:
         while True:  # ends: a lost race means that somebody else's change went through
             present = await self.repo.get(activity_id)
             if present is None or present.user_id != by.id:
-                raise await self._why_not_live(activity_id, by)
+                await self._refuse_unless_live(activity_id, by)
+                continue
             if versions is not None and present.version not in versions:
                 raise VersionMismatch(activity_id)
             changed = revised(present, changes, home_timezone=home, now=self.clock.now())
@@ -110,12 +114,11 @@ class ActivityService:
         """
         owed = _owed(activity_id, by)
         at = self.clock.now()
-        if await self.repo.soft_delete(activity_id, owner=by.id, at=at, versions=versions, owed=owed):
-            await self.cached.settle(owed)
-            return
-        if await self.repo.state(activity_id, owner=by.id) is ActivityState.LIVE:
-            raise VersionMismatch(activity_id)
-        raise await self._why_not_live(activity_id, by)
+        while not await self.repo.soft_delete(activity_id, owner=by.id, at=at, versions=versions, owed=owed):
+            await self._refuse_unless_live(activity_id, by)
+            if versions is not None:
+                raise VersionMismatch(activity_id)
+        await self.cached.settle(owed)
 
     async def trash(self, page: Page, *, by: Caller) -> Listing[TrashedActivity]:
         """Latest deleted first, each with the time at which it will be gone for good."""
@@ -147,10 +150,13 @@ class ActivityService:
         except (ActivityNotFound, DatabaseUnavailable):
             return  # deleted, or out of reach, in the meantime: the change is made all the same
 
-    async def _why_not_live(self, activity_id: int, by: Caller) -> Refusal:
-        if await self.repo.state(activity_id, owner=by.id) is ActivityState.TRASHED:
-            return ActivityInTrash(activity_id)
-        return ActivityNotFound(activity_id)
+    async def _refuse_unless_live(self, activity_id: int, by: Caller) -> None:
+        """Returns where the activity was restored since it was looked for."""
+        state = await self.repo.state(activity_id, owner=by.id)
+        if state is ActivityState.TRASHED:
+            raise ActivityInTrash(activity_id)
+        if state is None:
+            raise ActivityNotFound(activity_id)
 
     async def _home_timezone(self, by: Caller) -> str:
         return still_there(await self.users.get(by.id)).timezone
