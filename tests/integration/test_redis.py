@@ -1,14 +1,19 @@
 """The Redis adapters on a real Valkey, under the contracts of their ports."""
 
+import asyncio
+import time
+from pathlib import Path
+
 import pytest
 from redis.asyncio import Redis
 from redis.crc import key_slot
 
 from fitness.adapters.redis.cache import GENERATION_BYTES, MAX_COPY_BYTES, RedisCache
 from fitness.adapters.redis.client import connected
-from fitness.ports.cache import CacheKey, CachePort, Hit, Miss
+from fitness.ports.cache import CacheKey, CachePort, Hit, Miss, Scope
 from fitness.ports.health import ProbePort
 from fitness.ports.outages import CacheUnavailable
+from tests.integration.servers import ValkeyServer
 from tests.unit.contracts.cache import ANN, CacheContract, key
 from tests.unit.contracts.health import ProbeContract
 
@@ -59,6 +64,32 @@ class TestRedisCache(CacheContract):
         await cache.invalidate(ANN)
         await valkey.delete("v1:generation:user:{1}")
         assert isinstance(await cache.read(key()), Miss)
+
+    async def test_a_server_that_hangs_is_told_once_it_goes_on_and_holds_up_one_write_alone(self, folder: Path):
+        server = ValkeyServer(folder / "valkey")
+        server.start()
+        client = connected(server.url)
+        cache = RedisCache(client)
+        scopes = [Scope("user", number) for number in range(10)]
+        try:
+            before = [await self.missed(cache, key(scope=scope)) for scope in scopes]
+            server.freeze()
+            spans_s = []
+            for scope in scopes:
+                started_s = time.monotonic()
+                with pytest.raises(CacheUnavailable):
+                    await cache.invalidate(scope)
+                spans_s.append(time.monotonic() - started_s)
+            assert spans_s[0] < 0.1
+            assert sum(spans_s[1:]) < 0.05
+            server.thaw()
+            await asyncio.gather(*cache._telling)
+            after = [await self.missed(cache, key(scope=scope)) for scope in scopes]
+            assert not {one.generation for one in before} & {one.generation for one in after}
+            await cache.invalidate(*scopes)
+        finally:
+            await client.aclose()
+            server.kill()
 
     async def test_a_server_that_is_not_there_is_an_outage_in_every_method(self):
         gone = connected("redis://127.0.0.1:1")

@@ -68,7 +68,10 @@ class CachePort(Protocol):
         """
 
     async def invalidate(self, *scopes: Scope) -> None:
-        """Give each scope a new generation: every copy made before is dead at once, however many there are."""
+        """Give each scope a new generation: every copy made before is dead at once, however many there are.
+
+        Where it raises, that may still be happening, or happen soon.
+        """
 
     async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
         """Whether the caller is the one to load what `miss` lacked; for others it is soon there, or CLAIM_TTL_S past.

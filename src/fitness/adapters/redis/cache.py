@@ -1,8 +1,9 @@
 """The cache in Redis: each copy carries the generation it was made under, and one MGET reads both."""
 
+import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
@@ -33,6 +34,8 @@ class RedisCache:
     def __init__(self, redis: AnyRedis) -> None:
         self._redis = redis
         self.poisoned = 0
+        self._silent = False
+        self._telling: set[asyncio.Future[None]] = set()
 
     async def read(self, key: CacheKey[T]) -> Hit[T] | Miss:
         async with _answering():
@@ -59,10 +62,18 @@ class RedisCache:
             await commands.execute()
 
     async def invalidate(self, *scopes: Scope) -> None:
-        async with _answering(), self._redis.pipeline(transaction=False) as commands:
-            for scope in scopes:
-                commands.set(_generation_name(scope), _new_token(), ex=GENERATION_TTL_S)
-            await commands.execute()
+        # Sent, and not taken back at the deadline: a server that was only slow then has it before it serves others.
+        telling = asyncio.ensure_future(self._renew(scopes))
+        self._telling.add(telling)
+        telling.add_done_callback(self._told)
+        if self._silent:
+            raise CacheUnavailable("Redis has not answered the last invalidation; this one is on its way to it")
+        try:
+            async with _answering():
+                await asyncio.shield(telling)
+        except CacheUnavailable:
+            self._silent = not telling.done()
+            raise
 
     async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
         async with _answering():
@@ -74,12 +85,28 @@ class RedisCache:
             await self._redis.delete(_claim_name(key, miss))
 
     async def incarnation(self) -> str:
+        life = await self._life()
+        self._silent = False
+        return life
+
+    async def _life(self) -> str:
         async with _answering():
             if isinstance(self._redis, RedisCluster):
                 nodes: Any = await self._redis.info("server", target_nodes=RedisCluster.PRIMARIES)
                 return ",".join(sorted(str(node["run_id"]) for node in nodes.values()))
             server: Any = await self._redis.info("server")
             return str(server["run_id"])
+
+    async def _renew(self, scopes: Iterable[Scope]) -> None:
+        async with self._redis.pipeline(transaction=False) as commands:
+            for scope in scopes:
+                commands.set(_generation_name(scope), _new_token(), ex=GENERATION_TTL_S)
+            await commands.execute()
+
+    def _told(self, telling: asyncio.Future[None]) -> None:
+        self._telling.discard(telling)
+        if not telling.cancelled() and telling.exception() is None:
+            self._silent = False
 
     async def check(self) -> None:
         """Returns when the server answers. Raises CacheUnavailable."""

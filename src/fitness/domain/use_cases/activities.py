@@ -145,6 +145,8 @@ class ActivityService:
     async def _changed(self, activity_id: int, owed: Owed) -> None:
         """Drop the stale copies, then put a fresh one in their place: by the same path as any read."""
         await self.cached.settle(owed)
+        if not self.cached.believed:
+            return
         try:
             await self.cached.through(activity_key(activity_id), lambda: self._load(activity_id))
         except (ActivityNotFound, DatabaseUnavailable):

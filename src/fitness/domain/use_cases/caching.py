@@ -149,8 +149,7 @@ class CachedReads:
             raise
 
     async def _settle(self, owed: Owed) -> None:
-        if self._failures >= FAILURES_BORNE:
-            return
+        # Told even while this process counts it as lost: others may be reading from it.
         try:
             await self._cache.invalidate(*owed.scopes)
         except CacheUnavailable:
