@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -32,7 +33,7 @@ from fitness.adapters.system.clock import SystemClock
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
-from fitness.domain.use_cases.caching import ROUND_S, CachedReads
+from fitness.domain.use_cases.caching import RECOVERY_ROUND_S, ROUND_S, CachedReads
 from fitness.domain.use_cases.importing import ImportService
 from fitness.entrypoints.settings import Settings
 from fitness.ports.health import DiagnosisPort, Finding, Verdict
@@ -99,7 +100,7 @@ async def running(settings: Settings) -> AsyncIterator[Container]:
 async def opened(container: Container) -> AsyncIterator[None]:
     """Whatever holds connections, threads or processes is open within, and closed after."""
     await container.database().open()
-    await _round(container.cached_reads())
+    await _round(container.cached_reads(), tell=True)
     rounds = asyncio.create_task(_rounds(container.cached_reads()))
     try:
         yield
@@ -112,16 +113,20 @@ async def opened(container: Container) -> AsyncIterator[None]:
 
 
 async def _rounds(reads: CachedReads) -> None:
+    last_s = time.monotonic()
     while True:
-        await asyncio.sleep(ROUND_S)
-        await _round(reads)
+        await asyncio.sleep(RECOVERY_ROUND_S)
+        if not reads.believed or time.monotonic() - last_s >= ROUND_S:
+            await _round(reads, tell=reads.believed)  # an outage is news once
+            last_s = time.monotonic()
 
 
-async def _round(reads: CachedReads) -> None:
+async def _round(reads: CachedReads, *, tell: bool) -> None:
     try:
         await reads.look_after_debts()
     except Outage as outage:
-        _log.warning("the cache's debts wait: %s", outage)
+        if tell:
+            _log.warning("the cache is gone round until it answers and its debts are paid: %s", outage)
     except Exception:  # noqa: BLE001 - the rounds have to go on
         _log.exception("looking after the cache's debts failed; the next round tries again")
 

@@ -5,13 +5,15 @@ from types import TracebackType
 
 LATE_S = 0.005
 GRACE_S = 0.02
+MOST_GRACES = 5
 
 
 class Deadline:
     """Raises TimeoutError in the block after `seconds`.
 
-    Where the timer itself comes late, the loop was busy, and the answer may lie in the socket unread: then there is one
-    more turn of GRACE_S to read it. Without that a busy process would take a healthy server for a dead one.
+    Where the timer itself comes late, the loop was busy, and the answer may lie in the socket unread: then there is
+    another GRACE_S to read it, and so on MOST_GRACES times. Without that a busy process would take a healthy server for
+    a dead one.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -21,7 +23,7 @@ class Deadline:
     async def __aenter__(self) -> None:
         await self._timeout.__aenter__()
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(self._seconds, self._due, self._loop.time() + self._seconds)
+        self._timer = self._loop.call_later(self._seconds, self._due, self._loop.time() + self._seconds, MOST_GRACES)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -29,11 +31,9 @@ class Deadline:
         self._timer.cancel()
         await self._timeout.__aexit__(kind, error, trace)
 
-    def _due(self, when_s: float) -> None:
-        if self._loop.time() - when_s > LATE_S:
-            self._timer = self._loop.call_later(GRACE_S, self._expire)
+    def _due(self, when_s: float, graces: int) -> None:
+        now_s = self._loop.time()
+        if graces and now_s - when_s > LATE_S:
+            self._timer = self._loop.call_later(GRACE_S, self._due, now_s + GRACE_S, graces - 1)
         else:
-            self._expire()
-
-    def _expire(self) -> None:
-        self._timeout.reschedule(self._loop.time())
+            self._timeout.reschedule(now_s)

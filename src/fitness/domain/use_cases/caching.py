@@ -34,6 +34,9 @@ FAILURES_BORNE = 5
 ROUND_S = 0.5
 """How often each process looks after what is owed."""
 
+RECOVERY_ROUND_S = 0.1
+"""How often while the cache is lost to it."""
+
 OVERDUE_S = 1.0
 """After this somebody else's debt is anybody's to pay."""
 
@@ -78,7 +81,8 @@ def listing_key(user_id: int, which: ActivityFilter, page: Page) -> CacheKey[Lis
 class CachedReads:
     """One process's use of the cache: reads through it, tells it of writes, and knows whether to believe it.
 
-    It starts out unbelieved; `look_after_debts`, called every ROUND_S, is what restores belief.
+    It starts out unbelieved; `look_after_debts`, called every ROUND_S, is what restores belief, and every
+    RECOVERY_ROUND_S without it.
     """
 
     def __init__(
