@@ -239,6 +239,18 @@ class TestOutages:
         assert not process.believed
         assert len(store.debts) == 1
 
+    async def test_others_who_go_on_writing_do_not_keep_it_from_being_believed(
+        self, cache: Fragile, store: InMemoryStore
+    ):
+        class Busy(InMemoryOutbox):
+            async def unsettled(self, *, older_than_s: float = 0.0) -> Any:
+                owed(store)
+                return await super().unsettled(older_than_s=older_than_s)
+
+        reads = CachedReads(cache, Busy(store))
+        await reads.look_after_debts()
+        assert reads.believed
+
     async def test_a_new_life_of_the_cache_is_told_again_what_it_was_told_last(
         self, reads: CachedReads, cache: Fragile, store: InMemoryStore
     ):

@@ -5,12 +5,14 @@ from typing import Protocol
 
 from fitness.ports.cache import Owed
 
+MOST_AT_ONCE = 1_000
+
 
 class OutboxPort(Protocol):
     """Debts that changes wrote in their own transactions. Every method raises DatabaseUnavailable."""
 
     async def unsettled(self, *, older_than_s: float = 0.0) -> Sequence[Owed]:
-        """Debts that were made that long ago, oldest first; at most a thousand."""
+        """Debts that were made that long ago, oldest first; at most MOST_AT_ONCE."""
 
     async def settle(self, ids: Iterable[int]) -> None:
         """Strike these debts out; those that are gone already do not matter."""

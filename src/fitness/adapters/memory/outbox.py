@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.ports.cache import Owed
+from fitness.ports.outbox import MOST_AT_ONCE
 
 
 class InMemoryOutbox:
@@ -13,7 +14,7 @@ class InMemoryOutbox:
     async def unsettled(self, *, older_than_s: float = 0.0) -> Sequence[Owed]:
         latest_s = self._store.monotonic_s() - older_than_s
         due = [debt for debt in self._store.debts.values() if debt.since_s <= latest_s]
-        return [debt.owed for debt in sorted(due, key=lambda debt: debt.since_s)[:1000]]
+        return [debt.owed for debt in sorted(due, key=lambda debt: debt.since_s)[:MOST_AT_ONCE]]
 
     async def settle(self, ids: Iterable[int]) -> None:
         for debt_id in ids:

@@ -5,13 +5,14 @@ from typing import Any
 
 from fitness.adapters.postgres.database import Database
 from fitness.ports.cache import Owed, Scope
+from fitness.ports.outbox import MOST_AT_ONCE
 
-UNSETTLED = """
+UNSETTLED = f"""
     SELECT id, scopes
     FROM cache_outbox
     WHERE owed_at <= clock_timestamp() - make_interval(secs => %(older_than_s)s)
     ORDER BY owed_at, id
-    LIMIT 1000
+    LIMIT {MOST_AT_ONCE}
 """
 
 SETTLE = """

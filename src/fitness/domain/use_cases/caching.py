@@ -21,7 +21,7 @@ from fitness.domain.model.activities import Activity
 from fitness.domain.model.listings import ActivityFilter, Listing, Page
 from fitness.ports.cache import CLAIM_TTL_S, CacheKey, CachePort, Hit, Miss, Owed, Scope
 from fitness.ports.outages import CacheUnavailable
-from fitness.ports.outbox import OutboxPort
+from fitness.ports.outbox import MOST_AT_ONCE, OutboxPort
 
 T = TypeVar("T")
 
@@ -164,9 +164,14 @@ class CachedReads:
         self._remember(owed.scopes)
 
     async def _pay(self, *, older_than_s: float) -> None:
-        while debts := await self._outbox.unsettled(older_than_s=older_than_s):
+        """All that is owed now; what others come to owe in the meantime is theirs."""
+        more = True
+        while more:
+            debts = await self._outbox.unsettled(older_than_s=older_than_s)
+            more = len(debts) == MOST_AT_ONCE
             await self._tell(scope for debt in debts for scope in debt.scopes)
-            await self._outbox.settle([debt.id for debt in debts])
+            if debts:
+                await self._outbox.settle([debt.id for debt in debts])
 
     async def _strike_out(self) -> None:
         paid, self._paid = self._paid, []
