@@ -11,11 +11,13 @@ from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryPasswordHasher
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.probe import InMemoryProbe
+from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.adapters.system.clock import SystemClock
 from fitness.domain.model.activities import ActivityType
+from fitness.domain.model.rate_limits import SECOND_US
 from fitness.domain.model.recordings import Recording
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.audit import AuditLogPort
@@ -24,6 +26,7 @@ from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessTokenPort, PasswordHasherPort
 from fitness.ports.health import ProbePort
 from fitness.ports.outbox import OutboxPort
+from fitness.ports.rate_limits import RateLimiterPort
 from fitness.ports.recordings import RecordingReaderPort
 from fitness.ports.users import UserRepoPort
 from tests.files import A_TRACK, MORNING
@@ -32,6 +35,7 @@ from tests.unit.contracts.cache import CacheContract, key
 from tests.unit.contracts.clock import ClockContract
 from tests.unit.contracts.credentials import AccessTokenContract, PasswordHasherContract
 from tests.unit.contracts.health import ProbeContract
+from tests.unit.contracts.rate_limits import RateLimiterContract
 from tests.unit.contracts.recordings import RecordingReaderContract
 from tests.unit.contracts.users import UserRepoContract
 
@@ -128,3 +132,24 @@ class TestSystemClock(ClockContract):
     @pytest.fixture
     def clock(self) -> ClockPort:
         return SystemClock()
+
+
+class Turned:
+    def __init__(self) -> None:
+        self._now_us = 5_000 * SECOND_US
+
+    async def turn(self, by_us: int) -> None:
+        self._now_us += by_us
+
+    def monotonic_s(self) -> float:
+        return self._now_us / SECOND_US
+
+
+class TestInMemoryRateLimiter(RateLimiterContract):
+    @pytest.fixture
+    def clock(self) -> Turned:
+        return Turned()
+
+    @pytest.fixture
+    def limiter(self, clock: Turned) -> RateLimiterPort:
+        return InMemoryRateLimiter(clock.monotonic_s)

@@ -13,5 +13,9 @@ class ReaderUnavailable(Outage):
     """The reading of a file was cut off, through no fault of the file's."""
 
 
+class LimiterUnavailable(Outage):
+    """Nobody can say how many requests there were."""
+
+
 class DatabaseUnavailable(Outage):
     """The truth is out of reach: nothing can be said until it is back."""

@@ -1,0 +1,29 @@
+"""The rate limiter in a dictionary, by the model's own rules."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from fitness.domain.model.rate_limits import SECOND_US, Charge, Decision, State, judged
+
+MOST_ACCOUNTS = 100_000
+
+
+class InMemoryRateLimiter:
+    """For one process. Beyond MOST_ACCOUNTS those asked about longest ago are forgotten."""
+
+    def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic_s = monotonic_s
+        self._states: OrderedDict[tuple[str, str], State] = OrderedDict()
+
+    async def acquire(self, charges: Sequence[Charge], *, cost: int = 1) -> Decision:
+        names = [(charge.policy, charge.subject) for charge in charges]
+        states = [self._states.get(name, ()) for name in names]
+        decision, after = judged(charges, states, now_us=round(self._monotonic_s() * SECOND_US), cost=cost)
+        for name, state in zip(names, after, strict=True):
+            if state:
+                self._states[name] = state
+                self._states.move_to_end(name)
+        while len(self._states) > MOST_ACCOUNTS:
+            self._states.popitem(last=False)
+        return decision

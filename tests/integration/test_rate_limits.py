@@ -1,0 +1,130 @@
+"""The rate limiter's script on a real Valkey: the contract, and the reference model's decisions to the microsecond."""
+
+import asyncio
+from random import Random
+
+import pytest
+from redis.asyncio import Redis
+
+from fitness.adapters.embedded.engines import EngineUrls
+from fitness.adapters.redis.client import connected
+from fitness.adapters.redis.rate_limits import SCRIPT, RedisRateLimiter
+from fitness.domain.model.rate_limits import POLICIES, SECOND_US, Algorithm, Charge, Limit, State, judged
+from fitness.ports.outages import LimiterUnavailable
+from fitness.ports.rate_limits import RateLimiterPort
+from tests.unit.contracts.rate_limits import RateLimiterContract, charge
+
+START_US = 1_795_000_000 * SECOND_US
+
+# The script itself, but for where it has the time from.
+ON_A_TURNED_CLOCK = SCRIPT.replace("redis.call('TIME')", "redis.call('HMGET', 'clock', 's', 'us')")
+
+
+class TurnedServerClock:
+    def __init__(self, valkey: Redis) -> None:
+        self._valkey = valkey
+        self.now_us = START_US
+
+    async def turn(self, by_us: int) -> None:
+        self.now_us += by_us
+        seconds, rest_us = divmod(self.now_us, SECOND_US)
+        await self._valkey.hset("clock", mapping={"s": seconds, "us": rest_us})
+
+
+@pytest.fixture
+async def clock(valkey: Redis) -> TurnedServerClock:
+    clock = TurnedServerClock(valkey)
+    await clock.turn(0)
+    return clock
+
+
+class TestRedisRateLimiter(RateLimiterContract):
+    @pytest.fixture
+    def limiter(self, valkey: Redis) -> RateLimiterPort:
+        return RedisRateLimiter(valkey, ON_A_TURNED_CLOCK)
+
+
+def some_charges(random: Random) -> list[Charge]:
+    return [
+        Charge(
+            f"policy{number}",
+            random.choice(["user:1", "user:2"]) if number % 2 else "user:1",
+            Limit(
+                random.choice([1, 2, 3, 7, 30, 500]),
+                random.choice([1, 7, 60, 3600]),
+                random.choice([*Algorithm]),
+            ),
+        )
+        for number in range(random.randrange(1, 5))
+    ]
+
+
+async def test_the_script_decides_as_the_model_does(valkey: Redis, clock: TurnedServerClock):
+    random = Random(4)
+    limiter = RedisRateLimiter(valkey, ON_A_TURNED_CLOCK)
+    refused = 0
+    for number in range(2_000):
+        charges = [Charge(f"{number}-{one.policy}", one.subject, one.limit) for one in some_charges(random)]
+        states: dict[str, State] = {}
+        for _ in range(12):
+            step = random.choice([0, 0, 1, 999, SECOND_US, random.randrange(100 * SECOND_US), -3_600 * SECOND_US])
+            await clock.turn(step)
+            asked = random.sample(charges, random.randrange(1, len(charges) + 1))
+            cost = random.choice([1, 1, 1, 1, 0])
+            names = [f"{one.policy}/{one.subject}" for one in asked]
+            expected, after = judged(asked, [states.get(name, ()) for name in names], now_us=clock.now_us, cost=cost)
+            states |= dict(zip(names, after, strict=True))
+            assert await limiter.acquire(asked, cost=cost) == expected
+            refused += not expected.allowed
+    assert refused > 2_000
+
+
+async def test_a_thousand_refusals_leave_the_other_accounts_untouched(valkey: Redis):
+    limiter = RedisRateLimiter(valkey)
+    wide, narrow = charge(100), charge(1, policy="narrow")
+    await limiter.acquire([wide, narrow])
+    name = "v1:limit:{user:1}:requests:token_bucket:user:1"
+    before = await valkey.get(name), await valkey.pexpiretime(name)
+    assert before[0] is not None
+    decisions = [await limiter.acquire([wide, narrow]) for _ in range(1_000)]
+    assert not any(decision.allowed for decision in decisions)
+    assert (await valkey.get(name), await valkey.pexpiretime(name)) == before
+
+
+async def test_accounts_are_forgotten_once_they_are_whole_again(valkey: Redis):
+    limiter = RedisRateLimiter(valkey)
+    await limiter.acquire([charge(60), charge(3, policy="strict", algorithm=Algorithm.SLIDING_WINDOW)])
+    spans_ms = [await valkey.pttl(name) async for name in valkey.scan_iter("v1:limit:*")]
+    assert len(spans_ms) == 2
+    assert sorted(span_ms // 1_000 for span_ms in spans_ms) in ([1, 60], [1, 61], [2, 61])
+
+
+async def test_many_connections_admit_no_more_than_the_limit(engines: EngineUrls, valkey: Redis):
+    clients = [connected(engines.redis_url) for _ in range(8)]
+    one = Charge("requests", "user:1", Limit(50, 3_600, Algorithm.SLIDING_WINDOW))
+
+    async def ask(limiter: RedisRateLimiter) -> int:
+        return sum([(await limiter.acquire([one])).allowed for _ in range(30)])
+
+    admitted = await asyncio.gather(*(ask(RedisRateLimiter(client)) for client in clients))
+    assert sum(admitted) == 50
+    await asyncio.gather(*(client.aclose() for client in clients))
+
+
+async def test_a_server_without_the_script_is_given_it_again(valkey: Redis):
+    limiter = RedisRateLimiter(valkey)
+    await limiter.acquire([charge()])
+    await valkey.script_flush()
+    assert (await limiter.acquire([charge()])).allowed
+
+
+async def test_a_server_that_is_not_there_is_an_outage():
+    gone = connected("redis://127.0.0.1:1")
+    with pytest.raises(LimiterUnavailable):
+        await RedisRateLimiter(gone).acquire([charge()])
+    await gone.aclose()
+
+
+def test_every_policy_limits_somebody():
+    for policy in POLICIES:
+        assert policy.anonymous or (policy.free and policy.premium)
