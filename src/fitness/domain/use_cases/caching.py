@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from fitness.domain.model.activities import Activity
 from fitness.domain.model.listings import ActivityFilter, Listing, Page
+from fitness.domain.model.users import Tier
 from fitness.ports.cache import CLAIM_TTL_S, CacheKey, CachePort, Hit, Miss, Owed, Scope
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import MOST_AT_ONCE, OutboxPort
@@ -27,6 +28,7 @@ T = TypeVar("T")
 
 ACTIVITY_TTL_S = 5 * 60
 LISTING_TTL_S = 2 * 60
+TIER_TTL_S = 60 * 60
 
 FAILURES_BORNE = 5
 """So many reads in a row may fail before the cache counts as lost; an invalidation that fails loses it at once."""
@@ -67,6 +69,11 @@ def user_scope(user_id: int) -> Scope:
     return Scope("user", user_id)
 
 
+def account_scope(user_id: int) -> Scope:
+    """All that is made of a user's account: the tier."""
+    return Scope("account", user_id)
+
+
 def activity_key(activity_id: int) -> CacheKey[Activity]:
     return CacheKey(f"activity:{{{activity_id}}}", activity_scope(activity_id), ACTIVITY_TTL_S, Activity)
 
@@ -76,6 +83,10 @@ def listing_key(user_id: int, which: ActivityFilter, page: Page) -> CacheKey[Lis
     if which != ActivityFilter() or page.after:
         name += ":" + hashlib.sha256(repr((which, page.after)).encode()).hexdigest()[:32]
     return CacheKey(name, user_scope(user_id), LISTING_TTL_S, Listing[Activity])
+
+
+def tier_key(user_id: int) -> CacheKey[Tier]:
+    return CacheKey(f"user:{{{user_id}}}:tier", account_scope(user_id), TIER_TTL_S, Tier)
 
 
 class CachedReads:

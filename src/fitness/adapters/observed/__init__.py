@@ -1,0 +1,1 @@
+"""Wrappers that count what goes through a port."""

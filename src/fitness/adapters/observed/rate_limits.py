@@ -1,0 +1,27 @@
+"""A rate limiter whose decisions are counted."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from fitness.domain.model.rate_limits import Charge, Decision
+from fitness.ports.outages import LimiterUnavailable
+from fitness.ports.rate_limits import RateLimiterPort
+
+
+class ObservedRateLimiter:
+    """`decisions` by policy and outcome: `allowed`, `denied`, or `unavailable` where nobody could say."""
+
+    def __init__(self, limiter: RateLimiterPort) -> None:
+        self._limiter = limiter
+        self.decisions: Counter[tuple[str, str]] = Counter()
+
+    async def acquire(self, charges: Sequence[Charge], *, cost: int = 1) -> Decision:
+        try:
+            decision = await self._limiter.acquire(charges, cost=cost)
+        except LimiterUnavailable:
+            self.decisions.update((charge.policy, "unavailable") for charge in charges)
+            raise
+        if decision.allowed and cost:
+            self.decisions.update((balance.policy, "allowed") for balance in decision.balances)
+        self.decisions.update((balance.policy, "denied") for balance in decision.balances if balance.retry_us)
+        return decision

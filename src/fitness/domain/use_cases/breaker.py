@@ -1,0 +1,41 @@
+"""When to stop asking a store that does not answer, and when to ask again."""
+
+import random
+import time
+from collections.abc import Callable
+
+FAILURES_BORNE = 5
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 10.0
+PROBE_S = 1.0
+"""How long one that asks for all the others may take."""
+
+
+class Breaker:
+    """Open after FAILURES_BORNE failures in a row; then one asks after each pause, which doubles up to 10 s."""
+
+    def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic_s = monotonic_s
+        self._failures = 0
+        self._pause_s = FIRST_PAUSE_S
+        self._open_until_s = 0.0
+
+    def lets_ask(self) -> bool:
+        if self._failures < FAILURES_BORNE:
+            return True
+        now_s = self._monotonic_s()
+        if now_s < self._open_until_s:
+            return False
+        self._open_until_s = now_s + PROBE_S
+        return True
+
+    def succeeded(self) -> None:
+        self._failures = 0
+        self._pause_s = FIRST_PAUSE_S
+
+    def failed(self) -> None:
+        self._failures += 1
+        if self._failures >= FAILURES_BORNE:
+            pause_s = self._pause_s * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, guards nothing
+            self._open_until_s = self._monotonic_s() + pause_s
+            self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)
