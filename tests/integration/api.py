@@ -87,8 +87,11 @@ def activity_body(**stated: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def serving(database_url: str, redis_url: str) -> AsyncIterator[Api]:
-    settings = Settings(database_url=database_url, redis_url=redis_url, secret_keys=("k" * 32,))
+async def serving(database_url: str, redis_url: str, **stated: Any) -> AsyncIterator[Api]:
+    """Without limits, unless a `rate_limit_scale` is stated."""
+    settings = Settings(
+        database_url=database_url, redis_url=redis_url, secret_keys=("k" * 32,), **{"rate_limit_scale": 0.0} | stated
+    )
     container = Container(settings=settings)
     app = create_app(container)
     transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]

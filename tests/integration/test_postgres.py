@@ -10,6 +10,7 @@ import pytest
 from fitness.adapters.postgres.activities import LOCK_KEY, PostgresActivityRepo
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.database import Connection, Database, fetch_one
+from fitness.adapters.postgres.logins import PostgresFailedLogins
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.domain.model.listings import ActivityFilter, Page, Position
@@ -17,6 +18,7 @@ from fitness.domain.model.refusals import IdempotentRequestInFlight
 from fitness.ports.activities import ActivityRepoPort, IdempotencyKey
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.health import ProbePort
+from fitness.ports.logins import FailedLoginsPort
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.users import UserRepoPort
@@ -32,6 +34,7 @@ from tests.unit.contracts.activities import (
     soft_delete,
 )
 from tests.unit.contracts.health import ProbeContract
+from tests.unit.contracts.logins import FailedLoginsContract
 from tests.unit.contracts.users import UserRepoContract
 
 
@@ -108,6 +111,12 @@ class TestPostgresActivityRepo(InOneDatabase, ActivityRepoContract):
 
 class TestPostgresUserRepo(InOneDatabase, UserRepoContract):
     pass
+
+
+class TestPostgresFailedLogins(FailedLoginsContract):
+    @pytest.fixture
+    def failed_logins(self, database: Database) -> FailedLoginsPort:
+        return PostgresFailedLogins(database)
 
 
 class TestIdempotencyKeys:

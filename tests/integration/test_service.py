@@ -31,7 +31,7 @@ class Service:
     def __init__(self, data_dir: Path, **settings: str) -> None:
         self.data_dir = data_dir
         self.port = free_port()
-        given = {"DATA_DIR": str(data_dir), "PORT": str(self.port)} | settings
+        given = {"DATA_DIR": str(data_dir), "PORT": str(self.port), "RATE_LIMIT_SCALE": "0"} | settings
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FITNESS_")}
         self.environment = kept | {f"FITNESS_{name}": value for name, value in given.items()}
         self.process: subprocess.Popen[str] | None = None

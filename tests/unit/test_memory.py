@@ -9,12 +9,15 @@ from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryPasswordHasher
+from fitness.adapters.memory.denials import MOST_REMEMBERED, DenialMemory
+from fitness.adapters.memory.logins import InMemoryFailedLogins
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.probe import InMemoryProbe
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
+from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.adapters.system.clock import SystemClock
 from fitness.domain.model.activities import ActivityType
 from fitness.domain.model.rate_limits import SECOND_US
@@ -25,6 +28,7 @@ from fitness.ports.cache import CachePort, Hit, Miss
 from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessTokenPort, PasswordHasherPort
 from fitness.ports.health import ProbePort
+from fitness.ports.logins import FailedLoginsPort
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.rate_limits import RateLimiterPort
 from fitness.ports.recordings import RecordingReaderPort
@@ -35,7 +39,8 @@ from tests.unit.contracts.cache import CacheContract, key
 from tests.unit.contracts.clock import ClockContract
 from tests.unit.contracts.credentials import AccessTokenContract, PasswordHasherContract
 from tests.unit.contracts.health import ProbeContract
-from tests.unit.contracts.rate_limits import RateLimiterContract
+from tests.unit.contracts.logins import FailedLoginsContract
+from tests.unit.contracts.rate_limits import RateLimiterContract, charge
 from tests.unit.contracts.recordings import RecordingReaderContract
 from tests.unit.contracts.users import UserRepoContract
 
@@ -143,6 +148,54 @@ class Turned:
 
     def monotonic_s(self) -> float:
         return self._now_us / SECOND_US
+
+
+class TestDenialMemory(RateLimiterContract):
+    @pytest.fixture
+    def clock(self) -> Turned:
+        return Turned()
+
+    @pytest.fixture
+    def counted(self, clock: Turned) -> ObservedRateLimiter:
+        return ObservedRateLimiter(InMemoryRateLimiter(clock.monotonic_s))
+
+    @pytest.fixture
+    def limiter(self, clock: Turned, counted: ObservedRateLimiter) -> RateLimiterPort:
+        return DenialMemory(counted, clock.monotonic_s)
+
+    async def test_a_flood_is_answered_without_asking(
+        self, limiter: RateLimiterPort, counted: ObservedRateLimiter, clock: Turned
+    ):
+        one = charge(2)
+        decisions = [await limiter.acquire([one]) for _ in range(1_000)]
+        assert sum(decision.allowed for decision in decisions) == 2
+        assert counted.decisions == {("requests", "allowed"): 2, ("requests", "denied"): 1}
+        await clock.turn(30 * SECOND_US)
+        assert (await limiter.acquire([one])).allowed
+
+    async def test_no_more_is_remembered_than_there_is_room_for(self, limiter: RateLimiterPort):
+        assert isinstance(limiter, DenialMemory)
+        for number in range(MOST_REMEMBERED + 10):
+            one = charge(1, subject=f"address:{number}")
+            await limiter.acquire([one])
+            await limiter.acquire([one])
+        assert len(limiter._denied) == MOST_REMEMBERED
+
+
+class TestObservedRateLimiter(RateLimiterContract):
+    @pytest.fixture
+    def clock(self) -> Turned:
+        return Turned()
+
+    @pytest.fixture
+    def limiter(self, clock: Turned) -> RateLimiterPort:
+        return ObservedRateLimiter(InMemoryRateLimiter(clock.monotonic_s))
+
+
+class TestInMemoryFailedLogins(FailedLoginsContract):
+    @pytest.fixture
+    def failed_logins(self) -> FailedLoginsPort:
+        return InMemoryFailedLogins()
 
 
 class TestInMemoryRateLimiter(RateLimiterContract):

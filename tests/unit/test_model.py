@@ -18,6 +18,7 @@ from fitness.domain.model.activities import (
     revised,
     trashed,
 )
+from fitness.domain.model.rate_limits import Balance, Decision, Limit, RateLimited
 from fitness.domain.model.recordings import Recording, imported
 from fitness.domain.model.refusals import FieldProblem, InvalidFields, Refusal
 from fitness.domain.model.text import composed, text_problem
@@ -273,6 +274,9 @@ def _one_of_each(kind: type[Refusal]) -> Iterator[Refusal]:
             yield InvalidFields(FieldProblem("a", "b"), FieldProblem("c", "d"))
         elif below is refusals.NotAuthenticated:
             yield refusals.NotAuthenticated("x", token_given=False)
+        elif below is RateLimited:
+            balance = Balance("requests", Limit(5), remaining=0, reset_us=1, retry_us=1)
+            yield RateLimited(Decision((balance,)))
         elif below is not refusals.RecordingRefused:
             yield below(*[1] * (len(inspect.signature(below).parameters) if "__init__" in vars(below) else 0))
 

@@ -11,6 +11,7 @@ from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryPasswordHasher
+from fitness.adapters.memory.logins import InMemoryFailedLogins
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
 from fitness.adapters.memory.store import InMemoryStore
@@ -77,7 +78,9 @@ async def house() -> House:
     return House(
         store=store,
         clock=clock,
-        accounts=AccountService(users, InMemoryPasswordHasher(), InMemoryAccessTokens(clock), clock),
+        accounts=AccountService(
+            users, InMemoryPasswordHasher(), InMemoryAccessTokens(clock), InMemoryFailedLogins(), clock, b"secret"
+        ),
         activities=ActivityService(repo, users, cached, clock, trash_days=30),
         imports=ImportService(repo, users, cached, reader, clock),
         administration=AdminService(repo, users, InMemoryAuditLog(store), cached, clock),

@@ -19,22 +19,29 @@ from fitness.adapters.embedded.engines import EnginesUnusable, EngineUrls, runni
 from fitness.adapters.embedded.processes import die_with_parent
 from fitness.adapters.embedded.secrets import kept_secret
 from fitness.adapters.files.reader import FileRecordingReader
+from fitness.adapters.memory.denials import DenialMemory
+from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
+from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.adapters.postgres.activities import PostgresActivityRepo
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.database import MAX_CONNECTIONS, Database
 from fitness.adapters.postgres.diagnosis import PostgresDiagnosis
+from fitness.adapters.postgres.logins import PostgresFailedLogins
 from fitness.adapters.postgres.migration_runner import MigrationRefused, Migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.adapters.redis.cache import RedisCache
 from fitness.adapters.redis.client import connected
 from fitness.adapters.redis.diagnosis import RedisDiagnosis, cache_rules, state_rules
+from fitness.adapters.redis.rate_limits import RedisRateLimiter
 from fitness.adapters.system.clock import SystemClock
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
+from fitness.domain.use_cases.breaker import Breaker
 from fitness.domain.use_cases.caching import RECOVERY_ROUND_S, ROUND_S, CachedReads
 from fitness.domain.use_cases.importing import ImportService
+from fitness.domain.use_cases.limiting import Limits, LimitService
 from fitness.entrypoints.settings import Settings
 from fitness.ports.health import DiagnosisPort, Finding, Verdict
 from fitness.ports.outages import Outage
@@ -79,12 +86,29 @@ class Container(containers.DeclarativeContainer):
 
     outbox = providers.Singleton(PostgresOutbox, database)
 
+    failed_logins = providers.Singleton(PostgresFailedLogins, database)
+    rate_limiter = providers.Singleton(
+        ObservedRateLimiter, providers.Singleton(DenialMemory, providers.Singleton(RedisRateLimiter, redis))
+    )
+    account_secret = providers.Callable(lambda keys: keys[0].encode(), settings.provided.secret_keys)
+
     cached_reads = providers.Singleton(CachedReads, cache, outbox)
-    accounts = providers.Singleton(AccountService, user_repo, password_hasher, access_tokens, clock)
+    accounts = providers.Singleton(
+        AccountService, user_repo, password_hasher, access_tokens, failed_logins, clock, account_secret
+    )
     activities = providers.Singleton(
         ActivityService, activity_repo, user_repo, cached_reads, clock, settings.provided.trash_days
     )
     imports = providers.Singleton(ImportService, activity_repo, user_repo, cached_reads, recording_reader, clock)
+    limits = providers.Singleton(
+        LimitService,
+        rate_limiter,
+        providers.Singleton(InMemoryRateLimiter),
+        user_repo,
+        cached_reads,
+        providers.Singleton(Breaker),
+        providers.Singleton(Limits, settings.provided.rate_limit_scale, settings.provided.workers, account_secret),
+    )
     administration = providers.Singleton(AdminService, activity_repo, user_repo, audit_log, cached_reads, clock)
 
 

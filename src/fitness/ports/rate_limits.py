@@ -13,5 +13,5 @@ class RateLimiterPort(Protocol):
         """Admit a request under every policy and charge it to each, or refuse it and charge it to none.
 
         All of that in one step, however many ask at once. With a `cost` of 0 it says where the subjects stand, and
-        charges nothing. Raises LimiterUnavailable.
+        charges nothing. A refusal may leave out the policies that do not refuse. Raises LimiterUnavailable.
         """

@@ -7,6 +7,7 @@ from typing import Protocol
 from fitness.domain.model.audit import Authority
 from fitness.domain.model.listings import Listing, Page
 from fitness.domain.model.users import ProfileChanges, Registration, Role, Tier, User
+from fitness.ports.cache import Owed
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,10 @@ class UserRepoPort(Protocol):
         """Set what `changes` names and leave the rest; the account as it is then."""
 
     async def set_standing(
-        self, user_id: int, authority: Authority, *, role: Role | None = None, tier: Tier | None = None
+        self, user_id: int, authority: Authority, *, role: Role | None = None, tier: Tier | None = None, owed: Owed
     ) -> User | None:
-        """Set the role, the tier or both, and write it into the audit log; the account as it is then."""
+        """Set the role, the tier or both, and write that into the audit log and `owed` into the outbox; the account as
+        it is then."""
 
     async def list(self, page: Page) -> Listing[User]:
         """Living accounts, latest `created_at` first, ties by id descending."""

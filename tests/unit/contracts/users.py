@@ -10,15 +10,18 @@ from fitness.domain.model.listings import Page
 from fitness.domain.model.refusals import EmailTaken
 from fitness.domain.model.users import ProfileChanges, Role, Tier, User, WeekStart
 from fitness.ports.audit import AuditLogPort
+from fitness.ports.cache import Owed, Scope
+from fitness.ports.outbox import OutboxPort
 from fitness.ports.users import Credentials, UserRepoPort
 from tests.builders import NOW, a_registration
 
 LATER = NOW + timedelta(hours=1)
 UNKNOWN_ID = 2**40
+OWED = Owed.to(Scope("account", 1))
 
 
 class UserRepoContract:
-    """An implementation's class gives the fixtures `users` and `audit` over one store, empty for each test."""
+    """An implementation's class gives the fixtures `users`, `audit`, `outbox` over one store, empty for each test."""
 
     async def test_a_new_account_has_no_privileges(self, users: UserRepoPort):
         registration = a_registration(email="ann@example.org", name="Ann", timezone="Europe/Paris")
@@ -74,19 +77,31 @@ class UserRepoContract:
 
     async def test_standing_changes_in_what_is_named_and_is_logged(self, users: UserRepoPort, audit: AuditLogPort):
         user = await users.add(a_registration(), password_hash="-", at=NOW)
-        premium = await users.set_standing(user.id, Authority(actor_id=5, at=LATER, reason="paid"), tier=Tier.PREMIUM)
+        premium = await users.set_standing(
+            user.id, Authority(actor_id=5, at=LATER, reason="paid"), tier=Tier.PREMIUM, owed=OWED
+        )
         assert premium is not None
         assert (premium.role, premium.tier) == (Role.USER, Tier.PREMIUM)
-        admin = await users.set_standing(user.id, Authority(actor_id=None, at=LATER, reason="hired"), role=Role.ADMIN)
+        admin = await users.set_standing(
+            user.id, Authority(actor_id=None, at=LATER, reason="hired"), role=Role.ADMIN, owed=OWED
+        )
         assert admin is not None
         assert (admin.role, admin.tier) == (Role.ADMIN, Tier.PREMIUM)
         latest, earlier = (await audit.list(Page())).items
         assert (latest.actor_id, latest.reason, earlier.actor_id, earlier.reason) == (None, "hired", 5, "paid")
         assert (latest.action, latest.subject_id, latest.owner_id) == (AuditAction.USER_CHANGED, user.id, user.id)
 
+    async def test_what_a_change_of_standing_owes_is_written_with_it(self, users: UserRepoPort, outbox: OutboxPort):
+        user = await users.add(a_registration(), password_hash="-", at=NOW)
+        authority = Authority(actor_id=None, at=LATER, reason="-")
+        await users.set_standing(UNKNOWN_ID, authority, tier=Tier.PREMIUM, owed=OWED)
+        assert await outbox.unsettled() == []
+        await users.set_standing(user.id, authority, tier=Tier.PREMIUM, owed=OWED)
+        assert await outbox.unsettled() == [OWED]
+
     async def test_an_unknown_standing_changes_and_logs_nothing(self, users: UserRepoPort, audit: AuditLogPort):
         authority = Authority(actor_id=None, at=LATER, reason="-")
-        assert await users.set_standing(UNKNOWN_ID, authority, tier=Tier.PREMIUM) is None
+        assert await users.set_standing(UNKNOWN_ID, authority, tier=Tier.PREMIUM, owed=OWED) is None
         assert (await audit.list(Page())).total == 0
 
     async def test_accounts_are_listed_latest_first(self, users: UserRepoPort):
@@ -103,7 +118,7 @@ class UserRepoContract:
         user = await users.add(a_registration(), password_hash="-", at=NOW)
         for reason, minute in [("a", 0), ("b", 5), ("c", 5), ("d", 1)]:
             authority = Authority(actor_id=None, at=LATER + timedelta(minutes=minute), reason=reason)
-            await users.set_standing(user.id, authority, tier=Tier.FREE)
+            await users.set_standing(user.id, authority, tier=Tier.FREE, owed=OWED)
         first = await audit.list(Page(limit=3))
         assert [entry.reason for entry in first.items] == ["c", "b", "d"]
         assert first.total == 4

@@ -9,6 +9,7 @@ from fitness.domain.model.audit import AuditAction, Authority
 from fitness.domain.model.listings import Listing, Page, Position
 from fitness.domain.model.refusals import EmailTaken
 from fitness.domain.model.users import ProfileChanges, Registration, Role, Tier, User, WeekStart
+from fitness.ports.cache import Owed
 from fitness.ports.users import Credentials
 
 
@@ -51,13 +52,14 @@ class InMemoryUserRepo:
         return user
 
     async def set_standing(
-        self, user_id: int, authority: Authority, *, role: Role | None = None, tier: Tier | None = None
+        self, user_id: int, authority: Authority, *, role: Role | None = None, tier: Tier | None = None, owed: Owed
     ) -> User | None:
         user = self._store.users.get(user_id)
         if user is None:
             return None
         user = replace(user, role=role or user.role, tier=tier or user.tier, updated_at=authority.at)
         self._store.users[user_id] = user
+        self._store.owe(owed)
         self._store.log(AuditAction.USER_CHANGED, authority, subject_id=user_id, owner_id=user_id)
         return user
 

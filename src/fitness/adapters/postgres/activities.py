@@ -9,7 +9,7 @@ import msgspec
 from psycopg.errors import ForeignKeyViolation, UniqueViolation
 
 from fitness.adapters.postgres.database import Connection, Database, Row, fetch_one
-from fitness.adapters.postgres.outbox import owed_parameters
+from fitness.adapters.postgres.outbox import OWE, owed_parameters
 from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
 from fitness.domain.model.activities import Activity, ActivityState, ActivityType
 from fitness.domain.model.audit import AuditAction, Authority
@@ -29,15 +29,6 @@ COLUMNS = """
     id, user_id, version, activity_type, title, activity_date, timezone, local_date, duration_minutes, distance_km,
     elevation_gain_m, calories_kcal, average_heart_rate_bpm, max_heart_rate_bpm, notes, tags, source, external_id,
     created_at, updated_at, deleted_at
-"""
-
-# Each change writes what the cache is owed in the same statement, and only if it changes something.
-OWE = """
-        INSERT INTO cache_outbox (id, scopes)
-        SELECT %(owed_id)s, %(owed_scopes)s
-        FROM changed
-        LIMIT 1
-        ON CONFLICT (id) DO NOTHING
 """
 
 INSERT = f"""

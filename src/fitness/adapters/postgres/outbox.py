@@ -22,6 +22,16 @@ SETTLE = """
 """
 
 
+# Each change writes what the cache is owed in the same statement, and only if it changes something.
+OWE = """
+        INSERT INTO cache_outbox (id, scopes)
+        SELECT %(owed_id)s, %(owed_scopes)s
+        FROM changed
+        LIMIT 1
+        ON CONFLICT (id) DO NOTHING
+"""
+
+
 class PostgresOutbox:
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -6,11 +6,13 @@ from typing import Any
 from psycopg.errors import UniqueViolation
 
 from fitness.adapters.postgres.database import Database
+from fitness.adapters.postgres.outbox import OWE, owed_parameters
 from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
 from fitness.domain.model.audit import AuditAction, Authority
 from fitness.domain.model.listings import Listing, Page, Position
 from fitness.domain.model.refusals import EmailTaken
 from fitness.domain.model.users import ProfileChanges, Registration, Role, Tier, User, WeekStart
+from fitness.ports.cache import Owed
 from fitness.ports.users import Credentials
 
 COLUMNS = "id, email, name, timezone, week_start, role, tier, created_at, updated_at"
@@ -60,7 +62,7 @@ SET_STANDING = f"""
         INSERT INTO audit_log (at, actor_id, action, subject_id, owner_id, reason)
         SELECT %(at)s, %(actor_id)s, %(action)s, id, id, %(reason)s
         FROM changed
-    )
+    ), owed AS ({OWE})
     SELECT {COLUMNS}
     FROM changed
 """
@@ -110,7 +112,7 @@ class PostgresUserRepo:
         return _user(row) if row else None
 
     async def set_standing(
-        self, user_id: int, authority: Authority, *, role: Role | None = None, tier: Tier | None = None
+        self, user_id: int, authority: Authority, *, role: Role | None = None, tier: Tier | None = None, owed: Owed
     ) -> User | None:
         parameters = {
             "id": user_id,
@@ -120,6 +122,7 @@ class PostgresUserRepo:
             "actor_id": authority.actor_id,
             "action": AuditAction.USER_CHANGED,
             "reason": authority.reason,
+            **owed_parameters(owed),
         }
         row = await self._database.one(SET_STANDING, parameters)
         return _user(row) if row else None

@@ -49,6 +49,14 @@ class BadCredentials(Refusal):
         super().__init__("the e-mail address or the password is wrong")
 
 
+class LoginDelayed(Refusal):
+    """Too many failures in a row, so that this one is not even looked at."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"too many failed logins; try again in {retry_after_s} seconds")
+        self.retry_after_s = retry_after_s
+
+
 class AdminOnly(Refusal):
     def __init__(self) -> None:
         super().__init__("this needs the admin role")

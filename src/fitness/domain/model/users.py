@@ -1,8 +1,10 @@
 """Accounts: who someone is, what they may do, and what makes a profile valid."""
 
+import hashlib
+import hmac
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypedDict
 
@@ -14,6 +16,10 @@ MIN_PASSWORD_LENGTH = 8
 MAX_PASSWORD_LENGTH = 256
 MAX_EMAIL_LENGTH = 254
 MAX_NAME_LENGTH = 100
+
+FAILURES_BORNE = 5
+FIRST_DELAY = timedelta(seconds=30)
+LONGEST_DELAY = timedelta(minutes=15)
 
 # One @ with something sensible on either side; whether mail arrives there only a mail can tell.
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f.]+(\.[^@\s\x00-\x1f\x7f.]+)*")
@@ -105,6 +111,17 @@ def checked_profile(changes: ProfileChanges) -> ProfileChanges:
         }
     )
     return tidy
+
+
+def account_name(email: str, secret: bytes) -> str:
+    """Under which an account's attempts are counted, there or not; no address can be read from it."""
+    return hmac.new(secret, email.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def login_delay(failures: int) -> timedelta:
+    """How long after so many failures in a row the next attempt is looked at: nothing, then 30 s and ever twice it."""
+    beyond = failures - FAILURES_BORNE
+    return timedelta() if beyond < 0 else min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(beyond, 20))
 
 
 def still_there(user: User | None) -> User:

@@ -13,7 +13,7 @@ from fitness.domain.model.refusals import (
     UserNotFound,
 )
 from fitness.domain.model.users import Caller, Role, Tier, User, normalized_email
-from fitness.domain.use_cases.caching import CachedReads, activity_scope, user_scope
+from fitness.domain.use_cases.caching import CachedReads, account_scope, activity_scope, user_scope
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache import Owed
@@ -77,9 +77,11 @@ class AdminService:
             raise InvalidFields(FieldProblem("role", "or tier must be given"))
         reason = ", ".join(f"{name} {value}" for name, value in changes.items() if value is not None)
         authority = Authority(actor_id=actor_id, at=self.clock.now(), reason=reason)
-        user = await self.users.set_standing(user_id, authority, role=role, tier=tier)
+        owed = Owed.to(account_scope(user_id))
+        user = await self.users.set_standing(user_id, authority, role=role, tier=tier, owed=owed)
         if user is None:
             raise UserNotFound(user_id)
+        await self.cached.settle(owed)
         return user
 
     async def _authorize(self, caller: Caller) -> None:

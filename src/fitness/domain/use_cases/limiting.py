@@ -1,7 +1,5 @@
 """Rate limits: who is charged for what, and what becomes of a request while nobody can be asked."""
 
-import hashlib
-import hmac
 from dataclasses import dataclass, replace
 
 from fitness.domain.model.rate_limits import (
@@ -17,7 +15,7 @@ from fitness.domain.model.rate_limits import (
     RateLimited,
     Subject,
 )
-from fitness.domain.model.users import Caller, Tier
+from fitness.domain.model.users import Caller, Tier, account_name
 from fitness.domain.use_cases.breaker import Breaker
 from fitness.domain.use_cases.caching import CachedReads, tier_key
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
@@ -147,14 +145,10 @@ class LimitService:
 
     def _subject(self, policy: Policy, who: Requester) -> str | None:
         if policy.subject is Subject.ACCOUNT:
-            return None if who.account is None else f"account:{self.account_name(who.account)}"
+            return None if who.account is None else f"account:{account_name(who.account, self._limits.account_secret)}"
         if policy.subject is Subject.CALLER and who.caller is not None:
             return f"{USER}{who.caller.id}"
         return f"address:{who.address}"
-
-    def account_name(self, account: str) -> str:
-        """Under which an account is counted; no address can be read from it."""
-        return hmac.new(self._limits.account_secret, account.encode(), hashlib.sha256).hexdigest()[:32]
 
     def _share(self, charge: Charge) -> Charge:
         """This process's part of a limit, at least one request."""

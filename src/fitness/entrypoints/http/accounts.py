@@ -7,11 +7,12 @@ from litestar import Request, Router, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from fitness.domain.model.refusals import BadCredentials, EmailTaken
+from fitness.domain.model.rate_limits import Action
+from fitness.domain.model.refusals import BadCredentials, EmailTaken, LoginDelayed
 from fitness.domain.model.users import Caller, ProfileChanges, Registration, User
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.entrypoints.http.bodies import JsonBody
-from fitness.entrypoints.http.gate import PUBLIC
+from fitness.entrypoints.http.gate import ACTION, PUBLIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Tokens:
     "/register",
     dto=JsonBody[Registration],
     return_dto=None,
-    opt={PUBLIC: True, "refuses": (EmailTaken,)},
+    opt={PUBLIC: True, ACTION: Action.REGISTER, "refuses": (EmailTaken,)},
 )
 async def register(data: JSONBody[Registration], accounts: NamedDependency[AccountService]) -> User:
     """Open an account."""
@@ -44,7 +45,7 @@ async def register(data: JSONBody[Registration], accounts: NamedDependency[Accou
     status_code=200,
     dto=JsonBody[Login],
     return_dto=None,
-    opt={PUBLIC: True, "refuses": (BadCredentials,)},
+    opt={PUBLIC: True, ACTION: Action.LOGIN, "refuses": (BadCredentials, LoginDelayed)},
 )
 async def login(data: JSONBody[Login], accounts: NamedDependency[AccountService]) -> Tokens:
     """Get an access token, to be sent as `Authorization: Bearer …`."""

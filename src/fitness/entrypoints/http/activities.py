@@ -24,6 +24,7 @@ from fitness.domain.model.activities import (
     normalized_tag,
 )
 from fitness.domain.model.listings import ActivityFilter
+from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import (
     ActivityDeleted,
@@ -44,6 +45,7 @@ from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.importing import ImportService
 from fitness.entrypoints.http.bodies import JsonBody
+from fitness.entrypoints.http.gate import ACTION
 from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
 from fitness.entrypoints.http.queries import (
     Collecting,
@@ -96,7 +98,11 @@ class Imported:
     "/",
     dto=JsonBody[NewActivity],
     return_dto=None,
-    opt={"refuses": (DuplicateActivity, IdempotencyKeyReused, IdempotentRequestInFlight), "headers": IDEMPOTENT},
+    opt={
+        ACTION: Action.CREATE,
+        "refuses": (DuplicateActivity, IdempotencyKeyReused, IdempotentRequestInFlight),
+        "headers": IDEMPOTENT,
+    },
 )
 async def create_activity(
     data: JSONBody[NewActivity], request: ApiRequest, activities: NamedDependency[ActivityService]
@@ -110,7 +116,7 @@ async def create_activity(
     return Response(created.activity, status_code=201, headers=headers)
 
 
-@get("/", opt={"query": ListingQuery})
+@get("/", opt={ACTION: Action.LIST, "query": ListingQuery})
 async def list_activities(
     request: ApiRequest, activities: NamedDependency[ActivityService]
 ) -> Response[ListBody[Activity]]:
@@ -121,7 +127,7 @@ async def list_activities(
     return Response(list_body(found.value, page), headers={"X-Cache": found.origin})
 
 
-@get("/trash", opt={"query": PageQuery})
+@get("/trash", opt={ACTION: Action.LIST, "query": PageQuery})
 async def list_trash(request: ApiRequest, activities: NamedDependency[ActivityService]) -> ListBody[TrashedActivity]:
     """One's own deleted activities, latest deleted first, with the time at which each will be gone for good."""
     page = page_of(read_query(request, PageQuery))
@@ -131,7 +137,7 @@ async def list_trash(request: ApiRequest, activities: NamedDependency[ActivitySe
 @post(
     "/import",
     request_max_body_size=MAX_RECORDING_BYTES + MULTIPART_OVERHEAD_BYTES,
-    opt={"upload": "file", "refuses": (DuplicateActivity, RecordingTooLarge, RecordingCorrupt)},
+    opt={ACTION: Action.CREATE, "upload": "file", "refuses": (DuplicateActivity, RecordingTooLarge, RecordingCorrupt)},
 )
 async def import_file(request: ApiRequest, imports: NamedDependency[ImportService]) -> Imported:
     """Make activities of one FIT, GPX or TCX file, plain or gzipped, of at most 25 MB: one for each session in it."""

@@ -8,11 +8,14 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from fitness.domain.model.audit import AuditEntry
+from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import ActivityNotFound, ActivityNotInTrash, AdminOnly, UserNotFound
 from fitness.domain.model.users import Caller, Role, Tier, User
 from fitness.domain.use_cases.administration import AdminService
 from fitness.entrypoints.http.bodies import JsonBody
+from fitness.entrypoints.http.gate import ACTION
 from fitness.entrypoints.http.queries import ListBody, PageQuery, list_body, page_of, read_query
+from fitness.ports.outages import LimiterUnavailable
 
 ApiRequest = Request[Caller, Any, Any]
 
@@ -33,7 +36,7 @@ class StandingChanges:
     "/activities/{activity_id:int}",
     dto=JsonBody[Purge],
     return_dto=None,
-    opt={"refuses": (AdminOnly, ActivityNotFound, ActivityNotInTrash)},
+    opt={ACTION: Action.PURGE, "refuses": (AdminOnly, ActivityNotFound, ActivityNotInTrash, LimiterUnavailable)},
 )
 async def purge_activity(
     activity_id: FromPath[int],

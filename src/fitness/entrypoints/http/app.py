@@ -14,9 +14,11 @@ from fitness.entrypoints.http.activities import activities_router
 from fitness.entrypoints.http.administration import admin_router
 from fitness.entrypoints.http.bodies import MAX_BODY_BYTES
 from fitness.entrypoints.http.documentation import docs_router, front_door, openapi_config
+from fitness.entrypoints.http.edge import Edge
 from fitness.entrypoints.http.gate import Gate
 from fitness.entrypoints.http.health import Stores, health_router
 from fitness.entrypoints.http.problems import answer
+from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers, rate_limit
 
 
 def create_app(container: Container) -> Litestar:
@@ -29,13 +31,17 @@ def create_app(container: Container) -> Litestar:
             gc.freeze()  # what start-up made stays: the collector need not look at it again
             yield
 
+    settings = container.settings()
+    violations = ViolationLog()
+
     def gate(app: ASGIApp) -> ASGIApp:
-        return Gate(app, container.access_tokens())
+        tokens, limits = container.access_tokens(), container.limits()
+        return Gate(app, tokens, limits, settings.trusted_proxies, limit_headers, violations.tell)
 
     stores = Stores(needed={"database": container.database()}, useful={"cache": container.cache()})
-    return Litestar(
+    app = Litestar(
         route_handlers=[
-            Router("/api/v1", route_handlers=[auth_router, users_router, activities_router, admin_router]),
+            Router("/api/v1", route_handlers=[auth_router, users_router, activities_router, admin_router, rate_limit]),
             health_router,
             docs_router,
             front_door,
@@ -44,6 +50,7 @@ def create_app(container: Container) -> Litestar:
             "accounts": Provide(lambda: container.accounts(), sync_to_thread=False),
             "activities": Provide(lambda: container.activities(), sync_to_thread=False),
             "imports": Provide(lambda: container.imports(), sync_to_thread=False),
+            "limits": Provide(lambda: container.limits(), sync_to_thread=False),
             "administration": Provide(lambda: container.administration(), sync_to_thread=False),
             "stores": Provide(lambda: stores, sync_to_thread=False),
         },
@@ -54,3 +61,5 @@ def create_app(container: Container) -> Litestar:
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )
+    app.asgi_handler = Edge(app.asgi_handler)
+    return app

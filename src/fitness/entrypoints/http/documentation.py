@@ -16,8 +16,9 @@ from litestar.response import Redirect
 from litestar.routes import HTTPRoute
 
 from fitness import __version__
+from fitness.domain.model.rate_limits import RateLimited
 from fitness.domain.model.refusals import InvalidFields, NotAuthenticated
-from fitness.entrypoints.http.gate import DATABASELESS, PUBLIC
+from fitness.entrypoints.http.gate import CALLER_IF_ANY, DATABASELESS, FREE, PUBLIC
 from fitness.entrypoints.http.problems import MalformedRequest, Problem, kind_of
 from fitness.ports.outages import DatabaseUnavailable
 
@@ -54,7 +55,9 @@ def openapi_config() -> OpenAPIConfig:
         description=_DESCRIPTION,
         path="/openapi.json",
         render_plugins=[OpenApiDocument()],
-        openapi_router=Router("/openapi.json", route_handlers=[], opt={PUBLIC: True}, include_in_schema=False),
+        openapi_router=Router(
+            "/openapi.json", route_handlers=[], opt={PUBLIC: True, FREE: True}, include_in_schema=False
+        ),
         components=Components(
             security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
         ),
@@ -63,7 +66,7 @@ def openapi_config() -> OpenAPIConfig:
     )
 
 
-@get("/", opt={PUBLIC: True}, include_in_schema=False)
+@get("/", opt={PUBLIC: True, FREE: True}, include_in_schema=False)
 async def front_door() -> Redirect:
     return Redirect("/docs")
 
@@ -90,7 +93,7 @@ async def swagger_style() -> Response[bytes]:
 
 docs_router = Router(
     "/docs",
-    opt={PUBLIC: True},
+    opt={PUBLIC: True, FREE: True},
     include_in_schema=False,
     route_handlers=[reference, page_script, swagger_script, swagger_style],
 )
@@ -119,6 +122,8 @@ def _completed(document: dict[str, Any], app: Litestar) -> dict[str, Any]:
             operation["requestBody"] = _upload(field)
         if handler.opt.get(PUBLIC):
             operation["security"] = []
+        if handler.opt.get(CALLER_IF_ANY):
+            operation["security"] = [{"bearer": []}, {}]
         operation["responses"] |= _problems(handler)
     return document
 
@@ -162,6 +167,8 @@ def _problems(handler: HTTPRouteHandler) -> dict[str, dict[str, Any]]:
     refusals = [*handler.opt.get("refuses", ())]
     if not handler.opt.get(PUBLIC):
         refusals += [NotAuthenticated]
+    if not (handler.opt.get(FREE) or handler.opt.get(CALLER_IF_ANY)):
+        refusals += [RateLimited]
     if not handler.opt.get(DATABASELESS):
         refusals += [DatabaseUnavailable]
     if handler.opt.get("query") or handler.opt.get("upload") or handler.resolve_data_dto():

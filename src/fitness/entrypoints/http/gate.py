@@ -1,20 +1,39 @@
-"""The one piece of code that every routed request passes: well-formed address, known caller."""
+"""The one piece of code that every routed request passes: known caller, charged limits, well-formed address."""
 
 import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from litestar.exceptions import NotFoundException
+import msgspec
+from litestar import Request
+from litestar.exceptions import HTTPException, NotFoundException
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from fitness.domain.model.rate_limits import Action, Decision, RateLimited
 from fitness.domain.model.refusals import NotAuthenticated
-from fitness.domain.model.users import Caller
+from fitness.domain.model.users import Caller, normalized_email
+from fitness.domain.use_cases.limiting import LimitService, Requester
+from fitness.entrypoints.http.addresses import Network, client_address
+from fitness.entrypoints.http.edge import RESPONSE_HEADERS
 from fitness.ports.credentials import AccessTokenPort
 
 PUBLIC = "public"
 """The `opt` of routes that need no access token."""
 
+CALLER_IF_ANY = "caller_if_any"
+"""The `opt` of routes that take an access token, and do without."""
+
+FREE = "free"
+"""The `opt` of routes that no limit applies to."""
+
+ACTION = "action"
+"""The `opt` that says what a route does, as far as limits are concerned; any request else."""
+
 DATABASELESS = "databaseless"
 """The `opt` of routes that answer without the database."""
+
+REQUESTER = "fitness.requester"
+"""Where in the scope it stands who asks."""
 
 MAX_ID = 2**63 - 1
 
@@ -22,26 +41,93 @@ MAX_ID = 2**63 - 1
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/.-]*")
 
 
-class Gate:
-    """Raw ASGI, run after routing: no guard, dependency or object per request."""
+class _Login(msgspec.Struct):
+    email: str
 
-    def __init__(self, app: ASGIApp, tokens: AccessTokenPort) -> None:
+
+_login = msgspec.json.Decoder(_Login)
+
+Told = Callable[[Decision, str, Requester], None]
+
+
+class Gate:
+    """Raw ASGI, run after routing: no guard, dependency or object per request.
+
+    Limits hang on the route, so no spelling of its address dodges them, and are charged before anything else is done.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        tokens: AccessTokenPort,
+        limits: LimitService,
+        trusted_proxies: Iterable[Network],
+        headers: Callable[[Decision], Iterable[tuple[bytes, bytes]]],
+        refused: Told,
+    ) -> None:
         self._app = app
         self._tokens = tokens
+        self._limits = limits
+        self._trusted_proxies = tuple(trusted_proxies)
+        self._headers = headers
+        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        opt = scope["route_handler"].opt
+        caller, stranger = None, None
+        if not opt.get(PUBLIC):
+            try:
+                caller = self._caller(scope, optional=opt.get(CALLER_IF_ANY, False))
+            except NotAuthenticated as error:
+                stranger = error
+        action, account = opt.get(ACTION, Action.OTHER), None
+        if action is Action.LOGIN:
+            account = await _account(scope, receive, send)
+        requester = Requester(self._address(scope), caller, account)
+        if stranger is not None or not (opt.get(FREE) or opt.get(CALLER_IF_ANY)):
+            await self._charge(action, requester, scope)
+        if stranger is not None:
+            raise stranger
         _refuse_odd_address(scope)
-        if not scope["route_handler"].opt.get(PUBLIC):
-            scope["user"] = self._caller(scope)
+        scope["user"] = caller
+        scope[REQUESTER] = requester  # type: ignore[literal-required]
         await self._app(scope, receive, send)
 
-    def _caller(self, scope: Scope) -> Caller:
+    async def _charge(self, action: Action, requester: Requester, scope: Scope) -> None:
+        left: list[tuple[bytes, bytes]] = scope[RESPONSE_HEADERS]  # type: ignore[literal-required]
+        try:
+            decision = await self._limits.admit(action, requester)
+        except RateLimited as refusal:
+            left += self._headers(refusal.decision)
+            self._refused(refusal.decision, scope["path_template"], requester)
+            raise
+        if decision is not None:
+            left += self._headers(decision)
+
+    def _caller(self, scope: Scope, *, optional: bool) -> Caller | None:
         for name, value in scope["headers"]:
             if name == b"authorization":
                 kind, _, token = value.decode("latin-1").partition(" ")
                 if kind.lower() == "bearer" and token:
                     return self._tokens.verify(token.strip())
+        if optional:
+            return None
         raise NotAuthenticated("this needs an access token: Authorization: Bearer …", token_given=False)
+
+    def _address(self, scope: Scope) -> str:
+        client = scope["client"]
+        forwarded_for: list[str] = []
+        if self._trusted_proxies:
+            forwarded_for = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        return client_address(client[0] if client else None, forwarded_for, self._trusted_proxies)
+
+
+async def _account(scope: Scope, receive: Receive, send: Send) -> str | None:
+    """Whose account the body wants into; None where it does not say. Litestar keeps the body for the handler."""
+    try:
+        return normalized_email(_login.decode(await Request[Any, Any, Any](scope, receive, send).body()).email)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, HTTPException):
+        return None
 
 
 def _refuse_odd_address(scope: Scope) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from litestar import Response, Router, get
 from litestar.di import NamedDependency
 
-from fitness.entrypoints.http.gate import DATABASELESS, PUBLIC
+from fitness.entrypoints.http.gate import DATABASELESS, FREE, PUBLIC
 from fitness.ports.health import ProbePort
 from fitness.ports.outages import Outage
 
@@ -48,13 +48,13 @@ async def _state(probe: ProbePort) -> str:
     return "up"
 
 
-@get("/live", opt={PUBLIC: True, DATABASELESS: True})
+@get("/live", opt={PUBLIC: True, FREE: True, DATABASELESS: True})
 async def live() -> Liveness:
     """Whether the process answers at all; touches nothing else."""
     return Liveness("alive")
 
 
-@get("/ready", opt={PUBLIC: True, DATABASELESS: True})
+@get("/ready", opt={PUBLIC: True, FREE: True, DATABASELESS: True})
 async def ready(stores: NamedDependency[Stores]) -> Response[Readiness]:
     """Whether to send requests here, with each store's state; 503 while PostgreSQL does not answer."""
     readiness = await stores.readiness()

@@ -16,6 +16,7 @@ from litestar.exceptions import (
 )
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
+from fitness.domain.model.rate_limits import RateLimited
 from fitness.domain.model.refusals import (
     ActivityDeleted,
     ActivityInTrash,
@@ -29,6 +30,7 @@ from fitness.domain.model.refusals import (
     IdempotencyKeyReused,
     IdempotentRequestInFlight,
     InvalidFields,
+    LoginDelayed,
     NotAuthenticated,
     RecordingCorrupt,
     RecordingEmpty,
@@ -39,7 +41,7 @@ from fitness.domain.model.refusals import (
     UserNotFound,
     VersionMismatch,
 )
-from fitness.ports.outages import CacheUnavailable, DatabaseUnavailable, ReaderUnavailable
+from fitness.ports.outages import CacheUnavailable, DatabaseUnavailable, LimiterUnavailable, ReaderUnavailable
 
 RETRY_AFTER_S = 1
 """How long a client is asked to wait for a store that is down, or for its own first request."""
@@ -94,6 +96,8 @@ KINDS: Mapping[type[Exception], Kind] = {
     MethodNotAllowedException: Kind(405, "method_not_allowed", "Method not allowed"),
     NotAuthenticated: Kind(401, "not_authenticated", "Not authenticated"),
     BadCredentials: Kind(401, "bad_credentials", "Bad credentials"),
+    LoginDelayed: Kind(429, "login_delayed", "Too many failed logins"),
+    RateLimited: Kind(429, "rate_limited", "Too many requests"),
     AdminOnly: Kind(403, "admin_only", "Admins only"),
     EmailTaken: Kind(409, "email_taken", "E-mail address taken"),
     UserNotFound: Kind(404, "user_not_found", "User not found"),
@@ -112,6 +116,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     RecordingWithoutActivity: Kind(422, "file_without_activity", "No activity in the file"),
     RecordingWithoutTimes: Kind(422, "file_without_times", "No times in the file"),
     DatabaseUnavailable: Kind(503, "database_unavailable", "Database unavailable"),
+    LimiterUnavailable: Kind(503, "limiter_unavailable", "Limiter unavailable"),
     CacheUnavailable: Kind(503, "cache_unavailable", "Cache unavailable"),
     ReaderUnavailable: Kind(503, "reader_unavailable", "Reader unavailable"),
     Exception: CRASH,
@@ -185,6 +190,10 @@ def _headers(error: Exception, kind: Kind) -> dict[str, str]:
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if error.token_given else "Bearer"
     if isinstance(error, BadCredentials):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, RateLimited):
+        headers |= {"Retry-After": str(error.decision.retry_after_s), "Cache-Control": "no-store"}
+    if isinstance(error, LoginDelayed):
+        headers |= {"Retry-After": str(error.retry_after_s), "Cache-Control": "no-store"}
     if kind.status == 503 or isinstance(error, IdempotentRequestInFlight):
         headers["Retry-After"] = str(RETRY_AFTER_S)
     return headers

@@ -1,0 +1,294 @@
+"""Limits over HTTP: who is charged, what every response says of it, and what happens without Redis."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from ipaddress import ip_network
+from typing import Any
+
+import http_sf
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from fitness.adapters.embedded.engines import EngineUrls
+from fitness.domain.model.rate_limits import Action, RateLimited
+from fitness.domain.model.users import Caller, Tier
+from fitness.domain.use_cases.limiting import LimitService, Requester
+from tests.files import A_TRACK
+from tests.integration.api import NOWHERE_REDIS, PASSWORD, Api, Person, activity_body, serving
+
+LIMIT_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit-policy", "ratelimit")
+
+
+@pytest.fixture
+async def api(database_url: str, engines: EngineUrls, valkey: Redis) -> AsyncIterator[Api]:
+    async with serving(database_url, engines.redis_url, rate_limit_scale=1.0) as api:
+        yield api
+
+
+@pytest.fixture
+async def lavish(database_url: str, engines: EngineUrls, valkey: Redis) -> AsyncIterator[Api]:
+    """A hundred times the limits."""
+    async with serving(database_url, engines.redis_url, rate_limit_scale=100.0) as api:
+        yield api
+
+
+def remaining(response: httpx.Response) -> dict[str, int]:
+    """By policy."""
+    return {name: parameters["r"] for name, parameters in parsed(response, "ratelimit")}
+
+
+def parsed(response: httpx.Response, header: str) -> Any:
+    return http_sf.parse(response.headers[header].encode(), tltype="list")
+
+
+class TestHeaders:
+    async def test_a_response_says_where_each_policy_stands_and_the_tightest_twice(self, ann: Person):
+        response = await ann.post("/activities", json=activity_body())
+        assert response.status_code == 201
+        assert parsed(response, "ratelimit-policy") == [
+            ("requests", {"q": 100, "w": 60}),
+            ("create", {"q": 10, "w": 60}),
+        ]
+        assert parsed(response, "ratelimit") == [("requests", {"r": 99, "t": 1}), ("create", {"r": 9, "t": 6})]
+        assert [response.headers[name] for name in LIMIT_HEADERS[:3]] == ["10", "9", "6"]
+
+    async def test_one_too_many_is_a_problem_that_says_when_to_come_back(self, ann: Person):
+        for _ in range(10):
+            await ann.record()
+        refused = await ann.post("/activities", json=activity_body())
+        assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert refused.headers["cache-control"] == "no-store"
+        assert 1 <= int(refused.headers["retry-after"]) <= 6
+        assert remaining(refused) == {"requests": 90, "create": 0}
+        assert (await ann.get("/users/me")).status_code == 200
+
+    async def test_responses_of_every_status_carry_headers_that_parse(self, lavish: Api, valkey: Redis):
+        ann, admin = await lavish.person(), await lavish.admin()
+        one = await ann.record()
+        trashed = await ann.record()
+        await ann.delete(f"/activities/{trashed['id']}")
+        path = f"/activities/{one['id']}"
+        calls: list[tuple[Person, str, str, dict[str, Any]]] = [
+            (ann, "GET", path, {}),
+            (ann, "GET", "/activities?limit=1", {}),
+            (ann, "GET", path, {"headers": {"If-None-Match": f'"{one["version"]}"'}}),
+            (ann, "PATCH", path, {"json": {"title": None}, "headers": {"If-Match": '"99"'}}),
+            (ann, "PATCH", path, {"json": {"title": 3}}),
+            (ann, "PATCH", path, {"content": b"{", "headers": {"Content-Type": "application/json"}}),
+            (ann, "PATCH", path, {"content": b"x" * 1_100_000, "headers": {"Content-Type": "application/json"}}),
+            (ann, "PATCH", path, {"content": b"x", "headers": {"Content-Type": "text/plain"}}),
+            (ann, "GET", f"/activities/{trashed['id']}", {}),
+            (ann, "DELETE", f"/activities/{trashed['id']}", {}),
+            (ann, "GET", "/activities/999999", {}),
+            (ann, "GET", "/admin/audit-log", {}),
+            (admin, "GET", "/admin/audit-log", {}),
+            (ann, "POST", "/activities/import", {"files": {"file": ("x", b"nonsense")}}),
+            (ann, "POST", "/activities/import", {"files": {"file": ("x", A_TRACK)}}),
+            (Person(ann.http, 0, "", "bad"), "GET", "/users/me", {}),
+            (ann, "POST", "/activities", {"json": activity_body()}),
+        ]
+        statuses: Counter[int] = Counter()
+        for number in range(1_000):
+            person, method, where, given = calls[number % len(calls)]
+            response = await person.call(method, where, **given)
+            statuses[response.status_code] += 1
+            self.assert_sound(response)
+        # Frees nothing, so that a 429 comes up as well.
+        while response.status_code != 429:
+            response = await ann.post("/activities", json=activity_body())
+            self.assert_sound(response)
+        assert statuses.keys() >= {200, 201, 304, 400, 401, 403, 404, 409, 410, 412, 413, 415, 422}
+
+    def assert_sound(self, response: httpx.Response) -> None:
+        limit, left, reset = (int(response.headers[name]) for name in LIMIT_HEADERS[:3])
+        assert 0 <= left <= limit
+        assert 0 <= reset <= 60
+        policies, rests = dict(parsed(response, "ratelimit-policy")), dict(parsed(response, "ratelimit"))
+        assert policies.keys() == rests.keys()
+        for name, rest in rests.items():
+            assert 0 <= rest["r"] <= policies[name]["q"]
+            assert 0 <= rest["t"] <= policies[name]["w"]
+
+    async def test_what_is_free_says_nothing_and_costs_nothing(self, api: Api, ann: Person):
+        before = (await ann.get("/rate-limit")).json()
+        for path in ("/health/live", "/health/ready", "/docs", "/openapi.json", "/api/v1/rate-limit"):
+            for _ in range(30):
+                response = await api.http.get(path)
+                assert response.status_code == 200
+                assert not set(LIMIT_HEADERS) & set(response.headers)
+        assert (await ann.get("/rate-limit")).json() == before
+
+
+class TestWhoIsCharged:
+    async def test_the_caller_sees_every_limit_and_what_is_left(self, api: Api, ann: Person):
+        await ann.record()
+        body = (await ann.get("/rate-limit")).json()
+        assert body["tier"] == "free"
+        assert {one["policy"]: (one["remaining"], one["limit"]) for one in body["limits"]} == {
+            "requests": (99, 100),
+            "create": (9, 10),
+            "list": (100, 100),
+        }
+        anonymous = (await api.http.get("/api/v1/rate-limit")).json()
+        assert anonymous["tier"] is None
+        assert {one["policy"] for one in anonymous["limits"]} == {"requests", "login_address", "register", "refresh"}
+
+    async def test_a_bad_token_or_none_is_charged_to_the_address(self, api: Api):
+        statuses = []
+        for number in range(22):
+            headers = {"Authorization": "Bearer nonsense"} if number % 2 else {}
+            statuses.append((await api.http.get("/api/v1/users/me", headers=headers)).status_code)
+        assert statuses == [401] * 20 + [429] * 2
+
+    async def test_a_forged_forwarding_header_changes_nothing(self, api: Api):
+        statuses: Counter[int] = Counter()
+        for number in range(1_000):
+            headers = {"X-Forwarded-For": f"10.{number % 7}.{number // 250}.{number % 250}, 1.2.3.{number % 99}"}
+            statuses[(await api.http.get("/api/v1/users/me", headers=headers)).status_code] += 1
+        assert statuses[401] <= 20 + 10  # as many as come back in half a minute
+        assert statuses[401] + statuses[429] == 1_000
+
+    async def test_behind_a_trusted_proxy_each_client_has_its_own(
+        self, database_url: str, engines: EngineUrls, valkey: Redis
+    ):
+        trusted = {"rate_limit_scale": 1.0, "trusted_proxies": (ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"))}
+        async with serving(database_url, engines.redis_url, **trusted) as api:
+
+            async def left(*hops: str) -> str:
+                headers = [("X-Forwarded-For", hop) for hop in hops]
+                response = await api.http.get("/api/v1/users/me", headers=headers)
+                return str(response.headers["x-ratelimit-remaining"])
+
+            assert [await left("203.0.113.1") for _ in range(3)] == ["19", "18", "17"]
+            assert await left("203.0.113.2") == "19"
+            assert await left("198.51.100.9, 203.0.113.1, 10.0.0.5") == "16"
+            assert await left("198.51.100.9", "203.0.113.1") == "15"
+            assert await left("2001:db8:1:2::1") == "19"
+            assert await left("2001:db8:1:2:ffff::9") == "18"
+            assert await left("2001:db8:1:3::1") == "19"
+
+    async def test_every_spelling_of_a_path_is_charged_to_the_same_account(self, ann: Person):
+        one = await ann.record()
+        paths = ["/activities/{}", "//activities//{}", "/activities/{}/", "/activities/%3{}", "/activities/{}?x=1"]
+        expected = remaining(await ann.get("/users/me"))["requests"]
+        for path in paths:
+            for method in ("GET", "HEAD"):
+                response = await ann.call(method, path.format(one["id"]))
+                expected -= 1
+                assert remaining(response)["requests"] == expected, path
+        wide = "".join(chr(0xFF10 + int(digit)) for digit in str(one["id"]))
+        response = await ann.get(f"/activities/{wide}")
+        assert (response.status_code, remaining(response)["requests"]) == (404, expected - 1)
+
+    async def test_head_is_answered_as_get_without_the_body(self, ann: Person):
+        one = await ann.record()
+        got, head = [await ann.call(method, f"/activities/{one['id']}") for method in ("GET", "HEAD")]
+        assert (head.status_code, head.content) == (200, b"")
+        assert [head.headers[name] for name in ("etag", "content-length")] == ['"1"', str(len(got.content))]
+
+
+class TestTiers:
+    async def test_premium_reaches_five_hundred_a_minute(self, api: Api, ann: Person):
+        await api.container.administration().set_standing_as_operator(ann.email, tier=Tier.PREMIUM)
+        statuses = [(await ann.get("/activities")).status_code for _ in range(500)]
+        assert set(statuses) == {200}
+        while statuses[-1] == 200:
+            statuses.append((await ann.get("/activities")).status_code)
+            assert len(statuses) < 700
+        assert statuses[-1] == 429
+
+    async def test_a_change_of_tier_is_in_force_at_once_in_every_process(
+        self, api: Api, ann: Person, database_url: str, engines: EngineUrls
+    ):
+        async with serving(database_url, engines.redis_url, rate_limit_scale=1.0) as other:
+            there = Person(other.http, ann.id, ann.email, ann.token)
+            for tier, limit in [(Tier.PREMIUM, "500"), (Tier.FREE, "100"), (Tier.PREMIUM, "500")]:
+                await api.container.administration().set_standing_as_operator(ann.email, tier=tier)
+                for person in (ann, there):
+                    assert (await person.get("/users/me")).headers["x-ratelimit-limit"] == limit
+
+
+async def test_waiting_as_long_as_it_says_is_enough_a_hundred_times_of_a_hundred(
+    database_url: str, engines: EngineUrls, valkey: Redis
+):
+    async with serving(database_url, engines.redis_url, rate_limit_scale=10.0) as api:
+        await wait_a_hundred_times(api.container.limits())
+
+
+async def wait_a_hundred_times(limits: LimitService) -> None:
+
+    async def waits(number: int) -> bool:
+        who = Requester("unknown", Caller(number, "session"))
+        try:
+            while True:
+                await limits.admit(Action.CREATE, who)
+        except RateLimited as refusal:
+            await asyncio.sleep(refusal.decision.retry_after_s)
+        return await limits.admit(Action.CREATE, who) is not None
+
+    # A few at a time, so that none of them has to wait for the others.
+    for first in range(0, 100, 10):
+        assert all(await asyncio.gather(*(waits(first + number) for number in range(10))))
+
+
+class TestWithoutRedis:
+    @pytest.fixture
+    async def api(self, database_url: str) -> AsyncIterator[Api]:
+        async with serving(database_url, NOWHERE_REDIS, rate_limit_scale=1.0) as api:
+            yield api
+
+    async def test_ordinary_requests_pass_and_are_counted(self, api: Api, ann: Person):
+        for _ in range(12):
+            await ann.record()
+        assert api.container.rate_limiter().decisions["create", "unavailable"] > 0
+
+    async def test_logins_and_registrations_are_judged_here(self, api: Api, ann: Person):
+        statuses = [
+            (await api.http.post("/api/v1/auth/login", json={"email": ann.email, "password": PASSWORD})).status_code
+            for _ in range(6)
+        ]
+        assert statuses == [200] * 4 + [429] * 2  # one was for ann
+        fresh = [{"email": f"new{number}@example.org", "password": PASSWORD} for number in range(6)]
+        statuses = [(await api.http.post("/api/v1/auth/register", json=one)).status_code for one in fresh]
+        assert statuses == [201] * 4 + [429] * 2
+
+    async def test_permanent_deletion_waits_for_it(self, api: Api):
+        admin = await api.admin()
+        one = await admin.record()
+        await admin.delete(f"/activities/{one['id']}")
+        refused = await admin.call("DELETE", f"/admin/activities/{one['id']}", json={"reason": "asked for"})
+        assert (refused.status_code, refused.json()["code"]) == (503, "limiter_unavailable")
+        assert refused.headers["retry-after"] == "1"
+        assert (await admin.post(f"/activities/{one['id']}/restore")).status_code == 200
+
+    async def test_what_is_left_cannot_be_told(self, ann: Person):
+        assert (await ann.get("/rate-limit")).json()["code"] == "limiter_unavailable"
+
+
+async def test_failed_logins_make_the_next_one_wait_whatever_the_address(
+    database_url: str, engines: EngineUrls, valkey: Redis
+):
+    async with serving(database_url, engines.redis_url) as api:
+        ann, bob = await api.person(), await api.person()
+        wrong = {"email": ann.email, "password": "wrong horse"}
+        for _ in range(5):
+            assert (await api.http.post("/api/v1/auth/login", json=wrong)).status_code == 401
+        for password in ("wrong horse", PASSWORD):
+            body = {"email": ann.email, "password": password}
+            refused = await api.http.post("/api/v1/auth/login", json=body)
+            assert (refused.status_code, refused.json()["code"]) == (429, "login_delayed")
+            assert 1 <= int(refused.headers["retry-after"]) <= 30
+        other = {"email": bob.email, "password": PASSWORD}
+        assert (await api.http.post("/api/v1/auth/login", json=other)).status_code == 200
+        unknown = {"email": "nobody@example.org", "password": "wrong horse"}
+        statuses = [(await api.http.post("/api/v1/auth/login", json=unknown)).status_code for _ in range(6)]
+        assert statuses == [401] * 5 + [429]
+
+
+async def test_no_address_lies_in_redis(api: Api, ann: Person, valkey: Redis):
+    names = b" ".join([bytes(name) async for name in valkey.scan_iter()])
+    assert b"account:" in names
+    assert ann.email.split("@", maxsplit=1)[0].encode() not in names

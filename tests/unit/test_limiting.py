@@ -1,0 +1,256 @@
+"""Who is charged for what, and what becomes of requests while the shared limiter cannot be asked."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from fitness.adapters.memory.cache import InMemoryCache
+from fitness.adapters.memory.outbox import InMemoryOutbox
+from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
+from fitness.adapters.memory.store import InMemoryStore
+from fitness.adapters.memory.users import InMemoryUserRepo
+from fitness.domain.model.rate_limits import POLICIES, Action, Algorithm, Charge, Decision, Limit, RateLimited
+from fitness.domain.model.users import Caller, Tier, login_delay
+from fitness.domain.use_cases.breaker import FAILURES_BORNE, LONGEST_PAUSE_S, Breaker
+from fitness.domain.use_cases.caching import CachedReads
+from fitness.domain.use_cases.limiting import Limits, LimitService, Requester
+from fitness.entrypoints.http.addresses import client_address
+from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
+
+ANYBODY = Requester("198.51.100.1")
+ANN = Requester("198.51.100.1", Caller(1, "session"))
+AT_THE_DOOR = Requester("198.51.100.1", account="ann@example.org")
+
+
+@dataclass
+class Turned:
+    now_s: float = 1_000.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+
+class Shared(InMemoryRateLimiter):
+    """May be out of reach, and says what it was asked."""
+
+    down = False
+
+    def __init__(self, clock: Turned) -> None:
+        super().__init__(clock.monotonic_s)
+        self.asked: list[list[Charge]] = []
+
+    async def acquire(self, charges: Sequence[Charge], *, cost: int = 1) -> Decision:
+        self.asked.append([*charges])
+        if self.down:
+            raise LimiterUnavailable
+        return await super().acquire(charges, cost=cost)
+
+
+@pytest.fixture
+def clock() -> Turned:
+    return Turned()
+
+
+@pytest.fixture
+def shared(clock: Turned) -> Shared:
+    return Shared(clock)
+
+
+def service(shared: Shared, clock: Turned, *, scale: float = 1.0, processes: int = 1) -> LimitService:
+    store = InMemoryStore()
+    return LimitService(
+        shared,
+        InMemoryRateLimiter(clock.monotonic_s),
+        InMemoryUserRepo(store),
+        CachedReads(InMemoryCache(), InMemoryOutbox(store)),
+        Breaker(clock.monotonic_s),
+        Limits(scale, processes, b"secret"),
+    )
+
+
+async def admitted(limits: LimitService, action: Action, who: Requester, tries: int = 40) -> int:
+    count = 0
+    for _ in range(tries):
+        try:
+            await limits.admit(action, who)
+        except RateLimited:
+            continue
+        count += 1
+    return count
+
+
+class TestWhoIsCharged:
+    @pytest.mark.parametrize(
+        ("action", "who", "charged"),
+        [
+            (Action.OTHER, ANYBODY, {"requests": "address:198.51.100.1"}),
+            (Action.OTHER, ANN, {"requests": "user:1"}),
+            (Action.CREATE, ANN, {"requests": "user:1", "create": "user:1"}),
+            (Action.CREATE, ANYBODY, {"requests": "address:198.51.100.1"}),
+            (Action.REGISTER, ANYBODY, {"requests": "address:198.51.100.1", "register": "address:198.51.100.1"}),
+            (Action.LOGIN, ANYBODY, {"requests": "address:198.51.100.1", "login_address": "address:198.51.100.1"}),
+        ],
+    )
+    async def test_each_policy_goes_on_its_subjects_account(
+        self, shared: Shared, clock: Turned, action: Action, who: Requester, charged: dict[str, str]
+    ):
+        await service(shared, clock).admit(action, who)
+        assert {charge.policy: charge.subject for charge in shared.asked[0]} == charged
+
+    async def test_an_account_is_counted_under_a_name_that_is_no_address(self, shared: Shared, clock: Turned):
+        limits = service(shared, clock)
+        await limits.admit(Action.LOGIN, AT_THE_DOOR)
+        (name,) = [charge.subject for charge in shared.asked[0] if charge.policy == "login_account"]
+        assert re.fullmatch(r"account:[0-9a-f]{32}", name)
+
+    @pytest.mark.parametrize(("scale", "limits"), [(1, 20), (2.5, 50), (0.5, 10), (0.001, 1)])
+    async def test_the_scale_multiplies_every_limit(self, shared: Shared, clock: Turned, scale: float, limits: int):
+        assert await admitted(service(shared, clock, scale=scale), Action.OTHER, ANYBODY, tries=100) == limits
+
+    async def test_a_scale_of_nothing_asks_nobody(self, shared: Shared, clock: Turned):
+        limits = service(shared, clock, scale=0)
+        assert await limits.admit(Action.PURGE, ANN) is None
+        assert await limits.standing(ANN) == (Tier.FREE, None)
+        assert shared.asked == []
+
+    async def test_without_the_database_a_caller_counts_as_free(self, shared: Shared, clock: Turned):
+        class Down(InMemoryUserRepo):
+            async def get(self, user_id: int) -> None:
+                raise DatabaseUnavailable
+
+        limits = service(shared, clock)
+        limits._users = Down(InMemoryStore())
+        await limits.admit(Action.OTHER, ANN)
+        assert shared.asked[0][0].limit == Limit(100)
+
+
+class TestWithoutTheSharedLimiter:
+    async def test_ordinary_requests_pass(self, shared: Shared, clock: Turned):
+        shared.down = True
+        assert await admitted(service(shared, clock), Action.CREATE, ANN) == 40
+
+    async def test_permanent_deletion_does_not(self, shared: Shared, clock: Turned):
+        shared.down = True
+        with pytest.raises(LimiterUnavailable):
+            await service(shared, clock).admit(Action.PURGE, ANN)
+
+    @pytest.mark.parametrize(("processes", "each"), [(1, 5), (2, 2), (4, 1), (9, 1)])
+    async def test_logins_are_shared_out_among_the_processes(
+        self, shared: Shared, clock: Turned, processes: int, each: int
+    ):
+        shared.down = True
+        limits = service(shared, clock, processes=processes)
+        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == each
+
+    async def test_what_was_admitted_before_counts_after_and_the_other_way_round(self, shared: Shared, clock: Turned):
+        limits = service(shared, clock)
+        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR, tries=3) == 3
+        shared.down = True
+        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 2
+        clock.now_s += LONGEST_PAUSE_S * 2
+        shared.down = False
+        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 0
+        clock.now_s += 60
+        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 5
+
+    async def test_it_is_not_asked_again_until_it_has_had_a_pause(self, shared: Shared, clock: Turned):
+        limits = service(shared, clock)
+        shared.down = True
+        await admitted(limits, Action.CREATE, ANN)
+        assert len(shared.asked) == FAILURES_BORNE
+        clock.now_s += 1.2
+        await admitted(limits, Action.CREATE, ANN)
+        assert len(shared.asked) == FAILURES_BORNE + 1
+        shared.down = False
+        clock.now_s += 2.4
+        await admitted(limits, Action.CREATE, ANN, tries=3)
+        assert len(shared.asked) == FAILURES_BORNE + 4
+
+
+def test_pauses_double_up_to_ten_seconds_and_begin_anew_after_a_success():
+    clock = Turned()
+    breaker = Breaker(clock.monotonic_s)
+
+    def pause_s() -> float:
+        began_s = clock.now_s
+        while not breaker.lets_ask():
+            clock.now_s += 0.01
+        return clock.now_s - began_s
+
+    for _ in range(FAILURES_BORNE):
+        assert breaker.lets_ask()
+        breaker.failed()
+    for about_s in (1, 2, 4, 8, 10, 10):
+        assert 0.79 * about_s <= pause_s() <= 1.21 * about_s
+        assert not breaker.lets_ask()  # one asks for all
+        breaker.failed()
+    pause_s()
+    breaker.succeeded()
+    for _ in range(FAILURES_BORNE):
+        assert breaker.lets_ask()
+        breaker.failed()
+    assert pause_s() <= 1.21
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds"), [(0, 0), (4, 0), (5, 30), (6, 60), (7, 120), (9, 480), (10, 900), (11, 900), (10**9, 900)]
+)
+def test_each_failed_login_too_many_doubles_the_delay(failures: int, seconds: int):
+    assert login_delay(failures).total_seconds() == seconds
+
+
+NEAR = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded_for", "address"),
+    [
+        ("198.51.100.1", [], "198.51.100.1"),
+        ("198.51.100.1", ["203.0.113.9"], "198.51.100.1"),
+        ("10.0.0.1", ["203.0.113.9"], "203.0.113.9"),
+        ("10.0.0.1", ["192.0.2.1, 203.0.113.9"], "203.0.113.9"),
+        ("10.0.0.1", ["192.0.2.1", "203.0.113.9"], "203.0.113.9"),
+        ("10.0.0.1", ["203.0.113.9, 10.0.0.2"], "203.0.113.9"),
+        ("10.0.0.1", ["203.0.113.9:4711"], "203.0.113.9"),
+        ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        ("10.0.0.1", ["203.0.113.9, nonsense, 10.0.0.2"], "10.0.0.2"),
+        ("10.0.0.1", [""], "10.0.0.1"),
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("::ffff:10.0.0.1", ["::ffff:203.0.113.9"], "203.0.113.9"),
+        ("fd00::1", ["[2001:db8:1:2:3:4:5:6]:443"], "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::1", [], "2001:db8:1:2::/64"),
+        (None, ["203.0.113.9"], "unknown"),
+        ("", [], "unknown"),
+        ("/run/socket", [], "unknown"),
+    ],
+)
+def test_the_client_is_the_rightmost_hop_that_is_not_trusted(peer: str | None, forwarded_for: list[str], address: str):
+    assert client_address(peer, forwarded_for, NEAR) == address
+
+
+def test_without_trusted_proxies_nobody_speaks_for_others():
+    assert client_address("10.0.0.1", ["203.0.113.9"], []) == "10.0.0.1"
+
+
+def test_the_readme_has_the_table_of_limits():
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    listed = re.findall(r"^\| `(\w+)` \| .+? \| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$", readme, re.MULTILINE)
+    limits = {name: row for name, *row in listed if name in {policy.name for policy in POLICIES}}
+    assert limits == {
+        policy.name: [*map(written, (policy.anonymous, policy.free, policy.premium)), algorithm(policy.name)]
+        for policy in POLICIES
+    }
+
+
+def written(limit: Limit | None) -> str:
+    return f"{limit.requests}/min" if limit and limit.per_s == 60 else "–"
+
+
+def algorithm(name: str) -> str:
+    (policy,) = [policy for policy in POLICIES if policy.name == name]
+    (found,) = {limit.algorithm for limit in (policy.anonymous, policy.free, policy.premium) if limit}
+    return {Algorithm.TOKEN_BUCKET: "token bucket", Algorithm.SLIDING_WINDOW: "sliding window"}[found]
