@@ -14,9 +14,11 @@ run: $(VENV)/run.stamp ## serve on embedded PostgreSQL and Valkey (settings: FIT
 test: $(VENV)/dev.stamp ## the whole suite, on engines it starts itself
 	@$(PY) -m pytest
 
-soak: $(VENV)/dev.stamp ## minutes of reads and writes on many processes, and of kill -9, held against each other
+soak: $(VENV)/dev.stamp ## minutes of load: freshness, kill -9, limits and logins, each held against its promise
 	@$(PY) -m ops.soak.freshness
 	@$(PY) -m ops.soak.crashes
+	@$(PY) -m ops.soak.limits
+	@$(PY) -m ops.soak.logins
 
 lint: $(VENV)/dev.stamp ## ruff, mypy --strict and the dependency contracts
 	@$(VENV)/bin/ruff check .

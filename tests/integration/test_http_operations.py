@@ -54,6 +54,7 @@ async def test_the_document_describes_every_route_with_its_problems(api: Api):
     assert operations.keys() == {
         "POST /auth/register",
         "POST /auth/login",
+        "GET /rate-limit",
         "GET /users/me",
         "PATCH /users/me",
         "POST /activities",

@@ -12,11 +12,13 @@ from redis.asyncio import RedisCluster
 
 from fitness.adapters.redis.cache import RedisCache
 from fitness.adapters.redis.client import AnyRedis, connected
+from fitness.adapters.redis.rate_limits import RedisRateLimiter
 from fitness.ports.cache import CachePort
 from fitness.ports.outages import CacheUnavailable
 from tests.integration.api import serving
 from tests.integration.servers import PATIENCE_S, ValkeyServer, own_folder
 from tests.unit.contracts.cache import ANN, BOB, CacheContract, key
+from tests.unit.contracts.rate_limits import charge
 
 
 class TcpValkey(ValkeyServer):
@@ -112,6 +114,15 @@ class TestOnACluster(CacheContract):
         await cache.invalidate(*scopes)
         for scope in scopes:
             await self.missed(cache, key(scope=scope))
+
+
+async def test_limits_of_anybody_are_judged_together_on_a_cluster(cluster: AnyRedis):
+    limiter = RedisRateLimiter(cluster)
+    login = [charge(5, subject="address:::1"), charge(2, policy="login", subject="account:ab")]
+    assert [(await limiter.acquire(login)).allowed for _ in range(3)] == [True, True, False]
+    for number in range(20):
+        own = [charge(3, subject=f"user:{number}"), charge(1, policy="create", subject=f"user:{number}")]
+        assert [(await limiter.acquire(own)).allowed for _ in range(2)] == [True, False]
 
 
 async def test_the_whole_service_runs_on_a_cluster(database_url: str, cluster_url: str):
