@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -92,8 +94,9 @@ async def serving(database_url: str, redis_url: str, **stated: Any) -> AsyncIter
     settings = Settings(
         database_url=database_url, redis_url=redis_url, secret_keys=("k" * 32,), **{"rate_limit_scale": 0.0} | stated
     )
-    container = Container(settings=settings)
-    app = create_app(container)
-    transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
-    async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://fitness") as client:
-        yield Api(client, container)
+    with TemporaryDirectory(prefix="fitness-test-") as folder:
+        container = Container(settings=replace(settings, metrics_dir=Path(folder)))
+        app = create_app(container)
+        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+        async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://fitness") as client:
+            yield Api(client, container)

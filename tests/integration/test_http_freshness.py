@@ -209,4 +209,4 @@ async def test_whatever_bytes_lie_in_the_cache_no_answer_is_wrong_or_broken(api:
             answer = await ann.get(path)
             assert (answer.status_code, answer.headers["x-cache"], answer.json()) == (200, "MISS", body)
     # Nine in ten were under the right generation, and had to be removed.
-    assert api.container.cache().poisoned == 9_000
+    assert api.container.redis_cache().poisoned == 9_000

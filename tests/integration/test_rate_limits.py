@@ -40,7 +40,8 @@ async def clock(valkey: Redis) -> TurnedServerClock:
 
 class TestRedisRateLimiter(RateLimiterContract):
     @pytest.fixture
-    def limiter(self, valkey: Redis) -> RateLimiterPort:
+    async def limiter(self, valkey: Redis) -> RateLimiterPort:
+        await asyncio.gather(*(valkey.ping() for _ in range(32)))  # opened now, and not within the deadline
         return RedisRateLimiter(valkey, ON_A_TURNED_CLOCK)
 
 

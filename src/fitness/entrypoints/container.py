@@ -21,7 +21,12 @@ from fitness.adapters.embedded.secrets import kept_secret
 from fitness.adapters.files.reader import FileRecordingReader
 from fitness.adapters.memory.denials import DenialMemory
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
+from fitness.adapters.observed.cache import ObservedCache
+from fitness.adapters.observed.exchange import MetricsExchange
+from fitness.adapters.observed.instruments import Instruments, Watched
+from fitness.adapters.observed.metrics import Metrics
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
+from fitness.adapters.observed.timed import timed
 from fitness.adapters.postgres.activities import PostgresActivityRepo
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.database import MAX_CONNECTIONS, Database
@@ -73,10 +78,27 @@ class Container(containers.DeclarativeContainer):
     clock = providers.Singleton(SystemClock)
     database = providers.Singleton(Database, settings.provided.database_url)
     redis = providers.Singleton(connected, settings.provided.redis_url)
-    cache = providers.Singleton(RedisCache, redis)
-    activity_repo = providers.Singleton(PostgresActivityRepo, database)
-    user_repo = providers.Singleton(PostgresUserRepo, database)
-    audit_log = providers.Singleton(PostgresAuditLog, database)
+    metrics = providers.Singleton(Metrics)
+    instruments = providers.Singleton(Instruments, metrics)
+    redis_cache = providers.Singleton(RedisCache, redis)
+    cache = providers.Singleton(ObservedCache, redis_cache)
+    activity_repo = providers.Singleton(
+        timed,
+        providers.Singleton(PostgresActivityRepo, database),
+        "activities",
+        instruments.provided.query,
+        providers.Dict(add=instruments.provided.activity_created, add_all=instruments.provided.activities_created),
+    )
+    user_repo = providers.Singleton(
+        timed,
+        providers.Singleton(PostgresUserRepo, database),
+        "users",
+        instruments.provided.query,
+        providers.Dict(add=instruments.provided.user_registered),
+    )
+    audit_log = providers.Singleton(
+        timed, providers.Singleton(PostgresAuditLog, database), "audit", instruments.provided.query
+    )
     password_hasher = providers.Singleton(Argon2PasswordHasher)
     access_tokens = providers.Singleton(JwtAccessTokens, settings.provided.secret_keys, clock)
     recording_reader = providers.Singleton(
@@ -84,9 +106,12 @@ class Container(containers.DeclarativeContainer):
     )
     migrations = providers.Singleton(Migrations, settings.provided.database_url)
 
-    outbox = providers.Singleton(PostgresOutbox, database)
-
-    failed_logins = providers.Singleton(PostgresFailedLogins, database)
+    outbox = providers.Singleton(
+        timed, providers.Singleton(PostgresOutbox, database), "outbox", instruments.provided.query
+    )
+    failed_logins = providers.Singleton(
+        timed, providers.Singleton(PostgresFailedLogins, database), "logins", instruments.provided.query
+    )
     rate_limiter = providers.Singleton(
         ObservedRateLimiter, providers.Singleton(DenialMemory, providers.Singleton(RedisRateLimiter, redis))
     )
@@ -109,6 +134,8 @@ class Container(containers.DeclarativeContainer):
         providers.Singleton(Breaker),
         providers.Singleton(Limits, settings.provided.rate_limit_scale, settings.provided.workers, account_secret),
     )
+    watched = providers.Singleton(Watched, cache, redis_cache, cached_reads, rate_limiter, outbox, database)
+    metrics_exchange = providers.Singleton(MetricsExchange, settings.provided.metrics_dir, metrics.provided.render)
     administration = providers.Singleton(AdminService, activity_repo, user_repo, audit_log, cached_reads, clock)
 
 
@@ -125,12 +152,17 @@ async def opened(container: Container) -> AsyncIterator[None]:
     """Whatever holds connections, threads or processes is open within, and closed after."""
     await container.database().open()
     await _round(container.cached_reads(), tell=True)
-    rounds = asyncio.create_task(_rounds(container.cached_reads()))
+    background = [
+        asyncio.create_task(_rounds(container.cached_reads())),
+        asyncio.create_task(container.instruments().sample(container.watched())),
+    ]
     try:
         yield
     finally:
-        rounds.cancel()
-        await asyncio.gather(rounds, return_exceptions=True)
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        container.metrics().close()
         container.recording_reader().close()
         container.password_hasher().close()
         await asyncio.gather(container.redis().aclose(), container.database().close())

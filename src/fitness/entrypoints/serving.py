@@ -3,7 +3,10 @@
 import os
 import signal
 import socket
+import tempfile
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import click
 from granian.constants import Interfaces, Loops
@@ -23,6 +26,11 @@ DRAIN_TIMEOUT_S = 15
 
 def serve_http(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM, then finish what is under way. `settings` names real engines."""
+    with tempfile.TemporaryDirectory(prefix="fitness-metrics-") as folder:
+        _serve(replace(settings, metrics_dir=Path(folder)))
+
+
+def _serve(settings: Settings) -> None:
     server = Server(
         "fitness",
         address=settings.host,

@@ -13,7 +13,7 @@ class ObservedRateLimiter:
 
     def __init__(self, limiter: RateLimiterPort) -> None:
         self._limiter = limiter
-        self.decisions: Counter[tuple[str, str]] = Counter()
+        self.decisions: Counter[tuple[str, ...]] = Counter()
 
     async def acquire(self, charges: Sequence[Charge], *, cost: int = 1) -> Decision:
         try:

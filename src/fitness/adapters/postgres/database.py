@@ -105,6 +105,12 @@ class Database:
             raise DatabaseUnavailable("PostgreSQL does not answer in time")
         return task.result()
 
+    def usage(self) -> Mapping[str, int]:
+        """Connections `used` and `idle`, and requests `waiting` for one."""
+        stats = self._pool.get_stats()
+        idle = stats["pool_available"]
+        return {"used": stats["pool_size"] - idle, "idle": idle, "waiting": stats["requests_waiting"]}
+
     async def check(self) -> None:
         """Returns when the server answers a query. Raises DatabaseUnavailable."""
         await self.one("SELECT 1")

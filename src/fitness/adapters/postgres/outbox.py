@@ -5,7 +5,7 @@ from typing import Any
 
 from fitness.adapters.postgres.database import Database
 from fitness.ports.cache import Owed, Scope
-from fitness.ports.outbox import MOST_AT_ONCE
+from fitness.ports.outbox import MOST_AT_ONCE, Backlog
 
 UNSETTLED = f"""
     SELECT id, scopes
@@ -13,6 +13,11 @@ UNSETTLED = f"""
     WHERE owed_at <= clock_timestamp() - make_interval(secs => %(older_than_s)s)
     ORDER BY owed_at, id
     LIMIT {MOST_AT_ONCE}
+"""
+
+BACKLOG = """
+    SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(owed_at)), 0)::float8
+    FROM cache_outbox
 """
 
 SETTLE = """
@@ -39,6 +44,11 @@ class PostgresOutbox:
     async def unsettled(self, *, older_than_s: float = 0.0) -> Sequence[Owed]:
         rows = await self._database.all(UNSETTLED, {"older_than_s": older_than_s})
         return [Owed(row[0], tuple(_scope(text) for text in row[1])) for row in rows]
+
+    async def backlog(self) -> Backlog:
+        row = await self._database.one(BACKLOG)
+        assert row is not None
+        return Backlog(*row)
 
     async def settle(self, ids: Iterable[int]) -> None:
         await self._database.all(SETTLE, {"ids": [*ids]})

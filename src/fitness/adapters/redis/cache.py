@@ -3,7 +3,7 @@
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
@@ -96,6 +96,19 @@ class RedisCache:
                 return ",".join(sorted(str(node["run_id"]) for node in nodes.values()))
             server: Any = await self._redis.info("server")
             return str(server["run_id"])
+
+    async def sizes(self) -> Mapping[str, int]:
+        """`bytes` and `keys` in the store, and `evicted` ones so far; of a Cluster's servers together."""
+        facts = ("used_memory", "evicted_keys")
+        async with _answering():
+            if isinstance(self._redis, RedisCluster):
+                answers: Any = await self._redis.info(target_nodes=RedisCluster.PRIMARIES)
+                servers = [*answers.values()]
+            else:
+                servers = [await self._redis.info()]
+            keys: Any = await self._redis.dbsize()
+        memory, evicted = (sum(int(server[fact]) for server in servers) for fact in facts)
+        return {"bytes": memory, "keys": int(keys), "evicted": evicted}
 
     async def _renew(self, scopes: Iterable[Scope]) -> None:
         async with self._redis.pipeline(transaction=False) as commands:

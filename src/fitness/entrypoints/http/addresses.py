@@ -11,15 +11,24 @@ IPV6_HOUSEHOLD = 64
 """Bits of an IPv6 address that one household has to itself, and can change the rest of at will."""
 
 
+LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+
+
 def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Iterable[Network]) -> str:
-    """The address whose requests are counted together: an IPv4 address, or an IPv6 network of a household.
+    """Under which the client's requests are counted together: an IPv4 address, or an IPv6 network of a household."""
+    address = client_ip(peer, forwarded_for, trusted)
+    return "unknown" if address is None else _counted(address)
+
+
+def client_ip(peer: str | None, forwarded_for: Sequence[str], trusted: Iterable[Network]) -> Address | None:
+    """The client's, None where there is none.
 
     That of the TCP peer, unless it is one of the `trusted` proxies: then the right-most hop of X-Forwarded-For that is
     not. What a hop says of those before it counts only if the hop is trusted, and nonsense is where the trust ends.
     """
     address = _address(peer or "")
     if address is None:
-        return "unknown"
+        return None
     networks = tuple(trusted)
     hops = [hop for line in forwarded_for for hop in line.split(",")] if networks else []
     while hops and any(address in network for network in networks):
@@ -27,7 +36,7 @@ def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Iter
         if before is None:
             break
         address = before
-    return _counted(address)
+    return address
 
 
 @lru_cache(maxsize=4096)

@@ -19,6 +19,7 @@ from fitness.entrypoints.http.gate import Gate
 from fitness.entrypoints.http.health import Stores, health_router
 from fitness.entrypoints.http.problems import answer
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers, rate_limit
+from fitness.entrypoints.http.telemetry import MetricsDoor, expected_responses, metrics
 
 
 def create_app(container: Container) -> Litestar:
@@ -26,7 +27,7 @@ def create_app(container: Container) -> Litestar:
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with opened(container):
+        async with opened(container), container.metrics_exchange().answering():
             gc.collect()
             gc.freeze()  # what start-up made stays: the collector need not look at it again
             yield
@@ -38,13 +39,15 @@ def create_app(container: Container) -> Litestar:
         tokens, limits = container.access_tokens(), container.limits()
         return Gate(app, tokens, limits, settings.trusted_proxies, limit_headers, violations.tell)
 
-    stores = Stores(needed={"database": container.database()}, useful={"cache": container.cache()})
+    stores = Stores(needed={"database": container.database()}, useful={"cache": container.redis_cache()})
+    door = MetricsDoor(container.metrics_exchange(), settings.metrics_allow, settings.trusted_proxies)
     app = Litestar(
         route_handlers=[
             Router("/api/v1", route_handlers=[auth_router, users_router, activities_router, admin_router, rate_limit]),
             health_router,
             docs_router,
             front_door,
+            metrics,
         ],
         dependencies={
             "accounts": Provide(lambda: container.accounts(), sync_to_thread=False),
@@ -52,6 +55,7 @@ def create_app(container: Container) -> Litestar:
             "imports": Provide(lambda: container.imports(), sync_to_thread=False),
             "limits": Provide(lambda: container.limits(), sync_to_thread=False),
             "administration": Provide(lambda: container.administration(), sync_to_thread=False),
+            "metrics_door": Provide(lambda: door, sync_to_thread=False),
             "stores": Provide(lambda: stores, sync_to_thread=False),
         },
         middleware=[gate],
@@ -61,5 +65,6 @@ def create_app(container: Container) -> Litestar:
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )
-    app.asgi_handler = Edge(app.asgi_handler)
+    container.instruments().declare(container.watched(), expected_responses(app))
+    app.asgi_handler = Edge(app.asgi_handler, container.instruments().request)
     return app

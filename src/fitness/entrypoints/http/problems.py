@@ -53,6 +53,10 @@ class MalformedRequest(Exception):
     """The request cannot be understood, whatever it asks for."""
 
 
+class AddressNotAllowed(Exception):
+    """This is not for everybody."""
+
+
 class UnsupportedMediaType(Exception):
     """The body is of a type that this route does not read."""
 
@@ -98,6 +102,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     BadCredentials: Kind(401, "bad_credentials", "Bad credentials"),
     LoginDelayed: Kind(429, "login_delayed", "Too many failed logins"),
     RateLimited: Kind(429, "rate_limited", "Too many requests"),
+    AddressNotAllowed: Kind(403, "address_not_allowed", "Address not allowed"),
     AdminOnly: Kind(403, "admin_only", "Admins only"),
     EmailTaken: Kind(409, "email_taken", "E-mail address taken"),
     UserNotFound: Kind(404, "user_not_found", "User not found"),

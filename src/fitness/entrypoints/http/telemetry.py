@@ -1,0 +1,53 @@
+"""/metrics: all that the instance counted, for Prometheus, and for nobody from outside."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from litestar import Litestar, Request, Response, get
+from litestar.di import NamedDependency
+from litestar.routes import HTTPRoute
+
+from fitness.entrypoints.http.addresses import LOOPBACK, Network, client_ip
+from fitness.entrypoints.http.gate import DATABASELESS, FREE, PUBLIC
+from fitness.entrypoints.http.problems import AddressNotAllowed
+
+WATCHED_STATUSES = ("429", "500", "503")
+
+
+def expected_responses(app: Litestar) -> Iterator[tuple[str, str, str]]:
+    """Method, route and status of what is to be counted from 0: each route's success, and what alerts look for."""
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for method, (handler, _) in route.route_handler_map.items():
+                for status in (str(handler.status_code), *WATCHED_STATUSES):
+                    yield method, route.path_format, status
+
+
+class MetricsText(Protocol):
+    async def collect(self) -> bytes:
+        """Every process's metrics in Prometheus's text format."""
+
+
+class MetricsDoor:
+    """Who may read the metrics, and what they say."""
+
+    def __init__(self, text: MetricsText, allowed: tuple[Network, ...], trusted: tuple[Network, ...]) -> None:
+        self._text = text
+        self._allowed = allowed
+        # What came through a proxy on this machine is not from this machine.
+        self._trusted = (*trusted, *LOOPBACK)
+
+    async def open(self, request: Request[Any, Any, Any]) -> bytes:
+        """Raises AddressNotAllowed."""
+        client = request.scope["client"]
+        forwarded_for = request.headers.getall("x-forwarded-for", [])
+        address = client_ip(client[0] if client else None, forwarded_for, self._trusted)
+        if address is None or not any(address in network for network in self._allowed):
+            raise AddressNotAllowed("metrics are for the networks in FITNESS_METRICS_ALLOW")
+        return await self._text.collect()
+
+
+@get("/metrics", opt={PUBLIC: True, FREE: True, DATABASELESS: True}, include_in_schema=False)
+async def metrics(request: Request[Any, Any, Any], metrics_door: NamedDependency[MetricsDoor]) -> Response[bytes]:
+    text = await metrics_door.open(request)
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8", headers={"Cache-Control": "no-store"})
