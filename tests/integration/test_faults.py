@@ -44,6 +44,15 @@ class Load:
         self.answers += 1
         return answer
 
+    async def measure(self) -> None:
+        """Single requests beside the load: reads and writes in turn."""
+        person = self.people[0]
+        own = [activity_id for activity_id, owner in self.owners.items() if owner is person]
+        while not self.stop:
+            await self._ask(lambda: person.get(f"/activities/{own[-1]}"))
+            await self._ask(lambda: person.post("/activities", json=activity_body(title="timed")))
+            await asyncio.sleep(0.01)
+
     async def read(self) -> None:
         while not self.stop:
             activity_id = random.choice(self.ids)
@@ -96,8 +105,8 @@ async def under_load(api: Api) -> AsyncIterator[Load]:
         person = people[number % len(people)]
         owners[int((await person.record(title="0"))["id"])] = person
     load = Load(people, [*owners], owners)
-    timed = _timed(api, load)
-    tasks = [asyncio.ensure_future(load.read()) for _ in range(READERS)]
+    tasks = [asyncio.ensure_future(load.measure())]
+    tasks += [asyncio.ensure_future(load.read()) for _ in range(READERS)]
     tasks += [asyncio.ensure_future(load.write(activity_id)) for activity_id in load.ids[::2]]
     tasks += [asyncio.ensure_future(load.create(person)) for person in people]
     await asyncio.sleep(0.3)
@@ -106,24 +115,6 @@ async def under_load(api: Api) -> AsyncIterator[Load]:
     finally:
         load.stop = True
         await asyncio.gather(*tasks)
-        timed.cancel()
-
-
-def _timed(api: Api, load: Load) -> "asyncio.Future[None]":
-    """Measures single requests beside the load: reads and writes in turn."""
-
-    async def measure() -> None:
-        person = load.people[0]
-        own = [activity_id for activity_id, owner in load.owners.items() if owner is person]
-        while True:
-            for call in (
-                lambda: person.get(f"/activities/{own[-1]}"),
-                lambda: person.post("/activities", json=activity_body(title="timed")),
-            ):
-                await load._ask(call)
-            await asyncio.sleep(0.01)
-
-    return asyncio.ensure_future(measure())
 
 
 async def cached_again(person: Person, path: str) -> float:
