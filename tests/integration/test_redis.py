@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.crc import key_slot
 
+from fitness.adapters.embedded.engines import EngineUrls
 from fitness.adapters.redis.cache import GENERATION_BYTES, MAX_COPY_BYTES, RedisCache
 from fitness.adapters.redis.client import connected
 from fitness.ports.cache import CacheKey, CachePort, Hit, Miss, Scope
@@ -109,6 +110,25 @@ class TestRedisCache(CacheContract):
         with pytest.raises(CacheUnavailable):
             await cache.incarnation()
         await gone.aclose()
+
+
+async def test_a_cancellation_is_heard_at_any_moment_also_while_it_connects(engines: EngineUrls):
+    heard = 0
+    for number in range(60):
+        client = connected(engines.redis_url)
+        cache = RedisCache(client)
+
+        async def ask_and_go_on(cache: RedisCache) -> None:
+            await cache.incarnation()
+            await asyncio.sleep(60)
+
+        task = asyncio.ensure_future(ask_and_go_on(cache))
+        await asyncio.sleep(0.0001 * number)
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=1)
+        heard += bool(done) and task.cancelled()
+        await client.aclose()
+    assert heard == 60
 
 
 class TestRedisProbe(ProbeContract):

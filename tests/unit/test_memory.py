@@ -17,11 +17,14 @@ from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
+from fitness.adapters.observed.cache import ObservedCache
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
+from fitness.adapters.observed.timed import timed
 from fitness.adapters.system.clock import SystemClock
 from fitness.domain.model.activities import ActivityType
 from fitness.domain.model.rate_limits import SECOND_US
 from fitness.domain.model.recordings import Recording
+from fitness.domain.model.refusals import EmailTaken
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache import CachePort, Hit, Miss
@@ -33,6 +36,7 @@ from fitness.ports.outbox import OutboxPort
 from fitness.ports.rate_limits import RateLimiterPort
 from fitness.ports.recordings import RecordingReaderPort
 from fitness.ports.users import UserRepoPort
+from tests.builders import a_registration
 from tests.files import A_TRACK, MORNING
 from tests.unit.contracts.activities import ActivityRepoContract
 from tests.unit.contracts.cache import CacheContract, key
@@ -148,6 +152,41 @@ class Turned:
 
     def monotonic_s(self) -> float:
         return self._now_us / SECOND_US
+
+
+class TestTimedActivityRepo(InOneStore, ActivityRepoContract):
+    @pytest.fixture
+    def repo(self, store: InMemoryStore) -> ActivityRepoPort:
+        return timed(InMemoryActivityRepo(store), "activities", lambda *_: None)
+
+
+class TestTimedUserRepo(InOneStore, UserRepoContract):
+    @pytest.fixture
+    def users(self, store: InMemoryStore) -> UserRepoPort:
+        return timed(InMemoryUserRepo(store), "users", lambda *_: None)
+
+
+async def test_a_timed_call_is_recorded_under_its_name_and_passed_on_only_where_it_succeeded():
+    recorded: list[str] = []
+    passed_on: list[object] = []
+    users = timed(
+        InMemoryUserRepo(InMemoryStore()),
+        "users",
+        lambda seconds, labels: recorded.append(labels["query"]),
+        {"add": passed_on.append},
+    )
+    user = await users.add(a_registration(email="ann@example.org"), password_hash="-", at=MORNING)
+    with pytest.raises(EmailTaken):
+        await users.add(a_registration(email="ann@example.org"), password_hash="-", at=MORNING)
+    assert await users.get(user.id) == user
+    assert recorded == ["users.add", "users.add", "users.get"]
+    assert passed_on == [user]
+
+
+class TestObservedCache(CacheContract):
+    @pytest.fixture
+    def cache(self) -> CachePort:
+        return ObservedCache(InMemoryCache())
 
 
 class TestDenialMemory(RateLimiterContract):

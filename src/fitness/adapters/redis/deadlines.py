@@ -14,6 +14,8 @@ class Deadline:
     Where the timer itself comes late, the loop was busy, and the answer may lie in the socket unread: then there is
     another GRACE_S to read it, and so on MOST_GRACES times. Without that a busy process would take a healthy server for
     a dead one.
+
+    A cancellation from outside always leaves the block: redis-py loses those that come while it connects.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -22,6 +24,7 @@ class Deadline:
 
     async def __aenter__(self) -> None:
         await self._timeout.__aenter__()
+        self._cancelled = self._cancellations()
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(self._seconds, self._due, self._loop.time() + self._seconds, MOST_GRACES)
 
@@ -29,7 +32,15 @@ class Deadline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._timer.cancel()
-        await self._timeout.__aexit__(kind, error, trace)
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        finally:
+            if kind is not asyncio.CancelledError and self._cancellations() > self._cancelled:
+                raise asyncio.CancelledError
+
+    def _cancellations(self) -> int:
+        task = asyncio.current_task()
+        return 0 if task is None else task.cancelling()
 
     def _due(self, when_s: float, graces: int) -> None:
         now_s = self._loop.time()

@@ -1,0 +1,180 @@
+"""What Prometheus reads of a running service."""
+
+import re
+from ipaddress import ip_network
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from redis.asyncio import Redis
+
+from fitness.adapters.embedded.engines import EngineUrls
+from fitness.adapters.observed.exchange import merged
+from tests.files import A_TRACK
+from tests.integration.api import NOWHERE_POSTGRES, NOWHERE_REDIS, Api, Person, activity_body, serving
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+async def scraped(api: Api) -> Series:
+    response = await api.http.get("/metrics")
+    assert response.status_code == 200, response.text
+    return parsed(response.text)
+
+
+def parsed(text: str) -> Series:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(series: Series, name: str, **labels: str) -> float:
+    """Of all that have these labels, together."""
+    return sum(
+        number for (found, its), number in series.items() if found == name and labels.items() <= dict(its).items()
+    )
+
+
+async def test_every_response_is_counted_by_route_method_and_status(api: Api, ann: Person):
+    one = await ann.record()
+    path = f"/activities/{one['id']}"
+    before = await scraped(api)
+    calls: list[tuple[str, str, dict[str, Any]]] = [
+        ("GET", path, {}),
+        ("HEAD", path, {}),
+        ("GET", "/activities/9999", {}),
+        ("PATCH", path, {"json": {"title": 3}}),
+        ("PUT", path, {}),
+        ("BREW", path, {}),
+        ("GET", "/nowhere", {}),
+        ("POST", "/activities", {"content": b"x" * 1_100_000, "headers": {"Content-Type": "application/json"}}),
+        ("GET", path, {"headers": {"Authorization": "Bearer nonsense"}}),
+    ]
+    for method, where, given in calls:
+        await ann.call(method, where, **given)
+    after = await scraped(api)
+    route = "/api/v1/activities/{activity_id}"
+    for method, endpoint, status, times in [
+        ("GET", route, "200", 1),
+        ("HEAD", route, "200", 1),
+        ("GET", route, "404", 1),
+        ("GET", route, "401", 1),
+        ("PATCH", route, "422", 1),
+        ("PUT", "unmatched", "405", 1),
+        ("OTHER", "unmatched", "405", 1),
+        ("GET", "unmatched", "404", 1),
+        ("POST", "/api/v1/activities", "413", 1),
+    ]:
+        labels = {"method": method, "endpoint": endpoint, "status": status}
+        counted = value(after, "http_requests_total", **labels) - value(before, "http_requests_total", **labels)
+        assert counted == times, labels
+        assert value(after, "http_request_duration_seconds_count", method=method, endpoint=endpoint) >= times
+    total = value(after, "http_requests_total") - value(before, "http_requests_total")
+    assert total == len(calls) + 1  # the first scrape
+
+
+async def test_what_people_did_is_counted_once(api: Api, ann: Person):
+    before = await scraped(api)
+    key = {"Idempotency-Key": "one"}
+    for _ in range(3):
+        await ann.post("/activities", json=activity_body(), headers=key)
+    await ann.upload(A_TRACK)
+    await ann.upload(A_TRACK)
+    await api.person()
+    after = await scraped(api)
+    assert value(after, "activities_created_total") - value(before, "activities_created_total") == 2
+    assert value(after, "users_registered_total") - value(before, "users_registered_total") == 1
+
+
+async def test_hits_misses_and_queries_are_counted_by_name(api: Api, ann: Person):
+    before = await scraped(api)
+    for _ in range(4):
+        await ann.get("/activities")
+    after = await scraped(api)
+    for name, times in [("cache_hits_total", 3), ("cache_misses_total", 1)]:
+        assert value(after, name, cache="listing") - value(before, name, cache="listing") == times
+    query = {"query": "activities.list"}
+    name = "db_query_duration_seconds_count"
+    assert value(after, name, **query) - value(before, name, **query) == 1
+
+
+async def test_a_store_that_is_down_shows_and_breaks_no_scrape():
+    async with serving(NOWHERE_POSTGRES, NOWHERE_REDIS) as api:
+        series = await scraped(api)
+        assert value(series, "cache_usable") == 0
+        assert ("cache_memory_bytes", frozenset({("worker", "0")})) not in series
+        await api.http.get("/api/v1/activities")
+        assert value(await scraped(api), "http_requests_total", status="401") == 1
+
+
+async def test_random_paths_and_methods_make_no_more_series(api: Api):
+    await scraped(api)
+    random = Random(5)
+    first = None
+    for number in range(2_000):
+        path = "/".join(str(random.getrandbits(16)) for _ in range(random.randrange(1, 5)))
+        method = random.choice(["GET", "POST", "PUT", "PATCH", "DELETE", "BREW", "LINK", "TRACE"])
+        await api.http.request(method, f"/{random.choice(['', 'api/v1/', 'api/v1/activities/'])}{path}")
+        if number == 1_000:
+            first = len(await scraped(api))
+    assert first is not None
+    assert len(await scraped(api)) <= first + 5
+    assert first < 500
+
+
+async def test_the_exporter_adds_nothing_of_its_own(api: Api):
+    text = (await api.http.get("/metrics")).text
+    assert "otel_scope" not in text
+    assert "target_info" not in text
+    assert "_created" not in text.replace("activities_created", "")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "forwarded_for", "status"),
+    [
+        ("127.0.0.0/8", None, 200),
+        ("10.0.0.0/8", None, 403),
+        ("127.0.0.0/8", "203.0.113.9", 403),
+        ("203.0.113.0/24", "203.0.113.9", 200),
+    ],
+)
+async def test_metrics_are_for_networks_that_are_allowed_wherever_the_proxy_is(
+    database_url: str, engines: EngineUrls, allowed: str, forwarded_for: str | None, status: int
+):
+    async with serving(database_url, engines.redis_url, metrics_allow=(ip_network(allowed),)) as api:
+        headers = {"X-Forwarded-For": forwarded_for} if forwarded_for else {}
+        assert (await api.http.get("/metrics", headers=headers)).status_code == status
+
+
+def test_answers_of_several_workers_become_one_text():
+    one = '# HELP a_total A.\n# TYPE a_total counter\na_total{x="{ }"} 1.0\n# HELP b B.\n# TYPE b gauge\nb 2.0\n'
+    two = '# HELP a_total A.\n# TYPE a_total counter\na_total{x="{ }"} 5.0\n'
+    text = merged([("0", one), ("1", two)]).decode()
+    assert parsed(text) == {
+        ("a_total", frozenset({("x", "{ }"), ("worker", "0")})): 1.0,
+        ("a_total", frozenset({("x", "{ }"), ("worker", "1")})): 5.0,
+        ("b", frozenset({("worker", "0")})): 2.0,
+    }
+    assert text.count("# TYPE a_total") == 1
+
+
+async def test_the_readme_lists_every_metric_with_its_labels(api: Api, ann: Person, valkey: Redis):
+    await ann.record()
+    found: dict[str, set[str]] = {}
+    for name, labels in await scraped(api):
+        family = re.sub(r"_(bucket|sum|count)$", "", name) if "duration" in name else name
+        found.setdefault(family, set()).update(set(dict(labels)) - {"worker", "le"})
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    rows = re.findall(r"^\| `([a-z_]+)` \| (counter|gauge|histogram) \| (.*?) \|", readme, re.MULTILINE)
+    assert {name: set(re.findall(r"`(\w+)`", labels)) for name, _, labels in rows} == found
+
+
+async def test_the_scrape_is_what_prometheus_takes(api: Api):
+    response: httpx.Response = await api.http.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert response.headers["cache-control"] == "no-store"
