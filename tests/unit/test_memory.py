@@ -173,7 +173,7 @@ async def test_a_timed_call_is_recorded_under_its_name_and_passed_on_only_where_
         InMemoryUserRepo(InMemoryStore()),
         "users",
         lambda seconds, labels: recorded.append(labels["query"]),
-        {"add": passed_on.append},
+        then={"add": passed_on.append},
     )
     user = await users.add(a_registration(email="ann@example.org"), password_hash="-", at=MORNING)
     with pytest.raises(EmailTaken):

@@ -27,6 +27,7 @@ from fitness.adapters.observed.instruments import Instruments, Watched
 from fitness.adapters.observed.metrics import Metrics
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.adapters.observed.timed import timed
+from fitness.adapters.observed.tracing import Tracing
 from fitness.adapters.postgres.activities import PostgresActivityRepo
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.database import MAX_CONNECTIONS, Database
@@ -79,14 +80,16 @@ class Container(containers.DeclarativeContainer):
     database = providers.Singleton(Database, settings.provided.database_url)
     redis = providers.Singleton(connected, settings.provided.redis_url)
     metrics = providers.Singleton(Metrics)
+    tracing = providers.Singleton(Tracing)
     instruments = providers.Singleton(Instruments, metrics)
     redis_cache = providers.Singleton(RedisCache, redis)
-    cache = providers.Singleton(ObservedCache, redis_cache)
+    cache = providers.Singleton(ObservedCache, redis_cache, tracing.provided.span)
     activity_repo = providers.Singleton(
         timed,
         providers.Singleton(PostgresActivityRepo, database),
         "activities",
         instruments.provided.query,
+        tracing.provided.span,
         providers.Dict(add=instruments.provided.activity_created, add_all=instruments.provided.activities_created),
     )
     user_repo = providers.Singleton(
@@ -94,10 +97,15 @@ class Container(containers.DeclarativeContainer):
         providers.Singleton(PostgresUserRepo, database),
         "users",
         instruments.provided.query,
+        tracing.provided.span,
         providers.Dict(add=instruments.provided.user_registered),
     )
     audit_log = providers.Singleton(
-        timed, providers.Singleton(PostgresAuditLog, database), "audit", instruments.provided.query
+        timed,
+        providers.Singleton(PostgresAuditLog, database),
+        "audit",
+        instruments.provided.query,
+        tracing.provided.span,
     )
     password_hasher = providers.Singleton(Argon2PasswordHasher)
     access_tokens = providers.Singleton(JwtAccessTokens, settings.provided.secret_keys, clock)
@@ -107,13 +115,23 @@ class Container(containers.DeclarativeContainer):
     migrations = providers.Singleton(Migrations, settings.provided.database_url)
 
     outbox = providers.Singleton(
-        timed, providers.Singleton(PostgresOutbox, database), "outbox", instruments.provided.query
+        timed,
+        providers.Singleton(PostgresOutbox, database),
+        "outbox",
+        instruments.provided.query,
+        tracing.provided.span,
     )
     failed_logins = providers.Singleton(
-        timed, providers.Singleton(PostgresFailedLogins, database), "logins", instruments.provided.query
+        timed,
+        providers.Singleton(PostgresFailedLogins, database),
+        "logins",
+        instruments.provided.query,
+        tracing.provided.span,
     )
     rate_limiter = providers.Singleton(
-        ObservedRateLimiter, providers.Singleton(DenialMemory, providers.Singleton(RedisRateLimiter, redis))
+        ObservedRateLimiter,
+        providers.Singleton(DenialMemory, providers.Singleton(RedisRateLimiter, redis)),
+        tracing.provided.span,
     )
     account_secret = providers.Callable(lambda keys: keys[0].encode(), settings.provided.secret_keys)
 
@@ -163,6 +181,7 @@ async def opened(container: Container) -> AsyncIterator[None]:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         container.metrics().close()
+        await asyncio.to_thread(container.tracing().close)
         container.recording_reader().close()
         container.password_hasher().close()
         await asyncio.gather(container.redis().aclose(), container.database().close())

@@ -1,31 +1,41 @@
-"""Logs on standard error, as lines for people or as JSON for machines."""
+"""Logs on standard error, as lines for people or as JSON for machines; what happens in a request carries its id."""
 
 import logging
 import sys
-from datetime import UTC, datetime
+from typing import Any, TextIO
 
 import msgspec
+import structlog
+
+ACCESS = "fitness.access"
 
 
-def configure_logs(log_format: str) -> None:
-    """`log_format` is text or json."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter() if log_format == "json" else logging.Formatter(_TEXT, "%H:%M:%S"))
+def configure_logs(log_format: str, stream: TextIO | None = None) -> None:
+    """`log_format` is text or json. Lines of the standard library's loggers look like those of structlog's."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+    ]
+    if log_format == "json":
+        ending: list[Any] = [
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("message"),
+            structlog.processors.JSONRenderer(serializer=_json),
+        ]
+    else:
+        ending = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="at")]
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending]
+        )
+    )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-_TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
-
-class _JsonFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        entry = {
-            "at": datetime.fromtimestamp(record.created, UTC),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(entry).decode()
+def _json(entry: dict[str, Any], **_: Any) -> str:
+    return msgspec.json.encode(entry, enc_hook=repr).decode()

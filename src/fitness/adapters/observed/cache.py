@@ -1,6 +1,8 @@
 """A cache whose hits, misses and errors are counted."""
 
 from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from fitness.adapters.observed.metrics import Counts
@@ -12,8 +14,9 @@ CACHES = {"activity": "activity", "user": "listing", "account": "tier"}
 
 
 class ObservedCache:
-    def __init__(self, cache: CachePort) -> None:
+    def __init__(self, cache: CachePort, span: Callable[[str], AbstractContextManager[object]] = nullcontext) -> None:
         self._cache = cache
+        self._span = span
         self.hits: Counts = Counter()
         self.misses: Counts = Counter()
         self.errors: Counts = Counter()
@@ -21,7 +24,8 @@ class ObservedCache:
     async def read(self, key: CacheKey[T]) -> Hit[T] | Miss:
         cache = _name(key.scope)
         try:
-            found = await self._cache.read(key)
+            with self._span("cache.read"):
+                found = await self._cache.read(key)
         except CacheUnavailable:
             self.errors[cache] += 1
             raise
@@ -30,14 +34,16 @@ class ObservedCache:
 
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         try:
-            await self._cache.fill(key, value, miss)
+            with self._span("cache.fill"):
+                await self._cache.fill(key, value, miss)
         except CacheUnavailable:
             self.errors[_name(key.scope)] += 1
             raise
 
     async def invalidate(self, *scopes: Scope) -> None:
         try:
-            await self._cache.invalidate(*scopes)
+            with self._span("cache.invalidate"):
+                await self._cache.invalidate(*scopes)
         except CacheUnavailable:
             self.errors.update(_name(scope) for scope in scopes)
             raise

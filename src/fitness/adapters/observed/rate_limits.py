@@ -1,7 +1,8 @@
 """A rate limiter whose decisions are counted."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from fitness.domain.model.rate_limits import Charge, Decision
 from fitness.ports.outages import LimiterUnavailable
@@ -11,13 +12,17 @@ from fitness.ports.rate_limits import RateLimiterPort
 class ObservedRateLimiter:
     """`decisions` by policy and outcome: `allowed`, `denied`, or `unavailable` where nobody could say."""
 
-    def __init__(self, limiter: RateLimiterPort) -> None:
+    def __init__(
+        self, limiter: RateLimiterPort, span: Callable[[str], AbstractContextManager[object]] = nullcontext
+    ) -> None:
         self._limiter = limiter
+        self._span = span
         self.decisions: Counter[tuple[str, ...]] = Counter()
 
     async def acquire(self, charges: Sequence[Charge], *, cost: int = 1) -> Decision:
         try:
-            decision = await self._limiter.acquire(charges, cost=cost)
+            with self._span("rate_limiter.acquire"):
+                decision = await self._limiter.acquire(charges, cost=cost)
         except LimiterUnavailable:
             self.decisions.update((charge.policy, "unavailable") for charge in charges)
             raise

@@ -66,5 +66,5 @@ def create_app(container: Container) -> Litestar:
         logging_config=None,
     )
     container.instruments().declare(container.watched(), expected_responses(app))
-    app.asgi_handler = Edge(app.asgi_handler, container.instruments().request)
+    app.asgi_handler = Edge(app.asgi_handler, container.instruments().request, container.tracing())
     return app

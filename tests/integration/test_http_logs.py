@@ -1,0 +1,126 @@
+"""The line that each request leaves in the log, its id, and its spans where somebody collects them."""
+
+import http.server
+import io
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from redis.asyncio import Redis
+
+from fitness.adapters.embedded.engines import EngineUrls
+from fitness.entrypoints.logs import configure_logs
+from tests.integration.api import Api, Person, serving
+
+Caught = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def caught() -> Iterator[Caught]:
+    """The log's lines since it was asked last."""
+    stream = io.StringIO()
+    configure_logs("json", stream)
+
+    def lines() -> list[dict[str, Any]]:
+        text = stream.getvalue()
+        stream.seek(0)
+        stream.truncate()
+        return [msgspec.json.decode(line) for line in text.splitlines()]
+
+    yield lines
+    logging.getLogger().handlers.clear()
+
+
+async def test_a_request_leaves_one_line_with_its_route_and_caller(caught: Caught, ann: Person):
+    caught()
+    response = await ann.get("/activities/999", headers={"X-Request-ID": "abc-1"})
+    assert response.headers["x-request-id"] == "abc-1"
+    (line,) = [line for line in caught() if line["logger"] == "fitness.access"]
+    assert isinstance(line.pop("duration_ms"), float)
+    assert str(line.pop("at")).endswith("Z")
+    assert line == {
+        "logger": "fitness.access",
+        "level": "info",
+        "message": "request",
+        "method": "GET",
+        "route": "/api/v1/activities/{activity_id}",
+        "status": 404,
+        "user_id": ann.id,
+        "request_id": "abc-1",
+    }
+
+
+@pytest.mark.parametrize("given", [None, "x" * 129, "with space", ""])
+async def test_a_request_without_a_proper_id_is_given_one(api: Api, given: str | None):
+    headers = {} if given is None else {"X-Request-ID": given}
+    ids = {(await api.http.get("/health/live", headers=headers)).headers["x-request-id"] for _ in range(3)}
+    assert len(ids) == 3
+    assert all(len(one) == 32 for one in ids)
+
+
+async def test_what_goes_wrong_in_a_request_is_logged_under_its_id(caught: Caught, api: Api):
+    api.container.access_tokens().verify = None  # type: ignore[assignment, method-assign]
+    response = await api.http.get("/api/v1/users/me", headers={"Authorization": "Bearer x", "X-Request-ID": "abc-2"})
+    assert response.status_code == 500
+    (line,) = [line for line in caught() if line["level"] == "error"]
+    assert line["request_id"] == "abc-2"
+    assert "TypeError" in str(line["exception"])
+
+
+async def test_machines_that_ask_every_few_seconds_leave_no_line(caught: Caught, api: Api):
+    for path in ("/health/live", "/health/ready", "/metrics"):
+        assert (await api.http.get(path)).status_code == 200
+    assert caught() == []
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[str, list[Span]]]:
+    """An OTLP endpoint, and the spans that reached it."""
+    spans: list[Span] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                for scope in resource.scope_spans:
+                    spans.extend(scope.spans)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return None
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", spans
+    server.shutdown()
+    server.server_close()
+
+
+async def test_spans_of_a_request_and_of_the_ports_it_used_reach_the_collector(
+    database_url: str,
+    engines: EngineUrls,
+    valkey: Redis,
+    collector: tuple[str, list[Span]],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    endpoint, spans = collector
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    async with serving(database_url, engines.redis_url, rate_limit_scale=100.0) as api:
+        ann = await api.person()
+        await ann.get("/activities", headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
+    mine = {span.name: span for span in spans if span.trace_id.hex() == trace}
+    request = mine["GET /api/v1/activities"]
+    assert request.parent_span_id.hex() == "b7ad6b7169203331"
+    for name in ("cache.read", "rate_limiter.acquire", "activities.list"):
+        assert mine[name].trace_id == request.trace_id
+
+
+async def test_without_a_collector_there_is_no_tracing(api: Api):
+    assert not api.container.tracing().on
