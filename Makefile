@@ -20,11 +20,20 @@ soak: $(VENV)/dev.stamp ## minutes of load: freshness, kill -9, limits and login
 	@$(PY) -m ops.soak.limits
 	@$(PY) -m ops.soak.logins
 
-lint: $(VENV)/dev.stamp ## ruff, mypy --strict and the dependency contracts
+lint: $(VENV)/dev.stamp ## ruff, mypy --strict, the dependency contracts, and what containers are made of
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/check-jsonschema -q --builtin-schema vendor.compose-spec docker-compose.yml
+	@$(VENV)/bin/hadolint Dockerfile
+	@$(VENV)/bin/kubernetes-validate --strict --quiet ops/kubernetes/fitness.yaml
+
+rules: ## Prometheus's rules and their cases, and Alertmanager's settings (needs Debian's prometheus and alertmanager)
+	promtool check config --syntax-only ops/prometheus/prometheus.yml
+	promtool check rules ops/prometheus/rules.yml
+	promtool test rules ops/prometheus/rules.test.yml ops/prometheus/burn.test.yml
+	amtool check-config ops/alertmanager/alertmanager.yml
 
 format: $(VENV)/dev.stamp ## let ruff rewrite what it can
 	@$(VENV)/bin/ruff check --fix-only .
@@ -57,4 +66,4 @@ else
 endif
 	@touch $@
 
-.PHONY: help run test soak lint format pins clean
+.PHONY: help run test soak lint rules format pins clean

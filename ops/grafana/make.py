@@ -1,0 +1,286 @@
+"""Writes the dashboards: one line a panel here, Grafana's JSON in ops/grafana/dashboards/.
+
+python -m ops.grafana.make
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "dashboards"
+SOURCE = {"type": "prometheus", "uid": "prometheus"}
+WIDTH, HEIGHT = 8, 8
+ACROSS = 24 // WIDTH
+
+ON = 'job="fitness", instance=~"$instance"'
+RATE = "$__rate_interval"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """`queries` are legends and their PromQL; `unit` is Grafana's name for it."""
+
+    title: str
+    unit: str
+    queries: dict[str, str]
+    says: str = ""
+    stat: bool = False
+
+
+def rate(metric: str, by: str = "", where: str = "") -> str:
+    labels = f"{ON}, {where}" if where else ON
+    return f"sum by ({by}) (rate({metric}{{{labels}}}[{RATE}]))" if by else f"sum(rate({metric}{{{labels}}}[{RATE}]))"
+
+
+def quantile(share: float, metric: str, by: str = "le") -> str:
+    return f"histogram_quantile({share}, sum by ({by}) (rate({metric}_bucket{{{ON}}}[{RATE}])))"
+
+
+def ratio(part: str, whole: str) -> str:
+    """0 where there is nothing, so that an idle instance shows no hole."""
+    return f"({part}) / clamp_min({whole}, 1e-9)"
+
+
+def sampled(metric: str, function: str = "max") -> str:
+    return f"{function}({metric}{{{ON}}})"
+
+
+HITS, MISSES = rate("cache_hits_total"), rate("cache_misses_total")
+REQUESTS, FAILED = rate("http_requests_total"), rate("http_requests_total", where='status=~"5.."')
+HTTP, DB = "http_request_duration_seconds", "db_query_duration_seconds"
+
+DASHBOARDS = {
+    "http": (
+        "HTTP",
+        [
+            Panel("Requests", "reqps", {"all": REQUESTS}, stat=True),
+            Panel("Failed with 5xx", "percentunit", {"share": ratio(FAILED, REQUESTS)}, stat=True),
+            Panel(
+                "Alerts firing",
+                "none",
+                {"alerts": 'sum(ALERTS{alertstate="firing", alertname!="Watchdog"}) or vector(0)'},
+                stat=True,
+            ),
+            Panel(
+                "Requests by route",
+                "reqps",
+                {"{{method}} {{endpoint}}": rate("http_requests_total", "method, endpoint")},
+            ),
+            Panel("Requests by status", "reqps", {"{{status}}": rate("http_requests_total", "status")}),
+            Panel(
+                "Errors by route",
+                "reqps",
+                {
+                    "{{method}} {{endpoint}} {{status}}": rate(
+                        "http_requests_total", "method, endpoint, status", 'status=~"5.."'
+                    )
+                },
+            ),
+            Panel(
+                "Duration",
+                "s",
+                {"p50": quantile(0.5, HTTP), "p95": quantile(0.95, HTTP), "p99": quantile(0.99, HTTP)},
+            ),
+            Panel("p99 by route", "s", {"{{method}} {{endpoint}}": quantile(0.99, HTTP, "le, method, endpoint")}),
+            Panel(
+                "Refused and wrong, by status",
+                "reqps",
+                {"{{status}}": rate("http_requests_total", "status", 'status=~"4.."')},
+            ),
+            Panel(
+                "Event-loop lag",
+                "s",
+                {"{{instance}} {{worker}}": f"max by (instance, worker) (event_loop_lag_seconds{{{ON}}})"},
+                "Above 0.1 s a worker has more to do than one core can.",
+            ),
+            Panel(
+                "Workers", "none", {"{{instance}} {{version}}": f"count by (instance, version) (build_info{{{ON}}})"}
+            ),
+        ],
+    ),
+    "cache": (
+        "Cache",
+        [
+            Panel("Hit ratio", "percentunit", {"all": ratio(HITS, f"{HITS} + {MISSES}")}, stat=True),
+            Panel(
+                "Usable",
+                "none",
+                {"{{instance}} {{worker}}": f"min by (instance, worker) (cache_usable{{{ON}}})"},
+                "1 while a worker reads from the cache; 0 while it goes round it.",
+                stat=True,
+            ),
+            Panel(
+                "Oldest debt",
+                "s",
+                {"age": sampled("cache_outbox_oldest_seconds")},
+                "Changes the cache is yet to be told of.",
+                stat=True,
+            ),
+            Panel("Hits by cache", "ops", {"{{cache}}": rate("cache_hits_total", "cache")}),
+            Panel("Misses by cache", "ops", {"{{cache}}": rate("cache_misses_total", "cache")}),
+            Panel(
+                "Hit ratio by cache",
+                "percentunit",
+                {
+                    "{{cache}}": ratio(
+                        rate("cache_hits_total", "cache"),
+                        f"{rate('cache_hits_total', 'cache')} + {rate('cache_misses_total', 'cache')}",
+                    )
+                },
+            ),
+            Panel("Errors by cache", "ops", {"{{cache}}": rate("cache_errors_total", "cache")}),
+            Panel("Memory", "bytes", {"Redis": sampled("cache_memory_bytes")}),
+            Panel("Keys", "short", {"keys": sampled("cache_keys")}),
+            Panel("Evictions", "ops", {"evicted": f"max(rate(cache_evicted_keys_total{{{ON}}}[{RATE}]))"}),
+            Panel(
+                "Poisoned copies",
+                "ops",
+                {"removed": rate("cache_poisoned_copies_total")},
+                "Bytes in the cache that were no copies.",
+            ),
+            Panel("Debts", "short", {"owed": sampled("cache_outbox_debts")}),
+        ],
+    ),
+    "limits": (
+        "Limits",
+        [
+            Panel("Refused", "reqps", {"all": rate("rate_limit_decisions_total", where='outcome="denied"')}, stat=True),
+            Panel(
+                "Share refused",
+                "percentunit",
+                {
+                    "share": ratio(
+                        rate("rate_limit_decisions_total", where='outcome="denied"'), rate("rate_limit_decisions_total")
+                    )
+                },
+                stat=True,
+            ),
+            Panel(
+                "Not judged, Redis being down",
+                "reqps",
+                {"all": rate("rate_limit_decisions_total", where='outcome="unavailable"')},
+                stat=True,
+            ),
+            Panel("Decisions", "ops", {"{{outcome}}": rate("rate_limit_decisions_total", "outcome")}),
+            Panel(
+                "Allowed by policy",
+                "ops",
+                {"{{policy}}": rate("rate_limit_decisions_total", "policy", 'outcome="allowed"')},
+            ),
+            Panel(
+                "Violations by policy",
+                "ops",
+                {"{{policy}}": rate("rate_limit_decisions_total", "policy", 'outcome="denied"')},
+            ),
+        ],
+    ),
+    "business": (
+        "Business",
+        [
+            Panel(
+                "Activities an hour", "short", {"activities": f"sum(increase(activities_created_total{{{ON}}}[1h]))"}
+            ),
+            Panel("New users a day", "short", {"users": f"sum(increase(users_registered_total{{{ON}}}[1d]))"}),
+            Panel("Photos a day", "short", {"photos": f"sum(increase(photos_uploaded_total{{{ON}}}[1d]))"}),
+            Panel("Open WebSockets", "short", {"sockets": sampled("websocket_connections", "sum")}),
+            Panel(
+                "Jobs",
+                "ops",
+                {"{{exported_job}} {{outcome}}": rate("background_jobs_processed_total", "exported_job, outcome")},
+            ),
+        ],
+    ),
+    "stores": (
+        "Stores",
+        [
+            Panel("Queries", "ops", {"all": rate(f"{DB}_count")}, stat=True),
+            Panel("Connections in use", "none", {"used": f'sum(db_pool_connections{{{ON}, state="used"}})'}, stat=True),
+            Panel("Requests waiting for one", "none", {"waiting": sampled("db_pool_waiting", "sum")}, stat=True),
+            Panel("Queries by name", "ops", {"{{query}}": rate(f"{DB}_count", "query")}),
+            Panel("Query duration", "s", {"p50": quantile(0.5, DB), "p99": quantile(0.99, DB)}),
+            Panel("p99 by query", "s", {"{{query}}": quantile(0.99, DB, "le, query")}),
+            Panel(
+                "Pool", "short", {"{{instance}} {{state}}": f"sum by (instance, state) (db_pool_connections{{{ON}}})"}
+            ),
+            Panel("Waiting", "short", {"{{instance}}": f"sum by (instance) (db_pool_waiting{{{ON}}})"}),
+            Panel("Oldest debt to the cache", "s", {"age": sampled("cache_outbox_oldest_seconds")}),
+        ],
+    ),
+}
+
+
+def dashboard(name: str) -> dict[str, Any]:
+    title, panels = DASHBOARDS[name]
+    return {
+        "uid": f"fitness-{name}",
+        "title": title,
+        "tags": ["fitness"],
+        "timezone": "browser",
+        "schemaVersion": 41,
+        "refresh": "30s",
+        "time": {"from": "now-3h", "to": "now"},
+        "links": [{"title": "fitness", "type": "dashboards", "tags": ["fitness"], "asDropdown": True}],
+        "templating": {"list": [_instances()]},
+        "panels": [_panel(number, panel) for number, panel in enumerate(panels)],
+    }
+
+
+def _instances() -> dict[str, Any]:
+    query = 'label_values(build_info{job="fitness"}, instance)'
+    return {
+        "name": "instance",
+        "label": "Instance",
+        "type": "query",
+        "datasource": SOURCE,
+        "query": {"query": query, "refId": "instances"},
+        "definition": query,
+        "refresh": 2,
+        "includeAll": True,
+        "allValue": ".*",
+        "multi": True,
+        "current": {"text": "All", "value": "$__all"},
+    }
+
+
+def _panel(number: int, panel: Panel) -> dict[str, Any]:
+    row, column = divmod(number, ACROSS)
+    shared = {
+        "id": number + 1,
+        "title": panel.title,
+        "description": panel.says,
+        "datasource": SOURCE,
+        "gridPos": {"h": HEIGHT, "w": WIDTH, "x": column * WIDTH, "y": row * HEIGHT},
+        "targets": [
+            {"refId": chr(ord("A") + at), "datasource": SOURCE, "expr": query, "legendFormat": legend}
+            for at, (legend, query) in enumerate(panel.queries.items())
+        ],
+    }
+    defaults = {"unit": panel.unit, "min": 0}
+    if panel.stat:
+        options: dict[str, Any] = {"reduceOptions": {"calcs": ["lastNotNull"]}, "graphMode": "area"}
+        return shared | {"type": "stat", "fieldConfig": {"defaults": defaults, "overrides": []}, "options": options}
+    options = {
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    }
+    custom = {"custom": {"fillOpacity": 10, "showPoints": "never", "spanNulls": True}}
+    return shared | {
+        "type": "timeseries",
+        "fieldConfig": {"defaults": defaults | custom, "overrides": []},
+        "options": options,
+    }
+
+
+def written(name: str) -> str:
+    return json.dumps(dashboard(name), indent=2) + "\n"
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name in DASHBOARDS:
+        (FOLDER / f"{name}.json").write_text(written(name))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""What operators run beside the service: every expression parses and asks for a metric there is."""
+
+import json
+import re
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+from ops.grafana.make import DASHBOARDS, FOLDER, written
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+PROMETHEUS = ROOT / "ops" / "prometheus"
+
+# Prometheus's own.
+FOREIGN = {"up", "ALERTS"}
+
+
+def loaded(path: Path) -> Any:
+    return YAML(typ="safe").load(path.read_text())
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [rule for group in loaded(PROMETHEUS / "rules.yml")["groups"] for rule in group["rules"]]
+
+
+def metrics() -> set[str]:
+    """Every series' name, as the README's table tells of it."""
+    rows = re.findall(
+        r"^\| `([a-z_]+)` \| (counter|gauge|histogram) \|", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    names = {name for name, kind in rows if kind != "histogram"}
+    return names | {
+        f"{name}_{part}" for name, kind in rows if kind == "histogram" for part in ("bucket", "sum", "count")
+    }
+
+
+def panels() -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (name, panel) for name in DASHBOARDS for panel in json.loads((FOLDER / f"{name}.json").read_text())["panels"]
+    ]
+
+
+def assert_askable(expression: str) -> None:
+    plain = expression.replace("$__rate_interval", "5m").replace("$instance", ".*")
+    promql_parser.parse(plain)
+    asked = set(re.findall(r"\b([a-zA-Z_]+)\{", plain)) | set(re.findall(r"^(\w+) ==", plain))
+    assert asked <= metrics() | FOREIGN, expression
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_an_alert_can_be_asked_and_tells_what_to_do(alert: dict[str, Any]):
+    assert_askable(alert["expr"])
+    assert alert["labels"]["severity"] in {"page", "ticket", "none"}
+    assert {"summary", "description", "runbook"} == alert["annotations"].keys()
+    page = (ROOT / alert["annotations"]["runbook"]).read_text()
+    assert page.startswith(f"# {alert['alert']}\n")
+    assert "**What to do**" in page
+
+
+def test_every_alert_has_three_cases_and_every_page_an_alert():
+    cases = [
+        case["name"].partition(":")[0]
+        for file in ("rules.test.yml", "burn.test.yml")
+        for case in loaded(PROMETHEUS / file)["tests"]
+    ]
+    names = {alert["alert"] for alert in alerts()}
+    assert set(cases) == names
+    assert all(cases.count(name) >= 3 for name in names)
+    assert {page.stem for page in (ROOT / "ops" / "runbooks").glob("*.md")} == names
+
+
+@pytest.mark.parametrize(
+    ("dashboard", "panel"), panels(), ids=lambda one: one if isinstance(one, str) else one["title"]
+)
+def test_a_panel_asks_for_what_there_is_with_unit_and_legend(dashboard: str, panel: dict[str, Any]):
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    for target in panel["targets"]:
+        assert target["legendFormat"]
+        assert_askable(target["expr"])
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_the_dashboards_are_as_they_were_made(name: str):
+    assert (FOLDER / f"{name}.json").read_text() == written(name)
+
+
+def test_the_example_settings_are_those_that_compose_asks_for():
+    asked = set(re.findall(r"(?<!\$)\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    example = (ROOT / ".env.example").read_text()
+    assert set(re.findall(r"^(\w+)=", example, re.MULTILINE)) == asked
+    assert not re.search(r"(PASSWORD|KEYS|URL)=.", example)
+
+
+def test_compose_opens_no_port_to_the_world():
+    services = loaded(ROOT / "docker-compose.yml")["services"]
+    ports = chain.from_iterable(service.get("ports", ()) for service in services.values())
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+    assert all(":" in service.get("image", "x:1") for name, service in services.items() if "build" not in service)
