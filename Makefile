@@ -20,6 +20,9 @@ soak: $(VENV)/dev.stamp ## minutes of load: freshness, kill -9, limits and login
 	@$(PY) -m ops.soak.limits
 	@$(PY) -m ops.soak.logins
 
+watch: $(VENV)/dev.stamp ## the service under a real Prometheus and Alertmanager (Debian's): expressions, counts, alerts
+	@$(PY) -m ops.soak.watching
+
 lint: $(VENV)/dev.stamp ## ruff, mypy --strict, the dependency contracts, and what containers are made of
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
@@ -66,4 +69,4 @@ else
 endif
 	@touch $@
 
-.PHONY: help run test soak lint rules format pins clean
+.PHONY: help run test soak watch lint rules format pins clean

@@ -38,7 +38,7 @@ class Instance:
     """The service on given engines, which outlive it."""
 
     def __init__(self, urls: EngineUrls, settings: Mapping[str, str]) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         given = {
             "PORT": str(self.port),
             "DATABASE_URL": urls.database_url,
@@ -91,7 +91,7 @@ def serving(urls: EngineUrls, **settings: str) -> Iterator[Instance]:
         instance.stop()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -34,7 +34,8 @@ def rate(metric: str, by: str = "", where: str = "") -> str:
 
 
 def quantile(share: float, metric: str, by: str = "le") -> str:
-    return f"histogram_quantile({share}, sum by ({by}) (rate({metric}_bucket{{{ON}}}[{RATE}])))"
+    """Nothing where there was nothing to measure: the comparison drops what is no number."""
+    return f"histogram_quantile({share}, sum by ({by}) (rate({metric}_bucket{{{ON}}}[{RATE}]))) >= 0"
 
 
 def ratio(part: str, whole: str) -> str:

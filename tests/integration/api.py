@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -95,7 +95,7 @@ async def serving(database_url: str, redis_url: str, **stated: Any) -> AsyncIter
         database_url=database_url, redis_url=redis_url, secret_keys=("k" * 32,), **{"rate_limit_scale": 0.0} | stated
     )
     with TemporaryDirectory(prefix="fitness-test-") as folder:
-        container = Container(settings=replace(settings, metrics_dir=Path(folder)))
+        container = Container(settings=settings, metrics_dir=Path(folder))
         app = create_app(container)
         transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
         async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://fitness") as client:

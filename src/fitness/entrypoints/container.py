@@ -75,6 +75,8 @@ class Container(containers.DeclarativeContainer):
     """Everything is made once, on first use; `running` opens and closes it."""
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
+    # Where an instance's processes tell each other their metrics; only a server needs one.
+    metrics_dir: providers.Dependency[Path] = providers.Dependency(instance_of=Path)
 
     clock = providers.Singleton(SystemClock)
     database = providers.Singleton(Database, settings.provided.database_url)
@@ -153,7 +155,7 @@ class Container(containers.DeclarativeContainer):
         providers.Singleton(Limits, settings.provided.rate_limit_scale, settings.provided.workers, account_secret),
     )
     watched = providers.Singleton(Watched, cache, redis_cache, cached_reads, rate_limiter, outbox, database)
-    metrics_exchange = providers.Singleton(MetricsExchange, settings.provided.metrics_dir, metrics.provided.render)
+    metrics_exchange = providers.Singleton(MetricsExchange, metrics_dir, metrics.provided.render)
     administration = providers.Singleton(AdminService, activity_repo, user_repo, audit_log, cached_reads, clock)
 
 

@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import tempfile
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -27,10 +26,10 @@ DRAIN_TIMEOUT_S = 15
 def serve_http(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM, then finish what is under way. `settings` names real engines."""
     with tempfile.TemporaryDirectory(prefix="fitness-metrics-") as folder:
-        _serve(replace(settings, metrics_dir=Path(folder)))
+        _serve(settings, Path(folder))
 
 
-def _serve(settings: Settings) -> None:
+def _serve(settings: Settings, metrics_dir: Path) -> None:
     server = Server(
         "fitness",
         address=settings.host,
@@ -44,14 +43,14 @@ def _serve(settings: Settings) -> None:
         log_level=LogLevels.warning,
     )
     server.on_startup(lambda: _say_where(settings))
-    server.serve(target_loader=partial(_load, settings, os.getpid()), wrap_loader=False)
+    server.serve(target_loader=partial(_load, settings, metrics_dir, os.getpid()), wrap_loader=False)
 
 
-def _load(settings: Settings, parent_pid: int) -> Litestar:
+def _load(settings: Settings, metrics_dir: Path, parent_pid: int) -> Litestar:
     """Runs first thing in each worker."""
     die_with_parent(parent_pid, signal.SIGKILL)
     configure_logs(settings.log_format)
-    return create_app(Container(settings=settings))
+    return create_app(Container(settings=settings, metrics_dir=metrics_dir))
 
 
 def refuse_taken_port(settings: Settings) -> None:

@@ -46,8 +46,6 @@ class Settings:
     rate_limit_scale: float = 1.0
     trash_days: int = 30
     log_format: str = "text"
-    metrics_dir: Path | None = None
-    """Not to be set: where this instance's processes tell each other their metrics, made at start."""
 
     @property
     def embedded(self) -> bool:

@@ -21,6 +21,7 @@ LAG_SAMPLE_S = 0.25
 
 METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS")
 OTHER_METHOD = "OTHER"
+UNMATCHED = "unmatched"
 
 JOBS = ("purge_trash",)
 
@@ -74,7 +75,9 @@ class Instruments:
         """Whatever became of it; `endpoint` is the route's template."""
         known = method if method in METHODS else OTHER_METHOD
         self._requests[known, endpoint, str(status)] += 1
-        self._request_durations.record(seconds, {"method": known, "endpoint": endpoint})
+        # What is no route takes no time worth telling apart.
+        timed_method = OTHER_METHOD if endpoint == UNMATCHED else known
+        self._request_durations.record(seconds, {"method": timed_method, "endpoint": endpoint})
 
     def query(self, seconds: float, labels: Mapping[str, str]) -> None:
         self._query_durations.record(seconds, labels)

@@ -13,7 +13,7 @@ Counts = Counter[Labels]
 """By the values of a counter's labels. Plain numbers, since a recording costs more than most of what is counted."""
 
 REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0)
-QUERY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0)
+QUERY_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.5)
 
 
 Read = Callable[[], Mapping[Labels, float]]

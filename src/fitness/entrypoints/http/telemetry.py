@@ -11,15 +11,16 @@ from fitness.entrypoints.http.addresses import LOOPBACK, Network, client_ip
 from fitness.entrypoints.http.gate import DATABASELESS, FREE, PUBLIC
 from fitness.entrypoints.http.problems import AddressNotAllowed
 
-WATCHED_STATUSES = ("429", "500", "503")
-
 
 def expected_responses(app: Litestar) -> Iterator[tuple[str, str, str]]:
     """Method, route and status of what is to be counted from 0: each route's success, and what alerts look for."""
     for route in app.routes:
         if isinstance(route, HTTPRoute):
             for method, (handler, _) in route.route_handler_map.items():
-                for status in (str(handler.status_code), *WATCHED_STATUSES):
+                statuses = [str(handler.status_code), "500"]
+                statuses += [] if handler.opt.get(FREE) else ["429"]
+                statuses += [] if handler.opt.get(DATABASELESS) else ["503"]
+                for status in statuses:
                     yield method, route.path_format, status
 
 
