@@ -73,6 +73,15 @@ class Instance:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def pids(self) -> list[int]:
+        """Of the service and its workers."""
+        assert self._process is not None
+        found = [self._process.pid]
+        for pid in found:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            found += [int(child) for child in children]
+        return found
+
     def _ready(self) -> bool:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health/ready", timeout=1) as answer:
