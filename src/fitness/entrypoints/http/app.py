@@ -21,6 +21,9 @@ from fitness.entrypoints.http.problems import answer
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers, rate_limit
 from fitness.entrypoints.http.telemetry import MetricsDoor, expected_responses, metrics
 
+GARBAGE_THRESHOLD = 20_000
+"""Allocations between looks for cycles, of which a request makes hardly any; Python's own 700 are a few requests."""
+
 
 def create_app(container: Container) -> Litestar:
     """The application over `container`, which it opens when it starts and closes when it stops."""
@@ -30,6 +33,7 @@ def create_app(container: Container) -> Litestar:
         async with opened(container), container.metrics_exchange().answering():
             gc.collect()
             gc.freeze()  # what start-up made stays: the collector need not look at it again
+            gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
             yield
 
     settings = container.settings()
