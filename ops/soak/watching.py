@@ -62,8 +62,8 @@ def expressions() -> Iterator[tuple[str, str]]:
                 yield f"{name}: {panel.title}", query.replace("$__rate_interval", "30s").replace("$instance", ".*")
     rules = (OPS / "prometheus" / "rules.yml").read_text()
     for alert, text in re.findall(r"alert: (\w+)\n\s+expr: \|-\n(.*?)\n\s+(?:for|labels):", rules, re.DOTALL):
-        for part in re.split(r"\n\s+and ", text):
-            if alert != "MetricOverflow":  # empty as long as all is well
+        for part in re.split(r"\n\s+(?:and|or) ", text):
+            if alert != "MetricOverflow" and "absent" not in part:  # empty as long as all is well
                 yield f"alert {alert}", re.sub(r" (>|==) [\d.]+$", "", part.strip())
 
 

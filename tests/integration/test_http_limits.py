@@ -288,6 +288,18 @@ async def test_failed_logins_make_the_next_one_wait_whatever_the_address(
         assert statuses == [401] * 5 + [429]
 
 
+async def test_a_login_too_large_is_refused_whatever_comes_after_the_limit(api: Api):
+    async def body() -> AsyncIterator[bytes]:
+        yield b" " * 1_100_000
+        yield b'{"email": "ann@example.org", "password": "wrong horse"}'
+
+    refused = await api.http.post(
+        "/api/v1/auth/login", content=body(), headers={"Content-Type": "application/json"}, timeout=5
+    )
+    assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
+    assert remaining(refused)["login_address"] == 4
+
+
 async def test_no_address_lies_in_redis(api: Api, ann: Person, valkey: Redis):
     names = b" ".join([bytes(name) async for name in valkey.scan_iter()])
     assert b"account:" in names

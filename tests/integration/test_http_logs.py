@@ -72,6 +72,19 @@ async def test_what_goes_wrong_in_a_request_is_logged_under_its_id(caught: Caugh
     assert "TypeError" in str(line["exception"])
 
 
+def test_a_traceback_shows_no_values_for_there_may_be_passwords_among_them():
+    stream = io.StringIO()
+    configure_logs("text", stream)
+    password = "hunter2"
+    try:
+        raise RuntimeError("boom" if password else "")
+    except RuntimeError as error:
+        logging.getLogger("x").error("failed", exc_info=error)
+    logging.getLogger().handlers.clear()
+    assert "RuntimeError: boom" in stream.getvalue()
+    assert stream.getvalue().count("hunter2") == 0
+
+
 async def test_machines_that_ask_every_few_seconds_leave_no_line(caught: Caught, api: Api):
     for path in ("/health/live", "/health/ready", "/metrics"):
         assert (await api.http.get(path)).status_code == 200

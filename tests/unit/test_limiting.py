@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fitness.adapters.memory.breaker import FAILURES_BORNE, LONGEST_PAUSE_S, Breaker, GuardedRateLimiter
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
@@ -15,7 +16,6 @@ from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.domain.model.rate_limits import POLICIES, Action, Algorithm, Charge, Decision, Limit, RateLimited
 from fitness.domain.model.users import Caller, Tier, login_delay
-from fitness.domain.use_cases.breaker import FAILURES_BORNE, LONGEST_PAUSE_S, Breaker
 from fitness.domain.use_cases.caching import CachedReads
 from fitness.domain.use_cases.limiting import Limits, LimitService, Requester
 from fitness.entrypoints.http.addresses import client_address
@@ -63,11 +63,10 @@ def shared(clock: Turned) -> Shared:
 def service(shared: Shared, clock: Turned, *, scale: float = 1.0, processes: int = 1) -> LimitService:
     store = InMemoryStore()
     return LimitService(
-        shared,
+        GuardedRateLimiter(shared, Breaker(clock.monotonic_s)),
         InMemoryRateLimiter(clock.monotonic_s),
         InMemoryUserRepo(store),
         CachedReads(InMemoryCache(), InMemoryOutbox(store)),
-        Breaker(clock.monotonic_s),
         Limits(scale, processes, b"secret"),
     )
 

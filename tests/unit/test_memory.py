@@ -6,6 +6,7 @@ import pytest
 
 from fitness.adapters.memory.activities import InMemoryActivityRepo
 from fitness.adapters.memory.audit import InMemoryAuditLog
+from fitness.adapters.memory.breaker import Breaker, GuardedRateLimiter
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryPasswordHasher
@@ -187,6 +188,16 @@ class TestObservedCache(CacheContract):
     @pytest.fixture
     def cache(self) -> CachePort:
         return ObservedCache(InMemoryCache())
+
+
+class TestGuardedRateLimiter(RateLimiterContract):
+    @pytest.fixture
+    def clock(self) -> Turned:
+        return Turned()
+
+    @pytest.fixture
+    def limiter(self, clock: Turned) -> RateLimiterPort:
+        return GuardedRateLimiter(InMemoryRateLimiter(clock.monotonic_s), Breaker(clock.monotonic_s))
 
 
 class TestDenialMemory(RateLimiterContract):

@@ -19,6 +19,7 @@ from fitness.adapters.embedded.engines import EnginesUnusable, EngineUrls, runni
 from fitness.adapters.embedded.processes import die_with_parent
 from fitness.adapters.embedded.secrets import kept_secret
 from fitness.adapters.files.reader import FileRecordingReader
+from fitness.adapters.memory.breaker import Breaker, GuardedRateLimiter
 from fitness.adapters.memory.denials import DenialMemory
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.observed.cache import ObservedCache
@@ -44,7 +45,6 @@ from fitness.adapters.system.clock import SystemClock
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
-from fitness.domain.use_cases.breaker import Breaker
 from fitness.domain.use_cases.caching import RECOVERY_ROUND_S, ROUND_S, CachedReads
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
@@ -132,7 +132,12 @@ class Container(containers.DeclarativeContainer):
     )
     rate_limiter = providers.Singleton(
         ObservedRateLimiter,
-        providers.Singleton(DenialMemory, providers.Singleton(RedisRateLimiter, redis)),
+        providers.Singleton(
+            DenialMemory,
+            providers.Singleton(
+                GuardedRateLimiter, providers.Singleton(RedisRateLimiter, redis), providers.Singleton(Breaker)
+            ),
+        ),
         tracing.provided.span,
     )
     account_secret = providers.Callable(lambda keys: keys[0].encode(), settings.provided.secret_keys)
@@ -151,7 +156,6 @@ class Container(containers.DeclarativeContainer):
         providers.Singleton(InMemoryRateLimiter),
         user_repo,
         cached_reads,
-        providers.Singleton(Breaker),
         providers.Singleton(Limits, settings.provided.rate_limit_scale, settings.provided.workers, account_secret),
     )
     watched = providers.Singleton(Watched, cache, redis_cache, cached_reads, rate_limiter, outbox, database)

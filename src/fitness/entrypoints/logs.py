@@ -26,7 +26,12 @@ def configure_logs(log_format: str, stream: TextIO | None = None) -> None:
             structlog.processors.JSONRenderer(serializer=_json),
         ]
     else:
-        ending = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="at")]
+        # A traceback without the values in it, among which there may be passwords.
+        ending = [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), timestamp_key="at", exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -1,6 +1,7 @@
 """What this service measures: every metric with its labels, and who feeds it. The README's table is equal to it."""
 
 import asyncio
+import logging
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,8 @@ from fitness.domain.model.rate_limits import POLICIES
 from fitness.ports.activities import Created
 from fitness.ports.outages import Outage
 from fitness.ports.outbox import OutboxPort
+
+_log = logging.getLogger(__name__)
 
 SAMPLE_S = 5.0
 LAG_SAMPLE_S = 0.25
@@ -160,7 +163,10 @@ class Instruments:
         while True:
             began_s = loop.time()
             if began_s >= next_s:
-                await self._look(watched)
+                try:
+                    await self._look(watched)
+                except Exception:  # noqa: BLE001 - the sampling has to go on
+                    _log.exception("sampling failed; the next one tries again")
                 next_s = began_s + SAMPLE_S
             due_s = loop.time() + LAG_SAMPLE_S
             await asyncio.sleep(LAG_SAMPLE_S)

@@ -1,5 +1,6 @@
 """This process's metrics: OpenTelemetry's instruments, read by its exporter for Prometheus."""
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -27,6 +28,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._rendering = threading.Lock()
         reader = PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False, registry=self._registry)
         self._provider = MeterProvider([reader], shutdown_on_exit=False)
         self._meter = self._provider.get_meter("fitness")
@@ -54,7 +56,8 @@ class Metrics:
 
     def render(self) -> bytes:
         """In Prometheus's text format; takes some milliseconds."""
-        return generate_latest(self._registry)
+        with self._rendering:  # the exporter hands over through a queue that two scrapes would share
+            return generate_latest(self._registry)
 
     def close(self) -> None:
         self._provider.shutdown()

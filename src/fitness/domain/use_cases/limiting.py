@@ -16,7 +16,6 @@ from fitness.domain.model.rate_limits import (
     Subject,
 )
 from fitness.domain.model.users import Caller, Tier, account_name
-from fitness.domain.use_cases.breaker import Breaker
 from fitness.domain.use_cases.caching import CachedReads, tier_key
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
 from fitness.ports.rate_limits import RateLimiterPort
@@ -53,14 +52,12 @@ class LimitService:
         local: RateLimiterPort,
         users: UserRepoPort,
         cached: CachedReads,
-        breaker: Breaker,
         limits: Limits,
     ) -> None:
         self._limiter = limiter
         self._local = local
         self._users = users
         self._cached = cached
-        self._breaker = breaker
         self._limits = limits
 
     async def admit(self, action: Action, who: Requester) -> Decision | None:
@@ -70,15 +67,11 @@ class LimitService:
         """
         if not self._limits.scale:
             return None
-        if not self._breaker.lets_ask():
-            return await self._without_limiter(action, who)
         charges = self._charges(action, who, await self._tier(who))
         try:
             decision = await self._limiter.acquire(charges)
         except LimiterUnavailable:
-            self._breaker.failed()
             return await self._without_limiter(action, who)
-        self._breaker.succeeded()
         if decision.allowed and WITHOUT_LIMITER.get(action) is Outcome.JUDGED_HERE:
             # Kept warm, and heard: it knows what was admitted while the other was away.
             decision = _stricter(decision, await self._local.acquire(charges))
@@ -94,16 +87,8 @@ class LimitService:
         tier = await self._tier(who)
         if not self._limits.scale:
             return tier, None
-        if not self._breaker.lets_ask():
-            raise LimiterUnavailable("Redis does not answer")
         charges = [charge for action in (None, *Action) for charge in self._charges_for(action, who, tier)]
-        try:
-            decision = await self._limiter.acquire(charges, cost=0)
-        except LimiterUnavailable:
-            self._breaker.failed()
-            raise
-        self._breaker.succeeded()
-        return tier, decision
+        return tier, await self._limiter.acquire(charges, cost=0)
 
     async def _without_limiter(self, action: Action, who: Requester) -> Decision | None:
         outcome = WITHOUT_LIMITER.get(action, Outcome.ADMITTED)

@@ -80,14 +80,19 @@ class Gate:
                 caller = self._caller(scope, optional=opt.get(CALLER_IF_ANY, False))
             except NotAuthenticated as error:
                 stranger = error
-        action, account = opt.get(ACTION, Action.OTHER), None
+        action, account, unreadable = opt.get(ACTION, Action.OTHER), None, None
         if action is Action.LOGIN:
-            account = await _account(scope, receive, send)
+            try:
+                account = await _account(scope, receive, send)
+            except HTTPException as error:  # too large; what is left of the body is not to be read as one
+                unreadable = error
         requester = Requester(self._address(scope), caller, account)
         if stranger is not None or not (opt.get(FREE) or opt.get(CALLER_IF_ANY)):
             await self._charge(action, requester, scope)
         if stranger is not None:
             raise stranger
+        if unreadable is not None:
+            raise unreadable
         _refuse_odd_address(scope)
         scope["user"] = caller
         scope[REQUESTER] = requester  # type: ignore[literal-required]
@@ -123,10 +128,14 @@ class Gate:
 
 
 async def _account(scope: Scope, receive: Receive, send: Send) -> str | None:
-    """Whose account the body wants into; None where it does not say. Litestar keeps the body for the handler."""
+    """Whose account the body wants into; None where it does not say. Litestar keeps the body for the handler.
+
+    Raises HTTPException where it is too large.
+    """
+    body = await Request[Any, Any, Any](scope, receive, send).body()
     try:
-        return normalized_email(_login.decode(await Request[Any, Any, Any](scope, receive, send).body()).email)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, HTTPException):
+        return normalized_email(_login.decode(body).email)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

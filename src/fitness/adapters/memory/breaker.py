@@ -1,8 +1,12 @@
-"""When to stop asking a store that does not answer, and when to ask again."""
+"""When to stop asking a limiter that does not answer, and when to ask again."""
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from fitness.domain.model.rate_limits import Charge, Decision
+from fitness.ports.outages import LimiterUnavailable
+from fitness.ports.rate_limits import RateLimiterPort
 
 FAILURES_BORNE = 5
 FIRST_PAUSE_S = 1.0
@@ -39,3 +43,22 @@ class Breaker:
             pause_s = self._pause_s * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, guards nothing
             self._open_until_s = self._monotonic_s() + pause_s
             self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)
+
+
+class GuardedRateLimiter:
+    """Raises LimiterUnavailable at once while the breaker is open."""
+
+    def __init__(self, limiter: RateLimiterPort, breaker: Breaker) -> None:
+        self._limiter = limiter
+        self._breaker = breaker
+
+    async def acquire(self, charges: Sequence[Charge], *, cost: int = 1) -> Decision:
+        if not self._breaker.lets_ask():
+            raise LimiterUnavailable("Redis did not answer lately")
+        try:
+            decision = await self._limiter.acquire(charges, cost=cost)
+        except LimiterUnavailable:
+            self._breaker.failed()
+            raise
+        self._breaker.succeeded()
+        return decision
