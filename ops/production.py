@@ -41,7 +41,7 @@ def main() -> None:
     options.add_argument("--workers", type=int, default=2)
     options.add_argument("--webhook", help="where alerts are posted; without, they are printed")
     given = options.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, _end)
     with ExitStack() as stack:
         urls = stack.enter_context(engines())
         instance: Instance = stack.enter_context(serving(urls, WORKERS=str(given.workers)))
@@ -134,6 +134,11 @@ def program(name: str) -> str:
     if found is None:
         sys.exit(f"{name} is not installed; on Debian: apt-get install prometheus prometheus-alertmanager")
     return found
+
+
+def _end(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough; a second one would interrupt the tidying up
+    sys.exit(0)
 
 
 def _print(receiver: str, alert: dict[str, object]) -> None:
