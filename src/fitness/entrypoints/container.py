@@ -86,29 +86,18 @@ class Container(containers.DeclarativeContainer):
     instruments = providers.Singleton(Instruments, metrics)
     redis_cache = providers.Singleton(RedisCache, redis)
     cache = providers.Singleton(ObservedCache, redis_cache, tracing.provided.span)
-    activity_repo = providers.Singleton(
-        timed,
+    observed = partial(providers.Singleton, timed, record=instruments.provided.query, span=tracing.provided.span)
+    activity_repo = observed(
         providers.Singleton(PostgresActivityRepo, database),
         "activities",
-        instruments.provided.query,
-        tracing.provided.span,
-        providers.Dict(add=instruments.provided.activity_created, add_all=instruments.provided.activities_created),
+        then=providers.Dict(add=instruments.provided.activity_created, add_all=instruments.provided.activities_created),
     )
-    user_repo = providers.Singleton(
-        timed,
+    user_repo = observed(
         providers.Singleton(PostgresUserRepo, database),
         "users",
-        instruments.provided.query,
-        tracing.provided.span,
-        providers.Dict(add=instruments.provided.user_registered),
+        then=providers.Dict(add=instruments.provided.user_registered),
     )
-    audit_log = providers.Singleton(
-        timed,
-        providers.Singleton(PostgresAuditLog, database),
-        "audit",
-        instruments.provided.query,
-        tracing.provided.span,
-    )
+    audit_log = observed(providers.Singleton(PostgresAuditLog, database), "audit")
     password_hasher = providers.Singleton(Argon2PasswordHasher)
     access_tokens = providers.Singleton(JwtAccessTokens, settings.provided.secret_keys, clock)
     recording_reader = providers.Singleton(
@@ -116,20 +105,8 @@ class Container(containers.DeclarativeContainer):
     )
     migrations = providers.Singleton(Migrations, settings.provided.database_url)
 
-    outbox = providers.Singleton(
-        timed,
-        providers.Singleton(PostgresOutbox, database),
-        "outbox",
-        instruments.provided.query,
-        tracing.provided.span,
-    )
-    failed_logins = providers.Singleton(
-        timed,
-        providers.Singleton(PostgresFailedLogins, database),
-        "logins",
-        instruments.provided.query,
-        tracing.provided.span,
-    )
+    outbox = observed(providers.Singleton(PostgresOutbox, database), "outbox")
+    failed_logins = observed(providers.Singleton(PostgresFailedLogins, database), "logins")
     rate_limiter = providers.Singleton(
         ObservedRateLimiter,
         providers.Singleton(

@@ -112,7 +112,11 @@ class Instruments:
         metrics.counter(
             "cache_errors", "Times the cache did not answer.", ("cache",), counts=cache.errors, present=caches
         )
-        metrics.gauge("cache_usable", "1 while this process reads from the cache.", lambda: {(): usable()})
+        metrics.gauge(
+            "cache_usable",
+            "1 while this process reads from the cache.",
+            lambda: {(): int(watched.cached_reads.believed)},
+        )
         metrics.gauge("cache_memory_bytes", "Memory the cache's Redis uses.", lambda: self._size("bytes"))
         metrics.gauge("cache_keys", "Keys in the cache's Redis.", lambda: self._size("keys"))
         metrics.total("cache_evicted_keys", "Keys the cache's Redis evicted so far.", lambda: self._size("evicted"))
@@ -151,9 +155,6 @@ class Instruments:
         )
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         metrics.gauge("build_info", "1; what runs here.", lambda: {(__version__, python): 1}, "version", "python")
-
-        def usable() -> int:
-            return int(watched.cached_reads.believed)
 
     async def sample(self, watched: Watched) -> None:
         """For as long as it is let: keep what cannot be read at once when Prometheus asks. What is out of reach is not

@@ -3,17 +3,15 @@
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
 import msgspec
 from redis.asyncio import RedisCluster
-from redis.exceptions import RedisClusterException, RedisError
 
 from fitness.adapters.redis.client import AnyRedis
-from fitness.adapters.redis.deadlines import Deadline
+from fitness.adapters.redis.deadlines import answering
 from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Hit, Miss, Scope, T
 from fitness.ports.outages import CacheUnavailable
 
@@ -23,7 +21,6 @@ SCHEMA = "v1"
 GENERATION_TTL_S = 24 * 60 * 60
 GENERATION_BYTES = 12
 MAX_COPY_BYTES = 256 * 1024
-DEADLINE_S = 0.05
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -38,7 +35,7 @@ class RedisCache:
         self._telling: set[asyncio.Future[None]] = set()
 
     async def read(self, key: CacheKey[T]) -> Hit[T] | Miss:
-        async with _answering():
+        async with answering(CacheUnavailable):
             found: Any = await self._redis.mget(_generation_name(key.scope), _name(key))
             generation, copy = found
             if generation is None:
@@ -55,7 +52,7 @@ class RedisCache:
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         copy = miss.generation + _encode(value)
         ttl_ms = round(key.ttl_s * random.uniform(900, 1100))  # noqa: S311 - spreads load, guards nothing
-        async with _answering(), self._redis.pipeline(transaction=False) as commands:
+        async with answering(CacheUnavailable), self._redis.pipeline(transaction=False) as commands:
             if len(copy) <= MAX_COPY_BYTES:
                 commands.set(_name(key), copy, px=ttl_ms)
             commands.delete(_claim_name(key, miss))
@@ -69,19 +66,19 @@ class RedisCache:
         if self._silent:
             raise CacheUnavailable("Redis has not answered the last invalidation; this one is on its way to it")
         try:
-            async with _answering():
+            async with answering(CacheUnavailable):
                 await asyncio.shield(telling)
         except CacheUnavailable:
             self._silent = not telling.done()
             raise
 
     async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
-        async with _answering():
+        async with answering(CacheUnavailable):
             claimed = await self._redis.set(_claim_name(key, miss), b"", nx=True, px=round(CLAIM_TTL_S * 1000))
         return bool(claimed)
 
     async def give_up(self, key: CacheKey[Any], miss: Miss) -> None:
-        async with _answering():
+        async with answering(CacheUnavailable):
             await self._redis.delete(_claim_name(key, miss))
 
     async def incarnation(self) -> str:
@@ -90,7 +87,7 @@ class RedisCache:
         return life
 
     async def _life(self) -> str:
-        async with _answering():
+        async with answering(CacheUnavailable):
             if isinstance(self._redis, RedisCluster):
                 nodes: Any = await self._redis.info("server", target_nodes=RedisCluster.PRIMARIES)
                 return ",".join(sorted(str(node["run_id"]) for node in nodes.values()))
@@ -100,7 +97,7 @@ class RedisCache:
     async def sizes(self) -> Mapping[str, int]:
         """`bytes` and `keys` in the store, and `evicted` ones so far; of a Cluster's servers together."""
         facts = ("used_memory", "evicted_keys")
-        async with _answering():
+        async with answering(CacheUnavailable):
             if isinstance(self._redis, RedisCluster):
                 answers: Any = await self._redis.info(target_nodes=RedisCluster.PRIMARIES)
                 servers = [*answers.values()]
@@ -130,16 +127,6 @@ class RedisCache:
         mine = _new_token()
         theirs: Any = await self._redis.set(_generation_name(scope), mine, nx=True, get=True, ex=GENERATION_TTL_S)
         return mine if theirs is None else bytes(theirs)
-
-
-@asynccontextmanager
-async def _answering() -> AsyncIterator[None]:
-    """One deadline over all that an operation needs of the server: connections, commands, answers."""
-    try:
-        async with Deadline(DEADLINE_S):
-            yield
-    except (RedisError, RedisClusterException, OSError) as error:
-        raise CacheUnavailable(f"Redis does not answer: {error}") from error
 
 
 def _decoded(copy: bytes, holds: Any) -> Any:

@@ -1,8 +1,15 @@
-"""A deadline that knows its own event loop's delays from the server's."""
+"""The boundary to Redis: a deadline that knows its own loop's delays from the server's, and errors as outages."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 
+from redis.exceptions import RedisClusterException, RedisError
+
+from fitness.ports.outages import Outage
+
+DEADLINE_S = 0.05
 LATE_S = 0.005
 GRACE_S = 0.02
 MOST_GRACES = 5
@@ -48,3 +55,13 @@ class Deadline:
             self._timer = self._loop.call_later(GRACE_S, self._due, now_s + GRACE_S, graces - 1)
         else:
             self._timeout.reschedule(now_s)
+
+
+@asynccontextmanager
+async def answering(outage: type[Outage]) -> AsyncIterator[None]:
+    """One deadline over all that an operation needs of the server: connections, commands, answers. Raises `outage`."""
+    try:
+        async with Deadline(DEADLINE_S):
+            yield
+    except (RedisError, RedisClusterException, OSError) as error:
+        raise outage(f"Redis does not answer: {error}") from error

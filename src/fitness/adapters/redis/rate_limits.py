@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from redis.exceptions import RedisClusterException, RedisError
-
 from fitness.adapters.redis.client import AnyRedis
-from fitness.adapters.redis.deadlines import Deadline
+from fitness.adapters.redis.deadlines import answering
 from fitness.domain.model.rate_limits import USER, Balance, Charge, Decision
 from fitness.ports.outages import LimiterUnavailable
 
@@ -15,7 +13,6 @@ SCHEMA = "v1"
 """Raised with every change to what is kept."""
 
 SCRIPT = files("fitness.adapters.redis").joinpath("rate_limits.lua").read_text(encoding="utf-8")
-DEADLINE_S = 0.05
 
 
 class RedisRateLimiter:
@@ -27,11 +24,8 @@ class RedisRateLimiter:
         for charge in charges:
             limit = charge.limit
             arguments += [limit.algorithm, limit.requests, limit.per_us, limit.interval_us]
-        try:
-            async with Deadline(DEADLINE_S):
-                answer = await self._script(keys=[_name(charge) for charge in charges], args=arguments)
-        except (RedisError, RedisClusterException, OSError) as error:
-            raise LimiterUnavailable(f"Redis does not answer: {error}") from error
+        async with answering(LimiterUnavailable):
+            answer = await self._script(keys=[_name(charge) for charge in charges], args=arguments)
         balances = zip(charges, answer[0::3], answer[1::3], answer[2::3], strict=True)
         return Decision(tuple(Balance(charge.policy, charge.limit, *numbers) for charge, *numbers in balances))
 

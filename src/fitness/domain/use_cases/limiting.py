@@ -59,6 +59,15 @@ class LimitService:
         self._users = users
         self._cached = cached
         self._limits = limits
+        self._applying = {
+            (action, tier): [
+                (policy, limit.scaled(limits.scale))
+                for policy in POLICIES
+                if policy.action is action and (limit := policy.limit(tier)) is not None
+            ]
+            for action in (None, *Action)
+            for tier in (None, *Tier)
+        }
 
     async def admit(self, action: Action, who: Requester) -> Decision | None:
         """Charge a request. None where nothing limits it, or nobody can say and it is let through.
@@ -120,13 +129,11 @@ class LimitService:
         return [*self._charges_for(None, who, tier), *self._charges_for(action, who, tier)]
 
     def _charges_for(self, action: Action | None, who: Requester, tier: Tier | None) -> list[Charge]:
-        charges = []
-        for policy in POLICIES:
-            if policy.action is action:
-                subject, limit = self._subject(policy, who), policy.limit(tier)
-                if subject is not None and limit is not None:
-                    charges.append(Charge(policy.name, subject, limit.scaled(self._limits.scale)))
-        return charges
+        return [
+            Charge(policy.name, subject, limit)
+            for policy, limit in self._applying[action, tier]
+            if (subject := self._subject(policy, who)) is not None
+        ]
 
     def _subject(self, policy: Policy, who: Requester) -> str | None:
         if policy.subject is Subject.ACCOUNT:
