@@ -1,20 +1,20 @@
 """`fitness serve` as a process of its own, on engines of its own, for the scripts that load it or break it."""
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from fitness.adapters.embedded.engines import EngineUrls, running_engines
+from tests.integration.servers import ValkeyServer, free_port, own_folder
+
+from fitness.adapters.embedded.engines import CACHE_SETTINGS, EngineUrls, running_engines
 from fitness.adapters.postgres.migration_runner import Migrations
 
 FITNESS = Path(sys.executable).parent / "fitness"
@@ -24,14 +24,9 @@ PATIENCE_S = 60.0
 @contextmanager
 def engines() -> Iterator[EngineUrls]:
     """PostgreSQL, migrated, and both Valkeys, in a folder that is removed after."""
-    folder = Path(tempfile.mkdtemp(prefix="fitness-"))
-    folder.chmod(0o755)
-    try:
-        with running_engines(folder, connections=150) as urls:
-            Migrations(urls.database_url).up()
-            yield urls
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with own_folder() as folder, running_engines(folder, connections=150) as urls:
+        Migrations(urls.database_url).up()
+        yield urls
 
 
 class Instance:
@@ -100,8 +95,14 @@ def serving(urls: EngineUrls, **settings: str) -> Iterator[Instance]:
         instance.stop()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextmanager
+def breakable_cache(urls: EngineUrls) -> Iterator[tuple[EngineUrls, ValkeyServer]]:
+    """`urls` with another cache in them, which may be frozen and killed."""
+    settings = [word for name, value in CACHE_SETTINGS.items() for word in (f"--{name}", value)]
+    with own_folder() as folder:
+        valkey = ValkeyServer(folder / "valkey", *settings)
+        valkey.start()
+        try:
+            yield replace(urls, redis_url=valkey.url), valkey
+        finally:
+            valkey.kill()

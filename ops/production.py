@@ -6,7 +6,6 @@ Needs Debian's prometheus and prometheus-alertmanager. Alerts go to the webhook,
 """
 
 import argparse
-import http.server
 import json
 import re
 import shutil
@@ -14,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +20,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.instance import Instance, engines, free_port, serving
+from ops.instance import Instance, engines, serving
+from tests.integration.servers import QuietHandler, free_port, listening
 
 OPS = Path(__file__).parent
 PATIENCE_S = 30.0
@@ -111,7 +110,7 @@ def watching(
 def sink(told: Told) -> Iterator[str]:
     """A webhook of our own: `told` the receiver and each alert that comes."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             for alert in body["alerts"]:
@@ -119,14 +118,8 @@ def sink(told: Told) -> Iterator[str]:
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            return None
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with listening(Handler) as address:
+        yield f"http://{address}"
 
 
 def program(name: str) -> str:

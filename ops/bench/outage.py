@@ -14,10 +14,8 @@ import time
 from collections import defaultdict
 
 from ops.client import Answer, Client, logged_in
-from ops.instance import engines, serving
-from tests.integration.servers import ValkeyServer, own_folder
-
-from fitness.adapters.embedded.engines import CACHE_SETTINGS, EngineUrls
+from ops.instance import breakable_cache, engines, serving
+from tests.integration.servers import ValkeyServer
 
 ROUNDS = 10
 ENOUGH = 50
@@ -78,14 +76,8 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rounds", type=int, default=ROUNDS)
     given = options.parse_args()
-    settings = [word for name, value in CACHE_SETTINGS.items() for word in (f"--{name}", value)]
-    with own_folder() as folder, engines() as urls:
-        valkey = ValkeyServer(folder / "valkey", *settings)
-        valkey.start()
-        own = EngineUrls(urls.database_url, valkey.url, urls.state_redis_url)
-        with serving(own, RATE_LIMIT_SCALE="0") as instance:
-            took_ms = asyncio.run(measured(instance.port, valkey, given.rounds))
-        valkey.kill()
+    with engines() as urls, breakable_cache(urls) as (own, valkey), serving(own, RATE_LIMIT_SCALE="0") as instance:
+        took_ms = asyncio.run(measured(instance.port, valkey, given.rounds))
     without_ms = statistics.median(took_ms["lost"])
     print(f"\r{'Redis is':10}{'requests':>10}{'median ms':>11}{'slowest ms':>12}{'extra ms':>10}{'at most':>9}")
     for state, all_ms in took_ms.items():

@@ -18,10 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ops.client import Client
-from ops.instance import engines, serving
-from tests.integration.servers import ValkeyServer, own_folder
-
-from fitness.adapters.embedded.engines import CACHE_SETTINGS, EngineUrls
+from ops.instance import breakable_cache, engines, serving
+from tests.integration.servers import ValkeyServer
 
 ATTACKERS = 16
 ATTACK_PAUSE_S = 0.05
@@ -112,14 +110,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--attempts", type=int, default=5_000)
     given = options.parse_args()
-    settings = [word for name, value in CACHE_SETTINGS.items() for word in (f"--{name}", value)]
-    with own_folder() as folder, engines() as urls:
-        valkey = ValkeyServer(folder / "valkey", *settings)
-        valkey.start()
-        own = EngineUrls(urls.database_url, valkey.url, urls.state_redis_url)
-        with serving(own, TRUSTED_PROXIES="127.0.0.0/8") as instance:
-            soak = asyncio.run(attacked(instance.port, valkey, given.attempts))
-        valkey.kill()
+    trusted = "127.0.0.0/8"
+    with engines() as urls, breakable_cache(urls) as (own, valkey), serving(own, TRUSTED_PROXIES=trusted) as instance:
+        soak = asyncio.run(attacked(instance.port, valkey, given.attempts))
     most = {kind: soak.most_in_a_minute(kind) for kind in soak.checked_s}
     p99_ms = statistics.quantiles(soak.took_ms, n=100)[98]
     print(f"{sum(soak.statuses.values())} attempts; most passwords checked in a minute: {most}")

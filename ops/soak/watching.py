@@ -9,13 +9,11 @@ fails, is empty or is no number, a request went uncounted, or an alert came that
 
 import argparse
 import asyncio
-import http.server
 import json
 import math
 import random
 import re
 import sys
-import threading
 import time
 import urllib.parse
 import urllib.request
@@ -27,6 +25,7 @@ from ops.client import Client, logged_in
 from ops.grafana.make import DASHBOARDS
 from ops.instance import engines, serving
 from ops.production import OPS, sink, watching
+from tests.integration.servers import QuietHandler, listening
 
 CLIENTS = 8
 REQUESTS = 10_000
@@ -170,7 +169,7 @@ class Imitation:
 
 @contextmanager
 def imitated(service: Imitation) -> Iterator[str]:
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             body = service.text().encode()
             self.send_response(200)
@@ -178,14 +177,8 @@ def imitated(service: Imitation) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            return None
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with listening(Handler) as address:
+        yield address
 
 
 def hurried(rules: str) -> str:

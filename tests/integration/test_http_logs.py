@@ -1,9 +1,7 @@
 """The line that each request leaves in the log, its id, and its spans where somebody collects them."""
 
-import http.server
 import io
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +14,7 @@ from redis.asyncio import Redis
 from fitness.adapters.embedded.engines import EngineUrls
 from fitness.entrypoints.logs import configure_logs
 from tests.integration.api import Api, Person, serving
+from tests.integration.servers import QuietHandler, listening
 
 Caught = Callable[[], list[dict[str, Any]]]
 
@@ -96,7 +95,7 @@ def collector() -> Iterator[tuple[str, list[Span]]]:
     """An OTLP endpoint, and the spans that reached it."""
     spans: list[Span] = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
@@ -105,14 +104,8 @@ def collector() -> Iterator[tuple[str, list[Span]]]:
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            return None
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", spans
-    server.shutdown()
-    server.server_close()
+    with listening(Handler) as address:
+        yield f"http://{address}", spans
 
 
 async def test_spans_of_a_request_and_of_the_ports_it_used_reach_the_collector(

@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import redis
 from fitness.adapters.embedded.engines import running_urls
 from tests.files import A_TRACK, FitFile
 from tests.integration.api import NOWHERE_POSTGRES, NOWHERE_REDIS, PASSWORD, Person, activity_body
+from tests.integration.servers import free_port
 
 FITNESS = Path(sys.executable).parent / "fitness"
 PATIENCE_S = 60.0
@@ -97,13 +97,6 @@ class Service:
 
     def log(self) -> str:
         return self._log.read_text()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def command(pid: int) -> str:
