@@ -73,9 +73,11 @@ async def test_the_script_decides_as_the_model_does(valkey: Redis, clock: Turned
             asked = random.sample(charges, random.randrange(1, len(charges) + 1))
             cost = random.choice([1, 1, 1, 1, 0])
             names = [f"{one.policy}/{one.subject}" for one in asked]
-            expected, after = judged(asked, [states.get(name, ()) for name in names], now_us=clock.now_us, cost=cost)
+            dry_run = random.choice([False, False, False, True])
+            before = [states.get(name, ()) for name in names]
+            expected, after = judged(asked, before, now_us=clock.now_us, cost=cost, dry_run=dry_run)
             states |= dict(zip(names, after, strict=True))
-            assert await limiter.acquire(asked, cost=cost) == expected
+            assert await limiter.acquire(asked, cost=cost, dry_run=dry_run) == expected
             refused += not expected.allowed
     assert refused > 2_000
 

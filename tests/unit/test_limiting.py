@@ -1,5 +1,6 @@
 """Who is charged for what, and what becomes of requests while the shared limiter cannot be asked."""
 
+import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +11,13 @@ import pytest
 
 from fitness.adapters.memory.breaker import FAILURES_BORNE, LONGEST_PAUSE_S, Breaker, GuardedRateLimiter
 from fitness.adapters.memory.cache import InMemoryCache
-from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.domain.model.rate_limits import POLICIES, Action, Algorithm, Charge, Decision, Limit, RateLimited
 from fitness.domain.model.users import Caller, Tier, login_delay
-from fitness.domain.use_cases.caching import CachedReads
+from fitness.domain.use_cases.caching.lease import Lease
+from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.limiting import Limits, LimitService, Requester
 from fitness.entrypoints.http.addresses import client_address
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
@@ -43,11 +44,11 @@ class Shared(InMemoryRateLimiter):
         super().__init__(clock.monotonic_s)
         self.asked: list[list[Charge]] = []
 
-    async def acquire(self, charges: Sequence[Charge], *, cost: int = 1) -> Decision:
+    async def acquire(self, charges: Sequence[Charge], *, cost: int = 1, dry_run: bool = False) -> Decision:
         self.asked.append([*charges])
         if self.down:
             raise LimiterUnavailable
-        return await super().acquire(charges, cost=cost)
+        return await super().acquire(charges, cost=cost, dry_run=dry_run)
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def service(shared: Shared, clock: Turned, *, scale: float = 1.0, processes: int
         GuardedRateLimiter(shared, Breaker(clock.monotonic_s)),
         InMemoryRateLimiter(clock.monotonic_s),
         InMemoryUserRepo(store),
-        CachedReads(InMemoryCache(), InMemoryOutbox(store)),
+        CachedReads(InMemoryCache(), Lease()),
         Limits(scale, processes, b"secret"),
     )
 
@@ -155,6 +156,40 @@ class TestWithoutTheSharedLimiter:
         assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 0
         clock.now_s += 60
         assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 5
+
+    async def test_a_refusal_after_an_outage_charges_nothing_and_its_wait_is_true(self, shared: Shared, clock: Turned):
+        limits = service(shared, clock)
+        shared.down = True
+        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 5
+        clock.now_s += LONGEST_PAUSE_S * 2
+        shared.down = False
+        for _ in range(5):  # each of these was charged to the shared limiter, although it was refused
+            with pytest.raises(RateLimited) as refusal:
+                await limits.admit(Action.LOGIN, AT_THE_DOOR)
+            clock.now_s += 1
+        clock.now_s += refusal.value.decision.retry_after_s - 1
+        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 5
+
+    async def test_the_longer_wait_of_both_limiters_is_told(self, shared: Shared, clock: Turned):
+        limits = service(shared, clock)
+        shared.down = True
+        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 5
+        shared.down = False
+        clock.now_s += LONGEST_PAUSE_S * 2
+        elsewhere = service(shared, clock)  # another process, whose logins only the shared limiter counts
+        assert await admitted(elsewhere, Action.LOGIN, AT_THE_DOOR) == 5
+        with pytest.raises(RateLimited) as refusal:
+            await limits.admit(Action.LOGIN, AT_THE_DOOR)
+        assert refusal.value.decision.retry_after_s == 60
+
+    async def test_of_many_logins_at_once_after_an_outage_no_more_are_admitted(self, shared: Shared, clock: Turned):
+        limits = service(shared, clock)
+        shared.down = True
+        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR, tries=3) == 3
+        shared.down = False
+        clock.now_s += LONGEST_PAUSE_S * 2
+        counts = await asyncio.gather(*(admitted(limits, Action.LOGIN, AT_THE_DOOR, tries=1) for _ in range(20)))
+        assert sum(counts) == 2
 
     async def test_it_is_not_asked_again_until_it_has_had_a_pause(self, shared: Shared, clock: Turned):
         limits = service(shared, clock)

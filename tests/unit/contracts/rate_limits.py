@@ -125,6 +125,19 @@ class RateLimiterContract:
             await limiter.acquire([one])
 
     @BOTH
+    async def test_a_dry_run_judges_the_same_and_charges_nothing(
+        self, limiter: RateLimiterPort, clock: Turnable, algorithm: Algorithm
+    ):
+        one = charge(2, algorithm=algorithm)
+        for allowed in (True, True, False, False):
+            for _ in range(3):
+                tried = await limiter.acquire([one], dry_run=True)
+                assert tried.allowed is allowed
+            assert (await limiter.acquire([one])).allowed is allowed
+        await clock.turn(tried.balances[0].retry_us)
+        assert (await limiter.acquire([one], dry_run=True)).allowed
+
+    @BOTH
     async def test_subjects_and_policies_have_accounts_of_their_own(
         self, limiter: RateLimiterPort, clock: Turnable, algorithm: Algorithm
     ):

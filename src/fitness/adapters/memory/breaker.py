@@ -52,11 +52,11 @@ class GuardedRateLimiter:
         self._limiter = limiter
         self._breaker = breaker
 
-    async def acquire(self, charges: Sequence[Charge], *, cost: int = 1) -> Decision:
+    async def acquire(self, charges: Sequence[Charge], *, cost: int = 1, dry_run: bool = False) -> Decision:
         if not self._breaker.lets_ask():
             raise LimiterUnavailable("Redis did not answer lately")
         try:
-            decision = await self._limiter.acquire(charges, cost=cost)
+            decision = await self._limiter.acquire(charges, cost=cost, dry_run=dry_run)
         except LimiterUnavailable:
             self._breaker.failed()
             raise

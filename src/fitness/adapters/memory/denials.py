@@ -18,11 +18,11 @@ class DenialMemory:
         self._monotonic_s = monotonic_s
         self._denied: OrderedDict[Charge, tuple[int, Balance]] = OrderedDict()
 
-    async def acquire(self, charges: Sequence[Charge], *, cost: int = 1) -> Decision:
+    async def acquire(self, charges: Sequence[Charge], *, cost: int = 1, dry_run: bool = False) -> Decision:
         asked_us = round(self._monotonic_s() * SECOND_US)
         if cost and (known := tuple(self._known(charges, asked_us))):
             return Decision(known)
-        decision = await self._limiter.acquire(charges, cost=cost)
+        decision = await self._limiter.acquire(charges, cost=cost, dry_run=dry_run)
         if not decision.allowed:
             self._remember(charges, decision, asked_us)
         return decision

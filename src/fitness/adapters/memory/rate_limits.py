@@ -16,10 +16,11 @@ class InMemoryRateLimiter:
         self._monotonic_s = monotonic_s
         self._states: OrderedDict[tuple[str, str], State] = OrderedDict()
 
-    async def acquire(self, charges: Sequence[Charge], *, cost: int = 1) -> Decision:
+    async def acquire(self, charges: Sequence[Charge], *, cost: int = 1, dry_run: bool = False) -> Decision:
         names = [(charge.policy, charge.subject) for charge in charges]
         states = [self._states.get(name, ()) for name in names]
-        decision, after = judged(charges, states, now_us=round(self._monotonic_s() * SECOND_US), cost=cost)
+        now_us = round(self._monotonic_s() * SECOND_US)
+        decision, after = judged(charges, states, now_us=now_us, cost=cost, dry_run=dry_run)
         for name, state in zip(names, after, strict=True):
             if state:
                 self._states[name] = state

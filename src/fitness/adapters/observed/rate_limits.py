@@ -19,13 +19,15 @@ class ObservedRateLimiter:
         self._span = span
         self.decisions: Counter[tuple[str, ...]] = Counter()
 
-    async def acquire(self, charges: Sequence[Charge], *, cost: int = 1) -> Decision:
+    async def acquire(self, charges: Sequence[Charge], *, cost: int = 1, dry_run: bool = False) -> Decision:
         try:
             with self._span("rate_limiter.acquire"):
-                decision = await self._limiter.acquire(charges, cost=cost)
+                decision = await self._limiter.acquire(charges, cost=cost, dry_run=dry_run)
         except LimiterUnavailable:
             self.decisions.update((charge.policy, "unavailable") for charge in charges)
             raise
+        if dry_run:
+            return decision
         if decision.allowed and cost:
             self.decisions.update((balance.policy, "allowed") for balance in decision.balances)
         self.decisions.update((balance.policy, "denied") for balance in decision.balances if balance.retry_us)

@@ -1,6 +1,8 @@
 -- Judges a request under every policy, then charges all of them or none, on this server's own clock.
--- KEYS: an account for each policy.
--- ARGV: the cost, then for each policy its algorithm, its requests, its period and the interval in microseconds.
+-- The same rules stand in `judged`, `_bucket` and `_window` of domain/model/rate_limits.py: change both.
+-- KEYS: a subject's state for each policy.
+-- ARGV: the cost, "charge" or "dry run", then for each policy its algorithm, its requests, its period and the interval
+-- in microseconds.
 -- Returns for each policy what remains, when it is whole again, and how long until it admits what it refused.
 
 local time = redis.call('TIME')
@@ -15,7 +17,7 @@ end
 local function bucket(key, requests, per, interval)
   local full = requests * interval
   local before = tonumber(redis.call('GET', key)) or now
-  if before > now + full then -- the clock went back; kept, this would refuse until the clock is there again
+  if before > now + full then -- the clock was set back; uncapped, the subject would stay locked out
     before = now + full
     redis.call('SET', key, text(before), 'PX', math.ceil(full / 1000) + 1000)
   end
@@ -34,7 +36,7 @@ end
 
 local function window(key, requests, per)
   local newest = tonumber(redis.call('LINDEX', key, -1))
-  if newest and newest > now then -- the clock went back
+  if newest and newest > now then -- the clock was set back
     local times = redis.call('LRANGE', key, 0, -1)
     redis.call('DEL', key)
     for _, at in ipairs(times) do
@@ -67,9 +69,10 @@ local function window(key, requests, per)
   return policy
 end
 
-local policies, charged = {}, cost
+local policies = {}
+local charged = ARGV[2] == 'charge' and cost or 0
 for number, key in ipairs(KEYS) do
-  local at = 4 * number - 2
+  local at = 4 * number - 1
   local judge = ARGV[at] == 'token bucket' and bucket or window
   local policy = judge(key, tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]))
   if policy.retry > 0 then

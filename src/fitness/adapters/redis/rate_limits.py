@@ -19,8 +19,8 @@ class RedisRateLimiter:
     def __init__(self, redis: AnyRedis, script: str = SCRIPT) -> None:
         self._script: Any = redis.register_script(script)
 
-    async def acquire(self, charges: Sequence[Charge], *, cost: int = 1) -> Decision:
-        arguments: list[Any] = [cost]
+    async def acquire(self, charges: Sequence[Charge], *, cost: int = 1, dry_run: bool = False) -> Decision:
+        arguments: list[Any] = [cost, "dry run" if dry_run else "charge"]
         for charge in charges:
             limit = charge.limit
             arguments += [limit.algorithm, limit.requests, limit.per_us, limit.interval_us]

@@ -26,21 +26,21 @@ class Action(StrEnum):
     REFRESH = "refresh"
 
 
-class Outcome(StrEnum):
-    """What becomes of a request that the limiter cannot judge."""
+class WhenUnavailable(StrEnum):
+    """What happens to a request while the shared limiter does not answer."""
 
-    ADMITTED = "admitted"
-    JUDGED_HERE = "judged here"
-    REFUSED = "refused"
+    ADMIT = "admit"
+    JUDGE_LOCALLY = "judge locally"
+    REFUSE = "refuse"
 
 
-WITHOUT_LIMITER = {
-    Action.PURGE: Outcome.REFUSED,
-    Action.REGISTER: Outcome.JUDGED_HERE,
-    Action.LOGIN: Outcome.JUDGED_HERE,
-    Action.REFRESH: Outcome.JUDGED_HERE,
+WHEN_UNAVAILABLE = {
+    Action.PURGE: WhenUnavailable.REFUSE,
+    Action.REGISTER: WhenUnavailable.JUDGE_LOCALLY,
+    Action.LOGIN: WhenUnavailable.JUDGE_LOCALLY,
+    Action.REFRESH: WhenUnavailable.JUDGE_LOCALLY,
 }
-"""Where it is not plainly admitted."""
+"""Every other action is admitted."""
 
 
 class Algorithm(StrEnum):
@@ -121,7 +121,7 @@ USER = "user:"
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One policy on one request, and on whose account it goes: `user:7`, or something else for who is not logged in."""
+    """One policy on one request, and whom it is charged to: `user:7`, or an address or account without a login."""
 
     policy: str
     subject: str
@@ -176,46 +176,72 @@ class RateLimited(Refusal):
 
 
 State = tuple[int, ...]
-"""What is kept of a subject under a policy, () at first. A token bucket: the time at which it will be full again. A
+"""What is stored of a subject under a policy, () at first. A token bucket: the time at which it will be full again. A
 sliding window: the times of the requests in it, ascending."""
 
 
-def judged(
-    charges: Sequence[Charge], states: Sequence[State], *, now_us: int, cost: int = 1
-) -> tuple[Decision, list[State]]:
-    """What becomes of a request that costs so much, and every policy's state after it. A cost of 0 only looks.
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """Of one policy on a request of some cost."""
 
-    A clock that went back is no reason to wait: what lies in its future counts as of now.
+    state: State
+    """After the request, were it admitted."""
+    retry_us: int
+    """Until the request fits; 0 where it fits now."""
+    remaining: int
+    reset_us: int
+
+
+# `judged`, `_bucket` and `_window` stand a second time in adapters/redis/rate_limits.lua, where they run on Redis's own
+# clock. RateLimiterContract holds both to the same sentences, and a test compares them on random requests: change both.
+
+
+def judged(
+    charges: Sequence[Charge], states: Sequence[State], *, now_us: int, cost: int = 1, dry_run: bool = False
+) -> tuple[Decision, list[State]]:
+    """The decision on a request that costs so much, and every policy's state after it.
+
+    A clock that was set back is no reason to wait: times ahead of it count as now.
     """
     judge = [_bucket if charge.limit.algorithm is Algorithm.TOKEN_BUCKET else _window for charge in charges]
-    retries = [
-        one(charge.limit, state, now_us, cost)[1] for one, charge, state in zip(judge, charges, states, strict=True)
-    ]
-    charged = 0 if any(retries) else cost
-    balances, after = [], []
-    for one, charge, state, retry_us in zip(judge, charges, states, retries, strict=True):
-        new, _, remaining, reset_us = one(charge.limit, state, now_us, charged)
-        balances.append(Balance(charge.policy, charge.limit, remaining, reset_us, retry_us))
-        after.append(new)
-    return Decision(tuple(balances)), after
+    subjects = [*zip(judge, charges, states, strict=True)]
+    # Every policy judges before any is charged: a request that one of them refuses is charged to none.
+    retries_us = [one(charge.limit, state, now_us, cost).retry_us for one, charge, state in subjects]
+    charged = 0 if dry_run or any(retries_us) else cost
+    after = [one(charge.limit, state, now_us, charged) for one, charge, state in subjects]
+    balances = (
+        Balance(charge.policy, charge.limit, one.remaining, one.reset_us, retry_us)
+        for charge, one, retry_us in zip(charges, after, retries_us, strict=True)
+    )
+    return Decision(tuple(balances)), [one.state for one in after]
 
 
-def _bucket(limit: Limit, state: State, now_us: int, cost: int) -> tuple[State, int, int, int]:
-    """The generic cell rate algorithm: the state after, how long until it fits, what remains, until when it is full."""
+def _bucket(limit: Limit, state: State, now_us: int, cost: int) -> _Judgement:
+    """The generic cell rate algorithm: each request moves the time at which the bucket is full by one interval."""
     interval_us = limit.interval_us
     full_us = limit.requests * interval_us
-    # What lies beyond is left by a clock that went back; kept, it would refuse until the clock is there again.
+    # A time beyond a full bucket means that the clock was set back: uncapped, it would lock the subject out.
     kept = tuple(min(at_us, now_us + full_us) for at_us in state)
     after_us = max((now_us, *kept)) + cost * interval_us
     used_us = after_us - now_us
-    return (after_us,) if cost else kept, max(0, used_us - full_us), max(0, full_us - used_us) // interval_us, used_us
+    return _Judgement(
+        state=(after_us,) if cost else kept,
+        retry_us=max(0, used_us - full_us),
+        remaining=max(0, full_us - used_us) // interval_us,
+        reset_us=used_us,
+    )
 
 
-def _window(limit: Limit, state: State, now_us: int, cost: int) -> tuple[State, int, int, int]:
-    """Every request's time, for as long as it counts."""
+def _window(limit: Limit, state: State, now_us: int, cost: int) -> _Judgement:
+    """Each request counts until `per_us` after its time."""
     counted = [min(at_us, now_us) for at_us in state if min(at_us, now_us) > now_us - limit.per_us]
     too_many = len(counted) + cost - limit.requests
-    retry_us = counted[too_many - 1] + limit.per_us - now_us if cost and too_many > 0 else 0
+    # The request fits once the `too_many` oldest ones have left the window.
+    last_to_leave_us = counted[too_many - 1] if cost and too_many > 0 else None
     after = (*counted, *[now_us] * cost)
-    reset_us = after[-1] + limit.per_us - now_us if after else 0
-    return after, retry_us, max(0, limit.requests - len(after)), reset_us
+    return _Judgement(
+        state=after,
+        retry_us=0 if last_to_leave_us is None else last_to_leave_us + limit.per_us - now_us,
+        remaining=max(0, limit.requests - len(after)),
+        reset_us=after[-1] + limit.per_us - now_us if after else 0,
+    )

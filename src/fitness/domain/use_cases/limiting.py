@@ -1,22 +1,24 @@
-"""Rate limits: who is charged for what, and what becomes of a request while nobody can be asked."""
+"""Rate limits: who is charged for what, and what happens to a request while the shared limiter does not answer."""
 
+import asyncio
 from dataclasses import dataclass, replace
 
 from fitness.domain.model.rate_limits import (
     POLICIES,
     USER,
-    WITHOUT_LIMITER,
+    WHEN_UNAVAILABLE,
     Action,
     Charge,
     Decision,
     Limit,
-    Outcome,
     Policy,
     RateLimited,
     Subject,
+    WhenUnavailable,
 )
 from fitness.domain.model.users import Caller, Tier, account_name
-from fitness.domain.use_cases.caching import CachedReads, tier_key
+from fitness.domain.use_cases.caching.keys import tier_key
+from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
 from fitness.ports.rate_limits import RateLimiterPort
 from fitness.ports.users import UserRepoPort
@@ -24,7 +26,7 @@ from fitness.ports.users import UserRepoPort
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Whom a request comes from: `caller` where somebody is logged in, `account` where somebody wants to be."""
+    """Where a request comes from: `caller` where somebody is logged in, `account` where somebody tries to log in."""
 
     address: str
     caller: Caller | None = None
@@ -33,18 +35,18 @@ class Requester:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of everything an instance of the service admits."""
+    """How many requests an instance of the service admits."""
 
     scale: float
     """Multiplies every limit; 0 is no limits at all."""
     processes: int
-    """Among which the limits are shared out while each has to judge for itself."""
+    """Each judges by its part of a limit while the shared limiter does not answer."""
     account_secret: bytes
-    """Accounts that somebody wants to get into are counted under a name that gives no address away."""
+    """Login attempts are counted under a keyed hash of the address, which gives no address away."""
 
 
 class LimitService:
-    """`limiter` is shared by all processes; `local` is this one's own, which knows what the other one admitted here."""
+    """`limiter` is shared by all processes; `local` is this process's own and counts what either admitted here."""
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class LimitService:
         self._users = users
         self._cached = cached
         self._limits = limits
+        self._one_at_a_time = asyncio.Lock()
         self._applying = {
             (action, tier): [
                 (policy, limit.scaled(limits.scale))
@@ -70,26 +73,41 @@ class LimitService:
         }
 
     async def admit(self, action: Action, who: Requester) -> Decision | None:
-        """Charge a request. None where nothing limits it, or nobody can say and it is let through.
+        """Charge a request. None where no limit applies, or where an action is admitted without the limiter.
 
-        Raises RateLimited, and LimiterUnavailable where nobody can say and it must not pass.
+        Raises RateLimited, and LimiterUnavailable where the limiter does not answer and the action needs it.
         """
         if not self._limits.scale:
             return None
         charges = self._charges(action, who, await self._tier(who))
         try:
-            decision = await self._limiter.acquire(charges)
+            if WHEN_UNAVAILABLE.get(action) is WhenUnavailable.JUDGE_LOCALLY:
+                decision = await self._acquire_from_both(charges)
+            else:
+                decision = await self._limiter.acquire(charges)
         except LimiterUnavailable:
             return await self._without_limiter(action, who)
-        if decision.allowed and WITHOUT_LIMITER.get(action) is Outcome.JUDGED_HERE:
-            # Kept warm, and heard: it knows what was admitted while the other was away.
-            decision = _stricter(decision, await self._local.acquire(charges))
         if not decision.allowed:
             raise RateLimited(decision)
         return decision
 
+    async def _acquire_from_both(self, charges: list[Charge]) -> Decision:
+        """The shared limiter's decision, unless the local one refuses: it knows what was admitted during an outage.
+
+        Both are asked before either is charged, so that a refusal charges neither, and its Retry-After is the longer of
+        both. One request at a time: otherwise two requests could both be judged before the first one is charged.
+        """
+        async with self._one_at_a_time:
+            local = await self._local.acquire(charges, dry_run=True)
+            if not local.allowed:
+                return _stricter(local, await self._limiter.acquire(charges, dry_run=True))
+            decision = await self._limiter.acquire(charges)
+            if decision.allowed:
+                await self._local.acquire(charges)
+            return decision
+
     async def standing(self, who: Requester) -> tuple[Tier | None, Decision | None]:
-        """Where the caller stands under every policy that can apply, free of charge; None where nothing is limited.
+        """The caller's balance under every policy that can apply, free of charge; None where limits are switched off.
 
         Raises LimiterUnavailable.
         """
@@ -100,13 +118,13 @@ class LimitService:
         return tier, await self._limiter.acquire(charges, cost=0)
 
     async def _without_limiter(self, action: Action, who: Requester) -> Decision | None:
-        outcome = WITHOUT_LIMITER.get(action, Outcome.ADMITTED)
-        if outcome is Outcome.REFUSED:
-            raise LimiterUnavailable("Redis does not answer, and this is not done without it")
-        if outcome is Outcome.ADMITTED:
+        outcome = WHEN_UNAVAILABLE.get(action, WhenUnavailable.ADMIT)
+        if outcome is WhenUnavailable.REFUSE:
+            raise LimiterUnavailable("this needs the rate limiter, which is not available; try again")
+        if outcome is WhenUnavailable.ADMIT:
             return None
-        share = [self._share(charge) for charge in self._charges(action, who, None)]
-        decision = await self._local.acquire(share)
+        charges = [self._part_of_this_process(charge) for charge in self._charges(action, who, None)]
+        decision = await self._local.acquire(charges)
         if not decision.allowed:
             raise RateLimited(decision)
         return decision
@@ -117,7 +135,7 @@ class LimitService:
             return None
         user_id = who.caller.id
         try:
-            return (await self._cached.through(tier_key(user_id), lambda: self._load_tier(user_id))).value
+            return (await self._cached.read_through(tier_key(user_id), lambda: self._load_tier(user_id))).value
         except DatabaseUnavailable:
             return Tier.FREE
 
@@ -142,11 +160,16 @@ class LimitService:
             return f"{USER}{who.caller.id}"
         return f"address:{who.address}"
 
-    def _share(self, charge: Charge) -> Charge:
-        """This process's part of a limit, at least one request."""
+    def _part_of_this_process(self, charge: Charge) -> Charge:
+        """Of the limit; at least one request."""
         limit: Limit = charge.limit
         return replace(charge, limit=replace(limit, requests=max(1, limit.requests // self._limits.processes)))
 
 
 def _stricter(one: Decision, other: Decision) -> Decision:
-    return one if other.allowed else other
+    """For each policy the balance that keeps the caller waiting longer. Either may leave out policies that admit."""
+    balances = {balance.policy: balance for balance in one.balances}
+    for balance in other.balances:
+        known = balances.get(balance.policy, balance)
+        balances[balance.policy] = max(known, balance, key=lambda one: (one.retry_us, -one.remaining))
+    return Decision(tuple(balances.values()))
