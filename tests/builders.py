@@ -5,7 +5,10 @@ from itertools import count
 from typing import Any
 
 from fitness.domain.model.activities import Activity, ActivityType, NewActivity, checked, recorded
+from fitness.domain.model.audit import Authority
 from fitness.domain.model.users import Registration
+from fitness.ports.cache import Scope
+from fitness.ports.messages import IdempotencyKey, Messages
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LUNCH = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
@@ -25,3 +28,8 @@ def a_new_activity(**stated: Any) -> NewActivity:
 def an_activity(*, user_id: int = 1, at: datetime = NOW, timezone: str = "UTC", **stated: Any) -> Activity:
     """Ready to be added by a repository."""
     return recorded(checked(a_new_activity(**stated), now=at), user_id=user_id, timezone=timezone, now=at)
+
+
+def messages(*stale: Scope, authority: Authority | None = None, idempotency: IdempotencyKey | None = None) -> Messages:
+    """What a change carries; under an id of its own."""
+    return Messages(id=next(_numbers), invalidates=stale, authority=authority, idempotency=idempotency)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fitness.adapters.postgres.migration_runner import Migrations
-from fitness.domain.use_cases.caching import OVERDUE_S, ROUND_S
+from fitness.domain.use_cases.caching.invalidation import OVERDUE_S, RELAY_S
 from tests.integration.api import Api, Person, activity_body, serving
 from tests.integration.servers import PostgresServer, Proxy, ValkeyServer
 
@@ -254,7 +254,7 @@ async def test_a_fault_of_redis_shows_nothing_old_wrong_or_broken(
         assert load.wrong == []
         assert load.unavailable == 0
         assert load.answers > 200
-        await asyncio.sleep(OVERDUE_S + ROUND_S)
+        await asyncio.sleep(OVERDUE_S + RELAY_S)
         await agrees_with_the_database(api, load)
 
 
@@ -274,7 +274,7 @@ async def test_clients_who_go_away_at_any_moment_mix_nothing_up(api: Api):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
     assert load.wrong == []
-    await asyncio.sleep(OVERDUE_S + ROUND_S)
+    await asyncio.sleep(OVERDUE_S + RELAY_S)
     await agrees_with_the_database(api, load)
 
 
@@ -312,7 +312,7 @@ async def test_a_frozen_postgresql_is_answered_for_within_a_second(
         assert load.slowest_s < ANSWER_S
         # What is abandoned holds a connection, or waits for one no longer than its deadline.
         assert tasks_while_frozen < 10 + len(load.people) + READERS + ACTIVITIES
-        await asyncio.sleep(OVERDUE_S + ROUND_S)
+        await asyncio.sleep(OVERDUE_S + RELAY_S)
         await agrees_with_the_database(api, load)
         await everything_created_is_there(api, load)
 
@@ -331,7 +331,7 @@ async def test_a_postgresql_killed_ten_times_loses_nothing_acknowledged(
         assert load.unavailable > 10
         assert load.wrong == []
         assert load.slowest_s < ANSWER_S
-        await asyncio.sleep(OVERDUE_S + ROUND_S)
+        await asyncio.sleep(OVERDUE_S + RELAY_S)
         await agrees_with_the_database(api, load)
         await everything_created_is_there(api, load)
 

@@ -15,10 +15,11 @@ from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.domain.model.listings import ActivityFilter, Page, Position
 from fitness.domain.model.refusals import IdempotentRequestInFlight
-from fitness.ports.activities import ActivityRepoPort, IdempotencyKey
+from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.health import ProbePort
 from fitness.ports.logins import FailedLoginsPort
+from fitness.ports.messages import IdempotencyKey
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.users import UserRepoPort
@@ -35,6 +36,7 @@ from tests.unit.contracts.activities import (
 )
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import FailedLoginsContract
+from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.users import UserRepoContract
 
 
@@ -110,6 +112,10 @@ class TestPostgresActivityRepo(InOneDatabase, ActivityRepoContract):
 
 
 class TestPostgresUserRepo(InOneDatabase, UserRepoContract):
+    pass
+
+
+class TestPostgresOutbox(InOneDatabase, OutboxContract):
     pass
 
 

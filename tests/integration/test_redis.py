@@ -49,7 +49,7 @@ class TestRedisCache(CacheContract):
         assert not await valkey.exists("v1:one:{1}")
 
     async def test_a_copy_of_another_type_is_a_miss(self, cache: CachePort):
-        number = CacheKey("one:{1}", ANN, 60, int)
+        number = CacheKey("one:{1}", ANN, 60, int, "test")
         await cache.fill(key(), "value", await self.missed(cache, key()))
         assert isinstance(await cache.read(number), Miss)
 
@@ -108,7 +108,7 @@ class TestRedisCache(CacheContract):
         with pytest.raises(CacheUnavailable):
             await cache.give_up(key(), Miss(b"x" * GENERATION_BYTES))
         with pytest.raises(CacheUnavailable):
-            await cache.incarnation()
+            await cache.run_id()
         await gone.aclose()
 
 
@@ -119,7 +119,7 @@ async def test_a_cancellation_is_heard_at_any_moment_also_while_it_connects(engi
         cache = RedisCache(client)
 
         async def ask_and_go_on(cache: RedisCache) -> None:
-            await cache.incarnation()
+            await cache.run_id()
             await asyncio.sleep(60)
 
         task = asyncio.ensure_future(ask_and_go_on(cache))

@@ -1,7 +1,7 @@
-"""The cache policy: what is read through, owed, believed and shared, and what an outage does to each."""
+"""The cache policy: reads, invalidations, the relay, and what an outage does to each."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -14,36 +14,30 @@ from fitness.adapters.memory.store import InMemoryStore
 from fitness.domain.model.activities import ActivityType
 from fitness.domain.model.listings import ActivityFilter, Page, Position
 from fitness.domain.model.refusals import ActivityNotFound
-from fitness.domain.use_cases.caching import (
-    FAILURES_BORNE,
-    OVERDUE_S,
-    CachedReads,
-    Copy,
-    Origin,
-    activity_key,
-    activity_scope,
-    listing_key,
-    user_scope,
-)
-from fitness.ports.cache import CacheKey, Hit, Miss, Owed, Scope, T
+from fitness.domain.use_cases.caching.invalidation import OVERDUE_S, Changes, OutboxRelay
+from fitness.domain.use_cases.caching.keys import activity_key, activity_scope, listing_key, user_scope
+from fitness.domain.use_cases.caching.lease import FAILURES_ALLOWED, Lease
+from fitness.domain.use_cases.caching.reads import CachedReads, Copy, Origin
+from fitness.ports.cache import CacheKey, Hit, Miss, Scope, T
+from fitness.ports.messages import Messages
 from fitness.ports.outages import CacheUnavailable
-from tests.builders import an_activity
+from tests.builders import an_activity, messages
 
 ONE = replace(an_activity(), id=1)
-KEY = CacheKey("activity:{1}", activity_scope(1), 300, object)
+KEY = CacheKey("activity:{1}", activity_scope(1), 300, object, "activity")
 
 
 class Fragile:
-    """A cache that can be taken out of reach, as a whole or for one kind of call, and can begin a new life."""
+    """A cache that can be made unavailable, as a whole or for one kind of call, and can restart."""
 
     def __init__(self) -> None:
         self.inner = InMemoryCache()
         self.down: set[str] = set()
         self.calls: list[str] = []
-        self.life = "first"
+        self.server = "first"
 
     def fail(self, *calls: str) -> None:
-        self.down = set(calls or ("read", "fill", "invalidate", "claim", "give_up", "incarnation"))
+        self.down = set(calls or ("read", "fill", "invalidate", "claim", "give_up", "run_id"))
 
     def _ask(self, call: str) -> None:
         self.calls.append(call)
@@ -70,9 +64,9 @@ class Fragile:
         self._ask("give_up")
         await self.inner.give_up(key, miss)
 
-    async def incarnation(self) -> str:
-        self._ask("incarnation")
-        return self.life
+    async def run_id(self) -> str:
+        self._ask("run_id")
+        return self.server
 
 
 @dataclass
@@ -108,234 +102,248 @@ def cache() -> Fragile:
     return Fragile()
 
 
-async def a_process(cache: Fragile, store: InMemoryStore) -> CachedReads:
-    async def pause(_: float) -> None:
-        await asyncio.sleep(0)
+class Process:
+    """One process of the service: its reads, its changes and its relay, over the cache and the store of all."""
 
-    reads = CachedReads(cache, InMemoryOutbox(store), pause=pause, monotonic_s=store.monotonic_s)
-    await reads.look_after_debts()
-    return reads
+    def __init__(self, cache: Fragile, store: InMemoryStore, outbox: InMemoryOutbox | None = None) -> None:
+        self.store, self.lease = store, Lease()
+        self._reads = CachedReads(cache, self.lease, pause=lambda _: asyncio.sleep(0))
+        self._changes = Changes(cache, self.lease, monotonic_s=store.monotonic_s)
+        self._relay = OutboxRelay(cache, outbox or InMemoryOutbox(store), self.lease, self._changes)
+
+    @property
+    def usable(self) -> bool:
+        return self._reads.usable
+
+    async def read_through(self, key: CacheKey[T], load: Callable[[], Coroutine[Any, Any, T]]) -> Copy[T]:
+        return await self._reads.read_through(key, load)
+
+    async def change(self) -> None:
+        await self._changes.make([activity_scope(1), user_scope(7)], self._commit)
+
+    async def relay(self) -> None:
+        try:
+            await self._relay.relay()
+        except CacheUnavailable:
+            assert not self.usable
+
+    async def _commit(self, *, messages: Messages) -> bool:
+        self.store.write(messages)
+        return True
+
+
+async def a_process(cache: Fragile, store: InMemoryStore) -> Process:
+    process = Process(cache, store)
+    await process.relay()
+    return process
 
 
 @pytest.fixture
-async def reads(cache: Fragile, store: InMemoryStore) -> CachedReads:
+async def reads(cache: Fragile, store: InMemoryStore) -> Process:
     return await a_process(cache, store)
 
 
-def owed(store: InMemoryStore) -> Owed:
-    """A debt as a commit leaves it."""
-    debt = Owed.to(activity_scope(1), user_scope(7))
-    store.owe(debt)
-    return debt
-
-
-async def round_of(reads: CachedReads) -> None:
-    try:
-        await reads.look_after_debts()
-    except CacheUnavailable:
-        assert not reads.believed
+def committed(store: InMemoryStore) -> None:
+    """A change whose writer did not get as far as the invalidation."""
+    store.write(messages(activity_scope(1), user_scope(7)))
 
 
 class TestReadingThrough:
-    async def test_the_first_read_loads_and_the_second_does_not(self, reads: CachedReads):
+    async def test_the_first_read_loads_and_the_second_does_not(self, reads: Process):
         load = Loader()
-        assert await reads.through(KEY, load) == Copy(ONE, Origin.MISS)
-        assert await reads.through(KEY, load) == Copy(ONE, Origin.HIT)
+        assert await reads.read_through(KEY, load) == Copy(ONE, Origin.MISS)
+        assert await reads.read_through(KEY, load) == Copy(ONE, Origin.HIT)
         assert load.asked == 1
 
-    async def test_a_settled_debt_makes_the_copy_stale(self, reads: CachedReads, store: InMemoryStore):
+    async def test_a_change_makes_the_copy_stale(self, reads: Process, store: InMemoryStore):
         load = Loader()
-        await reads.through(KEY, load)
-        await reads.settle(owed(store))
-        assert (await reads.through(KEY, load)).origin is Origin.MISS
+        await reads.read_through(KEY, load)
+        await reads.change()
+        assert (await reads.read_through(KEY, load)).origin is Origin.MISS
         assert load.asked == 2
 
-    async def test_what_was_loaded_before_a_write_is_not_kept_after_it(self, reads: CachedReads, store: InMemoryStore):
-        slow = Loader("old", meanwhile=lambda: reads.settle(owed(store)))
-        assert (await reads.through(KEY, slow)).value == "old"
-        assert await reads.through(KEY, Loader("new")) == Copy("new", Origin.MISS)
+    async def test_what_was_loaded_before_a_write_is_not_kept_after_it(self, reads: Process, store: InMemoryStore):
+        slow = Loader("old", meanwhile=lambda: reads.change())
+        assert (await reads.read_through(KEY, slow)).value == "old"
+        assert await reads.read_through(KEY, Loader("new")) == Copy("new", Origin.MISS)
 
-    async def test_a_refusal_of_the_load_goes_on_and_is_not_kept(self, reads: CachedReads):
+    async def test_a_refusal_of_the_load_goes_on_and_is_not_kept(self, reads: Process):
         refusing = Loader(ActivityNotFound(1))
         for _ in range(2):
             with pytest.raises(ActivityNotFound):
-                await reads.through(KEY, refusing)
+                await reads.read_through(KEY, refusing)
         assert refusing.asked == 2
 
-    async def test_a_copy_that_cannot_be_kept_is_answered_all_the_same(self, reads: CachedReads, cache: Fragile):
+    async def test_a_copy_that_cannot_be_kept_is_answered_all_the_same(self, reads: Process, cache: Fragile):
         cache.fail("fill")
-        assert await reads.through(KEY, Loader()) == Copy(ONE, Origin.MISS)
+        assert await reads.read_through(KEY, Loader()) == Copy(ONE, Origin.MISS)
 
-    async def test_a_claim_that_fails_is_gone_round(self, reads: CachedReads, cache: Fragile):
+    async def test_a_claim_that_fails_is_bypassed(self, reads: Process, cache: Fragile):
         cache.fail("claim")
-        assert await reads.through(KEY, Loader()) == Copy(ONE, Origin.MISS)
+        assert await reads.read_through(KEY, Loader()) == Copy(ONE, Origin.MISS)
 
 
 class TestOutages:
-    async def test_a_cache_that_is_down_is_gone_round(self, reads: CachedReads, cache: Fragile, store: InMemoryStore):
+    async def test_a_cache_that_is_down_is_bypassed(self, reads: Process, cache: Fragile, store: InMemoryStore):
         cache.fail()
-        assert await reads.through(KEY, Loader()) == Copy(ONE, Origin.BYPASS)
-        await reads.settle(owed(store))
+        assert await reads.read_through(KEY, Loader()) == Copy(ONE, Origin.BYPASS)
+        await reads.change()
 
-    async def test_a_read_that_fails_now_and_then_does_not_lose_it(self, reads: CachedReads, cache: Fragile):
-        for _ in range(3 * FAILURES_BORNE):
+    async def test_a_read_that_fails_now_and_then_does_not_disable_it(self, reads: Process, cache: Fragile):
+        for _ in range(3 * FAILURES_ALLOWED):
             cache.fail("read")
-            await reads.through(KEY, Loader())
+            await reads.read_through(KEY, Loader())
             cache.down.clear()
-            await reads.through(KEY, Loader())
-        assert reads.believed
+            await reads.read_through(KEY, Loader())
+        assert reads.usable
 
-    async def test_after_so_many_failures_in_a_row_it_is_not_asked_for_copies_and_still_told(
-        self, reads: CachedReads, cache: Fragile, store: InMemoryStore
+    async def test_after_so_many_failures_in_a_row_it_is_not_read_and_still_invalidated(
+        self, reads: Process, cache: Fragile, store: InMemoryStore
     ):
         cache.fail()
-        for _ in range(FAILURES_BORNE):
-            await reads.through(KEY, Loader())
+        for _ in range(FAILURES_ALLOWED):
+            await reads.read_through(KEY, Loader())
         cache.calls.clear()
         for _ in range(10):
-            assert (await reads.through(KEY, Loader())).origin is Origin.BYPASS
-            await reads.settle(owed(store))
+            assert (await reads.read_through(KEY, Loader())).origin is Origin.BYPASS
+            await reads.change()
         assert cache.calls == ["invalidate"] * 10  # somebody else may be reading from it
-        assert len(store.debts) == 10
+        assert len(store.outbox) == 10
 
-    async def test_one_invalidation_that_fails_loses_it_at_once(
-        self, reads: CachedReads, cache: Fragile, store: InMemoryStore
+    async def test_one_invalidation_that_fails_disables_it_at_once(
+        self, reads: Process, cache: Fragile, store: InMemoryStore
     ):
-        await reads.through(KEY, Loader("old"))
+        await reads.read_through(KEY, Loader("old"))
         cache.fail("invalidate")
-        await reads.settle(owed(store))
-        assert await reads.through(KEY, Loader("new")) == Copy("new", Origin.BYPASS)
+        await reads.change()
+        assert await reads.read_through(KEY, Loader("new")) == Copy("new", Origin.BYPASS)
 
-    async def test_a_lost_cache_is_believed_only_after_every_debt_is_paid(
-        self, reads: CachedReads, cache: Fragile, store: InMemoryStore
+    async def test_it_is_usable_again_only_after_every_pending_invalidation(
+        self, reads: Process, cache: Fragile, store: InMemoryStore
     ):
-        await reads.through(KEY, Loader("old"))
+        await reads.read_through(KEY, Loader("old"))
         cache.fail()
-        await reads.settle(owed(store))
-        await round_of(reads)
-        assert (await reads.through(KEY, Loader("new"))).origin is Origin.BYPASS
-        cache.fail("invalidate")  # it answers again, and still cannot be told
-        await round_of(reads)
-        assert (await reads.through(KEY, Loader("new"))).origin is Origin.BYPASS
+        await reads.change()
+        await reads.relay()
+        assert (await reads.read_through(KEY, Loader("new"))).origin is Origin.BYPASS
+        cache.fail("invalidate")  # it answers reads again, and no invalidation
+        await reads.relay()
+        assert (await reads.read_through(KEY, Loader("new"))).origin is Origin.BYPASS
         cache.down.clear()
-        await round_of(reads)
-        assert store.debts == {}
-        assert await reads.through(KEY, Loader("new")) == Copy("new", Origin.MISS)
-        assert await reads.through(KEY, Loader()) == Copy("new", Origin.HIT)
+        await reads.relay()
+        assert store.outbox == {}
+        assert await reads.read_through(KEY, Loader("new")) == Copy("new", Origin.MISS)
+        assert await reads.read_through(KEY, Loader()) == Copy("new", Origin.HIT)
 
-    async def test_what_is_lost_during_recovery_has_to_be_found_again(
-        self, reads: CachedReads, cache: Fragile, store: InMemoryStore
+    async def test_a_failure_during_the_recovery_disables_it_again(
+        self, reads: Process, cache: Fragile, store: InMemoryStore
     ):
         class Interrupted(InMemoryOutbox):
-            async def unsettled(self, *, older_than_s: float = 0.0) -> Any:
-                debts = await super().unsettled(older_than_s=older_than_s)
-                if not debts and "invalidate" not in cache.down:
-                    cache.fail("invalidate")  # a write of this very process, after the last look at the debts
-                    await process.settle(owed(store))
-                return debts
+            async def pending(self, *, older_than_s: float = 0.0) -> Any:
+                entries = await super().pending(older_than_s=older_than_s)
+                if not entries and "invalidate" not in cache.down:
+                    cache.fail("invalidate")  # a write of this very process, after the last look at the outbox
+                    await process.change()
+                return entries
 
-        process = CachedReads(cache, Interrupted(store), monotonic_s=store.monotonic_s)
-        await process.look_after_debts()
-        assert not process.believed
-        assert len(store.debts) == 1
+        process = Process(cache, store, Interrupted(store))
+        await process.relay()
+        assert not process.usable
+        assert len(store.outbox) == 1
 
-    async def test_others_who_go_on_writing_do_not_keep_it_from_being_believed(
-        self, cache: Fragile, store: InMemoryStore
-    ):
+    async def test_others_who_go_on_writing_do_not_keep_it_disabled(self, cache: Fragile, store: InMemoryStore):
         class Busy(InMemoryOutbox):
-            async def unsettled(self, *, older_than_s: float = 0.0) -> Any:
-                owed(store)
-                return await super().unsettled(older_than_s=older_than_s)
+            async def pending(self, *, older_than_s: float = 0.0) -> Any:
+                committed(store)
+                return await super().pending(older_than_s=older_than_s)
 
-        reads = CachedReads(cache, Busy(store))
-        await reads.look_after_debts()
-        assert reads.believed
+        reads = Process(cache, store, Busy(store))
+        await reads.relay()
+        assert reads.usable
 
-    async def test_a_new_life_of_the_cache_is_told_again_what_it_was_told_last(
-        self, reads: CachedReads, cache: Fragile, store: InMemoryStore
+    async def test_after_a_restart_the_latest_invalidations_are_sent_again(
+        self, reads: Process, cache: Fragile, store: InMemoryStore
     ):
-        await reads.through(KEY, Loader("old"))
+        await reads.read_through(KEY, Loader("old"))
         generation = cache.inner._generations.copy()
         copies = cache.inner._copies.copy()
-        await reads.settle(owed(store))
-        await round_of(reads)
-        cache.inner._generations, cache.inner._copies, cache.life = generation, copies, "restored from a snapshot"
-        await round_of(reads)
-        assert await reads.through(KEY, Loader("new")) == Copy("new", Origin.MISS)
+        await reads.change()
+        await reads.relay()
+        cache.inner._generations, cache.inner._copies, cache.server = generation, copies, "restored from a snapshot"
+        await reads.relay()
+        assert await reads.read_through(KEY, Loader("new")) == Copy("new", Origin.MISS)
 
-    async def test_a_process_begins_by_paying_what_others_left_behind(self, cache: Fragile, store: InMemoryStore):
+    async def test_a_process_begins_by_relaying_what_others_left_behind(self, cache: Fragile, store: InMemoryStore):
         died = await a_process(cache, store)
-        await died.through(KEY, Loader("old"))
-        owed(store)  # and there it was killed
+        await died.read_through(KEY, Loader("old"))
+        committed(store)  # and there it was killed
         successor = await a_process(cache, store)
-        assert await successor.through(KEY, Loader("new")) == Copy("new", Origin.MISS)
-        assert store.debts == {}
+        assert await successor.read_through(KEY, Loader("new")) == Copy("new", Origin.MISS)
+        assert store.outbox == {}
 
 
-class TestDebts:
-    async def test_what_was_paid_is_struck_out_in_the_next_round(self, reads: CachedReads, store: InMemoryStore):
-        await reads.settle(owed(store))
-        assert len(store.debts) == 1
-        await round_of(reads)
-        assert store.debts == {}
+class TestRelay:
+    async def test_what_was_carried_out_is_acknowledged_in_the_next_round(self, reads: Process, store: InMemoryStore):
+        await reads.change()
+        assert len(store.outbox) == 1
+        await reads.relay()
+        assert store.outbox == {}
 
-    async def test_somebody_elses_debt_is_paid_once_it_is_overdue(
-        self, reads: CachedReads, cache: Fragile, store: InMemoryStore, now_s: list[float]
+    async def test_somebody_elses_invalidation_is_carried_out_once_it_is_overdue(
+        self, reads: Process, cache: Fragile, store: InMemoryStore, now_s: list[float]
     ):
-        await reads.through(KEY, Loader("old"))
-        owed(store)
-        await round_of(reads)
-        assert (await reads.through(KEY, Loader("new"))).origin is Origin.HIT
+        await reads.read_through(KEY, Loader("old"))
+        committed(store)
+        await reads.relay()
+        assert (await reads.read_through(KEY, Loader("new"))).origin is Origin.HIT
         now_s[0] += OVERDUE_S
-        await round_of(reads)
-        assert await reads.through(KEY, Loader("new")) == Copy("new", Origin.MISS)
-        assert store.debts == {}
+        await reads.relay()
+        assert await reads.read_through(KEY, Loader("new")) == Copy("new", Origin.MISS)
+        assert store.outbox == {}
 
     async def test_a_caller_who_goes_away_leaves_no_stale_copy(
-        self, reads: CachedReads, cache: Fragile, store: InMemoryStore
+        self, reads: Process, cache: Fragile, store: InMemoryStore
     ):
-        await reads.through(KEY, Loader("old"))
-        caller = asyncio.ensure_future(reads.settle(owed(store)))
+        await reads.read_through(KEY, Loader("old"))
+        caller = asyncio.ensure_future(reads.change())
         await asyncio.sleep(0)
         caller.cancel()
         with pytest.raises(asyncio.CancelledError):
             await caller
         await asyncio.sleep(0)
-        assert await reads.through(KEY, Loader("new")) == Copy("new", Origin.MISS)
+        assert await reads.read_through(KEY, Loader("new")) == Copy("new", Origin.MISS)
 
-    async def test_more_debts_than_fit_into_one_look_are_all_paid(self, reads: CachedReads, store: InMemoryStore):
+    async def test_more_entries_than_fit_into_one_look_are_all_carried_out(self, reads: Process, store: InMemoryStore):
         for number in range(2_500):
-            store.owe(Owed.to(user_scope(number)))
-        reads._lose()
-        await round_of(reads)
-        assert store.debts == {}
-        assert reads.believed
+            store.write(messages(user_scope(number)))
+        reads.lease.disable()
+        await reads.relay()
+        assert store.outbox == {}
+        assert reads.usable
 
 
 class TestStampede:
-    async def test_many_who_miss_the_same_copy_share_one_load(self, reads: CachedReads):
+    async def test_many_who_miss_the_same_copy_share_one_load(self, reads: Process):
         load = Loader(meanwhile=lambda: asyncio.sleep(0.01))
-        answers = await asyncio.gather(*(reads.through(KEY, load) for _ in range(200)))
+        answers = await asyncio.gather(*(reads.read_through(KEY, load) for _ in range(200)))
         assert load.asked == 1
         assert {answer.value for answer in answers} == {ONE}
 
-    async def test_a_refusal_reaches_all_who_wait(self, reads: CachedReads):
+    async def test_a_refusal_reaches_all_who_wait(self, reads: Process):
         load = Loader(ActivityNotFound(1), meanwhile=lambda: asyncio.sleep(0.01))
-        answers = await asyncio.gather(*(reads.through(KEY, load) for _ in range(20)), return_exceptions=True)
+        answers = await asyncio.gather(*(reads.read_through(KEY, load) for _ in range(20)), return_exceptions=True)
         assert load.asked == 1
         assert {type(answer) for answer in answers} == {ActivityNotFound}
 
-    async def test_one_who_goes_away_takes_nobody_along(self, reads: CachedReads):
+    async def test_one_who_goes_away_takes_nobody_along(self, reads: Process):
         load = Loader(meanwhile=lambda: asyncio.sleep(0.01))
-        first, second = (asyncio.ensure_future(reads.through(KEY, load)) for _ in range(2))
+        first, second = (asyncio.ensure_future(reads.read_through(KEY, load)) for _ in range(2))
         await asyncio.sleep(0.001)
         first.cancel()
         assert (await second).value == ONE
         assert load.asked == 1
 
-    async def test_nobody_joins_a_load_from_before_an_acknowledged_write(
-        self, reads: CachedReads, store: InMemoryStore
-    ):
+    async def test_nobody_joins_a_load_from_before_an_acknowledged_write(self, reads: Process, store: InMemoryStore):
         loading, written = asyncio.Event(), asyncio.Event()
 
         async def slow() -> object:
@@ -343,18 +351,18 @@ class TestStampede:
             await written.wait()
             return "old"
 
-        early = asyncio.ensure_future(reads.through(KEY, slow))
+        early = asyncio.ensure_future(reads.read_through(KEY, slow))
         await loading.wait()
-        await reads.settle(owed(store))
-        late = await reads.through(KEY, Loader("new"))
+        await reads.change()
+        late = await reads.read_through(KEY, Loader("new"))
         written.set()
         assert (late.value, (await early).value) == ("new", "old")
-        assert (await reads.through(KEY, Loader("new"))).value == "new"
+        assert (await reads.read_through(KEY, Loader("new"))).value == "new"
 
     async def test_across_processes_the_others_wait_for_the_first(self, cache: Fragile, store: InMemoryStore):
         processes = [await a_process(cache, store) for _ in range(4)]
         load = Loader(meanwhile=lambda: asyncio.sleep(0))
-        answers = await asyncio.gather(*(process.through(KEY, load) for process in processes for _ in range(50)))
+        answers = await asyncio.gather(*(process.read_through(KEY, load) for process in processes for _ in range(50)))
         assert load.asked == 1
         assert {answer.value for answer in answers} == {ONE}
 
@@ -363,7 +371,7 @@ class TestStampede:
         miss = await cache.read(KEY)
         assert isinstance(miss, Miss)
         assert await cache.claim(KEY, miss)
-        assert await reads.through(KEY, Loader()) == Copy(ONE, Origin.MISS)
+        assert await reads.read_through(KEY, Loader()) == Copy(ONE, Origin.MISS)
 
     @pytest.mark.parametrize("unreachable", [(), ("give_up",)])
     async def test_where_there_is_nothing_to_load_the_next_one_finds_that_out_at_once(
@@ -374,7 +382,7 @@ class TestStampede:
         missing = Loader(ActivityNotFound(1))
         for _ in range(2):
             with pytest.raises(ActivityNotFound):
-                await reads.through(KEY, missing)
+                await reads.read_through(KEY, missing)
         assert missing.asked == 2
         waited = cache.calls.count("read") > 2
         assert waited == bool(unreachable)

@@ -45,6 +45,7 @@ from tests.unit.contracts.clock import ClockContract
 from tests.unit.contracts.credentials import AccessTokenContract, PasswordHasherContract
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import FailedLoginsContract
+from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
 from tests.unit.contracts.recordings import RecordingReaderContract
 from tests.unit.contracts.users import UserRepoContract
@@ -77,6 +78,10 @@ class TestInMemoryActivityRepo(InOneStore, ActivityRepoContract):
 
 
 class TestInMemoryUserRepo(InOneStore, UserRepoContract):
+    pass
+
+
+class TestInMemoryOutbox(InOneStore, OutboxContract):
     pass
 
 

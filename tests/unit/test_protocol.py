@@ -15,12 +15,17 @@ import pytest
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.store import InMemoryStore
-from fitness.domain.use_cases.caching import CachedReads
-from fitness.ports.cache import CacheKey, Hit, Miss, Owed, Scope, T
+from fitness.domain.use_cases.caching.invalidation import Changes, OutboxRelay
+from fitness.domain.use_cases.caching.lease import Lease
+from fitness.domain.use_cases.caching.reads import CachedReads
+from fitness.ports.cache import CacheKey, Hit, Miss, Scope, T
+from fitness.ports.messages import Messages
 from fitness.ports.outages import CacheUnavailable
+from fitness.ports.outbox import PendingInvalidation
+from tests.builders import messages
 
 SCOPE = Scope("activity", 1)
-KEY = CacheKey("activity:{1}", SCOPE, 300, int)
+KEY = CacheKey("activity:{1}", SCOPE, 300, int, "activity")
 
 
 class Steps:
@@ -51,12 +56,12 @@ class World:
         await self.steps()
         return self.version
 
-    async def commit(self) -> Owed:
+    async def commit(self, *, messages: Messages) -> int:
+        """A write, as a repository makes it; the version that it made."""
         await self.steps()
         self.version += 1
-        owed = Owed.to(SCOPE)
-        self.store.owe(owed)
-        return owed
+        self.store.write(messages)
+        return self.version
 
     async def observe(self, read: Callable[[], Awaitable[int]]) -> None:
         """A read that began now."""
@@ -92,7 +97,7 @@ class SteppedCache:
     async def give_up(self, key: CacheKey[Any], miss: Miss) -> None:
         return None
 
-    async def incarnation(self) -> str:
+    async def run_id(self) -> str:
         return "one"
 
 
@@ -101,13 +106,13 @@ class SteppedOutbox(InMemoryOutbox):
         super().__init__(world.store)
         self._world = world
 
-    async def unsettled(self, *, older_than_s: float = 0.0) -> Sequence[Owed]:
+    async def pending(self, *, older_than_s: float = 0.0) -> Sequence[PendingInvalidation]:
         await self._world.steps()
-        return await super().unsettled()
+        return await super().pending()
 
-    async def settle(self, ids: Iterable[int]) -> None:
+    async def acknowledge(self, ids: Iterable[int]) -> None:
         await self._world.steps()
-        await super().settle(ids)
+        await super().acknowledge(ids)
 
 
 class Process:
@@ -116,39 +121,42 @@ class Process:
     def __init__(self, world: World) -> None:
         self.world = world
         self.cache = SteppedCache(world)
-        self.reads = CachedReads(self.cache, SteppedOutbox(world))
-        self.reads._believed = True  # as after a first round in peace
-        self.reads._incarnation = "one"
+        lease = Lease()
+        lease.enable(unless_disabled_since=0)
+        self.reads = CachedReads(self.cache, lease)
+        self.changes = Changes(self.cache, lease)
+        self.relay = OutboxRelay(self.cache, SteppedOutbox(world), lease, self.changes)
+        self.relay._run_id = "one"  # as after a first round in peace
 
     async def _value(self) -> int:
-        return (await self.reads.through(KEY, self.world.load)).value
+        return (await self.reads.read_through(KEY, self.world.load)).value
 
     async def read(self) -> None:
         await self.world.observe(self._value)
 
     async def write(self) -> None:
-        owed = await self.world.commit()
-        await self.reads.settle(owed)
+        await self.changes.make([SCOPE], self.world.commit)
         self.world.acknowledged = self.world.version
-        await self.reads.through(KEY, self.world.load)
+        await self.reads.read_through(KEY, self.world.load)
 
     async def write_and_die(self) -> None:
-        await self.world.commit()
+        await self.world.commit(messages=messages(SCOPE))
 
     async def write_cut_off(self) -> None:
-        """The cache is lost to this process right before it can tell it; then it reads its own write."""
-        owed = await self.world.commit()
+        """This process cannot reach the cache after its commit; then it reads its own write."""
+        sent = messages(SCOPE)
+        await self.world.commit(messages=sent)
         self.cache.reachable = False
-        await self.reads.settle(owed)
+        await self.changes.deliver(sent)
         promised = self.world.version
         self.world.stale += await self._value() < promised
         self.cache.reachable = True
-        await self.reads.look_after_debts()
+        await self.relay.relay()
         self.world.stale += await self._value() < promised
 
-    async def look_after(self) -> None:
-        before = self.world.version if self.world.store.debts else 0
-        await self.reads.look_after_debts()
+    async def relay_pending(self) -> None:
+        before = self.world.version if self.world.store.outbox else 0
+        await self.relay.relay()
         self.world.acknowledged = max(self.world.acknowledged, before)
 
 
@@ -171,7 +179,7 @@ class Ordinary:
         await self.world.observe(self._value)
 
     async def write(self) -> None:
-        await self.world.commit()
+        await self.world.commit(messages=messages(SCOPE))
         await self.world.steps()
         self.world.plain.pop(KEY.name, None)
         self.world.acknowledged = self.world.version
@@ -211,7 +219,7 @@ def one_process(world: World) -> tuple[list[Coroutine[Any, Any, None]], Coroutin
 
 def crash(world: World) -> tuple[list[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]]:
     first, second = Process(world), Process(world)
-    return [first.write_and_die(), second.look_after(), second.read(), second.read()], second.read()
+    return [first.write_and_die(), second.relay_pending(), second.read(), second.read()], second.read()
 
 
 def cut_off(world: World) -> tuple[list[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]]:

@@ -34,10 +34,11 @@ from fitness.domain.model.users import Caller, Role
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
-from fitness.domain.use_cases.caching import CachedReads, Origin, activity_scope, user_scope
+from fitness.domain.use_cases.caching.invalidation import Changes, OutboxRelay
+from fitness.domain.use_cases.caching.lease import Lease
+from fitness.domain.use_cases.caching.reads import CachedReads, Origin
 from fitness.domain.use_cases.importing import ImportService
-from fitness.ports.cache import Owed
-from tests.builders import a_new_activity, a_registration
+from tests.builders import a_new_activity, a_registration, messages
 from tests.files import MORNING
 
 SWIM = Recording(activity_type=ActivityType.SWIM, started_at=MORNING, utc_offset=None, duration_s=600)
@@ -68,12 +69,9 @@ class House:
 @pytest.fixture
 async def house() -> House:
     store, clock = InMemoryStore(), ManualClock()
-    repo, users, cached = (
-        InMemoryActivityRepo(store),
-        InMemoryUserRepo(store),
-        CachedReads(InMemoryCache(), InMemoryOutbox(store)),
-    )
-    await cached.look_after_debts()
+    repo, users, cache, lease = InMemoryActivityRepo(store), InMemoryUserRepo(store), InMemoryCache(), Lease()
+    cached, changes = CachedReads(cache, lease), Changes(cache, lease)
+    await OutboxRelay(cache, InMemoryOutbox(store), lease, changes).relay()
     reader = InMemoryRecordingReader({b"duathlon": [SWIM, RUN]})
     return House(
         store=store,
@@ -81,9 +79,9 @@ async def house() -> House:
         accounts=AccountService(
             users, InMemoryPasswordHasher(), InMemoryAccessTokens(clock), InMemoryFailedLogins(), clock, b"secret"
         ),
-        activities=ActivityService(repo, users, cached, clock, trash_days=30),
-        imports=ImportService(repo, users, cached, reader, clock),
-        administration=AdminService(repo, users, InMemoryAuditLog(store), cached, clock),
+        activities=ActivityService(repo, users, cached, changes, clock, trash_days=30),
+        imports=ImportService(repo, users, changes, reader, clock),
+        administration=AdminService(repo, users, InMemoryAuditLog(store), changes, clock),
     )
 
 
@@ -118,8 +116,7 @@ class RestoredInBetween(InMemoryActivityRepo):
 
     async def state(self, activity_id: int, *, owner: int | None = None) -> ActivityState | None:
         assert owner is not None
-        scopes = activity_scope(activity_id), user_scope(owner)
-        await self.restore(activity_id, owner=owner, at=MORNING, owed=Owed.to(*scopes))
+        await self.restore(activity_id, owner=owner, at=MORNING, messages=messages())
         return await super().state(activity_id, owner=owner)
 
 

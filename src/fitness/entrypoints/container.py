@@ -45,7 +45,9 @@ from fitness.adapters.system.clock import SystemClock
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
-from fitness.domain.use_cases.caching import RECOVERY_ROUND_S, ROUND_S, CachedReads
+from fitness.domain.use_cases.caching.invalidation import RECOVERY_RELAY_S, RELAY_S, Changes, OutboxRelay
+from fitness.domain.use_cases.caching.lease import Lease
+from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
 from fitness.entrypoints.settings import Settings
@@ -119,14 +121,17 @@ class Container(containers.DeclarativeContainer):
     )
     account_secret = providers.Callable(lambda keys: keys[0].encode(), settings.provided.secret_keys)
 
-    cached_reads = providers.Singleton(CachedReads, cache, outbox)
+    lease = providers.Singleton(Lease)
+    cached_reads = providers.Singleton(CachedReads, cache, lease)
+    changes = providers.Singleton(Changes, cache, lease)
+    outbox_relay = providers.Singleton(OutboxRelay, cache, outbox, lease, changes)
     accounts = providers.Singleton(
         AccountService, user_repo, password_hasher, access_tokens, failed_logins, clock, account_secret
     )
     activities = providers.Singleton(
-        ActivityService, activity_repo, user_repo, cached_reads, clock, settings.provided.trash_days
+        ActivityService, activity_repo, user_repo, cached_reads, changes, clock, settings.provided.trash_days
     )
-    imports = providers.Singleton(ImportService, activity_repo, user_repo, cached_reads, recording_reader, clock)
+    imports = providers.Singleton(ImportService, activity_repo, user_repo, changes, recording_reader, clock)
     limits = providers.Singleton(
         LimitService,
         rate_limiter,
@@ -137,7 +142,7 @@ class Container(containers.DeclarativeContainer):
     )
     watched = providers.Singleton(Watched, cache, redis_cache, cached_reads, rate_limiter, outbox, database)
     metrics_exchange = providers.Singleton(MetricsExchange, metrics_dir, metrics.provided.render)
-    administration = providers.Singleton(AdminService, activity_repo, user_repo, audit_log, cached_reads, clock)
+    administration = providers.Singleton(AdminService, activity_repo, user_repo, audit_log, changes, clock)
 
 
 @asynccontextmanager
@@ -152,9 +157,9 @@ async def running(settings: Settings) -> AsyncIterator[Container]:
 async def opened(container: Container) -> AsyncIterator[None]:
     """Whatever holds connections, threads or processes is open within, and closed after."""
     await container.database().open()
-    await _round(container.cached_reads(), tell=True)
+    await _round(container.outbox_relay(), container.lease(), warn=True)
     background = [
-        asyncio.create_task(_rounds(container.cached_reads())),
+        asyncio.create_task(_rounds(container.outbox_relay(), container.lease())),
         asyncio.create_task(container.instruments().sample(container.watched())),
     ]
     try:
@@ -170,23 +175,23 @@ async def opened(container: Container) -> AsyncIterator[None]:
         await asyncio.gather(container.redis().aclose(), container.database().close())
 
 
-async def _rounds(reads: CachedReads) -> None:
+async def _rounds(relay: OutboxRelay, lease: Lease) -> None:
     last_s = time.monotonic()
     while True:
-        await asyncio.sleep(RECOVERY_ROUND_S)
-        if not reads.believed or time.monotonic() - last_s >= ROUND_S:
-            await _round(reads, tell=reads.believed)  # an outage is news once
+        await asyncio.sleep(RECOVERY_RELAY_S)
+        if not lease.usable or time.monotonic() - last_s >= RELAY_S:
+            await _round(relay, lease, warn=lease.usable)  # one line for an outage, not one a round
             last_s = time.monotonic()
 
 
-async def _round(reads: CachedReads, *, tell: bool) -> None:
+async def _round(relay: OutboxRelay, lease: Lease, *, warn: bool) -> None:
     try:
-        await reads.look_after_debts()
+        await relay.relay()
     except Outage as outage:
-        if tell:
-            _log.warning("the cache is gone round until it answers and its debts are paid: %s", outage)
+        if warn:
+            _log.warning("reads bypass the cache until every pending invalidation is carried out: %s", outage)
     except Exception:  # noqa: BLE001 - the rounds have to go on
-        _log.exception("looking after the cache's debts failed; the next round tries again")
+        _log.exception("relaying pending invalidations failed; the next round tries again")
 
 
 @contextmanager

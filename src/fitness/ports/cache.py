@@ -1,6 +1,5 @@
-"""A shared store of copies that can be dropped in one step, and the keys they are kept under."""
+"""A shared store of copies that can be dropped in one step, and the keys they are stored under."""
 
-import secrets
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -11,7 +10,7 @@ CLAIM_TTL_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What copies are made of and become invalid with: one activity, or all that one user sees."""
+    """What cached values are made of, and become invalid together with: an activity, or all that one user sees."""
 
     kind: str
     id: int
@@ -19,24 +18,13 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class CacheKey(Generic[T]):
-    """Where the copy of one answer is kept, for how long, and of what type it is."""
+    """Where one value is cached, for how long, and of what type it is. `kind` is the name it is counted under."""
 
     name: str
     scope: Scope
     ttl_s: int
     holds: type[T]
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """Scopes that a change makes stale, under a number of their own. A debt until their copies are dropped."""
-
-    id: int
-    scopes: tuple[Scope, ...]
-
-    @classmethod
-    def to(cls, *scopes: Scope) -> "Owed":
-        return cls(secrets.randbits(63), scopes)
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +34,7 @@ class Hit(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """Nothing to be had; `generation` is the scope's at that moment and dates whatever is loaded next."""
+    """No valid copy; `generation` is the scope's at that moment, and dates whatever is loaded next."""
 
     generation: bytes
 
@@ -74,16 +62,16 @@ class CachePort(Protocol):
         """
 
     async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
-        """Whether the caller is the one to load what `miss` lacked; for others it is soon there, or CLAIM_TTL_S past.
+        """Whether the caller is to load the missing value. The others find it soon, or claim it CLAIM_TTL_S later.
 
-        A claim ends with the fill under the same generation, or is given up.
+        A claim ends with the fill under the same generation, or when it is given up.
         """
 
     async def give_up(self, key: CacheKey[Any], miss: Miss) -> None:
-        """End a claim without a fill: there was nothing to be loaded, and somebody else may try."""
+        """End a claim without a fill: there was nothing to load, and another reader may try."""
 
-    async def incarnation(self) -> str:
-        """Names the store's present life: another one when it restarted or another server took its place.
+    async def run_id(self) -> str:
+        """Of the server: another one when it restarted or another server took its place.
 
-        A new life may have forgotten what was invalidated last.
+        A server with another run id may have lost the latest invalidations.
         """

@@ -1,4 +1,4 @@
-"""What a port raises when the store behind it cannot answer; never a refusal, always worth trying again."""
+"""What a port raises when the store behind it cannot answer. Not a refusal: the same request may succeed later."""
 
 
 class Outage(Exception):
@@ -6,16 +6,16 @@ class Outage(Exception):
 
 
 class CacheUnavailable(Outage):
-    """The cache is down, slow or talking nonsense: go on without it."""
+    """The cache does not answer, answers too late, or refuses the command: go on without it."""
 
 
 class ReaderUnavailable(Outage):
-    """The reading of a file was cut off, through no fault of the file's."""
+    """The process that read a file ended early; the file may be sound."""
 
 
 class LimiterUnavailable(Outage):
-    """Nobody can say how many requests there were."""
+    """The rate limiter does not answer, so the request was not judged."""
 
 
 class DatabaseUnavailable(Outage):
-    """The truth is out of reach: nothing can be said until it is back."""
+    """PostgreSQL does not answer: nothing can be read or written reliably."""

@@ -1,29 +1,37 @@
-"""What the cache is owed, as the database remembers it."""
+"""The transactional outbox: invalidations of the cache that a committed change still needs."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from fitness.ports.cache import Owed
+from fitness.ports.cache import Scope
 
 MOST_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
+class PendingInvalidation:
+    """An outbox entry: scopes that need a new generation since the change that wrote it."""
+
+    id: int
+    scopes: tuple[Scope, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Backlog:
-    debts: int
+    pending: int
     oldest_s: float
-    """How long ago the oldest was made; 0 where there is none."""
+    """Age of the oldest entry in seconds; 0 where there is none."""
 
 
 class OutboxPort(Protocol):
-    """Debts that changes wrote in their own transactions. Every method raises DatabaseUnavailable."""
+    """Entries are written by changes, in their own transactions. Every method raises DatabaseUnavailable."""
 
-    async def unsettled(self, *, older_than_s: float = 0.0) -> Sequence[Owed]:
-        """Debts that were made that long ago, oldest first; at most MOST_AT_ONCE."""
+    async def pending(self, *, older_than_s: float = 0.0) -> Sequence[PendingInvalidation]:
+        """Entries of at least that age, oldest first; at most MOST_AT_ONCE."""
 
     async def backlog(self) -> Backlog:
-        """How much is owed."""
+        """How many entries are pending, and since when."""
 
-    async def settle(self, ids: Iterable[int]) -> None:
-        """Strike these debts out; those that are gone already do not matter."""
+    async def acknowledge(self, ids: Iterable[int]) -> None:
+        """Delete the entries that were carried out. Ids that are already gone are ignored."""

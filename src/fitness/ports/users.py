@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from fitness.domain.model.audit import Authority
 from fitness.domain.model.listings import Listing, Page
 from fitness.domain.model.users import ProfileChanges, Registration, Role, Tier, User
-from fitness.ports.cache import Owed
+from fitness.ports.messages import Messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +36,9 @@ class UserRepoPort(Protocol):
         """Set what `changes` names and leave the rest; the account as it is then."""
 
     async def set_standing(
-        self, user_id: int, authority: Authority, *, role: Role | None = None, tier: Tier | None = None, owed: Owed
+        self, user_id: int, *, role: Role | None = None, tier: Tier | None = None, messages: Messages
     ) -> User | None:
-        """Set the role, the tier or both, and write that into the audit log and `owed` into the outbox; the account as
-        it is then."""
+        """Set the role, the tier or both; the messages carry the authority. The account as it is then."""
 
     async def list(self, page: Page) -> Listing[User]:
         """Living accounts, latest `created_at` first, ties by id descending."""

@@ -17,12 +17,13 @@ from fitness.domain.model.refusals import (
     UserNotFound,
 )
 from fitness.domain.model.users import User
-from fitness.ports.activities import ActivityRepoPort, Created, IdempotencyKey
+from fitness.ports.activities import ActivityRepoPort, Created
 from fitness.ports.audit import AuditLogPort
-from fitness.ports.cache import Owed, Scope
+from fitness.ports.cache import Scope
+from fitness.ports.messages import IdempotencyKey
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.users import UserRepoPort
-from tests.builders import LUNCH, NOW, a_registration, an_activity
+from tests.builders import LUNCH, NOW, a_registration, an_activity, messages
 
 LATER = NOW + timedelta(hours=1)
 EVERYTHING = ActivityFilter()
@@ -33,33 +34,33 @@ def authority(**stated: object) -> Authority:
     return Authority(**({"actor_id": 7, "at": LATER, "reason": "asked for"} | stated))  # type: ignore[arg-type]
 
 
-# The same calls owing nothing in particular, for the tests that are not about debts.
+# The same calls without invalidations, for the tests that are not about messages.
 
 
 async def add(repo: ActivityRepoPort, activity: Activity, idempotency: IdempotencyKey | None = None) -> Created:
-    return await repo.add(activity, owed=Owed.to(), idempotency=idempotency)
+    return await repo.add(activity, messages=messages(idempotency=idempotency))
 
 
 async def add_all(repo: ActivityRepoPort, activities: Sequence[Activity]) -> list[Activity]:
-    return await repo.add_all(activities, owed=Owed.to())
+    return await repo.add_all(activities, messages=messages())
 
 
 async def update(repo: ActivityRepoPort, activity: Activity) -> bool:
-    return await repo.update(activity, owed=Owed.to())
+    return await repo.update(activity, messages=messages())
 
 
 async def soft_delete(
     repo: ActivityRepoPort, activity_id: int, *, owner: int, at: datetime, versions: set[int] | None = None
 ) -> bool:
-    return await repo.soft_delete(activity_id, owner=owner, at=at, versions=versions, owed=Owed.to())
+    return await repo.soft_delete(activity_id, owner=owner, at=at, versions=versions, messages=messages())
 
 
 async def restore(repo: ActivityRepoPort, activity_id: int, *, owner: int, at: datetime) -> Activity | None:
-    return await repo.restore(activity_id, owner=owner, at=at, owed=Owed.to())
+    return await repo.restore(activity_id, owner=owner, at=at, messages=messages())
 
 
 async def purge(repo: ActivityRepoPort, activity_id: int, authority: Authority) -> bool:
-    return await repo.purge(activity_id, authority, owed=Owed.to())
+    return await repo.purge(activity_id, messages=messages(authority=authority))
 
 
 class ActivityRepoContract:
@@ -192,7 +193,7 @@ class ActivityRepoContract:
         assert refusal.value.existing_id == known.activity.id
         assert (await repo.list(owner.id, EVERYTHING, Page())).total == 1
 
-    # get, state, living_id
+    # get, state, live_id
 
     async def test_an_unknown_id_is_nothing(self, repo: ActivityRepoPort):
         assert await repo.get(UNKNOWN_ID) is None
@@ -212,15 +213,15 @@ class ActivityRepoContract:
         assert await repo.state(kept.id, owner=owner.id) is ActivityState.TRASHED
         assert await repo.state(kept.id, owner=stranger.id) is None
 
-    async def test_living_id_finds_the_owners_live_activity_of_an_origin(
+    async def test_live_id_finds_the_owners_live_activity_of_an_origin(
         self, repo: ActivityRepoPort, owner: User, stranger: User
     ):
         kept = (await add(repo, an_activity(user_id=owner.id, source="watch", external_id="x"))).activity
-        assert await repo.living_id(owner.id, source="watch", external_id="x") == kept.id
-        assert await repo.living_id(owner.id, source="phone", external_id="x") is None
-        assert await repo.living_id(stranger.id, source="watch", external_id="x") is None
+        assert await repo.live_id(owner.id, source="watch", external_id="x") == kept.id
+        assert await repo.live_id(owner.id, source="phone", external_id="x") is None
+        assert await repo.live_id(stranger.id, source="watch", external_id="x") is None
         await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
-        assert await repo.living_id(owner.id, source="watch", external_id="x") is None
+        assert await repo.live_id(owner.id, source="watch", external_id="x") is None
 
     # list
 
@@ -438,67 +439,63 @@ class ActivityRepoContract:
             assert (back is not None) != purged
             assert await repo.state(kept.id) is (ActivityState.LIVE if back else None)
 
-    # owed
+    # messages
 
-    async def test_every_change_writes_what_is_owed_for_it(
+    async def test_every_change_writes_its_invalidations_into_the_outbox(
         self, repo: ActivityRepoPort, outbox: OutboxPort, owner: User
     ):
-        debts = [Owed.to(Scope("user", number), Scope("activity", number)) for number in range(6)]
-        one = (await repo.add(an_activity(user_id=owner.id), owed=debts[0])).activity
-        await repo.add_all([an_activity(user_id=owner.id) for _ in range(3)], owed=debts[1])
+        sent = [
+            messages(Scope("user", number), Scope("activity", number), authority=authority()) for number in range(6)
+        ]
+        one = (await repo.add(an_activity(user_id=owner.id), messages=sent[0])).activity
+        await repo.add_all([an_activity(user_id=owner.id) for _ in range(3)], messages=sent[1])
         changed = revised(one, {"title": "new"}, home_timezone="UTC", now=LATER)
-        assert await repo.update(changed, owed=debts[2])
-        assert await repo.soft_delete(one.id, owner=owner.id, at=LATER, owed=debts[3])
-        assert await repo.restore(one.id, owner=owner.id, at=LATER, owed=debts[4])
+        assert await repo.update(changed, messages=sent[2])
+        assert await repo.soft_delete(one.id, owner=owner.id, at=LATER, messages=sent[3])
+        assert await repo.restore(one.id, owner=owner.id, at=LATER, messages=sent[4])
         await soft_delete(repo, one.id, owner=owner.id, at=LATER)
-        assert await repo.purge(one.id, authority(), owed=debts[5])
-        found = {debt.id: debt for debt in await outbox.unsettled()}
-        assert [found.get(debt.id) for debt in debts] == debts
+        assert await repo.purge(one.id, messages=sent[5])
+        found = {entry.id: entry.scopes for entry in await outbox.pending()}
+        assert [found.get(one.id) for one in sent] == [one.invalidates for one in sent]
 
-    async def test_what_changes_nothing_owes_nothing(
+    async def test_what_changes_nothing_writes_no_message(
         self, repo: ActivityRepoPort, outbox: OutboxPort, owner: User, stranger: User
     ):
         kept = (await add(repo, an_activity(user_id=owner.id, external_id="x"))).activity
-        await outbox.settle([debt.id for debt in await outbox.unsettled()])
-        owed = Owed.to(Scope("user", 1))
-        key = IdempotencyKey("k", "body")
+        await outbox.acknowledge([entry.id for entry in await outbox.pending()])
+        stale, keyed = Scope("user", 1), IdempotencyKey("k", "body")
         with pytest.raises(DuplicateActivity):
-            await repo.add(an_activity(user_id=owner.id, external_id="x"), owed=owed, idempotency=key)
+            await repo.add(an_activity(user_id=owner.id, external_id="x"), messages=messages(stale, idempotency=keyed))
         twins = [an_activity(user_id=owner.id), an_activity(user_id=owner.id, external_id="x")]
         with pytest.raises(DuplicateActivity):
-            await repo.add_all(twins, owed=owed)
-        assert not await repo.update(replace(kept, version=7), owed=owed)
-        assert not await repo.soft_delete(kept.id, owner=stranger.id, at=LATER, owed=owed)
-        assert await repo.restore(kept.id, owner=owner.id, at=LATER, owed=owed) is None
-        assert not await repo.purge(kept.id, authority(), owed=owed)
-        assert list(await outbox.unsettled()) == []
+            await repo.add_all(twins, messages=messages(stale))
+        assert not await repo.update(replace(kept, version=7), messages=messages(stale))
+        assert not await repo.soft_delete(kept.id, owner=stranger.id, at=LATER, messages=messages(stale))
+        assert await repo.restore(kept.id, owner=owner.id, at=LATER, messages=messages(stale)) is None
+        assert not await repo.purge(kept.id, messages=messages(stale, authority=authority()))
+        assert list(await outbox.pending()) == []
 
-    async def test_a_replayed_answer_owes_nothing_more(self, repo: ActivityRepoPort, outbox: OutboxPort, owner: User):
+    async def test_a_replayed_answer_writes_no_message(self, repo: ActivityRepoPort, outbox: OutboxPort, owner: User):
         key = IdempotencyKey("k", "body")
         await add(repo, an_activity(user_id=owner.id), idempotency=key)
-        before = await outbox.unsettled()
-        again = await repo.add(an_activity(user_id=owner.id), owed=Owed.to(Scope("user", 1)), idempotency=key)
+        before = await outbox.pending()
+        again = await repo.add(an_activity(user_id=owner.id), messages=messages(Scope("user", 1), idempotency=key))
         assert again.replayed
-        assert await outbox.unsettled() == before
+        assert await outbox.pending() == before
 
-    # outbox
-
-    async def test_debts_are_struck_out_once_settled_and_only_those(
+    async def test_two_of_one_origin_in_one_batch_are_refused_together(
         self, repo: ActivityRepoPort, outbox: OutboxPort, owner: User
     ):
-        debts = [Owed.to(Scope("user", number)) for number in range(3)]
-        for debt in debts:
-            await repo.add(an_activity(user_id=owner.id), owed=debt)
-        assert list(await outbox.unsettled()) == debts  # oldest first
-        await outbox.settle([debts[0].id, debts[2].id, 12345])
-        await outbox.settle([debts[0].id])
-        await outbox.settle([])
-        assert list(await outbox.unsettled()) == [debts[1]]
+        twins = [an_activity(user_id=owner.id, external_id="x") for _ in range(2)]
+        with pytest.raises(DuplicateActivity) as refusal:
+            await repo.add_all([an_activity(user_id=owner.id), *twins], messages=messages(Scope("user", 1)))
+        assert refusal.value.existing_id is None
+        assert (await repo.list(owner.id, EVERYTHING, Page())).total == 0
+        assert list(await outbox.pending()) == []
 
-    async def test_a_young_debt_is_not_overdue(self, repo: ActivityRepoPort, outbox: OutboxPort, owner: User):
-        await repo.add(an_activity(user_id=owner.id), owed=Owed.to(Scope("user", 1)))
-        assert list(await outbox.unsettled(older_than_s=60)) == []
-        assert len(await outbox.unsettled(older_than_s=0)) == 1
+    async def test_two_of_no_origin_in_one_batch_are_two(self, repo: ActivityRepoPort, owner: User):
+        await add_all(repo, [an_activity(user_id=owner.id) for _ in range(2)])
+        assert (await repo.list(owner.id, EVERYTHING, Page())).total == 2
 
     async def test_whose_an_activity_is_is_known_in_every_state(self, repo: ActivityRepoPort, owner: User):
         kept = (await add(repo, an_activity(user_id=owner.id))).activity

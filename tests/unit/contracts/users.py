@@ -10,14 +10,14 @@ from fitness.domain.model.listings import Page
 from fitness.domain.model.refusals import EmailTaken
 from fitness.domain.model.users import ProfileChanges, Role, Tier, User, WeekStart
 from fitness.ports.audit import AuditLogPort
-from fitness.ports.cache import Owed, Scope
-from fitness.ports.outbox import OutboxPort
+from fitness.ports.cache import Scope
+from fitness.ports.outbox import OutboxPort, PendingInvalidation
 from fitness.ports.users import Credentials, UserRepoPort
-from tests.builders import NOW, a_registration
+from tests.builders import NOW, a_registration, messages
 
 LATER = NOW + timedelta(hours=1)
 UNKNOWN_ID = 2**40
-OWED = Owed.to(Scope("account", 1))
+STALE = Scope("account", 1)
 
 
 class UserRepoContract:
@@ -77,31 +77,30 @@ class UserRepoContract:
 
     async def test_standing_changes_in_what_is_named_and_is_logged(self, users: UserRepoPort, audit: AuditLogPort):
         user = await users.add(a_registration(), password_hash="-", at=NOW)
-        premium = await users.set_standing(
-            user.id, Authority(actor_id=5, at=LATER, reason="paid"), tier=Tier.PREMIUM, owed=OWED
-        )
+        paid = messages(authority=Authority(actor_id=5, at=LATER, reason="paid"))
+        premium = await users.set_standing(user.id, tier=Tier.PREMIUM, messages=paid)
         assert premium is not None
         assert (premium.role, premium.tier) == (Role.USER, Tier.PREMIUM)
-        admin = await users.set_standing(
-            user.id, Authority(actor_id=None, at=LATER, reason="hired"), role=Role.ADMIN, owed=OWED
-        )
+        hired = messages(authority=Authority(actor_id=None, at=LATER, reason="hired"))
+        admin = await users.set_standing(user.id, role=Role.ADMIN, messages=hired)
         assert admin is not None
         assert (admin.role, admin.tier) == (Role.ADMIN, Tier.PREMIUM)
         latest, earlier = (await audit.list(Page())).items
         assert (latest.actor_id, latest.reason, earlier.actor_id, earlier.reason) == (None, "hired", 5, "paid")
         assert (latest.action, latest.subject_id, latest.owner_id) == (AuditAction.USER_CHANGED, user.id, user.id)
 
-    async def test_what_a_change_of_standing_owes_is_written_with_it(self, users: UserRepoPort, outbox: OutboxPort):
+    async def test_a_change_of_standing_writes_its_invalidations(self, users: UserRepoPort, outbox: OutboxPort):
         user = await users.add(a_registration(), password_hash="-", at=NOW)
-        authority = Authority(actor_id=None, at=LATER, reason="-")
-        await users.set_standing(UNKNOWN_ID, authority, tier=Tier.PREMIUM, owed=OWED)
-        assert await outbox.unsettled() == []
-        await users.set_standing(user.id, authority, tier=Tier.PREMIUM, owed=OWED)
-        assert await outbox.unsettled() == [OWED]
+        sent = messages(STALE, authority=Authority(actor_id=None, at=LATER, reason="-"))
+        await users.set_standing(UNKNOWN_ID, tier=Tier.PREMIUM, messages=sent)
+        assert list(await outbox.pending()) == []
+        await users.set_standing(user.id, tier=Tier.PREMIUM, messages=sent)
+        assert list(await outbox.pending()) == [PendingInvalidation(sent.id, (STALE,))]
 
     async def test_an_unknown_standing_changes_and_logs_nothing(self, users: UserRepoPort, audit: AuditLogPort):
         authority = Authority(actor_id=None, at=LATER, reason="-")
-        assert await users.set_standing(UNKNOWN_ID, authority, tier=Tier.PREMIUM, owed=OWED) is None
+        sent = messages(STALE, authority=authority)
+        assert await users.set_standing(UNKNOWN_ID, tier=Tier.PREMIUM, messages=sent) is None
         assert (await audit.list(Page())).total == 0
 
     async def test_accounts_are_listed_latest_first(self, users: UserRepoPort):
@@ -118,7 +117,7 @@ class UserRepoContract:
         user = await users.add(a_registration(), password_hash="-", at=NOW)
         for reason, minute in [("a", 0), ("b", 5), ("c", 5), ("d", 1)]:
             authority = Authority(actor_id=None, at=LATER + timedelta(minutes=minute), reason=reason)
-            await users.set_standing(user.id, authority, tier=Tier.FREE, owed=OWED)
+            await users.set_standing(user.id, tier=Tier.FREE, messages=messages(authority=authority))
         first = await audit.list(Page(limit=3))
         assert [entry.reason for entry in first.items] == ["c", "b", "d"]
         assert first.total == 4

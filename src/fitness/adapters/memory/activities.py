@@ -7,34 +7,38 @@ from datetime import date, datetime
 from fitness.adapters.memory.listing import listing
 from fitness.adapters.memory.store import InMemoryStore, StoredAnswer
 from fitness.domain.model.activities import Activity, ActivityState, restored, trashed
-from fitness.domain.model.audit import AuditAction, Authority
+from fitness.domain.model.audit import AuditAction
 from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position
 from fitness.domain.model.refusals import DuplicateActivity, IdempotencyKeyReused, UserNotFound
-from fitness.ports.activities import KEPT_FOR, Created, IdempotencyKey
-from fitness.ports.cache import Owed
+from fitness.ports.activities import KEPT_FOR, Created
+from fitness.ports.messages import Messages
 
 
 class InMemoryActivityRepo:
     def __init__(self, store: InMemoryStore) -> None:
         self._store = store
 
-    async def add(self, activity: Activity, *, owed: Owed, idempotency: IdempotencyKey | None = None) -> Created:
+    async def add(self, activity: Activity, *, messages: Messages) -> Created:
+        idempotency = messages.idempotency
         if idempotency is None:
-            return Created(self._insert(activity, owed))
+            return Created(self._insert(activity, messages))
         name = (activity.user_id, idempotency.value)
         answer = self._store.answers.get(name)
         if answer is not None and activity.created_at < answer.at + KEPT_FOR:
             if answer.fingerprint != idempotency.fingerprint:
                 raise IdempotencyKeyReused
             return Created(answer.activity, replayed=True)
-        kept = self._insert(activity, owed)
+        kept = self._insert(activity, messages)
         self._store.answers[name] = StoredAnswer(idempotency.fingerprint, kept, activity.created_at)
         return Created(kept)
 
-    async def add_all(self, activities: Sequence[Activity], *, owed: Owed) -> list[Activity]:
+    async def add_all(self, activities: Sequence[Activity], *, messages: Messages) -> list[Activity]:
+        origins = [_origin(one) for one in activities if one.external_id is not None]
         for activity in activities:
             self._refuse_duplicate(activity)
-        return [self._insert(activity, owed) for activity in activities]
+        if len({*origins}) < len(origins):
+            raise DuplicateActivity(None)
+        return [self._insert(activity, messages) for activity in activities]
 
     async def get(self, activity_id: int) -> Activity | None:
         found = self._store.activities.get(activity_id)
@@ -50,76 +54,80 @@ class InMemoryActivityRepo:
         found = self._store.activities.get(activity_id)
         return None if found is None else found.user_id
 
-    async def living_id(self, owner: int, *, source: str, external_id: str) -> int | None:
+    async def live_id(self, owner: int, *, source: str, external_id: str) -> int | None:
         return next(
-            (one.id for one in self._living(owner) if (one.source, one.external_id) == (source, external_id)), None
+            (one.id for one in self._live(owner) if (one.source, one.external_id) == (source, external_id)), None
         )
 
     async def list(self, owner: int, which: ActivityFilter, page: Page) -> Listing[Activity]:
-        found = (one for one in self._living(owner) if _matches(one, which))
+        found = (one for one in self._live(owner) if _matches(one, which))
         return listing(found, page, lambda one: Position(one.activity_date, one.id))
 
-    async def update(self, activity: Activity, *, owed: Owed) -> bool:
+    async def update(self, activity: Activity, *, messages: Messages) -> bool:
         present = await self.get(activity.id)
         if present is None or present.user_id != activity.user_id or present.version != activity.version - 1:
             return False
         self._store.activities[activity.id] = activity
-        self._store.owe(owed)
+        self._store.write(messages)
         return True
 
     async def soft_delete(
-        self, activity_id: int, *, owner: int, at: datetime, owed: Owed, versions: Collection[int] | None = None
+        self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Collection[int] | None = None
     ) -> bool:
         present = await self.get(activity_id)
         if present is None or present.user_id != owner or (versions is not None and present.version not in versions):
             return False
         self._store.activities[activity_id] = trashed(present, at=at)
-        self._store.owe(owed)
+        self._store.write(messages)
         return True
 
     async def trash(self, owner: int, page: Page) -> Listing[Activity]:
         found = (one for one in self._of(owner) if one.deleted_at is not None)
         return listing(found, page, lambda one: Position(one.deleted_at or one.updated_at, one.id))
 
-    async def restore(self, activity_id: int, *, owner: int, at: datetime, owed: Owed) -> Activity | None:
+    async def restore(self, activity_id: int, *, owner: int, at: datetime, messages: Messages) -> Activity | None:
         found = self._store.activities.get(activity_id)
         if found is None or found.user_id != owner or found.deleted_at is None:
             return None
         self._refuse_duplicate(found)
         self._store.activities[activity_id] = restored(found, at=at)
-        self._store.owe(owed)
+        self._store.write(messages)
         return self._store.activities[activity_id]
 
-    async def purge(self, activity_id: int, authority: Authority, *, owed: Owed) -> bool:
+    async def purge(self, activity_id: int, *, messages: Messages) -> bool:
         found = self._store.activities.get(activity_id)
         if found is None or found.deleted_at is None:
             return False
         del self._store.activities[activity_id]
         for name in [name for name, answer in self._store.answers.items() if answer.activity.id == activity_id]:
             del self._store.answers[name]
-        self._store.log(AuditAction.ACTIVITY_PURGED, authority, subject_id=activity_id, owner_id=found.user_id)
-        self._store.owe(owed)
+        self._store.log(AuditAction.ACTIVITY_PURGED, messages, subject_id=activity_id, owner_id=found.user_id)
+        self._store.write(messages)
         return True
 
     def _of(self, owner: int) -> Iterator[Activity]:
         return (one for one in self._store.activities.values() if one.user_id == owner)
 
-    def _living(self, owner: int) -> Iterator[Activity]:
+    def _live(self, owner: int) -> Iterator[Activity]:
         return (one for one in self._of(owner) if one.deleted_at is None)
 
-    def _insert(self, activity: Activity, owed: Owed) -> Activity:
+    def _insert(self, activity: Activity, messages: Messages) -> Activity:
         self._refuse_duplicate(activity)
         kept = replace(activity, id=next(self._store.ids))
         self._store.activities[kept.id] = kept
-        self._store.owe(owed)
+        self._store.write(messages)
         return kept
 
     def _refuse_duplicate(self, activity: Activity) -> None:
         if activity.user_id not in self._store.users:
             raise UserNotFound(activity.user_id)
-        for one in self._living(activity.user_id):
-            if one.external_id is not None and (one.source, one.external_id) == (activity.source, activity.external_id):
+        for one in self._live(activity.user_id):
+            if one.external_id is not None and _origin(one) == _origin(activity):
                 raise DuplicateActivity(one.id)
+
+
+def _origin(activity: Activity) -> tuple[int, str, str | None]:
+    return activity.user_id, activity.source, activity.external_id
 
 
 def _matches(activity: Activity, which: ActivityFilter) -> bool:

@@ -44,5 +44,5 @@ class InMemoryCache:
     async def give_up(self, key: CacheKey[Any], miss: Miss) -> None:
         self._claims.pop((key.name, miss.generation), None)
 
-    async def incarnation(self) -> str:
+    async def run_id(self) -> str:
         return str(id(self))

@@ -7,9 +7,10 @@ from datetime import datetime
 from itertools import count
 
 from fitness.domain.model.activities import Activity
-from fitness.domain.model.audit import AuditAction, AuditEntry, Authority
+from fitness.domain.model.audit import AuditAction, AuditEntry
 from fitness.domain.model.users import User
-from fitness.ports.cache import Owed
+from fitness.ports.messages import Messages
+from fitness.ports.outbox import PendingInvalidation
 
 
 @dataclass(slots=True)
@@ -19,14 +20,20 @@ class InMemoryStore:
     password_hashes: dict[int, str] = field(default_factory=dict)
     answers: dict[tuple[int, str], "StoredAnswer"] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
-    debts: dict[int, "Debt"] = field(default_factory=dict)
+    outbox: dict[int, "OutboxEntry"] = field(default_factory=dict)
     monotonic_s: Callable[[], float] = time.monotonic
     ids: "count[int]" = field(default_factory=lambda: count(1))
 
-    def owe(self, owed: Owed) -> None:
-        self.debts.setdefault(owed.id, Debt(owed, self.monotonic_s()))
+    def write(self, messages: Messages) -> None:
+        """What a change carries into the outbox; nothing where it carries no invalidation."""
+        if messages.invalidates:
+            entry = OutboxEntry(PendingInvalidation(messages.id, messages.invalidates), self.monotonic_s())
+            self.outbox.setdefault(messages.id, entry)
 
-    def log(self, action: AuditAction, authority: Authority, *, subject_id: int, owner_id: int) -> None:
+    def log(self, action: AuditAction, messages: Messages, *, subject_id: int, owner_id: int) -> None:
+        """The authority that a change carries, in the audit log."""
+        authority = messages.authority
+        assert authority is not None, f"{action} needs an authority"
         entry = AuditEntry(
             id=next(self.ids),
             at=authority.at,
@@ -41,7 +48,7 @@ class InMemoryStore:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """What the first request with an Idempotency-Key was told."""
+    """What the first request with an Idempotency-Key was answered."""
 
     fingerprint: str
     activity: Activity
@@ -49,6 +56,6 @@ class StoredAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Debt:
-    owed: Owed
+class OutboxEntry:
+    pending: PendingInvalidation
     since_s: float

@@ -5,11 +5,11 @@ from datetime import datetime
 
 from fitness.adapters.memory.listing import listing
 from fitness.adapters.memory.store import InMemoryStore
-from fitness.domain.model.audit import AuditAction, Authority
+from fitness.domain.model.audit import AuditAction
 from fitness.domain.model.listings import Listing, Page, Position
 from fitness.domain.model.refusals import EmailTaken
 from fitness.domain.model.users import ProfileChanges, Registration, Role, Tier, User, WeekStart
-from fitness.ports.cache import Owed
+from fitness.ports.messages import Messages
 from fitness.ports.users import Credentials
 
 
@@ -52,15 +52,15 @@ class InMemoryUserRepo:
         return user
 
     async def set_standing(
-        self, user_id: int, authority: Authority, *, role: Role | None = None, tier: Tier | None = None, owed: Owed
+        self, user_id: int, *, role: Role | None = None, tier: Tier | None = None, messages: Messages
     ) -> User | None:
         user = self._store.users.get(user_id)
         if user is None:
             return None
-        user = replace(user, role=role or user.role, tier=tier or user.tier, updated_at=authority.at)
+        self._store.log(AuditAction.USER_CHANGED, messages, subject_id=user_id, owner_id=user_id)
+        user = replace(user, role=role or user.role, tier=tier or user.tier, updated_at=self._store.audit[-1].at)
         self._store.users[user_id] = user
-        self._store.owe(owed)
-        self._store.log(AuditAction.USER_CHANGED, authority, subject_id=user_id, owner_id=user_id)
+        self._store.write(messages)
         return user
 
     async def list(self, page: Page) -> Listing[User]:

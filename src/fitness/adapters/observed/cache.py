@@ -62,8 +62,8 @@ class ObservedCache:
             self.errors[_name(key.scope)] += 1
             raise
 
-    async def incarnation(self) -> str:
-        return await self._cache.incarnation()
+    async def run_id(self) -> str:
+        return await self._cache.run_id()
 
 
 def _name(scope: Scope) -> tuple[str]:

@@ -41,9 +41,9 @@ class CacheStore(Protocol):
         """`bytes` and `keys` there are, and `evicted` ones so far. Raises CacheUnavailable."""
 
 
-class CacheBelief(Protocol):
+class CacheUse(Protocol):
     @property
-    def believed(self) -> bool: ...
+    def usable(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Watched:
 
     cache: ObservedCache
     cache_store: CacheStore
-    cached_reads: CacheBelief
+    cached_reads: CacheUse
     limiter: ObservedRateLimiter
     outbox: OutboxPort
     pool: Pool
@@ -115,7 +115,7 @@ class Instruments:
         metrics.gauge(
             "cache_usable",
             "1 while this process reads from the cache.",
-            lambda: {(): int(watched.cached_reads.believed)},
+            lambda: {(): int(watched.cached_reads.usable)},
         )
         metrics.gauge("cache_memory_bytes", "Memory the cache's Redis uses.", lambda: self._size("bytes"))
         metrics.gauge("cache_keys", "Keys in the cache's Redis.", lambda: self._size("keys"))
@@ -123,8 +123,12 @@ class Instruments:
         metrics.total(
             "cache_poisoned_copies", "Copies removed since they were none.", lambda: {(): watched.cache_store.poisoned}
         )
-        metrics.gauge("cache_outbox_debts", "Changes the cache is yet to be told of.", lambda: self._owed("debts"))
-        metrics.gauge("cache_outbox_oldest_seconds", "Age of the oldest of them.", lambda: self._owed("oldest_s"))
+        metrics.gauge(
+            "cache_outbox_pending",
+            "Changes whose cache invalidation is still pending.",
+            lambda: self._backlog("pending"),
+        )
+        metrics.gauge("cache_outbox_oldest_seconds", "Age of the oldest of them.", lambda: self._backlog("oldest_s"))
         metrics.counter(
             "rate_limit_decisions",
             "Judgements under each policy.",
@@ -180,14 +184,14 @@ class Instruments:
             self._sizes = {}
         try:
             backlog = await watched.outbox.backlog()
-            self._outbox = {"debts": backlog.debts, "oldest_s": backlog.oldest_s}
+            self._outbox = {"pending": backlog.pending, "oldest_s": backlog.oldest_s}
         except Outage:
             self._outbox = {}
 
     def _size(self, what: str) -> Mapping[Labels, float]:
         return {(): self._sizes[what]} if what in self._sizes else {}
 
-    def _owed(self, what: str) -> Mapping[Labels, float]:
+    def _backlog(self, what: str) -> Mapping[Labels, float]:
         return {(): self._outbox[what]} if what in self._outbox else {}
 
     def _take_lag(self) -> Mapping[Labels, float]:

@@ -6,13 +6,13 @@ from typing import Any
 from psycopg.errors import UniqueViolation
 
 from fitness.adapters.postgres.database import Database
-from fitness.adapters.postgres.outbox import OWE, owed_parameters
+from fitness.adapters.postgres.messages import audit_parameters, carrying, message_parameters
 from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
-from fitness.domain.model.audit import AuditAction, Authority
+from fitness.domain.model.audit import AuditAction
 from fitness.domain.model.listings import Listing, Page, Position
 from fitness.domain.model.refusals import EmailTaken
 from fitness.domain.model.users import ProfileChanges, Registration, Role, Tier, User, WeekStart
-from fitness.ports.cache import Owed
+from fitness.ports.messages import Messages
 from fitness.ports.users import Credentials
 
 COLUMNS = "id, email, name, timezone, week_start, role, tier, created_at, updated_at"
@@ -52,20 +52,16 @@ UPDATE_PROFILE = f"""
     RETURNING {COLUMNS}
 """
 
-SET_STANDING = f"""
-    WITH changed AS (
-        UPDATE users
-        SET role = coalesce(%(role)s, role), tier = coalesce(%(tier)s, tier), updated_at = %(at)s
-        WHERE id = %(id)s
-        RETURNING {COLUMNS}
-    ), logged AS (
-        INSERT INTO audit_log (at, actor_id, action, subject_id, owner_id, reason)
-        SELECT %(at)s, %(actor_id)s, %(action)s, id, id, %(reason)s
-        FROM changed
-    ), owed AS ({OWE})
-    SELECT {COLUMNS}
-    FROM changed
-"""
+SET_STANDING = carrying(
+    f"""
+    UPDATE users
+    SET role = coalesce(%(role)s, role), tier = coalesce(%(tier)s, tier), updated_at = %(audit_at)s
+    WHERE id = %(id)s
+    RETURNING {COLUMNS}
+    """,
+    returning=COLUMNS,
+    owner="id",
+)
 
 
 class PostgresUserRepo:
@@ -112,18 +108,10 @@ class PostgresUserRepo:
         return _user(row) if row else None
 
     async def set_standing(
-        self, user_id: int, authority: Authority, *, role: Role | None = None, tier: Tier | None = None, owed: Owed
+        self, user_id: int, *, role: Role | None = None, tier: Tier | None = None, messages: Messages
     ) -> User | None:
-        parameters = {
-            "id": user_id,
-            "role": role,
-            "tier": tier,
-            "at": authority.at,
-            "actor_id": authority.actor_id,
-            "action": AuditAction.USER_CHANGED,
-            "reason": authority.reason,
-            **owed_parameters(owed),
-        }
+        audit = audit_parameters(AuditAction.USER_CHANGED, messages)
+        parameters = {"id": user_id, "role": role, "tier": tier} | audit | message_parameters(messages)
         row = await self._database.one(SET_STANDING, parameters)
         return _user(row) if row else None
 

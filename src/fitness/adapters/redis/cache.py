@@ -81,12 +81,12 @@ class RedisCache:
         async with answering(CacheUnavailable):
             await self._redis.delete(_claim_name(key, miss))
 
-    async def incarnation(self) -> str:
-        life = await self._life()
+    async def run_id(self) -> str:
+        run_id = await self._run_id()
         self._silent = False
-        return life
+        return run_id
 
-    async def _life(self) -> str:
+    async def _run_id(self) -> str:
         async with answering(CacheUnavailable):
             if isinstance(self._redis, RedisCluster):
                 nodes: Any = await self._redis.info("server", target_nodes=RedisCluster.PRIMARIES)
@@ -120,7 +120,7 @@ class RedisCache:
 
     async def check(self) -> None:
         """Returns when the server answers. Raises CacheUnavailable."""
-        await self.incarnation()
+        await self.run_id()
 
     async def _new_generation(self, scope: Scope) -> bytes:
         """The scope's generation, whoever made it first."""

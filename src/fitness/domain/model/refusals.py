@@ -110,10 +110,11 @@ class VersionMismatch(Refusal):
 
 
 class DuplicateActivity(Refusal):
-    """A living activity of the user came from the same place already."""
+    """A live activity of the user has the same origin; `existing_id` is None where both are new."""
 
-    def __init__(self, existing_id: int) -> None:
-        super().__init__(f"this was recorded already, as activity {existing_id}")
+    def __init__(self, existing_id: int | None) -> None:
+        twice = "two of these activities have the same origin"
+        super().__init__(twice if existing_id is None else f"this was recorded already, as activity {existing_id}")
         self.existing_id = existing_id
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from functools import partial
 
 from fitness.domain.model.activities import (
     Activity,
@@ -24,17 +25,13 @@ from fitness.domain.model.refusals import (
     VersionMismatch,
 )
 from fitness.domain.model.users import Caller, still_there
-from fitness.domain.use_cases.caching import (
-    CachedReads,
-    Copy,
-    activity_key,
-    activity_scope,
-    listing_key,
-    user_scope,
-)
-from fitness.ports.activities import ActivityRepoPort, Created, IdempotencyKey
-from fitness.ports.cache import Owed
+from fitness.domain.use_cases.caching.invalidation import Changes
+from fitness.domain.use_cases.caching.keys import activity_key, activity_scope, listing_key, user_scope
+from fitness.domain.use_cases.caching.reads import CachedReads, Copy
+from fitness.ports.activities import ActivityRepoPort, Created
+from fitness.ports.cache import Scope
 from fitness.ports.clock import ClockPort
+from fitness.ports.messages import IdempotencyKey
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.users import UserRepoPort
 
@@ -46,6 +43,7 @@ class ActivityService:
     repo: ActivityRepoPort
     users: UserRepoPort
     cached: CachedReads
+    changes: Changes
     clock: ClockPort
     trash_days: int
 
@@ -54,21 +52,25 @@ class ActivityService:
         now = self.clock.now()
         new = checked(new, now=now)
         zone = new.timezone or await self._home_timezone(by)
-        owed = Owed.to(user_scope(by.id))
         activity = recorded(new, user_id=by.id, timezone=zone, now=now)
         try:
-            created = await self.repo.add(activity, owed=owed, idempotency=idempotency)
+            created = await self.changes.make(
+                [user_scope(by.id)],
+                partial(self.repo.add, activity),
+                idempotency=idempotency,
+                changed=lambda created: not created.replayed,
+            )
         except UserNotFound as error:
             raise NotAuthenticated("the account of this token no longer exists") from error
         if not created.replayed:
-            await self._changed(created.activity.id, owed)
+            await self._write_through(created.activity.id)
         return created
 
     async def get(self, activity_id: int, *, by: Caller) -> Copy[Activity]:
         """Raises ActivityNotFound, ActivityDeleted."""
-        while True:  # ends: whoever finds it live after all looks again
+        while True:  # ends: each further round means that somebody restored the activity between two looks
             try:
-                copy = await self.cached.through(activity_key(activity_id), lambda: self._load(activity_id))
+                copy = await self.cached.read_through(activity_key(activity_id), lambda: self._load(activity_id))
             except ActivityNotFound as missing:
                 state = await self.repo.state(activity_id, owner=by.id)
                 if state is ActivityState.TRASHED:
@@ -82,7 +84,9 @@ class ActivityService:
 
     async def list(self, which: ActivityFilter, page: Page, *, by: Caller) -> Copy[Listing[Activity]]:
         """Newest first."""
-        return await self.cached.through(listing_key(by.id, which, page), lambda: self.repo.list(by.id, which, page))
+        return await self.cached.read_through(
+            listing_key(by.id, which, page), lambda: self.repo.list(by.id, which, page)
+        )
 
     async def update(
         self, activity_id: int, changes: DetailsChanges, *, by: Caller, versions: set[int] | None = None
@@ -92,7 +96,7 @@ class ActivityService:
         Raises InvalidFields, ActivityNotFound, ActivityInTrash, VersionMismatch.
         """
         home = await self._home_timezone(by) if "timezone" in changes else "UTC"
-        while True:  # ends: a lost race means that somebody else's change went through
+        while True:  # ends: each further round means that somebody else's change was committed
             present = await self.repo.get(activity_id)
             if present is None or present.user_id != by.id:
                 await self._refuse_unless_live(activity_id, by)
@@ -102,9 +106,8 @@ class ActivityService:
             changed = revised(present, changes, home_timezone=home, now=self.clock.now())
             if changed is present:
                 return present
-            owed = _owed(activity_id, by)
-            if await self.repo.update(changed, owed=owed):
-                await self._changed(activity_id, owed)
+            if await self.changes.make(_stale(activity_id, by), partial(self.repo.update, changed)):
+                await self._write_through(activity_id)
                 return changed
 
     async def delete(self, activity_id: int, *, by: Caller, versions: set[int] | None = None) -> None:
@@ -112,13 +115,11 @@ class ActivityService:
 
         Raises ActivityNotFound, ActivityInTrash, VersionMismatch.
         """
-        owed = _owed(activity_id, by)
-        at = self.clock.now()
-        while not await self.repo.soft_delete(activity_id, owner=by.id, at=at, versions=versions, owed=owed):
+        soft_delete = partial(self.repo.soft_delete, activity_id, owner=by.id, at=self.clock.now(), versions=versions)
+        while not await self.changes.make(_stale(activity_id, by), soft_delete):
             await self._refuse_unless_live(activity_id, by)
             if versions is not None:
                 raise VersionMismatch(activity_id)
-        await self.cached.settle(owed)
 
     async def trash(self, page: Page, *, by: Caller) -> Listing[TrashedActivity]:
         """Latest deleted first, each with the time at which it will be gone for good."""
@@ -127,13 +128,13 @@ class ActivityService:
 
     async def restore(self, activity_id: int, *, by: Caller) -> Activity:
         """Out of the trash. Raises ActivityNotFound, ActivityNotInTrash, DuplicateActivity."""
-        owed = _owed(activity_id, by)
-        activity = await self.repo.restore(activity_id, owner=by.id, at=self.clock.now(), owed=owed)
+        restore = partial(self.repo.restore, activity_id, owner=by.id, at=self.clock.now())
+        activity = await self.changes.make(_stale(activity_id, by), restore)
         if activity is None:
             if await self.repo.state(activity_id, owner=by.id) is None:
                 raise ActivityNotFound(activity_id)
             raise ActivityNotInTrash(activity_id)
-        await self._changed(activity_id, owed)
+        await self._write_through(activity_id)
         return activity
 
     async def _load(self, activity_id: int) -> Activity:
@@ -142,15 +143,14 @@ class ActivityService:
             raise ActivityNotFound(activity_id)
         return activity
 
-    async def _changed(self, activity_id: int, owed: Owed) -> None:
-        """Drop the stale copies, then put a fresh one in their place: by the same path as any read."""
-        await self.cached.settle(owed)
-        if not self.cached.believed:
+    async def _write_through(self, activity_id: int) -> None:
+        """Cache the changed activity by the same path as any read: what the transaction held may be old by now."""
+        if not self.cached.usable:
             return
         try:
-            await self.cached.through(activity_key(activity_id), lambda: self._load(activity_id))
+            await self.cached.read_through(activity_key(activity_id), lambda: self._load(activity_id))
         except (ActivityNotFound, DatabaseUnavailable):
-            return  # deleted, or out of reach, in the meantime: the change is made all the same
+            return  # deleted meanwhile, or the database does not answer: the change is committed all the same
 
     async def _refuse_unless_live(self, activity_id: int, by: Caller) -> None:
         """Returns where the activity was restored since it was looked for."""
@@ -169,5 +169,6 @@ class ActivityService:
         return TrashedActivity(**kept, purge_at=activity.deleted_at + timedelta(days=self.trash_days))
 
 
-def _owed(activity_id: int, by: Caller) -> Owed:
-    return Owed.to(activity_scope(activity_id), user_scope(by.id))
+def _stale(activity_id: int, by: Caller) -> tuple[Scope, ...]:
+    """What a change of the activity makes stale."""
+    return activity_scope(activity_id), user_scope(by.id)

@@ -1,6 +1,7 @@
 """What takes authority: permanent deletion, others' standing, and the log of both."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from fitness.domain.model.audit import AuditEntry, Authority, checked_reason
 from fitness.domain.model.listings import Listing, Page
@@ -13,26 +14,26 @@ from fitness.domain.model.refusals import (
     UserNotFound,
 )
 from fitness.domain.model.users import Caller, Role, Tier, User, normalized_email
-from fitness.domain.use_cases.caching import CachedReads, account_scope, activity_scope, user_scope
+from fitness.domain.use_cases.caching.invalidation import Changes
+from fitness.domain.use_cases.caching.keys import account_scope, activity_scope, user_scope
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.audit import AuditLogPort
-from fitness.ports.cache import Owed
 from fitness.ports.clock import ClockPort
 from fitness.ports.users import UserRepoPort
 
 
 @dataclass(frozen=True, slots=True)
 class AdminService:
-    """Whoever calls is looked up in the database each time: authority is never taken from a copy."""
+    """The caller is looked up in the database each time: authority is never taken from the cache."""
 
     activities: ActivityRepoPort
     users: UserRepoPort
     audit: AuditLogPort
-    cached: CachedReads
+    changes: Changes
     clock: ClockPort
 
     async def purge(self, activity_id: int, *, reason: str, by: Caller) -> None:
-        """Delete a trashed activity for good, with all that hangs on it.
+        """Delete a trashed activity for good, with all that belongs to it.
 
         Raises AdminOnly, InvalidFields, ActivityNotFound, ActivityNotInTrash.
         """
@@ -41,12 +42,11 @@ class AdminService:
         owner = await self.activities.owner(activity_id)
         if owner is None:
             raise ActivityNotFound(activity_id)
-        owed = Owed.to(activity_scope(activity_id), user_scope(owner))
-        if not await self.activities.purge(activity_id, authority, owed=owed):
+        stale = activity_scope(activity_id), user_scope(owner)
+        if not await self.changes.make(stale, partial(self.activities.purge, activity_id), authority=authority):
             if await self.activities.owner(activity_id) is None:
                 raise ActivityNotFound(activity_id)
             raise ActivityNotInTrash(activity_id)
-        await self.cached.settle(owed)
 
     async def audit_log(self, page: Page, *, by: Caller) -> Listing[AuditEntry]:
         """Latest first. Raises AdminOnly."""
@@ -77,11 +77,10 @@ class AdminService:
             raise InvalidFields(FieldProblem("role", "or tier must be given"))
         reason = ", ".join(f"{name} {value}" for name, value in changes.items() if value is not None)
         authority = Authority(actor_id=actor_id, at=self.clock.now(), reason=reason)
-        owed = Owed.to(account_scope(user_id))
-        user = await self.users.set_standing(user_id, authority, role=role, tier=tier, owed=owed)
+        set_standing = partial(self.users.set_standing, user_id, role=role, tier=tier)
+        user = await self.changes.make([account_scope(user_id)], set_standing, authority=authority)
         if user is None:
             raise UserNotFound(user_id)
-        await self.cached.settle(owed)
         return user
 
     async def _authorize(self, caller: Caller) -> None:

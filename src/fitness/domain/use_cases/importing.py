@@ -2,14 +2,15 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 
 from fitness.domain.model.activities import Activity, checked, recorded
 from fitness.domain.model.recordings import imported
 from fitness.domain.model.refusals import DuplicateActivity
 from fitness.domain.model.users import Caller, still_there
-from fitness.domain.use_cases.caching import CachedReads, user_scope
+from fitness.domain.use_cases.caching.invalidation import Changes
+from fitness.domain.use_cases.caching.keys import user_scope
 from fitness.ports.activities import ActivityRepoPort
-from fitness.ports.cache import Owed
 from fitness.ports.clock import ClockPort
 from fitness.ports.recordings import RecordingReaderPort
 from fitness.ports.users import UserRepoPort
@@ -21,7 +22,7 @@ class ImportService:
 
     repo: ActivityRepoPort
     users: UserRepoPort
-    cached: CachedReads
+    changes: Changes
     reader: RecordingReaderPort
     clock: ClockPort
 
@@ -33,7 +34,7 @@ class ImportService:
         user = still_there(await self.users.get(by.id))
         content = await self.reader.unpack(data)
         digest = hashlib.sha256(content).hexdigest()
-        known = await self.repo.living_id(by.id, source="import", external_id=digest)
+        known = await self.repo.live_id(by.id, source="import", external_id=digest)
         if known is not None:
             raise DuplicateActivity(known)
         now = self.clock.now()
@@ -43,7 +44,4 @@ class ImportService:
             new = checked(imported(recording, home_timezone=user.timezone, external_id=origin), now=now)
             zone = new.timezone or user.timezone
             activities.append(recorded(new, user_id=by.id, timezone=zone, now=now))
-        owed = Owed.to(user_scope(by.id))
-        kept = await self.repo.add_all(activities, owed=owed)
-        await self.cached.settle(owed)
-        return kept
+        return await self.changes.make([user_scope(by.id)], partial(self.repo.add_all, activities))

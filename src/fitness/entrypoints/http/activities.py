@@ -56,7 +56,7 @@ from fitness.entrypoints.http.queries import (
     page_of,
     read_query,
 )
-from fitness.ports.activities import IdempotencyKey
+from fitness.ports.messages import IdempotencyKey
 
 MULTIPART_OVERHEAD_BYTES = 100_000
 MAX_WORDS_LENGTH = 200

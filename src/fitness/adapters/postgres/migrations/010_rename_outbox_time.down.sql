@@ -1,0 +1,1 @@
+ALTER TABLE cache_outbox RENAME COLUMN created_at TO owed_at;

@@ -1,0 +1,1 @@
+ALTER TABLE cache_outbox RENAME COLUMN owed_at TO created_at;

@@ -1,0 +1,47 @@
+"""What is cached: scopes, key names and times to live. The README's table lists the same."""
+
+import hashlib
+
+from fitness.domain.model.activities import Activity
+from fitness.domain.model.listings import ActivityFilter, Listing, Page
+from fitness.domain.model.users import Tier
+from fitness.ports.cache import CacheKey, Scope
+
+ACTIVITY_TTL_S = 5 * 60
+LISTING_TTL_S = 2 * 60
+TIER_TTL_S = 60 * 60
+
+KINDS = ("activity", "listing", "tier")
+"""The names that cached values are counted under."""
+
+
+def activity_scope(activity_id: int) -> Scope:
+    return Scope("activity", activity_id)
+
+
+def user_scope(user_id: int) -> Scope:
+    """All that is made of a user's activities together: pages, filters, statistics."""
+    return Scope("user", user_id)
+
+
+def account_scope(user_id: int) -> Scope:
+    """All that is made of a user's account: the tier."""
+    return Scope("account", user_id)
+
+
+# Braces are literal: the hash tag that puts a value into the slot of its generation.
+
+
+def activity_key(activity_id: int) -> CacheKey[Activity]:
+    return CacheKey(f"activity:{{{activity_id}}}", activity_scope(activity_id), ACTIVITY_TTL_S, Activity, "activity")
+
+
+def listing_key(user_id: int, which: ActivityFilter, page: Page) -> CacheKey[Listing[Activity]]:
+    name = f"activities:user:{{{user_id}}}:page:{page.number}:limit:{page.limit}"
+    if which != ActivityFilter() or page.after:
+        name += ":" + hashlib.sha256(repr((which, page.after)).encode()).hexdigest()[:32]
+    return CacheKey(name, user_scope(user_id), LISTING_TTL_S, Listing[Activity], "listing")
+
+
+def tier_key(user_id: int) -> CacheKey[Tier]:
+    return CacheKey(f"user:{{{user_id}}}:tier", account_scope(user_id), TIER_TTL_S, Tier, "tier")

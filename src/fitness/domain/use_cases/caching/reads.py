@@ -1,0 +1,122 @@
+"""Reading through the cache: hit, miss or bypass, and one load for all who miss the same value."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from fitness.domain.use_cases.caching.lease import Lease
+from fitness.ports.cache import CLAIM_TTL_S, CacheKey, CachePort, Hit, Miss
+from fitness.ports.outages import CacheUnavailable
+
+T = TypeVar("T")
+
+FIRST_WAIT_S = 0.005
+LONGEST_WAIT_S = CLAIM_TTL_S / 4
+"""How long a reader waits for the process that claimed the load, before it loads the value itself."""
+
+Load = Callable[[], Coroutine[Any, Any, T]]
+
+
+class Origin(StrEnum):
+    """Where an answer came from, as the X-Cache header spells it."""
+
+    HIT = "HIT"
+    MISS = "MISS"
+    BYPASS = "BYPASS"
+
+
+@dataclass(frozen=True, slots=True)
+class Copy(Generic[T]):
+    value: T
+    origin: Origin
+
+
+class CachedReads:
+    """One process's reads through the cache."""
+
+    def __init__(
+        self, cache: CachePort, lease: Lease, *, pause: Callable[[float], Awaitable[object]] = asyncio.sleep
+    ) -> None:
+        self._cache = cache
+        self._lease = lease
+        self._pause = pause
+        self._loads: dict[tuple[str, bytes], asyncio.Task[Any]] = {}
+
+    @property
+    def usable(self) -> bool:
+        """Whether reads use the cache; while it is not usable, they bypass it."""
+        return self._lease.usable
+
+    async def read_through(self, key: CacheKey[T], load: Load[T]) -> Copy[T]:
+        """The cached value, or what `load` returns, which is then cached. What `load` raises is passed on."""
+        if not self._lease.usable:
+            return Copy(await load(), Origin.BYPASS)
+        try:
+            found = await self._cache.read(key)
+        except CacheUnavailable:
+            self._lease.failed()
+            return Copy(await load(), Origin.BYPASS)
+        self._lease.answered()
+        if isinstance(found, Hit):
+            return Copy(found.value, Origin.HIT)
+        return Copy(await self._single_flight(key, found, load), Origin.MISS)
+
+    async def _single_flight(self, key: CacheKey[T], miss: Miss, load: Load[T]) -> T:
+        """What one load returns to all who miss the same value under the same generation.
+
+        Nothing old reaches a reader who joins a running load: a write that was acknowledged before the reader came gave
+        the scope another generation, and then the reader's miss has another name.
+        """
+        name = (key.name, miss.generation)
+        task = self._loads.get(name)
+        if task is None:
+            task = self._loads[name] = asyncio.create_task(self._load(key, miss, load))
+            task.add_done_callback(lambda done: self._loaded(name, done))
+        # Shielded: a reader whose client leaves does not take the load away from the others.
+        value: T = await asyncio.shield(task)
+        return value
+
+    def _loaded(self, name: tuple[str, bytes], task: asyncio.Task[Any]) -> None:
+        del self._loads[name]
+        if not task.cancelled():
+            task.exception()  # marks it as retrieved: those who wait get it, and if all left, nobody needs it
+
+    async def _load(self, key: CacheKey[T], miss: Miss, load: Load[T]) -> T:
+        """Load and fill, or take what another process loads meanwhile. The cache may fail at any step: then load."""
+        try:
+            if not await self._cache.claim(key, miss):
+                found = await self._filled_by_another(key, miss)
+                if found is not None:
+                    return found.value
+        except CacheUnavailable:
+            self._lease.failed()
+            return await load()
+        try:
+            value = await load()
+        except BaseException:
+            with suppress(CacheUnavailable):
+                await self._cache.give_up(key, miss)
+            raise
+        try:
+            await self._cache.fill(key, value, miss)
+        except CacheUnavailable:
+            self._lease.failed()
+        return value
+
+    async def _filled_by_another(self, key: CacheKey[T], miss: Miss) -> Hit[T] | None:
+        """The value that the claiming process fills in; None when the caller is to load it: the claim has ended, the
+        generation is another one, or LONGEST_WAIT_S is over.
+        """
+        waited_s, pause_s = 0.0, FIRST_WAIT_S
+        while waited_s < LONGEST_WAIT_S:
+            await self._pause(pause_s)
+            waited_s, pause_s = waited_s + pause_s, pause_s * 2
+            found = await self._cache.read(key)
+            if isinstance(found, Hit):
+                return found
+            if found != miss or await self._cache.claim(key, miss):
+                return None
+        return None

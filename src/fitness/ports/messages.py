@@ -1,0 +1,32 @@
+"""What a change carries: the rows that are written in the change's own transaction, beside the change itself."""
+
+from dataclasses import dataclass
+
+from fitness.domain.model.audit import Authority
+from fitness.ports.cache import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A client's name for one request, and a digest of that request's body."""
+
+    value: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    """A repository method that changes something writes all of them, or, if it changes nothing, none of them.
+
+    The next kind of message (a job, an entry of the change log) is one more field here and one more line in the SQL of
+    `adapters/postgres/messages.py`; the methods of the repositories stay as they are.
+    """
+
+    id: int
+    """Of the outbox entry; random, so that no transaction waits for another's number."""
+    invalidates: tuple[Scope, ...] = ()
+    """Scopes of the cache that the change makes stale: an outbox entry until they have a new generation."""
+    authority: Authority | None = None
+    """On whose authority the change is made: an entry in the audit log."""
+    idempotency: IdempotencyKey | None = None
+    """The client's name for the request: kept with the answer, which later requests of that name get."""
