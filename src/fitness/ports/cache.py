@@ -28,6 +28,16 @@ class CacheKey(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Era:
+    """A time in which one server's copies count. Nothing that was stored in an earlier era is ever read again."""
+
+    run_id: str
+    """Of the server; of a Cluster's primaries together, separated by commas."""
+    name: str
+    """Part of every name in the store; never used twice."""
+
+
+@dataclass(frozen=True, slots=True)
 class Hit(Generic[T]):
     value: T
 
@@ -37,16 +47,20 @@ class Miss:
     """No valid copy; `generation` is the scope's at that moment, and dates whatever is loaded next."""
 
     generation: bytes
+    era: Era
 
 
 class CachePort(Protocol):
-    """A shared, expiring store of copies. Every method raises CacheUnavailable when it does not answer in time.
+    """A shared, expiring store of copies.
+
+    Every method raises CacheUnavailable when the store does not answer in time, refuses, or is not the era's server,
+    and Overloaded when this process asks more than the store answers.
 
     Each scope has a generation, a token that names the state its copies were made of. A copy counts only while its
     scope still has the generation it was loaded under, so that a new generation drops every copy of a scope at once.
     """
 
-    async def read(self, key: CacheKey[T]) -> Hit[T] | Miss:
+    async def read(self, key: CacheKey[T], era: Era) -> Hit[T] | Miss:
         """A Hit only if a copy was made under its scope's present generation and still decodes."""
 
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
@@ -55,7 +69,7 @@ class CachePort(Protocol):
         The time to live is spread by a tenth either way, and a value too large to be worth it is not kept.
         """
 
-    async def invalidate(self, *scopes: Scope) -> None:
+    async def invalidate(self, era: Era, *scopes: Scope) -> None:
         """Give each scope a new generation: every copy made before is dead at once, however many there are.
 
         Where it raises, that may still be happening, or happen soon.
@@ -71,7 +85,7 @@ class CachePort(Protocol):
         """End a claim without a fill: there was nothing to load, and another reader may try."""
 
     async def run_id(self) -> str:
-        """Of the server: another one when it restarted or another server took its place.
+        """Of the server that this process is connected to; another one after a restart or a failover."""
 
-        A server with another run id may have lost the latest invalidations.
-        """
+    async def reconnect(self) -> None:
+        """Look for the server anew: where Sentinels or a Cluster know of another one, `run_id` is that one's then."""

@@ -9,6 +9,10 @@ class CacheUnavailable(Outage):
     """The cache does not answer, answers too late, or refuses the command: go on without it."""
 
 
+class Overloaded(Outage):
+    """This process has more to do than it can; the stores are well. Try again."""
+
+
 class ReaderUnavailable(Outage):
     """The process that read a file ended early; the file may be sound."""
 

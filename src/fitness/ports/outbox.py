@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from fitness.ports.cache import Scope
+from fitness.ports.cache import Era, Scope
 
 MOST_AT_ONCE = 1_000
 
@@ -33,5 +33,8 @@ class OutboxPort(Protocol):
     async def backlog(self) -> Backlog:
         """How many entries are pending, and since when."""
 
-    async def acknowledge(self, ids: Iterable[int]) -> None:
-        """Delete the entries that were carried out. Ids that are already gone are ignored."""
+    async def acknowledge(self, ids: Iterable[int], *, era: Era) -> None:
+        """Delete the entries that were carried out in `era`, if that is the present one. Unknown ids are ignored.
+
+        A process that does not know of the present era yet has invalidated names that nobody reads any more.
+        """

@@ -6,33 +6,38 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Hit, Miss, Scope, T
+from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Era, Hit, Miss, Scope, T
+from fitness.ports.outages import CacheUnavailable
 
 
 class InMemoryCache:
-    """For one process: what another one changes is not noticed here."""
+    """For one process: another process's changes are not noticed here."""
 
     def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._monotonic_s = monotonic_s
-        self._generations: dict[Scope, bytes] = {}
-        self._copies: dict[str, tuple[bytes, float, Any]] = {}
+        self._run_id = secrets.token_hex(6)
+        self._generations: dict[tuple[str, Scope], bytes] = {}
+        self._copies: dict[tuple[str, str], tuple[bytes, float, Any]] = {}
         self._claims: dict[tuple[str, bytes], float] = {}
 
-    async def read(self, key: CacheKey[T]) -> Hit[T] | Miss:
-        generation = self._generations.setdefault(key.scope, secrets.token_bytes(12))
-        made_under, expires_s, value = self._copies.get(key.name, (b"", 0.0, None))
+    async def read(self, key: CacheKey[T], era: Era) -> Hit[T] | Miss:
+        self._refuse_other(era)
+        generation = self._generations.setdefault((era.name, key.scope), secrets.token_bytes(12))
+        made_under, expires_s, value = self._copies.get((era.name, key.name), (b"", 0.0, None))
         if made_under == generation and self._monotonic_s() < expires_s:
             return Hit(value)
-        return Miss(generation)
+        return Miss(generation, era)
 
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
+        self._refuse_other(miss.era)
         ttl_s = key.ttl_s * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, guards nothing
-        self._copies[key.name] = (miss.generation, self._monotonic_s() + ttl_s, value)
+        self._copies[miss.era.name, key.name] = (miss.generation, self._monotonic_s() + ttl_s, value)
         self._claims.pop((key.name, miss.generation), None)
 
-    async def invalidate(self, *scopes: Scope) -> None:
+    async def invalidate(self, era: Era, *scopes: Scope) -> None:
+        self._refuse_other(era)
         for scope in scopes:
-            self._generations[scope] = secrets.token_bytes(12)
+            self._generations[era.name, scope] = secrets.token_bytes(12)
 
     async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
         name, now_s = (key.name, miss.generation), self._monotonic_s()
@@ -45,4 +50,11 @@ class InMemoryCache:
         self._claims.pop((key.name, miss.generation), None)
 
     async def run_id(self) -> str:
-        return str(id(self))
+        return self._run_id
+
+    async def reconnect(self) -> None:
+        return
+
+    def _refuse_other(self, era: Era) -> None:
+        if era.run_id != self._run_id:
+            raise CacheUnavailable("the era is another server's")

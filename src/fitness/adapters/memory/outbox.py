@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from fitness.adapters.memory.store import InMemoryStore
+from fitness.ports.cache import Era
 from fitness.ports.outbox import MOST_AT_ONCE, Backlog, PendingInvalidation
 
 
@@ -19,6 +20,7 @@ class InMemoryOutbox:
         entries, now_s = self._store.outbox.values(), self._store.monotonic_s()
         return Backlog(len(entries), now_s - min((entry.since_s for entry in entries), default=now_s))
 
-    async def acknowledge(self, ids: Iterable[int]) -> None:
-        for entry_id in ids:
-            self._store.outbox.pop(entry_id, None)
+    async def acknowledge(self, ids: Iterable[int], *, era: Era) -> None:
+        if self._store.cache_state.era == era:
+            for entry_id in ids:
+                self._store.outbox.pop(entry_id, None)

@@ -9,6 +9,7 @@ from itertools import count
 from fitness.domain.model.activities import Activity
 from fitness.domain.model.audit import AuditAction, AuditEntry
 from fitness.domain.model.users import User
+from fitness.ports.cache_state import CacheState
 from fitness.ports.messages import Messages
 from fitness.ports.outbox import PendingInvalidation
 
@@ -21,6 +22,7 @@ class InMemoryStore:
     answers: dict[tuple[int, str], "StoredAnswer"] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
     outbox: dict[int, "OutboxEntry"] = field(default_factory=dict)
+    cache_state: CacheState = field(default_factory=lambda: CacheState(era=None, closed=True, unread=True, epoch=0))
     monotonic_s: Callable[[], float] = time.monotonic
     ids: "count[int]" = field(default_factory=lambda: count(1))
 
@@ -59,3 +61,4 @@ class StoredAnswer:
 class OutboxEntry:
     pending: PendingInvalidation
     since_s: float
+    unconfirmed: bool = False

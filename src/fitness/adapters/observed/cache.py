@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from fitness.adapters.observed.metrics import Counts
-from fitness.ports.cache import CacheKey, CachePort, Hit, Miss, Scope, T
+from fitness.ports.cache import CacheKey, CachePort, Era, Hit, Miss, Scope, T
 from fitness.ports.outages import CacheUnavailable
 
 CACHES = {"activity": "activity", "user": "listing", "account": "tier"}
@@ -21,11 +21,11 @@ class ObservedCache:
         self.misses: Counts = Counter()
         self.errors: Counts = Counter()
 
-    async def read(self, key: CacheKey[T]) -> Hit[T] | Miss:
+    async def read(self, key: CacheKey[T], era: Era) -> Hit[T] | Miss:
         cache = _name(key.scope)
         try:
             with self._span("cache.read"):
-                found = await self._cache.read(key)
+                found = await self._cache.read(key, era)
         except CacheUnavailable:
             self.errors[cache] += 1
             raise
@@ -40,10 +40,10 @@ class ObservedCache:
             self.errors[_name(key.scope)] += 1
             raise
 
-    async def invalidate(self, *scopes: Scope) -> None:
+    async def invalidate(self, era: Era, *scopes: Scope) -> None:
         try:
             with self._span("cache.invalidate"):
-                await self._cache.invalidate(*scopes)
+                await self._cache.invalidate(era, *scopes)
         except CacheUnavailable:
             self.errors.update(_name(scope) for scope in scopes)
             raise
@@ -61,6 +61,9 @@ class ObservedCache:
         except CacheUnavailable:
             self.errors[_name(key.scope)] += 1
             raise
+
+    async def reconnect(self) -> None:
+        await self._cache.reconnect()
 
     async def run_id(self) -> str:
         return await self._cache.run_id()

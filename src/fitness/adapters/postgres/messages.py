@@ -1,8 +1,10 @@
 """What a change carries, written by the change's own statement, and only if it changes something."""
 
+from collections.abc import Iterable
 from typing import Any, LiteralString
 
 from fitness.domain.model.audit import AuditAction
+from fitness.ports.cache import Scope
 from fitness.ports.messages import Messages
 
 # ON CONFLICT: the activities of one batch share one outbox entry.
@@ -38,8 +40,12 @@ def carrying(change: LiteralString, *, returning: LiteralString, owner: LiteralS
 
 
 def message_parameters(messages: Messages) -> dict[str, Any]:
-    scopes = [f"{scope.kind}:{scope.id}" for scope in messages.invalidates]
-    return {"outbox_id": messages.id, "outbox_scopes": scopes}
+    return {"outbox_id": messages.id, "outbox_scopes": scopes_text(messages.invalidates)}
+
+
+def scopes_text(scopes: Iterable[Scope]) -> list[str]:
+    """As the outbox stores them."""
+    return [f"{scope.kind}:{scope.id}" for scope in scopes]
 
 
 def audit_parameters(action: AuditAction, messages: Messages) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from fitness.adapters.postgres.database import Database
-from fitness.ports.cache import Scope
+from fitness.ports.cache import Era, Scope
 from fitness.ports.outbox import MOST_AT_ONCE, Backlog, PendingInvalidation
 
 PENDING = f"""
@@ -21,7 +21,7 @@ BACKLOG = """
 
 ACKNOWLEDGE = """
     DELETE FROM cache_outbox
-    WHERE id = ANY(%(ids)s)
+    WHERE id = ANY(%(ids)s) AND EXISTS (SELECT FROM cache_state WHERE era = %(era)s)
     RETURNING id
 """
 
@@ -41,8 +41,8 @@ class PostgresOutbox:
         assert row is not None
         return Backlog(*row)
 
-    async def acknowledge(self, ids: Iterable[int]) -> None:
-        await self._database.all(ACKNOWLEDGE, {"ids": [*ids]})
+    async def acknowledge(self, ids: Iterable[int], *, era: Era) -> None:
+        await self._database.all(ACKNOWLEDGE, {"ids": [*ids], "era": era.name})
 
 
 def _scope(text: str) -> Scope:

@@ -1,22 +1,20 @@
 """The cache in Redis: each copy carries the generation it was made under, and one MGET reads both."""
 
-import asyncio
 import random
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import msgspec
-from redis.asyncio import RedisCluster
 
-from fitness.adapters.redis.client import AnyRedis
-from fitness.adapters.redis.deadlines import answering
-from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Hit, Miss, Scope, T
-from fitness.ports.outages import CacheUnavailable
+from fitness.adapters.redis.client import AnyLine
+from fitness.adapters.redis.line import FAILURES, Answer, Command, LineFull, facts_of
+from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Era, Hit, Miss, Scope, T
+from fitness.ports.outages import CacheUnavailable, Overloaded
 
-SCHEMA = "v1"
-"""Raised with every change to what is kept, so that versions side by side never read each other's copies."""
+SCHEMA = "v2"
+"""Raised with every change to what is stored, so that versions side by side never read each other's copies."""
 
 GENERATION_TTL_S = 24 * 60 * 60
 GENERATION_BYTES = 12
@@ -26,107 +24,107 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class RedisCache:
-    """`poisoned` counts the copies that had to be removed since they were none."""
+    """`poisoned` counts the copies that were deleted because they could not be decoded."""
 
-    def __init__(self, redis: AnyRedis) -> None:
-        self._redis = redis
+    def __init__(self, line: AnyLine) -> None:
+        self._line = line
         self.poisoned = 0
-        self._silent = False
-        self._telling: set[asyncio.Future[None]] = set()
 
-    async def read(self, key: CacheKey[T]) -> Hit[T] | Miss:
-        async with answering(CacheUnavailable):
-            found: Any = await self._redis.mget(_generation_name(key.scope), _name(key))
-            generation, copy = found
-            if generation is None:
-                return Miss(await self._new_generation(key.scope))
-            if copy is None or not copy.startswith(generation):
-                return Miss(generation)
-            try:
-                return Hit(_decoded(copy, key.holds))
-            except (msgspec.DecodeError, ValueError, RecursionError):
-                self.poisoned += 1
-                await self._redis.delete(_name(key))
-                return Miss(generation)
+    async def read(self, key: CacheKey[T], era: Era) -> Hit[T] | Miss:
+        generation_name, name = _generation_name(key.scope, era), _name(key, era)
+        generation, copy = (await self._ask(era, ("MGET", generation_name, name)))[0]
+        if generation is None:
+            return Miss(await self._new_generation(generation_name, era), era)
+        if copy is None or not copy.startswith(generation):
+            return Miss(generation, era)
+        try:
+            return Hit(_decoded(copy, key.holds))
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            self.poisoned += 1
+            await self._ask(era, ("DEL", name))
+            return Miss(generation, era)
 
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         copy = miss.generation + _encode(value)
         ttl_ms = round(key.ttl_s * random.uniform(900, 1100))  # noqa: S311 - spreads load, guards nothing
-        async with answering(CacheUnavailable), self._redis.pipeline(transaction=False) as commands:
-            if len(copy) <= MAX_COPY_BYTES:
-                commands.set(_name(key), copy, px=ttl_ms)
-            commands.delete(_claim_name(key, miss))
-            await commands.execute()
+        ended: Command = ("DEL", _claim_name(key, miss))
+        kept: Command = ("SET", _name(key, miss.era), copy, "PX", ttl_ms)
+        await self._ask(miss.era, *([kept, ended] if len(copy) <= MAX_COPY_BYTES else [ended]))
 
-    async def invalidate(self, *scopes: Scope) -> None:
-        # Sent, and not taken back at the deadline: a server that was only slow then has it before it serves others.
-        telling = asyncio.ensure_future(self._renew(scopes))
-        self._telling.add(telling)
-        telling.add_done_callback(self._told)
-        if self._silent:
-            raise CacheUnavailable("Redis has not answered the last invalidation; this one is on its way to it")
+    async def invalidate(self, era: Era, *scopes: Scope) -> None:
+        renewals: list[Command] = [
+            ("SET", _generation_name(scope, era), _new_token(), "EX", GENERATION_TTL_S) for scope in scopes
+        ]
         try:
-            async with answering(CacheUnavailable):
-                await asyncio.shield(telling)
-        except CacheUnavailable:
-            self._silent = not telling.done()
-            raise
+            answers = await self._line.ask_each(renewals)
+        except FAILURES as error:
+            raise _translated(error) from error
+        for answer in answers:
+            _refuse_other(era, answer)
 
     async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
-        async with answering(CacheUnavailable):
-            claimed = await self._redis.set(_claim_name(key, miss), b"", nx=True, px=round(CLAIM_TTL_S * 1000))
-        return bool(claimed)
+        name = _claim_name(key, miss)
+        (claimed,) = await self._ask(miss.era, ("SET", name, b"", "NX", "PX", round(CLAIM_TTL_S * 1000)))
+        return claimed is not None
 
     async def give_up(self, key: CacheKey[Any], miss: Miss) -> None:
-        async with answering(CacheUnavailable):
-            await self._redis.delete(_claim_name(key, miss))
+        await self._ask(miss.era, ("DEL", _claim_name(key, miss)))
 
     async def run_id(self) -> str:
-        run_id = await self._run_id()
-        self._silent = False
-        return run_id
+        await self.check()
+        if self._line.run_id is None:
+            raise CacheUnavailable("the connection to Redis was lost")
+        return self._line.run_id
 
-    async def _run_id(self) -> str:
-        async with answering(CacheUnavailable):
-            if isinstance(self._redis, RedisCluster):
-                nodes: Any = await self._redis.info("server", target_nodes=RedisCluster.PRIMARIES)
-                return ",".join(sorted(str(node["run_id"]) for node in nodes.values()))
-            server: Any = await self._redis.info("server")
-            return str(server["run_id"])
-
-    async def sizes(self) -> Mapping[str, int]:
-        """`bytes` and `keys` in the store, and `evicted` ones so far; of a Cluster's servers together."""
-        facts = ("used_memory", "evicted_keys")
-        async with answering(CacheUnavailable):
-            if isinstance(self._redis, RedisCluster):
-                answers: Any = await self._redis.info(target_nodes=RedisCluster.PRIMARIES)
-                servers = [*answers.values()]
-            else:
-                servers = [await self._redis.info()]
-            keys: Any = await self._redis.dbsize()
-        memory, evicted = (sum(int(server[fact]) for server in servers) for fact in facts)
-        return {"bytes": memory, "keys": int(keys), "evicted": evicted}
-
-    async def _renew(self, scopes: Iterable[Scope]) -> None:
-        async with self._redis.pipeline(transaction=False) as commands:
-            for scope in scopes:
-                commands.set(_generation_name(scope), _new_token(), ex=GENERATION_TTL_S)
-            await commands.execute()
-
-    def _told(self, telling: asyncio.Future[None]) -> None:
-        self._telling.discard(telling)
-        if not telling.cancelled() and telling.exception() is None:
-            self._silent = False
+    async def reconnect(self) -> None:
+        self._line.reconnect()
 
     async def check(self) -> None:
         """Returns when the server answers. Raises CacheUnavailable."""
-        await self.run_id()
+        try:
+            await self._line.ask_everywhere(("PING",))
+        except FAILURES as error:
+            raise _translated(error) from error
 
-    async def _new_generation(self, scope: Scope) -> bytes:
+    async def sizes(self) -> Mapping[str, int]:
+        """`bytes` and `keys` in the store, and `evicted` ones so far; of a Cluster's servers together."""
+        try:
+            answers = await self._line.ask_everywhere(("INFO",), ("DBSIZE",))
+        except FAILURES as error:
+            raise _translated(error) from error
+        facts = [facts_of(answer.replies[0]) for answer in answers]
+        return {
+            "bytes": sum(int(one["used_memory"]) for one in facts),
+            "keys": sum(int(answer.replies[1]) for answer in answers),
+            "evicted": sum(int(one["evicted_keys"]) for one in facts),
+        }
+
+    async def _new_generation(self, name: str, era: Era) -> bytes:
         """The scope's generation, whoever made it first."""
         mine = _new_token()
-        theirs: Any = await self._redis.set(_generation_name(scope), mine, nx=True, get=True, ex=GENERATION_TTL_S)
+        (theirs,) = await self._ask(era, ("SET", name, mine, "NX", "GET", "EX", GENERATION_TTL_S))
         return mine if theirs is None else bytes(theirs)
+
+    async def _ask(self, era: Era, *commands: Command) -> list[Any]:
+        """The replies. All commands are about keys of one slot."""
+        try:
+            answer = await self._line.ask(str(commands[0][1]), *commands)
+        except FAILURES as error:
+            raise _translated(error) from error
+        _refuse_other(era, answer)
+        return answer.replies
+
+
+def _refuse_other(era: Era, answer: Answer) -> None:
+    """What another server says, or confirms, is worth nothing: readers are on the era's."""
+    if answer.run_id not in era.run_id:
+        raise CacheUnavailable("another Redis answered than the one that counts")
+
+
+def _translated(error: Exception) -> CacheUnavailable | Overloaded:
+    if isinstance(error, LineFull):
+        return Overloaded(str(error))
+    return CacheUnavailable(f"Redis does not answer: {error}")
 
 
 def _decoded(copy: bytes, holds: Any) -> Any:
@@ -141,16 +139,16 @@ def _new_token() -> bytes:
 
 
 # Braces are a cluster's hash tag: a generation and the copies under it share a slot.
-def _generation_name(scope: Scope) -> str:
-    return f"{SCHEMA}:generation:{scope.kind}:{{{scope.id}}}"
+def _generation_name(scope: Scope, era: Era) -> str:
+    return f"{SCHEMA}:{era.name}:generation:{scope.kind}:{{{scope.id}}}"
 
 
-def _name(key: CacheKey[Any]) -> str:
-    return f"{SCHEMA}:{key.name}"
+def _name(key: CacheKey[Any], era: Era) -> str:
+    return f"{SCHEMA}:{era.name}:{key.name}"
 
 
 def _claim_name(key: CacheKey[Any], miss: Miss) -> str:
-    return f"{SCHEMA}:claim:{key.name}:{miss.generation.hex()}"
+    return f"{SCHEMA}:{miss.era.name}:claim:{key.name}:{miss.generation.hex()}"
 
 
 @cache

@@ -1,23 +1,39 @@
-"""The way to Redis, be it one server, a Sentinel's primary or a Cluster: bounded pools and no retries."""
+"""The way to Redis, be it one server, a Sentinel's primary or a Cluster: a line for requests, a client for the rest."""
 
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
+from fitness.adapters.redis.cluster import RedisClusterLine
+from fitness.adapters.redis.line import RedisLine
+
 GIVEN_UP_S = 1.0
 """For a connection, and for an answer; whoever asks has a shorter deadline of their own."""
 
-MAX_CONNECTIONS = 32
+MAX_CONNECTIONS = 4
+"""Of a client; a line has one."""
 
 AnyRedis = Redis | RedisCluster
+AnyLine = RedisLine | RedisClusterLine
 
 
-def connected(url: str) -> AnyRedis:
+def line_to(url: str) -> AnyLine:
+    """A line that connects when first asked; URLs as for `connected`."""
+    # No timeout of the connection's own: the line has a deadline for all answers, and connects in the background.
+    client = connected(url, socket_timeout=None)
+    if isinstance(client, RedisCluster):
+        return RedisClusterLine(client)
+    pool: ConnectionPool = client.connection_pool
+    return RedisLine(pool.make_connection)
+
+
+def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S) -> AnyRedis:
     """A client that connects when first asked. Raises ValueError for a URL that is none of these:
 
     redis://, rediss:// and unix:// for one server, redis+sentinel://host:port,host:port/primary[/db] for whichever
@@ -25,7 +41,7 @@ def connected(url: str) -> AnyRedis:
     """
     scheme = url.partition("://")[0]
     # The library's own ten retries would cost seconds, and run a command twice that was only slow.
-    deadlines: dict[str, Any] = {"socket_timeout": GIVEN_UP_S, "socket_connect_timeout": GIVEN_UP_S}
+    deadlines: dict[str, Any] = {"socket_timeout": socket_timeout, "socket_connect_timeout": GIVEN_UP_S}
     if scheme == "redis+sentinel":
         return _primary(url, deadlines)
     if scheme == "redis+cluster":

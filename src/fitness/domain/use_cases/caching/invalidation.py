@@ -1,39 +1,34 @@
-"""How a change makes cached values invalid: with the change by its writer, and by the relay where the writer could not.
+"""How a change makes cached values invalid, and how the cache recovers when an invalidation could not be confirmed.
 
 The scopes of a change are committed with it, as an outbox entry. After the commit the writer gives them a new
-generation, and only then answers. An entry whose writer died, or could not reach the cache, is carried out by any
-process's relay.
+generation, and only then answers. Where Redis does not confirm that, the writer closes the cache for all processes and
+answers once no process can read from it any more. Any process carries out what is pending, and opens the cache again.
 """
 
 import asyncio
 import secrets
-import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import islice
 from typing import Protocol, TypeVar
 
 from fitness.domain.model.audit import Authority
 from fitness.domain.use_cases.caching.lease import Lease
-from fitness.ports.cache import CachePort, Scope
+from fitness.ports.cache import CachePort, Era, Scope
+from fitness.ports.cache_state import CacheState, CacheStatePort
 from fitness.ports.messages import IdempotencyKey, Messages
 from fitness.ports.outages import CacheUnavailable
-from fitness.ports.outbox import MOST_AT_ONCE, OutboxPort
+from fitness.ports.outbox import MOST_AT_ONCE, OutboxPort, PendingInvalidation
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
-RELAY_S = 0.5
-"""How often each process relays pending invalidations while the cache is usable."""
-
-RECOVERY_RELAY_S = 0.1
-"""How often while it is not usable."""
-
 OVERDUE_S = 1.0
 """An invalidation older than this is carried out by any process, not only by its writer."""
 
-RESENT_S = 10.0
-"""After a restart of Redis, invalidations of this many last seconds are sent again: the restart may have lost them."""
+TRY_AGAIN_S = 0.02
+TRY_UNTIL_S = 0.1
+"""While the cache is open, a failed invalidation is tried again until then: a connection that broke is soon replaced,
+and closing the cache costs a second."""
 
 SCOPES_AT_ONCE = 500
 
@@ -47,12 +42,19 @@ class Write(Protocol[R_co]):
 class Changes:
     """The only way for a use case to change something: the write and the invalidation that follows it in one call."""
 
-    def __init__(self, cache: CachePort, lease: Lease, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        cache: CachePort,
+        states: CacheStatePort,
+        lease: Lease,
+        *,
+        pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
         self._cache = cache
+        self._states = states
         self._lease = lease
-        self._monotonic_s = monotonic_s
-        self._carried_out: list[int] = []
-        self._recent: deque[tuple[float, tuple[Scope, ...]]] = deque()
+        self._pause = pause
+        self._carried_out: dict[Era, list[int]] = {}
 
     async def make(
         self,
@@ -65,7 +67,9 @@ class Changes:
     ) -> R:
         """Have `write` commit a change together with its messages, then invalidate the scopes that it makes `stale`.
 
-        `changed` says of the result whether anything was changed. What `write` raises is passed on.
+        `changed` says of the result whether anything was changed. What `write` raises is passed on. Raises
+        DatabaseUnavailable also where the change is committed, but nobody can say whether the cache still shows the
+        state before it.
         """
         messages = Messages(
             id=secrets.randbits(63), invalidates=tuple(stale), authority=authority, idempotency=idempotency
@@ -78,98 +82,130 @@ class Changes:
     async def deliver(self, messages: Messages) -> None:
         """Carry out what a committed change carries, before the change is answered.
 
-        It runs to its end even where the caller is cancelled: a client that leaves early leaves no stale value. Where
-        the cache cannot be reached, the outbox entry stays, and this process stops to read from the cache.
+        It runs to its end even where the caller is cancelled: a client that leaves early leaves no stale value.
         """
         await asyncio.shield(asyncio.ensure_future(self._deliver(messages)))
 
-    def take_carried_out(self) -> list[int]:
-        """Ids of outbox entries that are carried out and can be acknowledged; each is returned once."""
-        taken, self._carried_out = self._carried_out, []
+    def take_carried_out(self) -> dict[Era, list[int]]:
+        """Ids of outbox entries that are carried out and can be acknowledged, by their era; each is returned once."""
+        taken, self._carried_out = self._carried_out, {}
         return taken
 
-    def give_back(self, ids: list[int]) -> None:
+    def give_back(self, era: Era, ids: list[int]) -> None:
         """The ids that could not be acknowledged, to be taken again."""
-        self._carried_out += ids
-
-    def recent_scopes(self) -> set[Scope]:
-        """What this process invalidated in the last RESENT_S."""
-        return {scope for _, scopes in self._recent for scope in scopes}
+        self._carried_out.setdefault(era, []).extend(ids)
 
     async def _deliver(self, messages: Messages) -> None:
-        # Sent even while this process does not use the cache: other processes may read from it.
-        try:
-            await self._cache.invalidate(*messages.invalidates)
-        except CacheUnavailable:
-            self._lease.failed()
-            self._lease.disable()
+        state = self._lease.state or await self._lease.renew()
+        if state.era is not None and await self._seen_by_readers(state.era, messages.invalidates):
+            self.give_back(state.era, [messages.id])
             return
-        self._carried_out.append(messages.id)
-        now_s = self._monotonic_s()
-        self._recent.append((now_s, messages.invalidates))
-        while self._recent[0][0] < now_s - RESENT_S:
-            self._recent.popleft()
+        entry = PendingInvalidation(messages.id, messages.invalidates)
+        closed = (await self._lease.ask(lambda: self._states.close(entry))).state
+        await self._lease.until_others_expired(closed)
+
+    async def _seen_by_readers(self, era: Era, scopes: tuple[Scope, ...]) -> bool:
+        """Invalidate; whether the server confirmed, and is the one that everybody reads from.
+
+        The lease is looked at after the confirmation. Before it would not do: the cache may have been closed, and
+        another server named, while the invalidation was under way.
+        """
+        return await self._confirmed(era, scopes) and (self._lease.readable() == era or await self._counts(era))
+
+    async def _confirmed(self, era: Era, scopes: tuple[Scope, ...]) -> bool:
+        """Sent even while the cache is closed: by what is confirmed then it can be opened sooner."""
+        tried_s = 0.0
+        while True:
+            try:
+                await self._cache.invalidate(era, *scopes)
+            except CacheUnavailable:
+                if tried_s >= TRY_UNTIL_S or not self._lease.usable:
+                    return False
+                await self._pause(TRY_AGAIN_S)
+                tried_s += TRY_AGAIN_S
+            else:
+                return True
+
+    async def _counts(self, era: Era) -> bool:
+        """Whether an invalidation that the server of `era` confirmed is seen by every reader.
+
+        Closed a moment ago means that another process may still read from another server, until its lease is over.
+        """
+        state = await self._lease.renew()
+        if state.era != era or not self._lease.valid:
+            return False
+        if state.closed:
+            await self._lease.until_others_expired(state)
+        return True
 
 
 class OutboxRelay:
-    """Carries out the invalidations that no writer did, and enables the cache once none is pending."""
+    """Carries out the invalidations that no writer did, and opens the cache when it may be read again."""
 
-    def __init__(self, cache: CachePort, outbox: OutboxPort, lease: Lease, changes: Changes) -> None:
+    def __init__(
+        self, cache: CachePort, outbox: OutboxPort, states: CacheStatePort, lease: Lease, changes: Changes
+    ) -> None:
         self._cache = cache
         self._outbox = outbox
+        self._states = states
         self._lease = lease
         self._changes = changes
-        self._run_id: str | None = None
 
     async def relay(self) -> None:
-        """One round; call it every RELAY_S, or every RECOVERY_RELAY_S while the cache is not usable.
+        """One round: renew the lease, then do what the row asks for; call it every RENEW_S.
 
-        Raises CacheUnavailable, after which the cache is not usable, and DatabaseUnavailable.
+        Raises CacheUnavailable and DatabaseUnavailable.
         """
-        try:
-            await self._relay()
-        except CacheUnavailable:
-            self._lease.disable()
-            raise
-
-    async def _relay(self) -> None:
-        # The order is the proof. The count of disablings is read before the outbox is: an invalidation of this process
-        # that fails after that look disables the cache again, and its entry may have been missed by the look.
-        await self._notice_restart()
-        self._lease.answered()
-        disablings = self._lease.disablings
-        if not self._lease.usable:
-            await self._invalidate(self._changes.recent_scopes())
+        state = await self._lease.renew()
+        state = await self._with_this_server(state)
         await self._acknowledge_carried_out()
-        await self._carry_out_pending(older_than_s=OVERDUE_S if self._lease.usable else 0.0)
-        self._lease.enable(unless_disabled_since=disablings)
+        if state.closed:
+            await self._open(state)
+        elif state.era is not None:
+            await self._carry_out(state.era, older_than_s=OVERDUE_S)
 
-    async def _notice_restart(self) -> None:
+    async def _with_this_server(self, state: CacheState) -> CacheState:
+        """Where this process is connected to a server that the row does not name, the row names it from now on."""
         run_id = await self._cache.run_id()
-        if run_id != self._run_id:
-            self._lease.disable()
-            self._run_id = run_id
+        if state.era is not None and state.era.run_id != run_id:
+            await self._cache.reconnect()  # Sentinels may know of the server that the row names
+            run_id = await self._cache.run_id()
+        if state.era is not None and state.era.run_id == run_id:
+            return state
+        return (await self._lease.ask(lambda: self._states.name_server(run_id, epoch=state.epoch))).state
 
-    async def _carry_out_pending(self, *, older_than_s: float) -> None:
+    async def _open(self, state: CacheState) -> None:
+        """The order is the proof. What is pending is carried out first. Then the row's lock is taken, and an entry that
+        a writer marked in between keeps the cache closed. Entries that are not marked need not be waited for: their
+        writers look at the row before they answer.
+        """
+        if state.era is None or state.era.run_id != await self._cache.run_id():
+            return
+        if not state.unread:
+            await self._carry_out(state.era, older_than_s=0.0)
+        elif not self._lease.others_expired(state):
+            return  # somebody may still read from the server before, until the lease is over
+        await self._lease.ask(lambda: self._states.open(epoch=state.epoch))
+
+    async def _carry_out(self, era: Era, *, older_than_s: float) -> None:
         """Handles what is pending at the start; newer entries are left to the processes that wrote them."""
         more = True
         while more:
             entries = await self._outbox.pending(older_than_s=older_than_s)
             more = len(entries) == MOST_AT_ONCE
-            await self._invalidate({scope for entry in entries for scope in entry.scopes})
+            await self._invalidate(era, {scope for entry in entries for scope in entry.scopes})
             if entries:
-                await self._outbox.acknowledge([entry.id for entry in entries])
+                await self._outbox.acknowledge([entry.id for entry in entries], era=era)
 
     async def _acknowledge_carried_out(self) -> None:
-        ids = self._changes.take_carried_out()
-        if ids:
+        for era, ids in self._changes.take_carried_out().items():
             try:
-                await self._outbox.acknowledge(ids)
+                await self._outbox.acknowledge(ids, era=era)
             except BaseException:
-                self._changes.give_back(ids)
+                self._changes.give_back(era, ids)
                 raise
 
-    async def _invalidate(self, scopes: set[Scope]) -> None:
+    async def _invalidate(self, era: Era, scopes: set[Scope]) -> None:
         left = iter(scopes)
         while some := [*islice(left, SCOPES_AT_ONCE)]:
-            await self._cache.invalidate(*some)
+            await self._cache.invalidate(era, *some)

@@ -51,15 +51,18 @@ class CachedReads:
         return self._lease.usable
 
     async def read_through(self, key: CacheKey[T], load: Load[T]) -> Copy[T]:
-        """The cached value, or what `load` returns, which is then cached. What `load` raises is passed on."""
-        if not self._lease.usable:
+        """The cached value, or what `load` returns, which is then cached. What `load` raises is passed on.
+
+        The lease is looked at after the read began: if it is valid then, whatever was acknowledged before is either
+        invalidated in its era, or has closed the cache, which the lease would say.
+        """
+        era = await self._lease.to_read()
+        if era is None:
             return Copy(await load(), Origin.BYPASS)
         try:
-            found = await self._cache.read(key)
+            found = await self._cache.read(key, era)
         except CacheUnavailable:
-            self._lease.failed()
             return Copy(await load(), Origin.BYPASS)
-        self._lease.answered()
         if isinstance(found, Hit):
             return Copy(found.value, Origin.HIT)
         return Copy(await self._single_flight(key, found, load), Origin.MISS)
@@ -92,7 +95,6 @@ class CachedReads:
                 if found is not None:
                     return found.value
         except CacheUnavailable:
-            self._lease.failed()
             return await load()
         try:
             value = await load()
@@ -100,10 +102,8 @@ class CachedReads:
             with suppress(CacheUnavailable):
                 await self._cache.give_up(key, miss)
             raise
-        try:
+        with suppress(CacheUnavailable):
             await self._cache.fill(key, value, miss)
-        except CacheUnavailable:
-            self._lease.failed()
         return value
 
     async def _filled_by_another(self, key: CacheKey[T], miss: Miss) -> Hit[T] | None:
@@ -114,7 +114,7 @@ class CachedReads:
         while waited_s < LONGEST_WAIT_S:
             await self._pause(pause_s)
             waited_s, pause_s = waited_s + pause_s, pause_s * 2
-            found = await self._cache.read(key)
+            found = await self._cache.read(key, miss.era)
             if isinstance(found, Hit):
                 return found
             if found != miss or await self._cache.claim(key, miss):

@@ -1,0 +1,106 @@
+"""The line to a Redis Cluster: one line to each primary, and a question goes to the one that has its key's slot."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio import RedisCluster
+from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError
+
+from fitness.adapters.redis.line import Answer, Command, RedisLine
+
+REFRESH_S = 0.2
+"""At least this long between two looks at who has which slots."""
+
+
+class RedisClusterLine:
+    """redis-py knows the slots and makes the connections; the lines carry the questions."""
+
+    def __init__(self, cluster: RedisCluster) -> None:
+        self._cluster = cluster
+        self._lines: dict[str, RedisLine] = {}
+        self._known = False
+        self._refreshing: asyncio.Task[None] | None = None
+        self._refreshed_s = -REFRESH_S
+
+    @property
+    def run_id(self) -> str | None:
+        """Of all primaries together, sorted; None while one of them is not connected."""
+        ids = [line.run_id for line in self._lines.values()]
+        return ",".join(sorted(one for one in ids if one)) if self._known and ids and all(ids) else None
+
+    async def ask(self, key: str | bytes, *commands: Command) -> Answer:
+        """As `RedisLine.ask`. A question that meets a slot on its way is asked once more, where the slot is now."""
+        try:
+            return await (await self._line(key)).ask(key, *commands)
+        except (MovedError, AskError):
+            await self._refreshed()
+            return await (await self._line(key)).ask(key, *commands)
+        except (RedisError, OSError):
+            self._refresh()
+            raise
+
+    async def ask_each(self, commands: Sequence[Command]) -> list[Answer]:
+        """As `RedisLine.ask_each`."""
+        return [*await asyncio.gather(*(self.ask(str(command[1]), command) for command in commands))]
+
+    async def ask_everywhere(self, *commands: Command) -> list[Answer]:
+        """Every primary's answer."""
+        if not self._known:
+            await self._refreshed()
+        try:
+            return [*await asyncio.gather(*(line.ask("", *commands) for line in self._lines.values()))]
+        except (RedisError, OSError):
+            self._refresh()
+            raise
+
+    def reconnect(self) -> None:
+        for line in self._lines.values():
+            line.reconnect()
+        self._refresh()
+
+    async def aclose(self) -> None:
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.gather(self._refreshing, return_exceptions=True)
+        await asyncio.gather(*(line.aclose() for line in self._lines.values()))
+        await self._cluster.aclose()
+
+    async def _line(self, key: str | bytes) -> RedisLine:
+        if not self._known:
+            await self._refreshed()
+        try:
+            node: Any = self._cluster.get_node_from_key(key.decode() if isinstance(key, bytes) else key)
+        except RedisClusterException:
+            self._refresh()
+            raise
+        return self._lines[node.name]
+
+    def _refresh(self) -> None:
+        """In the background, since somebody's question failed; not more often than every REFRESH_S."""
+        if asyncio.get_running_loop().time() >= self._refreshed_s + REFRESH_S:
+            self._look()
+
+    async def _refreshed(self) -> None:
+        await asyncio.shield(self._look())
+
+    def _look(self) -> "asyncio.Task[None]":
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshed_s = asyncio.get_running_loop().time()
+            self._refreshing = asyncio.ensure_future(self._look_again())
+            self._refreshing.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._refreshing
+
+    async def _look_again(self) -> None:
+        """Who has which slots now. Lines to servers that are no primaries any more are closed."""
+        await self._cluster.aclose()
+        await self._cluster.initialize()
+        primaries: list[Any] = self._cluster.get_primaries()
+        lines = {node.name: self._lines.get(node.name) or RedisLine(_maker(node)) for node in primaries}
+        gone = [line for name, line in self._lines.items() if name not in lines]
+        self._lines, self._known = lines, True
+        await asyncio.gather(*(line.aclose() for line in gone))
+
+
+def _maker(node: Any) -> Any:
+    return lambda: node.connection_class(**node.connection_kwargs)

@@ -1,0 +1,298 @@
+"""One line to a Redis server: everything that a process asks, pipelined over one connection.
+
+What one turn of the event loop asks is written together; answers come in the order of the questions. There is no pool
+to wait for, so a thousand requests at a time are one queue and not a thousand timers.
+"""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import hiredis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError, RedisClusterException, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+DEADLINE_S = 0.05
+"""For an answer, from when the question was written."""
+
+LATE_S = 0.005
+GRACE_S = 0.02
+LONGEST_WAIT_S = 1.0
+"""A busy process cannot tell a slow server from its own delay. While its timers come late by more than LATE_S, it gives
+the answer another GRACE_S, up to this."""
+
+RETRY_S = 0.1
+"""Between attempts to connect to a server that is down."""
+
+CONNECT_S = 1.0
+MAX_WAITING = 20_000
+"""Questions without an answer. Beyond it, questions are refused."""
+
+Command = tuple[str | int | float | bytes | memoryview, ...]
+
+pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment] # its stub wants tuples of one
+
+
+class LineFull(Exception):
+    """This process asks more than the server answers; nothing says that the server is down."""
+
+
+FAILURES = (RedisError, RedisClusterException, OSError, LineFull)
+"""What an answer that does not come is raised as."""
+
+
+class Answer(NamedTuple):
+    run_id: str
+    """Of the server that answered."""
+    replies: list[Any]
+
+
+class Connection(Protocol):
+    """What a connection of redis-py offers, as far as a line needs it."""
+
+    async def connect(self) -> None: ...
+
+    async def disconnect(self, nowait: bool = False) -> None: ...
+
+    async def send_packed_command(self, command: list[bytes], check_health: bool = True) -> None: ...
+
+    async def read_response(self, disable_decoding: bool = False, timeout: float | None = None) -> Any: ...
+
+
+class _Question:
+    __slots__ = ("answer", "commands", "replies", "written_s")
+
+    def __init__(self, commands: tuple[Command, ...], answer: "asyncio.Future[Answer]") -> None:
+        self.commands = commands
+        self.answer = answer
+        self.replies: list[Any] = []
+        self.written_s = 0.0
+
+
+class RedisLine:
+    """Connects when first asked, and again by itself whenever the connection is lost.
+
+    While a connection is being made, questions wait for it. Once an attempt has failed, or taken longer than
+    DEADLINE_S, the server counts as down: then questions fail at once, until a later attempt succeeds.
+    """
+
+    def __init__(self, make_connection: Callable[[], Connection]) -> None:
+        self._make_connection = make_connection
+        self._queue: deque[_Question] = deque()
+        self._unanswered: deque[_Question] = deque()
+        self._serving: asyncio.Task[None] | None = None
+        self._wake: asyncio.Future[None] | None = None
+        self._watched = False
+        self._down: Exception | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self.run_id: str | None = None
+        """Of the server at the other end; None without a connection."""
+
+    def ask(self, key: str | bytes, *commands: Command) -> Awaitable[Answer]:
+        """The replies to `commands`, in their order. `key` is one of theirs; all are in its slot.
+
+        The awaitable raises the first error among the replies, RedisError or OSError where there is no answer in time.
+        Raises LineFull.
+        """
+        if self._down is not None:
+            raise RedisConnectionError(f"Redis is down: {self._down}")
+        if len(self._queue) + len(self._unanswered) >= MAX_WAITING:
+            raise LineFull(f"{MAX_WAITING} questions to Redis wait for their answers")
+        loop = asyncio.get_running_loop()
+        if self._serving is None:
+            self._serving = loop.create_task(self._serve())
+        question = _Question(commands, loop.create_future())
+        self._queue.append(question)
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+        return question.answer
+
+    async def ask_each(self, commands: Sequence[Command]) -> list[Answer]:
+        """The answers to commands in any slots; the second word of each is its key."""
+        return [await self.ask("", *commands)] if commands else []
+
+    async def ask_everywhere(self, *commands: Command) -> list[Answer]:
+        """The answer of every server: of the one that there is."""
+        return [await self.ask("", *commands)]
+
+    def reconnect(self) -> None:
+        """Give up the connection: the server may have been replaced, as Sentinels know."""
+        if self._reading is not None:
+            self._reading.cancel()
+
+    async def aclose(self) -> None:
+        if self._serving is not None:
+            self._serving.cancel()
+            await asyncio.gather(self._serving, return_exceptions=True)
+        self._go_down(RedisConnectionError("the line to Redis is closed"))
+
+    async def _serve(self) -> None:
+        while True:
+            connection = self._make_connection()
+            try:
+                await self._connect(connection)
+                await self._converse(connection)
+            except (RedisError, OSError, ValueError) as error:
+                self._lose(error)
+            finally:
+                self.run_id = None
+                await connection.disconnect(nowait=True)
+            if self._down is not None:
+                await asyncio.sleep(RETRY_S)
+
+    async def _connect(self, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        late = loop.call_at(began_s + DEADLINE_S, self._connects_late, began_s, began_s + DEADLINE_S)
+        # A task of its own, left behind at the deadline: redis-py loses a cancellation that comes while it connects.
+        handshake = asyncio.ensure_future(_handshake(connection))
+        try:
+            await asyncio.wait({handshake}, timeout=CONNECT_S)
+            if not handshake.done():
+                raise RedisTimeoutError(f"the server did not complete the handshake within {CONNECT_S} s")
+            self.run_id = handshake.result()
+        except (RedisError, OSError, ValueError) as error:
+            self._go_down(error)
+            raise
+        finally:
+            late.cancel()
+            handshake.cancel()
+            handshake.add_done_callback(_retrieve)
+        self._down = None
+
+    def _connects_late(self, began_s: float, due_s: float) -> None:
+        """Questions stop to wait for the connection, unless it is this process that is late."""
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        if self.run_id is not None or self._down is not None:
+            return
+        if now_s - due_s > LATE_S and now_s - began_s < LONGEST_WAIT_S:
+            loop.call_at(now_s + GRACE_S, self._connects_late, began_s, now_s + GRACE_S)
+        else:
+            self._go_down(RedisTimeoutError(f"the server did not complete the handshake within {DEADLINE_S} s"))
+
+    async def _converse(self, connection: Connection) -> None:
+        """Until the connection breaks or an answer is overdue, both of which end the reading."""
+        self._reading = asyncio.ensure_future(self._read(connection))
+        writing = asyncio.ensure_future(self._write(connection))
+        try:
+            await asyncio.wait({self._reading, writing}, return_when=asyncio.FIRST_COMPLETED)
+            if self._reading.cancelled():
+                raise RedisConnectionError("the connection was given up")
+            for task in (self._reading, writing):
+                if task.done():
+                    task.result()
+        finally:
+            self._reading.cancel()
+            writing.cancel()
+            await asyncio.gather(self._reading, writing, return_exceptions=True)
+            self._reading = None
+
+    async def _write(self, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            if not self._queue:
+                self._wake = loop.create_future()
+                await self._wake
+            questions, self._queue = self._queue, deque()
+            now_s = loop.time()
+            packed = []
+            for question in questions:
+                if question.answer.done():  # nobody waits any more, and nothing was written yet
+                    continue
+                question.written_s = now_s
+                packed += [pack(command) for command in question.commands]
+                self._unanswered.append(question)
+            self._watch()
+            await connection.send_packed_command(packed, check_health=False)
+
+    async def _read(self, connection: Connection) -> None:
+        unanswered = self._unanswered
+        while True:
+            try:
+                reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
+            except ResponseError as error:
+                reply = error
+            if not unanswered:
+                raise RedisConnectionError("the server answered what nobody asked")
+            question = unanswered[0]
+            question.replies.append(reply)
+            if len(question.replies) == len(question.commands):
+                unanswered.popleft()
+                self._answer(question)
+
+    def _answer(self, question: _Question) -> None:
+        error = next((reply for reply in question.replies if isinstance(reply, Exception)), None)
+        if isinstance(error, ReadOnlyError):  # it became a replica: ask for the primary again
+            self.reconnect()
+        if question.answer.done():
+            return
+        if error is not None:
+            question.answer.set_exception(error)
+        else:
+            question.answer.set_result(Answer(self.run_id or "", question.replies))
+
+    def _watch(self) -> None:
+        """One timer for the oldest unanswered question, since all that come later are due later."""
+        if not self._watched and self._unanswered:
+            self._watched = True
+            loop = asyncio.get_running_loop()
+            due_s = self._unanswered[0].written_s + DEADLINE_S
+            loop.call_at(due_s, self._due, due_s)
+
+    def _due(self, due_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        if not self._unanswered:
+            self._watched = False
+        elif now_s < (next_s := self._unanswered[0].written_s + DEADLINE_S):
+            loop.call_at(next_s, self._due, next_s)
+        elif now_s - due_s > LATE_S and now_s - self._unanswered[0].written_s < LONGEST_WAIT_S:
+            # The loop was busy: the answer may lie in the socket, unread.
+            loop.call_at(now_s + GRACE_S, self._due, now_s + GRACE_S)
+        else:
+            self._watched = False
+            self._lose(RedisTimeoutError(f"no answer within {DEADLINE_S} s"))
+            self.reconnect()
+
+    def _lose(self, error: Exception) -> None:
+        """Fail what was written. What was not written yet waits for the next connection."""
+        lost, self._unanswered = self._unanswered, deque()
+        _fail(lost, error)
+
+    def _go_down(self, error: Exception) -> None:
+        """Fail everything, and each question from now on until a connection is made."""
+        self._down = error
+        self._lose(error)
+        waiting, self._queue = self._queue, deque()
+        _fail(waiting, error)
+
+
+async def _handshake(connection: Connection) -> str:
+    """Connect, authenticate, and ask for the run id, once, before the connection is used."""
+    await connection.connect()
+    await connection.send_packed_command([pack(("INFO", "server"))], check_health=False)
+    facts = facts_of(await connection.read_response(disable_decoding=True, timeout=math.inf))
+    if "run_id" not in facts:
+        raise ResponseError("INFO names no run id")
+    return facts["run_id"]
+
+
+def facts_of(reply: bytes) -> dict[str, str]:
+    """The lines `name:value` of an answer to INFO."""
+    lines = reply.decode("utf-8", "replace").splitlines()
+    return {name: value for name, colon, value in (line.partition(":") for line in lines) if colon}
+
+
+def _fail(questions: deque[_Question], error: Exception) -> None:
+    for question in questions:
+        if not question.answer.done():
+            question.answer.set_exception(error)
+
+
+def _retrieve(task: "asyncio.Future[str]") -> None:
+    if not task.cancelled():
+        task.exception()
