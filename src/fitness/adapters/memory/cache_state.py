@@ -1,6 +1,7 @@
 """The cache's state in a dataclass."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 
 from fitness.adapters.memory.store import InMemoryStore, OutboxEntry
@@ -12,8 +13,16 @@ SWITCH_S = 5.0
 
 
 class InMemoryCacheState:
-    def __init__(self, store: InMemoryStore) -> None:
+    def __init__(
+        self,
+        store: InMemoryStore,
+        *,
+        switch_s: float = SWITCH_S,
+        new_name: Callable[[], str] = lambda: secrets.token_hex(6),
+    ) -> None:
         self._store = store
+        self._switch_s = switch_s
+        self._new_name = new_name
         self._switched_s = float("-inf")
 
     async def read(self) -> CacheState:
@@ -40,11 +49,11 @@ class InMemoryCacheState:
         if (
             state.epoch != epoch
             or (state.era is not None and state.era.run_id == run_id)
-            or (known and now_s < self._switched_s + SWITCH_S)
+            or (known and now_s < self._switched_s + self._switch_s)
         ):
             return Transition(state, changed=False)
         self._switched_s = now_s
-        return self._changed(era=Era(run_id, secrets.token_hex(6)), closed=known, unread=known)
+        return self._changed(era=Era(run_id, self._new_name()), closed=known, unread=known)
 
     def _changed(self, **changes: object) -> Transition:
         state = self._store.cache_state

@@ -48,11 +48,13 @@ class Changes:
         states: CacheStatePort,
         lease: Lease,
         *,
+        try_until_s: float = TRY_UNTIL_S,
         pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._cache = cache
         self._states = states
         self._lease = lease
+        self._try_until_s = try_until_s
         self._pause = pause
         self._carried_out: dict[Era, list[int]] = {}
 
@@ -119,7 +121,7 @@ class Changes:
             try:
                 await self._cache.invalidate(era, *scopes)
             except CacheUnavailable:
-                if tried_s >= TRY_UNTIL_S or not self._lease.usable:
+                if tried_s >= self._try_until_s or not self._lease.usable:
                     return False
                 await self._pause(TRY_AGAIN_S)
                 tried_s += TRY_AGAIN_S
