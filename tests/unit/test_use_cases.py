@@ -20,7 +20,6 @@ from fitness.domain.model.activities import ActivityState, ActivityType
 from fitness.domain.model.listings import ActivityFilter, Page
 from fitness.domain.model.recordings import Recording
 from fitness.domain.model.refusals import (
-    ActivityDeleted,
     ActivityInTrash,
     ActivityNotFound,
     ActivityNotInTrash,
@@ -160,7 +159,7 @@ async def test_each_wrong_state_has_its_own_refusal(house: House):
     with pytest.raises(VersionMismatch):
         await house.activities.delete(kept.id, by=ann, versions=set())
     await house.activities.delete(kept.id, by=ann)
-    with pytest.raises(ActivityDeleted):
+    with pytest.raises(ActivityInTrash):
         await house.activities.get(kept.id, by=ann)
     with pytest.raises(ActivityInTrash):
         await house.activities.update(kept.id, {}, by=ann)

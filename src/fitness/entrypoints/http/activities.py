@@ -27,7 +27,6 @@ from fitness.domain.model.listings import ActivityFilter
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import (
-    ActivityDeleted,
     ActivityInTrash,
     ActivityNotFound,
     ActivityNotInTrash,
@@ -144,7 +143,7 @@ async def import_file(request: ApiRequest, imports: NamedDependency[ImportServic
     return Imported(tuple(await imports.import_file(await _uploaded_file(request), by=request.user)))
 
 
-@get("/{activity_id:int}", opt={"refuses": (ActivityNotFound, ActivityDeleted), "headers": IF_NONE_MATCH})
+@get("/{activity_id:int}", opt={"refuses": (ActivityNotFound, ActivityInTrash), "headers": IF_NONE_MATCH})
 async def get_activity(
     activity_id: FromPath[int], request: ApiRequest, activities: NamedDependency[ActivityService]
 ) -> Response[Activity] | Response[None]:

@@ -124,7 +124,7 @@ def _completed(document: dict[str, Any], app: Litestar) -> dict[str, Any]:
             operation["security"] = []
         if handler.opt.get(CALLER_IF_ANY):
             operation["security"] = [{"bearer": []}, {}]
-        operation["responses"] |= _problems(handler)
+        operation["responses"] |= _problems(handler, method.upper())
     return document
 
 
@@ -162,7 +162,7 @@ def _upload(field: str) -> dict[str, Any]:
     return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
 
 
-def _problems(handler: HTTPRouteHandler) -> dict[str, dict[str, Any]]:
+def _problems(handler: HTTPRouteHandler, method: str) -> dict[str, dict[str, Any]]:
     """The problems that a handler declares, and those that its shape brings."""
     refusals = [*handler.opt.get("refuses", ())]
     if not handler.opt.get(PUBLIC):
@@ -175,7 +175,7 @@ def _problems(handler: HTTPRouteHandler) -> dict[str, dict[str, Any]]:
         refusals += [MalformedRequest, InvalidFields]
     codes: dict[str, list[str]] = {}
     for refusal in refusals:
-        kind = kind_of(refusal)
+        kind = kind_of(refusal, method)
         codes.setdefault(str(kind.status), []).append(kind.code)
     return {
         status: {
