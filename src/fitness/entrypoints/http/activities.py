@@ -9,6 +9,7 @@ from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
+from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, JSONBody
 
 from fitness.domain.model.activities import Activity, DetailsChanges, NewActivity, TrashedActivity
@@ -23,20 +24,20 @@ from fitness.domain.model.refusals import (
     IdempotencyKeyReused,
     IdempotentRequestInFlight,
     InvalidFields,
-    RecordingCorrupt,
-    RecordingTooLarge,
+    RecordingRefused,
     VersionMismatch,
 )
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.importing import ImportService
 from fitness.entrypoints.http.bodies import JsonBody
-from fitness.entrypoints.http.etags import IF_MATCH, IF_NONE_MATCH, etag, has_copy, versions_to_change
+from fitness.entrypoints.http.etags import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, etag, has_copy, versions_to_change
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
-from fitness.entrypoints.http.gate import ACTION
 from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
 from fitness.entrypoints.http.queries import ListBody, PageQuery, list_body, page_of, read_query
+from fitness.entrypoints.http.routes import Access, Route
 from fitness.ports.activities import IdempotencyKey
+from fitness.ports.outages import ReaderUnavailable
 
 MULTIPART_OVERHEAD_BYTES = 100_000
 
@@ -56,11 +57,12 @@ class Imported:
     "/",
     dto=JsonBody[NewActivity],
     return_dto=None,
-    opt={
-        ACTION: Action.CREATE,
-        "refuses": (DuplicateActivity, IdempotencyKeyReused, IdempotentRequestInFlight),
-        "headers": IDEMPOTENT,
-    },
+    opt=Route(
+        access=Access.ACCOUNT,
+        action=Action.CREATE,
+        refuses=(DuplicateActivity, IdempotencyKeyReused, IdempotentRequestInFlight),
+        headers=IDEMPOTENT,
+    ).opt,
 )
 async def create_activity(
     data: JSONBody[NewActivity], request: ApiRequest, activities: NamedDependency[ActivityService]
@@ -74,7 +76,7 @@ async def create_activity(
     return Response(created.activity, status_code=201, headers=headers)
 
 
-@get("/", opt={ACTION: Action.LIST, "query": ListingQuery})
+@get("/", opt=Route(access=Access.ACCOUNT, action=Action.LIST, query=ListingQuery).opt)
 async def list_activities(
     request: ApiRequest, activities: NamedDependency[ActivityService]
 ) -> Response[ListBody[Activity]]:
@@ -85,7 +87,7 @@ async def list_activities(
     return Response(list_body(found.value, page), headers={"X-Cache": found.origin})
 
 
-@get("/trash", opt={ACTION: Action.LIST, "query": PageQuery})
+@get("/trash", opt=Route(access=Access.ACCOUNT, action=Action.LIST, query=PageQuery).opt)
 async def list_trash(request: ApiRequest, activities: NamedDependency[ActivityService]) -> ListBody[TrashedActivity]:
     """The caller's deleted activities, latest deleted first, with the time at which each is deleted for good."""
     page = page_of(read_query(request, PageQuery))
@@ -95,14 +97,28 @@ async def list_trash(request: ApiRequest, activities: NamedDependency[ActivitySe
 @post(
     "/import",
     request_max_body_size=MAX_RECORDING_BYTES + MULTIPART_OVERHEAD_BYTES,
-    opt={ACTION: Action.CREATE, "upload": "file", "refuses": (DuplicateActivity, RecordingTooLarge, RecordingCorrupt)},
+    opt=Route(
+        access=Access.ACCOUNT,
+        action=Action.CREATE,
+        refuses=(DuplicateActivity, RecordingRefused, ReaderUnavailable),
+        upload="file",
+    ).opt,
 )
 async def import_file(request: ApiRequest, imports: NamedDependency[ImportService]) -> Imported:
     """Make activities of one FIT, GPX or TCX file, plain or gzipped, of at most 25 MB: one for each session in it."""
     return Imported(tuple(await imports.import_file(await _uploaded_file(request), by=request.user)))
 
 
-@get("/{activity_id:int}", opt={"refuses": (ActivityNotFound, ActivityInTrash), "headers": IF_NONE_MATCH})
+@get(
+    "/{activity_id:int}",
+    responses={200: ResponseSpec(Activity, generate_examples=False, description="The activity."), 304: NOT_MODIFIED},
+    opt=Route(
+        access=Access.ACCOUNT,
+        action=Action.OTHER,
+        refuses=(ActivityNotFound, ActivityInTrash),
+        headers=IF_NONE_MATCH,
+    ).opt,
+)
 async def get_activity(
     activity_id: FromPath[int], request: ApiRequest, activities: NamedDependency[ActivityService]
 ) -> Response[Activity] | Response[None]:
@@ -118,7 +134,12 @@ async def get_activity(
     "/{activity_id:int}",
     dto=JsonBody[DetailsChanges],
     return_dto=None,
-    opt={"refuses": (ActivityNotFound, ActivityInTrash, VersionMismatch), "headers": IF_MATCH},
+    opt=Route(
+        access=Access.ACCOUNT,
+        action=Action.OTHER,
+        refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
+        headers=IF_MATCH,
+    ).opt,
 )
 async def update_activity(
     activity_id: FromPath[int],
@@ -132,7 +153,13 @@ async def update_activity(
 
 
 @delete(
-    "/{activity_id:int}", opt={"refuses": (ActivityNotFound, ActivityInTrash, VersionMismatch), "headers": IF_MATCH}
+    "/{activity_id:int}",
+    opt=Route(
+        access=Access.ACCOUNT,
+        action=Action.OTHER,
+        refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
+        headers=IF_MATCH,
+    ).opt,
 )
 async def delete_activity(
     activity_id: FromPath[int], request: ApiRequest, activities: NamedDependency[ActivityService]
@@ -144,7 +171,11 @@ async def delete_activity(
 @post(
     "/{activity_id:int}/restore",
     status_code=200,
-    opt={"refuses": (ActivityNotFound, ActivityNotInTrash, DuplicateActivity)},
+    opt=Route(
+        access=Access.ACCOUNT,
+        action=Action.OTHER,
+        refuses=(ActivityNotFound, ActivityNotInTrash, DuplicateActivity),
+    ).opt,
 )
 async def restore_activity(
     activity_id: FromPath[int], request: ApiRequest, activities: NamedDependency[ActivityService]
