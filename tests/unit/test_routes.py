@@ -5,18 +5,24 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 import pytest
 from litestar import Litestar, get
 from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
+from litestar.types import Receive, Scope, Send
 
+from fitness.adapters.memory.clock import ManualClock
+from fitness.adapters.memory.credentials import InMemoryAccessTokens
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import RecordingEmpty, RecordingRefused, Refusal
+from fitness.domain.use_cases.limiting import LimitService
 from fitness.entrypoints.http import problems
 from fitness.entrypoints.http.app import HANDLERS
 from fitness.entrypoints.http.documentation import openapi_config
+from fitness.entrypoints.http.gate import Gate
+from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers
 from fitness.entrypoints.http.routes import (
     Access,
     Route,
@@ -140,12 +146,23 @@ def test_the_check_sees_what_services_raise():
     }
 
 
-def test_a_route_without_a_declaration_keeps_the_application_from_starting():
-    @get("/forgotten")
-    async def forgotten() -> None: ...
+@get("/forgotten")
+async def forgotten() -> None: ...
 
+
+def test_a_route_without_a_declaration_keeps_the_application_from_starting():
     with pytest.raises(UndeclaredRoute, match="forgotten"):
         check_declarations(_without_engines(forgotten))
+
+
+async def test_a_route_without_a_declaration_passes_no_gate():
+    async def handler(*_: object) -> None:
+        pytest.fail("the gate let it pass")
+
+    tokens, limits = InMemoryAccessTokens(ManualClock()), cast(LimitService, None)
+    gate = Gate(handler, tokens, limits, (), limit_headers, ViolationLog().record)
+    with pytest.raises(UndeclaredRoute):
+        await gate(cast(Scope, {"route_handler": forgotten}), cast(Receive, None), cast(Send, None))
 
 
 def test_a_family_stands_for_its_members_and_a_class_for_itself():
