@@ -143,6 +143,19 @@ class TestWhoIsCharged:
             statuses.append((await api.http.get("/api/v1/users/me", headers=headers)).status_code)
         assert statuses == [401] * 20 + [429] * 2
 
+    async def test_a_login_that_cannot_be_read_is_charged_to_the_address_before_it_is_refused(self, api: Api):
+        bodies = [b'{"email": ', b"[]", b'{"email": 7, "password": "x"}', b"[" * 100_000, b'{"password": "x"}', b"{}"]
+        answers = [await api.http.post("/api/v1/auth/login", content=body) for body in bodies]
+        assert [answer.status_code for answer in answers] == [400, 422, 422, 400, 422, 429]
+        assert [remaining(answer)["login_address"] for answer in answers] == [4, 3, 2, 1, 0, 0]
+
+    async def test_every_spelling_of_an_address_is_the_same_account(self, api: Api, ann: Person):
+        spellings = [ann.email.upper(), f" {ann.email}", f"{ann.email.title()} "]
+        bodies = [{"email": spelling, "password": PASSWORD} for spelling in spellings]
+        answers = [await api.http.post("/api/v1/auth/login", json=body) for body in bodies]
+        assert [answer.status_code for answer in answers] == [200] * 3
+        assert [remaining(answer)["login_account"] for answer in answers] == [3, 2, 1]  # one was for ann
+
     async def test_a_forged_forwarding_header_changes_nothing(self, api: Api):
         statuses: Counter[int] = Counter()
         for number in range(1_000):

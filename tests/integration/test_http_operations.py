@@ -79,9 +79,26 @@ async def test_the_document_describes_every_route_with_its_problems(api: Api):
     listing = {parameter["name"] for parameter in operations["GET /activities"]["parameters"]}
     assert listing == {"page", "limit", "cursor", "type", "from", "to", "tag", "exclude_tag", "q"}
     assert operations["GET /activities/{activity_id}"]["responses"].keys() >= {"200", "404", "410"}
+    given = {name: operation["requestBody"] for name, operation in operations.items() if "requestBody" in operation}
+    reads_json = {name for name, body in given.items() if "application/json" in body["content"]}
+    assert len(reads_json) == 7
+    for name in reads_json:
+        assert operations[name]["responses"].keys() >= {"400", "413", "415", "422"}, name
     schemas = document["components"]["schemas"]
     missing = [name for name in _references(document) if name not in schemas]
     assert missing == []
+
+
+async def test_the_document_says_what_an_import_refuses_and_what_a_read_brings(api: Api):
+    paths = (await api.http.get("/openapi.json")).json()["paths"]
+    responses = paths["/api/v1/activities/import"]["post"]["responses"]
+    codes = {code for response in responses.values() for code in response["description"].split(" or ")}
+    assert codes >= {"file_empty", "file_unknown", "file_without_activity", "file_without_times"}
+    assert codes >= {"file_corrupt", "file_too_large", "reader_unavailable", "unsupported_media_type"}
+    responses = paths["/api/v1/activities/{activity_id}"]["get"]["responses"]
+    assert responses["200"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Activity"}
+    assert responses["410"]["description"] == "activity_deleted"
+    assert "304" in responses
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.domain.model.rate_limits import POLICIES, Action, Algorithm, Charge, Decision, Limit, RateLimited
-from fitness.domain.model.users import Caller, Tier, login_delay
+from fitness.domain.model.users import Caller, EmailAddress, Tier, login_delay
 from fitness.domain.use_cases.caching.lease import Lease
 from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.limiting import Limits, LimitService, Requester
@@ -24,7 +24,7 @@ from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
 
 ANYBODY = Requester("198.51.100.1")
 ANN = Requester("198.51.100.1", Caller(1, "session"))
-AT_THE_DOOR = Requester("198.51.100.1", account="ann@example.org")
+AT_THE_DOOR = Requester("198.51.100.1", account=EmailAddress("ann@example.org"))
 
 
 @dataclass

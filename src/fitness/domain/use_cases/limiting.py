@@ -16,7 +16,7 @@ from fitness.domain.model.rate_limits import (
     Subject,
     WhenUnavailable,
 )
-from fitness.domain.model.users import Caller, Tier, account_name
+from fitness.domain.model.users import Caller, EmailAddress, Tier, account_name
 from fitness.domain.use_cases.caching.keys import tier_key
 from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
@@ -30,7 +30,7 @@ class Requester:
 
     address: str
     caller: Caller | None = None
-    account: str | None = None
+    account: EmailAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,15 @@ from fitness.entrypoints.http.gate import Gate
 from fitness.entrypoints.http.health import Stores, health_router
 from fitness.entrypoints.http.problems import answer
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers, rate_limit
+from fitness.entrypoints.http.routes import check_declarations
 from fitness.entrypoints.http.telemetry import MetricsDoor, expected_responses, metrics
 
 GARBAGE_THRESHOLD = 20_000
 """Allocations between looks for cycles, of which a request makes hardly any; Python's own 700 are a few requests."""
+
+
+API = Router("/api/v1", route_handlers=[auth_router, users_router, activities_router, admin_router, rate_limit])
+HANDLERS = (API, health_router, docs_router, front_door, metrics)
 
 
 def create_app(container: Container) -> Litestar:
@@ -41,18 +46,12 @@ def create_app(container: Container) -> Litestar:
 
     def gate(app: ASGIApp) -> ASGIApp:
         tokens, limits = container.access_tokens(), container.limits()
-        return Gate(app, tokens, limits, settings.trusted_proxies, limit_headers, violations.tell)
+        return Gate(app, tokens, limits, settings.trusted_proxies, limit_headers, violations.record)
 
     stores = Stores(needed={"database": container.database()}, useful={"cache": container.redis_cache()})
     door = MetricsDoor(container.metrics_exchange(), settings.metrics_allow, settings.trusted_proxies)
     app = Litestar(
-        route_handlers=[
-            Router("/api/v1", route_handlers=[auth_router, users_router, activities_router, admin_router, rate_limit]),
-            health_router,
-            docs_router,
-            front_door,
-            metrics,
-        ],
+        route_handlers=HANDLERS,
         dependencies={
             "accounts": Provide(lambda: container.accounts(), sync_to_thread=False),
             "activities": Provide(lambda: container.activities(), sync_to_thread=False),
@@ -69,6 +68,7 @@ def create_app(container: Container) -> Litestar:
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )
+    check_declarations(app)
     container.instruments().declare(container.watched(), expected_responses(app))
     app.asgi_handler = Edge(app.asgi_handler, container.instruments().request, container.tracing())
     return app
