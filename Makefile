@@ -15,13 +15,13 @@ test: $(VENV)/dev.stamp ## the whole suite, on engines it starts itself
 	@$(PY) -m pytest
 
 soak: $(VENV)/dev.stamp ## minutes of load: freshness, kill -9, limits and logins, each held against its promise
-	@$(PY) -m ops.soak.freshness
-	@$(PY) -m ops.soak.crashes
-	@$(PY) -m ops.soak.limits
-	@$(PY) -m ops.soak.logins
+	@$(PY) -m tests.soak.freshness
+	@$(PY) -m tests.soak.crashes
+	@$(PY) -m tests.soak.limits
+	@$(PY) -m tests.soak.logins
 
 watch: $(VENV)/dev.stamp ## the service under a real Prometheus and Alertmanager (Debian's): expressions, counts, alerts
-	@$(PY) -m ops.soak.watching
+	@$(PY) -m tests.soak.watching
 
 lint: $(VENV)/dev.stamp ## ruff, mypy --strict, the dependency contracts, and what containers are made of
 	@$(VENV)/bin/ruff check .

@@ -20,8 +20,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.instance import Instance, engines, serving
-from tests.integration.servers import QuietHandler, free_port, listening
+from ops.local.network import QuietHandler, free_port, listening
+from ops.local.service import Instance, engines, serving
 
 OPS = Path(__file__).parent
 PATIENCE_S = 30.0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from ops.local.service import own_folder
 from psycopg.conninfo import make_conninfo
 from redis.asyncio import Redis
 
@@ -13,8 +14,7 @@ from fitness.adapters.embedded.engines import EngineUrls, running_engines
 from fitness.adapters.postgres.database import Database
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.redis.client import connected
-from tests.integration.api import Api, Person, serving
-from tests.integration.servers import own_folder
+from tests.harness.api import Api, Person, serving
 
 _numbers = count(1)
 

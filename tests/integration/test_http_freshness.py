@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from fitness.adapters.embedded.engines import EngineUrls
 from tests.files import A_TRACK
-from tests.integration.api import NOWHERE_REDIS, Api, Person, activity_body, serving
+from tests.harness.api import NOWHERE_REDIS, Api, Person, activity_body, serving
 
 # What a person may have on screen: pages, depths, and every filter.
 VIEWS = [

@@ -16,7 +16,7 @@ from fitness.domain.model.rate_limits import Action, RateLimited
 from fitness.domain.model.users import Caller, Tier
 from fitness.domain.use_cases.limiting import LimitService, Requester
 from tests.files import A_TRACK
-from tests.integration.api import NOWHERE_REDIS, PASSWORD, Api, Person, activity_body, serving
+from tests.harness.api import NOWHERE_REDIS, PASSWORD, Api, Person, activity_body, serving
 
 LIMIT_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit-policy", "ratelimit")
 

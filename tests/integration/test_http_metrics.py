@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from fitness.adapters.embedded.engines import EngineUrls
 from fitness.adapters.observed.exchange import merged
 from tests.files import A_TRACK
-from tests.integration.api import NOWHERE_POSTGRES, NOWHERE_REDIS, Api, Person, activity_body, serving
+from tests.harness.api import NOWHERE_POSTGRES, NOWHERE_REDIS, Api, Person, activity_body, serving
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

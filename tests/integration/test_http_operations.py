@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from fitness.adapters.embedded.engines import EngineUrls
-from tests.integration.api import NOWHERE_POSTGRES, Api, Person, serving
+from tests.harness.api import NOWHERE_POSTGRES, Api, Person, serving
 
 
 async def test_liveness_needs_nothing_and_readiness_names_each_store(api: Api):

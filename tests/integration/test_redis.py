@@ -14,7 +14,7 @@ from fitness.adapters.redis.client import connected
 from fitness.ports.cache import CacheKey, CachePort, Hit, Miss, Scope
 from fitness.ports.health import ProbePort
 from fitness.ports.outages import CacheUnavailable
-from tests.integration.servers import ValkeyServer
+from tests.harness.servers import ValkeyServer
 from tests.unit.contracts.cache import ANN, CacheContract, key
 from tests.unit.contracts.health import ProbeContract
 

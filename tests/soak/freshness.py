@@ -1,6 +1,6 @@
 """Whether any read shows less than what was acknowledged before it began: many clients on several worker processes.
 
-    python -m ops.soak.freshness [--seconds 60] [--workers 4] [--clients 64]
+    python -m tests.soak.freshness [--seconds 60] [--workers 4] [--clients 64]
 
 Ends with 1 after a stale read, a wrong answer, or fewer than 100 000 reads and 5 000 writes in a minute.
 """
@@ -13,8 +13,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ops.client import Client, logged_in
-from ops.instance import engines, serving
+from ops.local.client import Client, logged_in
+from ops.local.service import engines, serving
 
 USERS = 16
 ACTIVITIES = 12

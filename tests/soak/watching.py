@@ -1,6 +1,6 @@
 """Whether a real Prometheus sees what happens: every expression answers, every request counts, alerts get through.
 
-    python -m ops.soak.watching [--seconds 60]
+    python -m tests.soak.watching [--seconds 60]
 
 A service of 4 workers under mixed traffic, scraped each second. Then an imitation of it whose errors and durations are
 set, with the rules' times shortened, in front of a real Alertmanager and a webhook. Ends with 1 where an expression
@@ -21,11 +21,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ops.client import Client, logged_in
 from ops.grafana.make import DASHBOARDS
-from ops.instance import engines, serving
+from ops.local.client import Client, logged_in
+from ops.local.network import QuietHandler, listening
+from ops.local.service import engines, serving
 from ops.production import OPS, sink, watching
-from tests.integration.servers import QuietHandler, listening
 
 CLIENTS = 8
 REQUESTS = 10_000
