@@ -14,7 +14,10 @@ run: $(VENV)/run.stamp ## serve on embedded PostgreSQL and Valkey (settings: FIT
 test: $(VENV)/dev.stamp ## the whole suite, on engines it starts itself
 	@$(PY) -m pytest
 
-soak: $(VENV)/dev.stamp ## minutes of load: freshness, kill -9, limits and logins, each held against its promise
+unit: $(VENV)/dev.stamp ## what needs no engine, in seconds
+	@$(PY) -m pytest -q -m "not engines and not slow"
+
+soak: $(VENV)/dev.stamp ## minutes of load: stale reads, kill -9, limits and logins
 	@$(PY) -m tests.soak.freshness
 	@$(PY) -m tests.soak.crashes
 	@$(PY) -m tests.soak.limits
@@ -69,4 +72,4 @@ else
 endif
 	@touch $@
 
-.PHONY: help run test soak watch lint rules format pins clean
+.PHONY: help run test unit soak watch lint rules format pins clean

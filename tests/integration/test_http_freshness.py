@@ -175,6 +175,7 @@ async def test_two_instances_on_the_same_stores_see_each_others_writes_at_once(
         assert api.container is not second.container
 
 
+@pytest.mark.engines
 async def test_a_hit_costs_no_query(ann: Person, api: Api):
     one = await ann.record()
     await ann.get("/activities")

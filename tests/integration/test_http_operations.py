@@ -100,6 +100,7 @@ async def test_addresses_that_do_not_exist_are_problems_too(api: Api, method: st
     assert response.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.engines
 async def test_a_crash_is_an_internal_error_without_its_details(api: Api, ann: Person):
     await api.container.database().close()
     object.__setattr__(api.container.activities(), "repo", None)
