@@ -39,6 +39,7 @@ from fitness.ports.recordings import RecordingReaderPort
 from fitness.ports.users import UserRepoPort
 from tests.builders import a_registration
 from tests.files import A_TRACK, MORNING
+from tests.harness.clocks import TurnedClock
 from tests.unit.contracts.activities import ActivityRepoContract
 from tests.unit.contracts.cache import CacheContract, key
 from tests.unit.contracts.clock import ClockContract
@@ -144,17 +145,6 @@ class TestSystemClock(ClockContract):
         return SystemClock()
 
 
-class Turned:
-    def __init__(self) -> None:
-        self._now_us = 5_000 * SECOND_US
-
-    async def turn(self, by_us: int) -> None:
-        self._now_us += by_us
-
-    def monotonic_s(self) -> float:
-        return self._now_us / SECOND_US
-
-
 class TestTimedActivityRepo(InOneStore, ActivityRepoContract):
     @pytest.fixture
     def repo(self, store: InMemoryStore) -> ActivityRepoPort:
@@ -192,29 +182,29 @@ class TestObservedCache(CacheContract):
 
 class TestGuardedRateLimiter(RateLimiterContract):
     @pytest.fixture
-    def clock(self) -> Turned:
-        return Turned()
+    def clock(self) -> TurnedClock:
+        return TurnedClock()
 
     @pytest.fixture
-    def limiter(self, clock: Turned) -> RateLimiterPort:
+    def limiter(self, clock: TurnedClock) -> RateLimiterPort:
         return GuardedRateLimiter(InMemoryRateLimiter(clock.monotonic_s), Breaker(clock.monotonic_s))
 
 
 class TestDenialMemory(RateLimiterContract):
     @pytest.fixture
-    def clock(self) -> Turned:
-        return Turned()
+    def clock(self) -> TurnedClock:
+        return TurnedClock()
 
     @pytest.fixture
-    def counted(self, clock: Turned) -> ObservedRateLimiter:
+    def counted(self, clock: TurnedClock) -> ObservedRateLimiter:
         return ObservedRateLimiter(InMemoryRateLimiter(clock.monotonic_s))
 
     @pytest.fixture
-    def limiter(self, clock: Turned, counted: ObservedRateLimiter) -> RateLimiterPort:
+    def limiter(self, clock: TurnedClock, counted: ObservedRateLimiter) -> RateLimiterPort:
         return DenialMemory(counted, clock.monotonic_s)
 
     async def test_a_flood_is_answered_without_asking(
-        self, limiter: RateLimiterPort, counted: ObservedRateLimiter, clock: Turned
+        self, limiter: RateLimiterPort, counted: ObservedRateLimiter, clock: TurnedClock
     ):
         one = charge(2)
         decisions = [await limiter.acquire([one]) for _ in range(1_000)]
@@ -223,22 +213,29 @@ class TestDenialMemory(RateLimiterContract):
         await clock.turn(30 * SECOND_US)
         assert (await limiter.acquire([one])).allowed
 
-    async def test_no_more_is_remembered_than_there_is_room_for(self, limiter: RateLimiterPort):
-        assert isinstance(limiter, DenialMemory)
-        for number in range(MOST_REMEMBERED + 10):
-            one = charge(1, subject=f"address:{number}")
+    async def test_no_more_is_remembered_than_there_is_room_for(
+        self, limiter: RateLimiterPort, counted: ObservedRateLimiter
+    ):
+        everybody = [charge(1, subject=f"address:{number}") for number in range(MOST_REMEMBERED + 10)]
+        for one in everybody:
             await limiter.acquire([one])
             await limiter.acquire([one])
-        assert len(limiter._denied) == MOST_REMEMBERED
+        asked = counted.decisions["requests", "denied"]
+        for one in everybody[10:]:
+            await limiter.acquire([one])
+        assert counted.decisions["requests", "denied"] == asked  # all of these are remembered
+        for one in everybody[:10]:
+            await limiter.acquire([one])
+        assert counted.decisions["requests", "denied"] == asked + 10
 
 
 class TestObservedRateLimiter(RateLimiterContract):
     @pytest.fixture
-    def clock(self) -> Turned:
-        return Turned()
+    def clock(self) -> TurnedClock:
+        return TurnedClock()
 
     @pytest.fixture
-    def limiter(self, clock: Turned) -> RateLimiterPort:
+    def limiter(self, clock: TurnedClock) -> RateLimiterPort:
         return ObservedRateLimiter(InMemoryRateLimiter(clock.monotonic_s))
 
 
@@ -250,9 +247,9 @@ class TestInMemoryFailedLogins(FailedLoginsContract):
 
 class TestInMemoryRateLimiter(RateLimiterContract):
     @pytest.fixture
-    def clock(self) -> Turned:
-        return Turned()
+    def clock(self) -> TurnedClock:
+        return TurnedClock()
 
     @pytest.fixture
-    def limiter(self, clock: Turned) -> RateLimiterPort:
+    def limiter(self, clock: TurnedClock) -> RateLimiterPort:
         return InMemoryRateLimiter(clock.monotonic_s)
