@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from fitness.adapters.postgres.database import MAX_CONNECTIONS
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.domain.use_cases.caching import OVERDUE_S, ROUND_S
 from tests.harness.api import Api, Person, activity_body, serving
@@ -218,18 +217,20 @@ async def test_a_frozen_postgresql_is_answered_for_within_a_second(
 ):
     async with serving(own_postgres.url, own_valkey.url) as api:
         async with under_load(api) as load:
-            before = len(asyncio.all_tasks())
             own_postgres.freeze()
-            await asyncio.sleep(5)
-            abandoned = len(asyncio.all_tasks()) - before
+            await asyncio.sleep(2)
+            tasks_early = len(asyncio.all_tasks())
+            await asyncio.sleep(3)
+            tasks_late = len(asyncio.all_tasks())
             own_postgres.thaw()
             assert await answered_again(load.people[0]) < RECOVERY_S
             await load.go_on(100)
         assert load.unavailable > 10
         assert load.wrong == []
         assert load.slowest_s < ANSWER_S
-        # What is abandoned holds a connection, or waits for one no longer than its deadline.
-        assert abandoned < MAX_CONNECTIONS + len(load.people) + READERS + ACTIVITIES
+        # What is abandoned holds a connection, or waits for one no longer than its deadline. So it does not pile up:
+        # without that bound the clients would leave some twenty more a second.
+        assert tasks_late < tasks_early + READERS + ACTIVITIES
         assert await outbox_relayed(api) < RELAYED_S
         await agrees_with_the_database(api, load)
         await everything_created_is_there(api, load)

@@ -264,7 +264,7 @@ class TestWithoutRedis:
         assert refused.headers["retry-after"] == "1"
         assert (await admin.post(f"/activities/{one['id']}/restore")).status_code == 200
 
-    async def test_what_is_left_cannot_be_told(self, ann: Person):
+    async def test_what_is_left_cannot_be_shown(self, ann: Person):
         assert (await ann.get("/rate-limit")).json()["code"] == "limiter_unavailable"
 
 

@@ -26,7 +26,7 @@ class TestRedisCache(CacheContract):
     def cache(self, valkey: Redis) -> CachePort:
         return RedisCache(valkey)
 
-    async def test_a_copy_lives_its_time_give_or_take_a_tenth(self, cache: CachePort, valkey: Redis):
+    async def test_a_copy_is_kept_for_its_time_give_or_take_a_tenth(self, cache: CachePort, valkey: Redis):
         spans = set()
         for name in map(str, range(50)):
             await cache.fill(key(name), "value", await self.missed(cache, key(name)))

@@ -28,7 +28,7 @@ BODY = {"activity_type": "run", "activity_date": "2026-11-01T08:00:00Z", "durati
 
 @dataclass
 class Written:
-    """What the writers were told, by the key of the creation."""
+    """What the service has acknowledged, by the key of the creation."""
 
     titles: dict[str, str] = field(default_factory=dict)
     """The last acknowledged title."""

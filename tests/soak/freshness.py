@@ -45,7 +45,7 @@ class Soak:
     wrong: list[str] = field(default_factory=list)
     stop: bool = False
 
-    async def client(self, client: Client, activities: list[Known], *, tell: bool) -> None:
+    async def client(self, client: Client, activities: list[Known], *, report: bool) -> None:
         while not self.stop:
             one = random.choice(activities)
             turn = random.random()
@@ -55,7 +55,7 @@ class Soak:
                 await self.read_list(client, activities)
             else:
                 await self.read(client, one)
-            if tell and self.counts["reads"] % 5_000 < 20:
+            if report and self.counts["reads"] % 5_000 < 20:
                 print(f"\r{dict(self.counts)}", end="", file=sys.stderr, flush=True)
 
     async def read(self, client: Client, one: Known) -> None:
@@ -121,7 +121,7 @@ async def soaked(port: int, seconds: float, clients: int) -> Soak:
         client.close()
     running = [
         asyncio.ensure_future(
-            soak.client(Client(port, tokens[number % USERS]), owned[number % USERS], tell=number == 0)
+            soak.client(Client(port, tokens[number % USERS]), owned[number % USERS], report=number == 0)
         )
         for number in range(clients)
     ]

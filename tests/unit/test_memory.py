@@ -33,6 +33,7 @@ from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessTokenPort, PasswordHasherPort
 from fitness.ports.health import ProbePort
 from fitness.ports.logins import FailedLoginsPort
+from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.rate_limits import RateLimiterPort
 from fitness.ports.recordings import RecordingReaderPort
@@ -41,7 +42,7 @@ from tests.builders import a_registration
 from tests.files import A_TRACK, MORNING
 from tests.harness.clocks import TurnedClock
 from tests.unit.contracts.activities import ActivityRepoContract
-from tests.unit.contracts.cache import CacheContract, key
+from tests.unit.contracts.cache import ANN, CacheContract, key
 from tests.unit.contracts.clock import ClockContract
 from tests.unit.contracts.credentials import AccessTokenContract, PasswordHasherContract
 from tests.unit.contracts.health import ProbeContract
@@ -49,6 +50,7 @@ from tests.unit.contracts.logins import FailedLoginsContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
 from tests.unit.contracts.recordings import RecordingReaderContract
 from tests.unit.contracts.users import UserRepoContract
+from tests.unit.doubles import WatchedCache
 
 
 class InOneStore:
@@ -98,6 +100,36 @@ class TestInMemoryCache(CacheContract):
             assert isinstance(await cache.read(key(name)), Hit)
             now_s = 66.1
             assert isinstance(await cache.read(key(name)), Miss)
+
+
+class TestWatchedCache(CacheContract):
+    @pytest.fixture
+    def calls(self) -> list[str]:
+        return []
+
+    @pytest.fixture
+    def cache(self, calls: list[str]) -> CachePort:
+        async def note(call: str) -> None:
+            calls.append(call)
+
+        return WatchedCache(note)
+
+    async def test_every_call_is_seen_and_may_be_refused(self, cache: CachePort, calls: list[str]):
+        assert isinstance(cache, WatchedCache)
+        miss = await self.missed(cache, key())
+        await cache.claim(key(), miss)
+        await cache.give_up(key(), miss)
+        await cache.fill(key(), "value", miss)
+        await cache.invalidate(ANN)
+        await cache.incarnation()
+        assert calls == ["read", "claim", "give_up", "fill", "invalidate", "incarnation"]
+
+        async def refuse(_: str) -> None:
+            raise CacheUnavailable
+
+        cache.before = refuse
+        with pytest.raises(CacheUnavailable):
+            await cache.read(key())
 
 
 class TestInMemoryPasswordHasher(PasswordHasherContract):
