@@ -1,7 +1,6 @@
 """Real engines: one PostgreSQL and one Valkey for the whole run, an empty database and an empty cache for each test."""
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -16,18 +15,12 @@ from fitness.adapters.embedded.engines import EngineUrls, running_engines
 from fitness.adapters.postgres.database import Database
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.redis.client import connected
-from tests.harness.api import Api, Person, serving
+from tests.harness.api import Api, Person, Stores, serving
 
 # On which adapters the HTTP tests run; "memory" joins once `serving` takes the URL "memory:".
 ADAPTERS = ["engines"]
 
 _numbers = count(1)
-
-
-@dataclass(frozen=True)
-class Stores:
-    database_url: str
-    redis_url: str
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
