@@ -1,8 +1,29 @@
-"""What every test may ask for."""
+"""What every test may ask for, and which tests need engines."""
+
+from types import ModuleType
 
 import pytest
+
+from fitness.adapters.embedded.engines import running_engines
+from tests.harness.servers import Server
+from tests.harness.service import Service
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses among the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs PostgreSQL, Valkey or a service process, so that `make unit` can leave it out."""
+    for item in items:
+        if isinstance(item, pytest.Function) and ("engines" in item.fixturenames or _starts_servers(item.module)):
+            item.add_marker(pytest.mark.engines)
+
+
+def _starts_servers(module: ModuleType) -> bool:
+    return any(
+        value is running_engines or (isinstance(value, type) and issubclass(value, Server | Service))
+        for value in vars(module).values()
+    )

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from ops.local.service import own_folder
 
 from fitness.adapters.embedded.engines import CACHE_SETTINGS, STATE_SETTINGS
 from fitness.entrypoints.container import examined
 from fitness.entrypoints.settings import Settings
 from fitness.ports.health import Verdict
-from tests.integration.api import NOWHERE_POSTGRES, NOWHERE_REDIS
-from tests.integration.servers import ValkeyServer, own_folder
+from tests.harness.api import NOWHERE_POSTGRES, NOWHERE_REDIS
+from tests.harness.servers import ValkeyServer
 
 
 @pytest.fixture(scope="module")

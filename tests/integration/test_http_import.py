@@ -8,7 +8,7 @@ import pytest
 
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from tests.files import A_TRACK, FitFile, gpx, lap, tcx, tcx_activity, track
-from tests.integration.api import Api, Person
+from tests.harness.api import Api, Person
 
 
 async def test_a_file_becomes_an_activity(ann: Person):

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from fitness.adapters.embedded.engines import EngineUrls
-from tests.integration.api import NOWHERE_POSTGRES, Api, Person, serving
+from tests.harness.api import NOWHERE_POSTGRES, Api, Person, serving
 
 
 async def test_liveness_needs_nothing_and_readiness_names_each_store(api: Api):
@@ -117,6 +117,7 @@ async def test_addresses_that_do_not_exist_are_problems_too(api: Api, method: st
     assert response.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.engines
 async def test_a_crash_is_an_internal_error_without_its_details(api: Api, ann: Person):
     await api.container.database().close()
     object.__setattr__(api.container.activities(), "repo", None)

@@ -33,14 +33,16 @@ from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessTokenPort, PasswordHasherPort
 from fitness.ports.health import ProbePort
 from fitness.ports.logins import FailedLoginsPort
+from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.rate_limits import RateLimiterPort
 from fitness.ports.recordings import RecordingReaderPort
 from fitness.ports.users import UserRepoPort
 from tests.builders import a_registration
 from tests.files import A_TRACK, MORNING
+from tests.harness.clocks import TurnedClock
 from tests.unit.contracts.activities import ActivityRepoContract
-from tests.unit.contracts.cache import CacheContract, key
+from tests.unit.contracts.cache import ANN, CacheContract, key
 from tests.unit.contracts.clock import ClockContract
 from tests.unit.contracts.credentials import AccessTokenContract, PasswordHasherContract
 from tests.unit.contracts.health import ProbeContract
@@ -49,6 +51,7 @@ from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
 from tests.unit.contracts.recordings import RecordingReaderContract
 from tests.unit.contracts.users import UserRepoContract
+from tests.unit.doubles import WatchedCache
 
 
 class InOneStore:
@@ -104,6 +107,36 @@ class TestInMemoryCache(CacheContract):
             assert isinstance(await cache.read(key(name)), Miss)
 
 
+class TestWatchedCache(CacheContract):
+    @pytest.fixture
+    def calls(self) -> list[str]:
+        return []
+
+    @pytest.fixture
+    def cache(self, calls: list[str]) -> CachePort:
+        async def note(call: str) -> None:
+            calls.append(call)
+
+        return WatchedCache(note)
+
+    async def test_every_call_is_seen_and_may_be_refused(self, cache: CachePort, calls: list[str]):
+        assert isinstance(cache, WatchedCache)
+        miss = await self.missed(cache, key())
+        await cache.claim(key(), miss)
+        await cache.give_up(key(), miss)
+        await cache.fill(key(), "value", miss)
+        await cache.invalidate(ANN)
+        await cache.run_id()
+        assert calls == ["read", "claim", "give_up", "fill", "invalidate", "run_id"]
+
+        async def refuse(_: str) -> None:
+            raise CacheUnavailable
+
+        cache.before = refuse
+        with pytest.raises(CacheUnavailable):
+            await cache.read(key())
+
+
 class TestInMemoryPasswordHasher(PasswordHasherContract):
     @pytest.fixture
     def hasher(self) -> PasswordHasherPort:
@@ -149,17 +182,6 @@ class TestSystemClock(ClockContract):
         return SystemClock()
 
 
-class Turned:
-    def __init__(self) -> None:
-        self._now_us = 5_000 * SECOND_US
-
-    async def turn(self, by_us: int) -> None:
-        self._now_us += by_us
-
-    def monotonic_s(self) -> float:
-        return self._now_us / SECOND_US
-
-
 class TestTimedActivityRepo(InOneStore, ActivityRepoContract):
     @pytest.fixture
     def repo(self, store: InMemoryStore) -> ActivityRepoPort:
@@ -197,29 +219,29 @@ class TestObservedCache(CacheContract):
 
 class TestGuardedRateLimiter(RateLimiterContract):
     @pytest.fixture
-    def clock(self) -> Turned:
-        return Turned()
+    def clock(self) -> TurnedClock:
+        return TurnedClock()
 
     @pytest.fixture
-    def limiter(self, clock: Turned) -> RateLimiterPort:
+    def limiter(self, clock: TurnedClock) -> RateLimiterPort:
         return GuardedRateLimiter(InMemoryRateLimiter(clock.monotonic_s), Breaker(clock.monotonic_s))
 
 
 class TestDenialMemory(RateLimiterContract):
     @pytest.fixture
-    def clock(self) -> Turned:
-        return Turned()
+    def clock(self) -> TurnedClock:
+        return TurnedClock()
 
     @pytest.fixture
-    def counted(self, clock: Turned) -> ObservedRateLimiter:
+    def counted(self, clock: TurnedClock) -> ObservedRateLimiter:
         return ObservedRateLimiter(InMemoryRateLimiter(clock.monotonic_s))
 
     @pytest.fixture
-    def limiter(self, clock: Turned, counted: ObservedRateLimiter) -> RateLimiterPort:
+    def limiter(self, clock: TurnedClock, counted: ObservedRateLimiter) -> RateLimiterPort:
         return DenialMemory(counted, clock.monotonic_s)
 
     async def test_a_flood_is_answered_without_asking(
-        self, limiter: RateLimiterPort, counted: ObservedRateLimiter, clock: Turned
+        self, limiter: RateLimiterPort, counted: ObservedRateLimiter, clock: TurnedClock
     ):
         one = charge(2)
         decisions = [await limiter.acquire([one]) for _ in range(1_000)]
@@ -228,22 +250,29 @@ class TestDenialMemory(RateLimiterContract):
         await clock.turn(30 * SECOND_US)
         assert (await limiter.acquire([one])).allowed
 
-    async def test_no_more_is_remembered_than_there_is_room_for(self, limiter: RateLimiterPort):
-        assert isinstance(limiter, DenialMemory)
-        for number in range(MOST_REMEMBERED + 10):
-            one = charge(1, subject=f"address:{number}")
+    async def test_no_more_is_remembered_than_there_is_room_for(
+        self, limiter: RateLimiterPort, counted: ObservedRateLimiter
+    ):
+        everybody = [charge(1, subject=f"address:{number}") for number in range(MOST_REMEMBERED + 10)]
+        for one in everybody:
             await limiter.acquire([one])
             await limiter.acquire([one])
-        assert len(limiter._denied) == MOST_REMEMBERED
+        asked = counted.decisions["requests", "denied"]
+        for one in everybody[10:]:
+            await limiter.acquire([one])
+        assert counted.decisions["requests", "denied"] == asked  # all of these are remembered
+        for one in everybody[:10]:
+            await limiter.acquire([one])
+        assert counted.decisions["requests", "denied"] == asked + 10
 
 
 class TestObservedRateLimiter(RateLimiterContract):
     @pytest.fixture
-    def clock(self) -> Turned:
-        return Turned()
+    def clock(self) -> TurnedClock:
+        return TurnedClock()
 
     @pytest.fixture
-    def limiter(self, clock: Turned) -> RateLimiterPort:
+    def limiter(self, clock: TurnedClock) -> RateLimiterPort:
         return ObservedRateLimiter(InMemoryRateLimiter(clock.monotonic_s))
 
 
@@ -255,9 +284,9 @@ class TestInMemoryFailedLogins(FailedLoginsContract):
 
 class TestInMemoryRateLimiter(RateLimiterContract):
     @pytest.fixture
-    def clock(self) -> Turned:
-        return Turned()
+    def clock(self) -> TurnedClock:
+        return TurnedClock()
 
     @pytest.fixture
-    def limiter(self, clock: Turned) -> RateLimiterPort:
+    def limiter(self, clock: TurnedClock) -> RateLimiterPort:
         return InMemoryRateLimiter(clock.monotonic_s)

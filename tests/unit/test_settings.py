@@ -1,4 +1,4 @@
-"""Settings: what is set counts, what is wrong is named, and the README tells of each."""
+"""Settings: what is set counts, what is wrong is named, and the README lists each."""
 
 import re
 from dataclasses import fields

@@ -1,6 +1,6 @@
 """Whether any of many processes that ask at the same time is admitted one too many.
 
-    python -m ops.soak.limits [--runs 20]
+    python -m tests.soak.limits [--runs 20]
 
 In each run 8 processes with 25 requests under way each ask 10 000 times for one account, under a sliding window and
 under a token bucket in turn. Ends with 1 after one too many, or where the window admitted fewer than it holds.
@@ -14,7 +14,7 @@ import sys
 import time
 from itertools import repeat
 
-from ops.instance import engines
+from ops.local.service import engines
 
 from fitness.adapters.redis.client import connected
 from fitness.adapters.redis.rate_limits import RedisRateLimiter

@@ -1,6 +1,6 @@
 """Whether anything acknowledged is lost when the service is killed again and again while it writes.
 
-    python -m ops.soak.crashes [--kills 20] [--rate 200]
+    python -m tests.soak.crashes [--kills 20] [--rate 200]
 
 Its stores live on, so that the cache holds what it held at the kill. A client that got no answer sends its request
 again with the same Idempotency-Key. Ends with 1 after a missing write, a second activity for one key, or an answer
@@ -16,8 +16,8 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 
 import psycopg
-from ops.client import Client, logged_in
-from ops.instance import Instance, engines
+from ops.local.client import Client, logged_in
+from ops.local.service import Instance, engines
 from psycopg.rows import tuple_row
 
 from fitness.adapters.embedded.engines import EngineUrls
@@ -28,7 +28,7 @@ BODY = {"activity_type": "run", "activity_date": "2026-11-01T08:00:00Z", "durati
 
 @dataclass
 class Written:
-    """What the writers were told, by the key of the creation."""
+    """What the service has acknowledged, by the key of the creation."""
 
     titles: dict[str, str] = field(default_factory=dict)
     """The last acknowledged title."""

@@ -1,6 +1,6 @@
 """What a GET costs while Redis is well, refuses, hangs, or is known to be lost.
 
-    python -m ops.bench.outage [--rounds 10]
+    python -m tests.soak.outage [--rounds 10]
 
 One client, one request at a time. In each round the same service goes through every state in turn; the extra is what
 the median and the slowest request cost above the median of one that goes round the cache (a read from PostgreSQL).
@@ -13,9 +13,10 @@ import sys
 import time
 from collections import defaultdict
 
-from ops.client import Answer, Client, logged_in
-from ops.instance import breakable_cache, engines, serving
-from tests.integration.servers import ValkeyServer
+from ops.local.client import Answer, Client, logged_in
+from ops.local.service import engines, serving
+
+from tests.harness.servers import ValkeyServer, breakable_cache
 
 ROUNDS = 10
 ENOUGH = 50

@@ -1,25 +1,22 @@
 """Servers of the tests' own, to be frozen, killed, emptied and cut off."""
 
 import asyncio
-import http.server
 import os
-import shutil
 import signal
-import socket
 import subprocess
-import tempfile
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 import redis
+from ops.local.service import own_folder
 
 from fitness.adapters.embedded.binaries import postgres_programs, valkey_program
-from fitness.adapters.embedded.engines import initialize
+from fitness.adapters.embedded.engines import CACHE_SETTINGS, EngineUrls, initialize
 from fitness.adapters.embedded.processes import Account
 
 PATIENCE_S = 30.0
@@ -114,7 +111,7 @@ class PostgresServer(Server):
 
 
 class Proxy:
-    """Between the service and its Redis, on a unix socket: passes everything on until it is told otherwise."""
+    """Between the service and its Redis, on a unix socket: passes everything on until `mode` says otherwise."""
 
     def __init__(self, upstream: Path) -> None:
         self.upstream = upstream
@@ -177,42 +174,20 @@ class Proxy:
 
 
 @contextmanager
-def listening(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
-    """The host and port at which `handler` answers."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-class QuietHandler(http.server.BaseHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        return None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextmanager
-def own_folder() -> Iterator[Path]:
-    """Not pytest's own: as root the engines run as another user, who has no way in there."""
-    folder = Path(tempfile.mkdtemp(prefix="fitness-test-"))
-    folder.chmod(0o755)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def breakable_cache(urls: EngineUrls) -> Iterator[tuple[EngineUrls, ValkeyServer]]:
+    """`urls` with another cache in them, which may be frozen and killed."""
+    settings = [word for name, value in CACHE_SETTINGS.items() for word in (f"--{name}", value)]
+    with own_folder() as folder:
+        valkey = ValkeyServer(folder / "valkey", *settings)
+        valkey.start()
+        try:
+            yield replace(urls, redis_url=valkey.url), valkey
+        finally:
+            valkey.kill()
 
 
 def _children(parent: int) -> list[int]:
-    """PostgreSQL's make a session of their own each, so that only their parent tells whose they are."""
+    """By parent: each of PostgreSQL's processes makes a session of its own."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():

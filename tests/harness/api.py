@@ -83,6 +83,14 @@ class Api:
         return person
 
 
+@dataclass(frozen=True)
+class Stores:
+    """What the service is given for its settings of these names."""
+
+    database_url: str
+    redis_url: str
+
+
 def activity_body(**stated: Any) -> dict[str, Any]:
     plain = {"activity_type": "run", "activity_date": "2026-11-20T12:30:00Z", "duration_minutes": 30}
     return plain | stated

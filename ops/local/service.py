@@ -1,24 +1,36 @@
 """`fitness serve` as a process of its own, on engines of its own, for the scripts that load it or break it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
-from tests.integration.servers import ValkeyServer, free_port, own_folder
+from ops.local.network import free_port
 
-from fitness.adapters.embedded.engines import CACHE_SETTINGS, EngineUrls, running_engines
+from fitness.adapters.embedded.engines import EngineUrls, running_engines
 from fitness.adapters.postgres.migration_runner import Migrations
 
 FITNESS = Path(sys.executable).parent / "fitness"
 PATIENCE_S = 60.0
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """Open to other users, unlike pytest's own: as root the engines run as another user."""
+    folder = Path(tempfile.mkdtemp(prefix="fitness-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -93,16 +105,3 @@ def serving(urls: EngineUrls, **settings: str) -> Iterator[Instance]:
         yield instance
     finally:
         instance.stop()
-
-
-@contextmanager
-def breakable_cache(urls: EngineUrls) -> Iterator[tuple[EngineUrls, ValkeyServer]]:
-    """`urls` with another cache in them, which may be frozen and killed."""
-    settings = [word for name, value in CACHE_SETTINGS.items() for word in (f"--{name}", value)]
-    with own_folder() as folder:
-        valkey = ValkeyServer(folder / "valkey", *settings)
-        valkey.start()
-        try:
-            yield replace(urls, redis_url=valkey.url), valkey
-        finally:
-            valkey.kill()

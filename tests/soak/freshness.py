@@ -1,6 +1,6 @@
 """Whether any read shows less than what was acknowledged before it began: many clients on several worker processes.
 
-    python -m ops.soak.freshness [--seconds 60] [--workers 4] [--clients 64]
+    python -m tests.soak.freshness [--seconds 60] [--workers 4] [--clients 64]
 
 Ends with 1 after a stale read, a wrong answer, or fewer than 100 000 reads and 5 000 writes in a minute.
 """
@@ -13,8 +13,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ops.client import Client, logged_in
-from ops.instance import engines, serving
+from ops.local.client import Client, logged_in
+from ops.local.service import engines, serving
 
 USERS = 16
 ACTIVITIES = 12
@@ -45,7 +45,7 @@ class Soak:
     wrong: list[str] = field(default_factory=list)
     stop: bool = False
 
-    async def client(self, client: Client, activities: list[Known], *, tell: bool) -> None:
+    async def client(self, client: Client, activities: list[Known], *, report: bool) -> None:
         while not self.stop:
             one = random.choice(activities)
             turn = random.random()
@@ -55,7 +55,7 @@ class Soak:
                 await self.read_list(client, activities)
             else:
                 await self.read(client, one)
-            if tell and self.counts["reads"] % 5_000 < 20:
+            if report and self.counts["reads"] % 5_000 < 20:
                 print(f"\r{dict(self.counts)}", end="", file=sys.stderr, flush=True)
 
     async def read(self, client: Client, one: Known) -> None:
@@ -121,7 +121,7 @@ async def soaked(port: int, seconds: float, clients: int) -> Soak:
         client.close()
     running = [
         asyncio.ensure_future(
-            soak.client(Client(port, tokens[number % USERS]), owned[number % USERS], tell=number == 0)
+            soak.client(Client(port, tokens[number % USERS]), owned[number % USERS], report=number == 0)
         )
         for number in range(clients)
     ]

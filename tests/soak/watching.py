@@ -1,6 +1,6 @@
 """Whether a real Prometheus sees what happens: every expression answers, every request counts, alerts get through.
 
-    python -m ops.soak.watching [--seconds 60]
+    python -m tests.soak.watching [--seconds 60]
 
 A service of 4 workers under mixed traffic, scraped each second. Then an imitation of it whose errors and durations are
 set, with the rules' times shortened, in front of a real Alertmanager and a webhook. Ends with 1 where an expression
@@ -21,11 +21,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ops.client import Client, logged_in
 from ops.grafana.make import DASHBOARDS
-from ops.instance import engines, serving
+from ops.local.client import Client, logged_in
+from ops.local.network import QuietHandler, listening
+from ops.local.service import engines, serving
 from ops.production import OPS, sink, watching
-from tests.integration.servers import QuietHandler, listening
 
 CLIENTS = 8
 REQUESTS = 10_000
@@ -121,8 +121,8 @@ def total(prometheus: str) -> float:
 def see(seconds: float) -> list[str]:
     wrong = []
     with engines() as urls, serving(urls, WORKERS="4", RATE_LIMIT_SCALE="1000") as instance:
-        nobody = sink(lambda *_: None)
-        with nobody as webhook, watching([f"127.0.0.1:{instance.port}"], webhook, every="1s") as watchers:
+        ignored = sink(lambda *_: None)
+        with ignored as webhook, watching([f"127.0.0.1:{instance.port}"], webhook, every="1s") as watchers:
             asyncio.run(traffic(instance.port, seconds))
             checked = 0
             for name, expression in expressions():
@@ -146,7 +146,7 @@ def see(seconds: float) -> list[str]:
 
 
 class Imitation:
-    """A service whose counters grow as they are told to."""
+    """A service whose counters grow by the rates it was given."""
 
     def __init__(self, failed: float, slow: bool) -> None:
         self.failed = failed
@@ -185,7 +185,7 @@ def hurried(rules: str) -> str:
     return re.sub(r"(?<=[\[ ])(\d+[smhd])(?=[\]\n])", lambda found: FASTER.get(found[1], found[1]), rules)
 
 
-def told(failed: float, slow: bool, seconds: float) -> set[tuple[str, str]]:
+def delivered(failed: float, slow: bool, seconds: float) -> set[tuple[str, str]]:
     """Receivers and alerts that came through to the webhook."""
     came: set[tuple[str, str]] = set()
 
@@ -207,7 +207,7 @@ def main() -> None:
     given = options.parse_args()
     wrong = see(given.seconds)
     for failed, slow, pages in [(0.02, False, {"ErrorRateHigh"}), (0.009, False, set()), (0, True, {"LatencyHigh"})]:
-        came = told(failed, slow, 45)
+        came = delivered(failed, slow, 45)
         got = {alert for receiver, alert in came if receiver == "page"} & {"ErrorRateHigh", "LatencyHigh"}
         print(f"{failed:.1%} failed, p99 {'2.1' if slow else '1.9'} s: {sorted(came)}")
         if got != pages:

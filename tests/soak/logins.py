@@ -1,6 +1,6 @@
 """Whether anybody gets more than five guesses a minute at a password, and what the others feel of it.
 
-    python -m ops.soak.logins [--attempts 5000]
+    python -m tests.soak.logins [--attempts 5000]
 
 A third of the attempts each while Redis is up, hangs and is gone: half of them from one address at many accounts, half
 from many addresses at one account, while others log in as ever. Ends with 1 after a sixth check of a password within a
@@ -17,9 +17,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ops.client import Client
-from ops.instance import breakable_cache, engines, serving
-from tests.integration.servers import ValkeyServer
+from ops.local.client import Client
+from ops.local.service import engines, serving
+
+from tests.harness.servers import ValkeyServer, breakable_cache
 
 ATTACKERS = 16
 ATTACK_PAUSE_S = 0.05
