@@ -9,6 +9,7 @@ from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
+from fitness.foundation.tasks import SupervisedTasks
 from fitness.ports.outages import DatabaseUnavailable
 
 DEADLINE_S = 0.8
@@ -63,8 +64,9 @@ class Database:
             kwargs={"autocommit": True, "options": _SESSION},
             open=False,
         )
-        self._tasks: set[asyncio.Future[Any]] = set()
-        self._looking: asyncio.Future[None] | None = None
+        # Never cancelled: that would wait for the server.
+        self._tasks = SupervisedTasks()
+        self._checking: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Returns at once; whether the server answers shows when it is asked."""
@@ -96,9 +98,7 @@ class Database:
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """What `work` returns, each of its statements a transaction of its own."""
-        task = asyncio.ensure_future(self._run(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task = self._tasks.start(self._run(work), log_errors=False)
         done, _ = await asyncio.wait({task}, timeout=DEADLINE_S)
         if not done:
             _log.warning("PostgreSQL did not answer within %s s", DEADLINE_S)
@@ -126,15 +126,9 @@ class Database:
             raise DatabaseUnavailable("PostgreSQL does not answer") from error
 
     def _look_for_dead_connections(self) -> None:
-        """Where one is dead the idle ones may be too; better found out now than by a request each."""
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.ensure_future(self._pool.check())
-            self._looking.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Future[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # whoever waited has it; where nobody waits any more, nobody is to be told
+        """Where one connection is dead the idle ones may be too; a check finds them before requests do."""
+        if self._checking is None or self._checking.done():
+            self._checking = self._tasks.start(self._pool.check(), log_errors=False)
 
 
 async def fetch_one(
