@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
 from fitness.adapters.embedded.engines import EngineUrls
-from fitness.adapters.observed.exchange import merged
+from fitness.adapters.telemetry.exchange import merged
 from tests.files import A_TRACK
 from tests.integration.api import NOWHERE_POSTGRES, NOWHERE_REDIS, Api, Person, activity_body, serving
 

@@ -49,7 +49,7 @@ class TestRedisCache(CacheContract):
         assert not await valkey.exists("v1:one:{1}")
 
     async def test_a_copy_of_another_type_is_a_miss(self, cache: CachePort):
-        number = CacheKey("one:{1}", ANN, 60, int)
+        number = CacheKey("one:{1}", "number", ANN, 60, int)
         await cache.fill(key(), "value", await self.missed(cache, key()))
         assert isinstance(await cache.read(number), Miss)
 
@@ -84,7 +84,7 @@ class TestRedisCache(CacheContract):
             assert spans_s[0] < 0.1
             assert sum(spans_s[1:]) < 0.05
             server.thaw()
-            await asyncio.gather(*cache._telling)
+            await cache._invalidations.wait()
             after = [await self.missed(cache, key(scope=scope)) for scope in scopes]
             assert not {one.generation for one in before} & {one.generation for one in after}
             await cache.invalidate(*scopes)

@@ -30,7 +30,7 @@ from fitness.ports.outages import CacheUnavailable
 from tests.builders import an_activity
 
 ONE = replace(an_activity(), id=1)
-KEY = CacheKey("activity:{1}", activity_scope(1), 300, object)
+KEY = CacheKey("activity:{1}", "activity", activity_scope(1), 300, object)
 
 
 class Fragile:

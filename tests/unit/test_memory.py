@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
+from fitness.adapters.guards.breaker import Breaker, GuardedRateLimiter
+from fitness.adapters.guards.denials import MOST_REMEMBERED, DenialMemory
 from fitness.adapters.memory.activities import InMemoryActivityRepo
 from fitness.adapters.memory.audit import InMemoryAuditLog
-from fitness.adapters.memory.breaker import Breaker, GuardedRateLimiter
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryPasswordHasher
-from fitness.adapters.memory.denials import MOST_REMEMBERED, DenialMemory
 from fitness.adapters.memory.logins import InMemoryFailedLogins
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.probe import InMemoryProbe

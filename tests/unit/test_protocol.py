@@ -20,7 +20,7 @@ from fitness.ports.cache import CacheKey, Hit, Miss, Owed, Scope, T
 from fitness.ports.outages import CacheUnavailable
 
 SCOPE = Scope("activity", 1)
-KEY = CacheKey("activity:{1}", SCOPE, 300, int)
+KEY = CacheKey("activity:{1}", "activity", SCOPE, 300, int)
 
 
 class Steps:

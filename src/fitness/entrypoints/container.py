@@ -16,19 +16,14 @@ from dependency_injector import containers, providers
 from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
 from fitness.adapters.credentials.jwt import JwtAccessTokens
 from fitness.adapters.embedded.engines import EnginesUnusable, EngineUrls, running_engines, running_urls
-from fitness.adapters.embedded.processes import die_with_parent
 from fitness.adapters.embedded.secrets import kept_secret
 from fitness.adapters.files.reader import FileRecordingReader
-from fitness.adapters.memory.breaker import Breaker, GuardedRateLimiter
-from fitness.adapters.memory.denials import DenialMemory
+from fitness.adapters.guards.breaker import Breaker, GuardedRateLimiter
+from fitness.adapters.guards.denials import DenialMemory
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.observed.cache import ObservedCache
-from fitness.adapters.observed.exchange import MetricsExchange
-from fitness.adapters.observed.instruments import Instruments, Watched
-from fitness.adapters.observed.metrics import Metrics
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.adapters.observed.timed import timed
-from fitness.adapters.observed.tracing import Tracing
 from fitness.adapters.postgres.activities import PostgresActivityRepo
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.database import MAX_CONNECTIONS, Database
@@ -42,13 +37,19 @@ from fitness.adapters.redis.client import connected
 from fitness.adapters.redis.diagnosis import RedisDiagnosis, cache_rules, state_rules
 from fitness.adapters.redis.rate_limits import RedisRateLimiter
 from fitness.adapters.system.clock import SystemClock
+from fitness.adapters.telemetry.exchange import MetricsExchange
+from fitness.adapters.telemetry.instruments import Instruments
+from fitness.adapters.telemetry.metrics import Metrics
+from fitness.adapters.telemetry.sources import MetricSources
+from fitness.adapters.telemetry.tracing import Tracing
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
-from fitness.domain.use_cases.caching import RECOVERY_ROUND_S, ROUND_S, CachedReads
+from fitness.domain.use_cases.caching import KINDS, RECOVERY_ROUND_S, ROUND_S, CachedReads
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
 from fitness.entrypoints.settings import Settings
+from fitness.foundation.parent_death import die_with_parent
 from fitness.ports.health import DiagnosisPort, Finding, Verdict
 from fitness.ports.outages import Outage
 
@@ -135,7 +136,9 @@ class Container(containers.DeclarativeContainer):
         cached_reads,
         providers.Singleton(Limits, settings.provided.rate_limit_scale, settings.provided.workers, account_secret),
     )
-    watched = providers.Singleton(Watched, cache, redis_cache, cached_reads, rate_limiter, outbox, database)
+    metric_sources = providers.Singleton(
+        MetricSources, cache, providers.Object(KINDS), redis_cache, cached_reads, rate_limiter, outbox, database
+    )
     metrics_exchange = providers.Singleton(MetricsExchange, metrics_dir, metrics.provided.render)
     administration = providers.Singleton(AdminService, activity_repo, user_repo, audit_log, cached_reads, clock)
 
@@ -155,7 +158,7 @@ async def opened(container: Container) -> AsyncIterator[None]:
     await _round(container.cached_reads(), tell=True)
     background = [
         asyncio.create_task(_rounds(container.cached_reads())),
-        asyncio.create_task(container.instruments().sample(container.watched())),
+        asyncio.create_task(container.instruments().sample(container.metric_sources())),
     ]
     try:
         yield

@@ -20,11 +20,15 @@ class SupervisedTasks:
         return len(self._running)
 
     def start(self, work: Coroutine[Any, Any, T], *, log_errors: bool = True) -> asyncio.Task[T]:
-        """A task that runs `work`. `log_errors` is for tasks that nobody awaits; elsewhere the caller has the exception."""
+        """A task that runs `work`. Without `log_errors`, whoever awaits the task deals with its exception."""
         task = asyncio.ensure_future(work)
         self._running.add(task)
         task.add_done_callback(self._logged if log_errors else self._unlogged)
         return task
+
+    async def wait(self) -> None:
+        """Returns when every task has ended by itself, whatever became of it."""
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     async def close(self) -> None:
         """Cancel every task and wait until all have ended."""

@@ -22,6 +22,8 @@ class CacheKey(Generic[T]):
     """Where the copy of one answer is kept, for how long, and of what type it is."""
 
     name: str
+    kind: str
+    """Of what the copy is, `activity` or `listing`; copies are counted by it."""
     scope: Scope
     ttl_s: int
     holds: type[T]

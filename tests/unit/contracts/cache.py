@@ -12,7 +12,7 @@ ANN, BOB = Scope("user", 1), Scope("user", 2)
 
 
 def key(name: str = "one", scope: Scope = ANN) -> CacheKey[str]:
-    return CacheKey(f"{name}:{{{scope.id}}}", scope, 60, str)
+    return CacheKey(f"{name}:{{{scope.id}}}", "word", scope, 60, str)
 
 
 class CacheContract:
@@ -111,7 +111,7 @@ class CacheContract:
 
     async def test_a_domain_object_comes_back_equal(self, cache: CachePort):
         kept = an_activity(title="Höhenweg ☀", tags=("a", "b"), distance_km=0.0, timezone="Asia/Kathmandu")
-        activity_key = CacheKey("activity:{1}", ANN, 60, Activity)
+        activity_key = CacheKey("activity:{1}", "activity", ANN, 60, Activity)
         found = await cache.read(activity_key)
         assert isinstance(found, Miss)
         await cache.fill(activity_key, kept, found)
@@ -123,7 +123,7 @@ class CacheContract:
 
     async def test_a_page_of_domain_objects_comes_back_equal(self, cache: CachePort):
         page = Listing((an_activity(), an_activity(notes="two")), 12, Position(datetime(2026, 1, 1, tzinfo=UTC), 3))
-        page_key = CacheKey("page:{1}", ANN, 60, Listing[Activity])
+        page_key = CacheKey("page:{1}", "listing", ANN, 60, Listing[Activity])
         found = await cache.read(page_key)
         assert isinstance(found, Miss)
         await cache.fill(page_key, page, found)

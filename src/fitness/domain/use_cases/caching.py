@@ -30,6 +30,9 @@ ACTIVITY_TTL_S = 5 * 60
 LISTING_TTL_S = 2 * 60
 TIER_TTL_S = 60 * 60
 
+KINDS = ("activity", "listing", "tier")
+"""Of copies, as they are counted."""
+
 FAILURES_BORNE = 5
 """So many reads in a row may fail before the cache counts as lost; an invalidation that fails loses it at once."""
 
@@ -75,18 +78,18 @@ def account_scope(user_id: int) -> Scope:
 
 
 def activity_key(activity_id: int) -> CacheKey[Activity]:
-    return CacheKey(f"activity:{{{activity_id}}}", activity_scope(activity_id), ACTIVITY_TTL_S, Activity)
+    return CacheKey(f"activity:{{{activity_id}}}", "activity", activity_scope(activity_id), ACTIVITY_TTL_S, Activity)
 
 
 def listing_key(user_id: int, which: ActivityFilter, page: Page) -> CacheKey[Listing[Activity]]:
     name = f"activities:user:{{{user_id}}}:page:{page.number}:limit:{page.limit}"
     if which != ActivityFilter() or page.after:
         name += ":" + hashlib.sha256(repr((which, page.after)).encode()).hexdigest()[:32]
-    return CacheKey(name, user_scope(user_id), LISTING_TTL_S, Listing[Activity])
+    return CacheKey(name, "listing", user_scope(user_id), LISTING_TTL_S, Listing[Activity])
 
 
 def tier_key(user_id: int) -> CacheKey[Tier]:
-    return CacheKey(f"user:{{{user_id}}}:tier", account_scope(user_id), TIER_TTL_S, Tier)
+    return CacheKey(f"user:{{{user_id}}}:tier", "tier", account_scope(user_id), TIER_TTL_S, Tier)
 
 
 class CachedReads:

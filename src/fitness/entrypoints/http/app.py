@@ -69,6 +69,6 @@ def create_app(container: Container) -> Litestar:
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )
-    container.instruments().declare(container.watched(), expected_responses(app))
+    container.instruments().declare(container.metric_sources(), expected_responses(app))
     app.asgi_handler = Edge(app.asgi_handler, container.instruments().request, container.tracing())
     return app
