@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fitness.entrypoints.settings import BadSettings, Settings, read_settings
+from fitness.entrypoints.settings import BadSettings, Settings
+from fitness.entrypoints.wiring.stores import settings_from as read_settings
 
 SECRET = "s" * 32
 STORES = {

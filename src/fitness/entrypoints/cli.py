@@ -11,27 +11,22 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
-import psycopg
 
 from fitness import __version__
 from fitness.domain.model.listings import Page
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import DuplicateActivity, RecordingTooLarge, Refusal
 from fitness.domain.model.users import Caller, Registration, Role, Tier, User
-from fitness.entrypoints.container import (
-    Container,
-    EnginesUnusable,
-    MigrationRefused,
-    examined,
-    joined,
-    provisioned,
-    running,
-)
 from fitness.entrypoints.logs import configure_logs
 from fitness.entrypoints.serving import refuse_taken_port, serve_http
-from fitness.entrypoints.settings import BadSettings, Settings, read_settings
+from fitness.entrypoints.settings import CompleteSettings, Settings
+from fitness.entrypoints.wiring.container import Container
+from fitness.entrypoints.wiring.doctor import diagnose
+from fitness.entrypoints.wiring.lifecycle import running
+from fitness.entrypoints.wiring.stores import settings_from, with_engines, with_running_engines
 from fitness.ports.health import Verdict
-from fitness.ports.outages import Outage
+from fitness.ports.outages import DatabaseUnavailable, Outage
+from fitness.ports.setup import BadSetup
 
 T = TypeVar("T")
 
@@ -44,10 +39,8 @@ class FriendlyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (BadSettings, EnginesUnusable, MigrationRefused, Refusal, Outage) as error:
+        except (BadSetup, Refusal, Outage) as error:
             raise click.ClickException(str(error)) from error
-        except psycopg.OperationalError as error:
-            raise click.ClickException(f"PostgreSQL does not answer: {error}".strip()) from error
 
 
 @click.group(cls=FriendlyGroup, epilog=SETTINGS_HELP, context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,7 +64,7 @@ def serve() -> None:
         ended.append(engine)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with provisioned(settings, engine_ended=end_with) as complete:
+    with with_engines(settings, engine_ended=end_with) as complete:
         if settings.embedded:
             for title in Container(settings=complete).migrations().up():
                 click.echo(f"applied {title}", err=True)
@@ -88,8 +81,8 @@ def doctor() -> None:
 
     Ends with 1 where something is wrong; what is merely doubtful ends with 0.
     """
-    with joined(_settings()) as settings:
-        found = asyncio.run(examined(settings))
+    with with_running_engines(_settings()) as settings:
+        found = asyncio.run(diagnose(settings))
     colours = {Verdict.GOOD: "green", Verdict.DOUBTFUL: "yellow", Verdict.WRONG: "red"}
     for store, findings in found.items():
         for finding in findings:
@@ -107,7 +100,7 @@ def migrate() -> None:
 @migrate.command("up")
 def migrate_up() -> None:
     """Apply every migration that is missing."""
-    with joined(_settings()) as settings:
+    with with_running_engines(_settings()) as settings:
         titles = Container(settings=settings).migrations().up()
     for title in titles:
         click.echo(f"applied {title}")
@@ -119,7 +112,7 @@ def migrate_up() -> None:
 @click.option("--steps", default=1, show_default=True, type=click.IntRange(min=1), help="How many to take back.")
 def migrate_down(steps: int) -> None:
     """Take back the latest migrations, with the data that only they hold."""
-    with joined(_settings()) as settings:
+    with with_running_engines(_settings()) as settings:
         titles = Container(settings=settings).migrations().down(steps)
     for title in titles:
         click.echo(f"took back {title}")
@@ -130,7 +123,7 @@ def migrate_down(steps: int) -> None:
 @migrate.command("status")
 def migrate_status() -> None:
     """Show which migrations are applied, and since when."""
-    with joined(_settings()) as settings:
+    with with_running_engines(_settings()) as settings:
         for status in Container(settings=settings).migrations().status():
             click.echo(f"{status.title}  {status.applied_at or 'missing'}")
 
@@ -221,30 +214,30 @@ def list_users() -> None:
 
 
 def _settings() -> Settings:
-    settings = read_settings(os.environ)
+    settings = settings_from(os.environ)
     configure_logs(settings.log_format)
     return settings
 
 
-def _refuse_old_schema(settings: Settings) -> None:
+def _refuse_old_schema(settings: CompleteSettings) -> None:
     try:
         statuses = Container(settings=settings).migrations().status()
-    except psycopg.OperationalError as error:
-        logging.getLogger(__name__).warning("PostgreSQL does not answer yet, so its schema goes unchecked: %s", error)
+    except DatabaseUnavailable as outage:
+        logging.getLogger(__name__).warning("the schema goes unchecked: %s", outage)
         return
     if missing := [status.title for status in statuses if status.applied_at is None]:
-        raise MigrationRefused(f"the database lacks {', '.join(missing)}; run `fitness migrate up` first")
+        raise BadSetup(f"the database lacks {', '.join(missing)}; run `fitness migrate up` first")
 
 
 def _with_container(run: Callable[[Container], Awaitable[T]]) -> T:
     """Run a use case on the engines of the service, whether or not it runs."""
 
-    async def within(settings: Settings) -> T:
+    async def within(settings: CompleteSettings) -> T:
         async with running(settings) as container:
             return await run(container)
 
     settings = _settings()
-    with joined(settings) as complete:
+    with with_running_engines(settings) as complete:
         if settings.embedded:
             Container(settings=complete).migrations().up()
         return asyncio.run(within(complete))

@@ -5,13 +5,12 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
+from fitness.ports.setup import BadSetup
 
 PREFIX = "FITNESS_"
 MIN_SECRET_LENGTH = 32
@@ -23,7 +22,7 @@ T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class BadSettings(Exception):
+class BadSettings(BadSetup):
     """Some settings cannot be used; the message has a line for each, which begins with its name."""
 
 
@@ -51,16 +50,33 @@ class Settings:
     def embedded(self) -> bool:
         return self.database_url is None
 
+    def completed(
+        self, *, database_url: str, redis_url: str, state_redis_url: str, secret_keys: tuple[str, ...]
+    ) -> "CompleteSettings":
+        rest = {field.name: getattr(self, field.name) for field in fields(Settings)}
+        rest |= {"database_url": database_url, "redis_url": redis_url, "state_redis_url": state_redis_url}
+        return CompleteSettings(**rest | {"secret_keys": secret_keys})
 
-def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Raises BadSettings with every problem at once."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompleteSettings(Settings):
+    """Settings that name every store to run on, embedded or not."""
+
+    database_url: str
+    redis_url: str
+    state_redis_url: str
+    secret_keys: tuple[str, ...]
+
+
+def read_settings(environment: Mapping[str, str], postgres_url_problem: Callable[[str], str | None]) -> Settings:
+    """Raises BadSettings with every problem at once. `postgres_url_problem` says what is wrong with a URL."""
     reading = _Reading(environment)
     default = Settings()
     settings = Settings(
         host=reading.one("HOST", _ip_address, default.host),
         port=reading.one("PORT", _whole_number(1, 65_535), default.port),
         data_dir=reading.one("DATA_DIR", _folder, _default_data_dir(environment)),
-        database_url=reading.one("DATABASE_URL", _postgres_url, None),
+        database_url=reading.one("DATABASE_URL", _postgres_url(postgres_url_problem), None),
         redis_url=reading.one("REDIS_URL", _redis_url, None),
         state_redis_url=reading.one("STATE_REDIS_URL", _redis_url, None),
         workers=reading.one("WORKERS", _whole_number(1, 256), default.workers),
@@ -158,19 +174,16 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-# What is wrong with a URL is told without the URL, which may hold a password.
+# What is wrong with a URL is said without repeating the URL, which may hold a password.
 
 
-def _postgres_url(text: str) -> str:
-    if not text.startswith(("postgresql://", "postgres://")):
-        raise ValueError("must begin with postgresql://")
-    try:
-        port = conninfo_to_dict(text).get("port")
-    except ProgrammingError as error:
-        raise ValueError("is not a URL that PostgreSQL's library understands") from error
-    if port is not None and not str(port).isdecimal():
-        raise ValueError("has a port that is no number")
-    return text
+def _postgres_url(problem_of: Callable[[str], str | None]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if problem := problem_of(text):
+            raise ValueError(problem)
+        return text
+
+    return parse
 
 
 def _redis_url(text: str) -> str:

@@ -24,7 +24,7 @@ class MetricsExchange:
         self._render = render
 
     @asynccontextmanager
-    async def answering(self) -> AsyncIterator[None]:
+    async def serve_metrics(self) -> AsyncIterator[None]:
         """For as long as this process lives; a killed one's slot is free at once."""
         slot, lock = _free_slot(self._folder)
         path = self._folder / f"{slot}.sock"

@@ -1,6 +1,5 @@
 """The HTTP application: routes, gate and error table put together."""
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,7 +7,6 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.types import ASGIApp
 
-from fitness.entrypoints.container import Container, opened
 from fitness.entrypoints.http.accounts import auth_router, users_router
 from fitness.entrypoints.http.activities import activities_router
 from fitness.entrypoints.http.administration import admin_router
@@ -20,9 +18,8 @@ from fitness.entrypoints.http.health import Stores, health_router
 from fitness.entrypoints.http.problems import answer
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers, rate_limit
 from fitness.entrypoints.http.telemetry import MetricsDoor, expected_responses, metrics
-
-GARBAGE_THRESHOLD = 20_000
-"""Allocations between looks for cycles, of which a request makes hardly any; Python's own 700 are a few requests."""
+from fitness.entrypoints.wiring.container import Container
+from fitness.entrypoints.wiring.lifecycle import lifespan as open_until_end
 
 
 def create_app(container: Container) -> Litestar:
@@ -30,10 +27,7 @@ def create_app(container: Container) -> Litestar:
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with opened(container), container.metrics_exchange().answering():
-            gc.collect()
-            gc.freeze()  # what start-up made stays: the collector need not look at it again
-            gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
+        async with open_until_end(container, background=True), container.metrics_exchange().serve_metrics():
             yield
 
     settings = container.settings()

@@ -1,0 +1,120 @@
+"""Which adapter stands behind which port. Providers only: what opens and closes them is in lifecycle.py."""
+
+import os
+from functools import partial
+from pathlib import Path
+from signal import SIGKILL
+
+from dependency_injector import containers, providers
+
+from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
+from fitness.adapters.credentials.jwt import JwtAccessTokens
+from fitness.adapters.files.reader import FileRecordingReader
+from fitness.adapters.guards.breaker import Breaker, GuardedRateLimiter
+from fitness.adapters.guards.denials import DenialMemory
+from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
+from fitness.adapters.observed.cache import ObservedCache
+from fitness.adapters.observed.rate_limits import ObservedRateLimiter
+from fitness.adapters.observed.timed import timed
+from fitness.adapters.postgres.activities import PostgresActivityRepo
+from fitness.adapters.postgres.audit import PostgresAuditLog
+from fitness.adapters.postgres.database import Database
+from fitness.adapters.postgres.logins import PostgresFailedLogins
+from fitness.adapters.postgres.migration_runner import Migrations
+from fitness.adapters.postgres.outbox import PostgresOutbox
+from fitness.adapters.postgres.users import PostgresUserRepo
+from fitness.adapters.redis.cache import RedisCache
+from fitness.adapters.redis.client import connected, disconnected
+from fitness.adapters.redis.rate_limits import RedisRateLimiter
+from fitness.adapters.system.clock import SystemClock
+from fitness.adapters.telemetry.exchange import MetricsExchange
+from fitness.adapters.telemetry.instruments import Instruments
+from fitness.adapters.telemetry.metrics import Metrics
+from fitness.adapters.telemetry.sources import MetricSources
+from fitness.adapters.telemetry.tracing import Tracing
+from fitness.domain.use_cases.accounts import AccountService
+from fitness.domain.use_cases.activities import ActivityService
+from fitness.domain.use_cases.administration import AdminService
+from fitness.domain.use_cases.caching import KINDS, CachedReads
+from fitness.domain.use_cases.importing import ImportService
+from fitness.domain.use_cases.limiting import Limits, LimitService
+from fitness.entrypoints.settings import CompleteSettings
+from fitness.entrypoints.wiring.resources import Resources
+from fitness.foundation.parent_death import die_with_parent
+
+
+class Container(containers.DeclarativeContainer):
+    """Everything is made once, on first use."""
+
+    settings: providers.Dependency[CompleteSettings] = providers.Dependency(instance_of=CompleteSettings)
+    # Where the processes of an instance exchange their metrics; only a process that serves them needs one.
+    metrics_dir: providers.Dependency[Path] = providers.Dependency(instance_of=Path)
+
+    resources = providers.Singleton(Resources)
+    kept = partial(providers.Singleton, Resources.keep, resources)
+
+    clock = providers.Singleton(SystemClock)
+    metrics = kept(Metrics.close, Metrics)
+    instruments = providers.Singleton(Instruments, metrics)
+    tracing = kept(Tracing.aclose, Tracing)
+    span = tracing.provided.span
+    observed = partial(providers.Singleton, timed, record=instruments.provided.query, span=span)
+
+    database = kept(Database.close, Database, settings.provided.database_url)
+    migrations = providers.Singleton(Migrations, settings.provided.database_url)
+    activity_repo = observed(
+        providers.Singleton(PostgresActivityRepo, database),
+        "activities",
+        then=providers.Dict(add=instruments.provided.activity_created, add_all=instruments.provided.activities_created),
+    )
+    user_repo = observed(
+        providers.Singleton(PostgresUserRepo, database),
+        "users",
+        then=providers.Dict(add=instruments.provided.user_registered),
+    )
+    audit_log = observed(providers.Singleton(PostgresAuditLog, database), "audit")
+    outbox = observed(providers.Singleton(PostgresOutbox, database), "outbox")
+    failed_logins = observed(providers.Singleton(PostgresFailedLogins, database), "logins")
+
+    redis = kept(disconnected, connected, settings.provided.redis_url)
+    redis_cache = providers.Singleton(RedisCache, redis)
+    cache = providers.Singleton(ObservedCache, redis_cache, span)
+    rate_limiter = providers.Singleton(
+        ObservedRateLimiter,
+        providers.Singleton(
+            DenialMemory,
+            providers.Singleton(
+                GuardedRateLimiter, providers.Singleton(RedisRateLimiter, redis), providers.Singleton(Breaker)
+            ),
+        ),
+        span,
+    )
+
+    password_hasher = kept(Argon2PasswordHasher.close, Argon2PasswordHasher)
+    access_tokens = providers.Singleton(JwtAccessTokens, settings.provided.secret_keys, clock)
+    account_secret = providers.Callable(lambda keys: keys[0].encode(), settings.provided.secret_keys)
+    end_with_this_process = providers.Callable(lambda: partial(die_with_parent, os.getpid(), SIGKILL))
+    recording_reader = kept(FileRecordingReader.close, FileRecordingReader, end_with_this_process)
+
+    cached_reads = providers.Singleton(CachedReads, cache, outbox)
+    accounts = providers.Singleton(
+        AccountService, user_repo, password_hasher, access_tokens, failed_logins, clock, account_secret
+    )
+    activities = providers.Singleton(
+        ActivityService, activity_repo, user_repo, cached_reads, clock, settings.provided.trash_days
+    )
+    imports = providers.Singleton(ImportService, activity_repo, user_repo, cached_reads, recording_reader, clock)
+    administration = providers.Singleton(AdminService, activity_repo, user_repo, audit_log, cached_reads, clock)
+    limits = providers.Singleton(
+        LimitService,
+        rate_limiter,
+        providers.Singleton(InMemoryRateLimiter),
+        user_repo,
+        cached_reads,
+        providers.Singleton(Limits, settings.provided.rate_limit_scale, settings.provided.workers, account_secret),
+    )
+
+    metric_sources = providers.Singleton(
+        MetricSources, cache, providers.Object(KINDS), redis_cache, cached_reads, rate_limiter, outbox, database
+    )
+    metrics_exchange = providers.Singleton(MetricsExchange, metrics_dir, metrics.provided.render)

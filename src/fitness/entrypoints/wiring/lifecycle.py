@@ -1,0 +1,62 @@
+"""When a container's resources open and close, and what runs in the background meanwhile."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fitness.domain.use_cases.caching import RECOVERY_ROUND_S, ROUND_S, CachedReads
+from fitness.entrypoints.settings import CompleteSettings
+from fitness.entrypoints.wiring.container import Container
+from fitness.foundation.tasks import SupervisedTasks
+from fitness.ports.outages import Outage
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def running(settings: CompleteSettings) -> AsyncIterator[Container]:
+    """A container for one command: its connections are open, and nothing runs in the background."""
+    container = Container(settings=settings)
+    async with lifespan(container, background=False):
+        yield container
+
+
+@asynccontextmanager
+async def lifespan(container: Container, *, background: bool) -> AsyncIterator[None]:
+    """Open until the context ends; then whatever was made by then is closed.
+
+    With `background`, the outbox is looked after and the metrics are sampled all the while.
+    """
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(container.resources().close)
+        await container.database().open()
+        reads = container.cached_reads()
+        # One round enables the cache: also a command's own changes are then made known to it at once.
+        await _round(reads, log_outage=True)
+        if background:
+            tasks = SupervisedTasks()
+            stack.push_async_callback(tasks.close)
+            tasks.start(_rounds(reads))
+            tasks.start(container.instruments().sample(container.metric_sources()))
+        yield
+
+
+async def _rounds(reads: CachedReads) -> None:
+    last_s = time.monotonic()
+    while True:
+        await asyncio.sleep(RECOVERY_ROUND_S)
+        if not reads.believed or time.monotonic() - last_s >= ROUND_S:
+            await _round(reads, log_outage=reads.believed)  # only the first failed round of an outage is logged
+            last_s = time.monotonic()
+
+
+async def _round(reads: CachedReads, *, log_outage: bool) -> None:
+    try:
+        await reads.look_after_debts()
+    except Outage as outage:
+        if log_outage:
+            _log.warning("reads bypass the cache until every pending invalidation has been carried out: %s", outage)
+    except Exception:  # noqa: BLE001 - the rounds have to go on
+        _log.exception("a round over the pending invalidations failed; the next one tries again")
