@@ -16,6 +16,8 @@ from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.container import Container
 
 PASSWORD = "correct horse"
+MEMORY = "memory:"
+"""In place of both URLs, `serving` needs no engines."""
 NOWHERE_REDIS = "redis://127.0.0.1:1"
 NOWHERE_POSTGRES = "postgresql://127.0.0.1:1/fitness"
 

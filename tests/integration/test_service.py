@@ -18,7 +18,7 @@ import redis
 
 from fitness.adapters.embedded.engines import running_urls
 from tests.files import A_TRACK, FitFile
-from tests.integration.api import NOWHERE_POSTGRES, NOWHERE_REDIS, PASSWORD, Person, activity_body
+from tests.integration.api import MEMORY, NOWHERE_POSTGRES, NOWHERE_REDIS, PASSWORD, Person, activity_body
 from tests.integration.servers import free_port
 
 FITNESS = Path(sys.executable).parent / "fitness"
@@ -406,6 +406,30 @@ class TestCommands:
             "FITNESS_SECRET_KEYS": "k" * 32,
         }
         service.start("unavailable")
+        assert service.stop() == 0
+
+    async def test_in_memory_it_serves_as_ever_and_says_that_nothing_is_kept(self, service: Service):
+        service.environment |= {"FITNESS_DATABASE_URL": MEMORY, "FITNESS_REDIS_URL": MEMORY}
+        service.start()
+        assert "everything is kept in memory" in service.log()
+        async with httpx.AsyncClient(base_url=service.url) as client:
+            ann = await log_in(client)
+            one = await ann.record(title="kept for now")
+            assert (await ann.upload(A_TRACK)).status_code == 201
+            answers = [await ann.get(f"/activities/{one['id']}") for _ in range(2)]
+            assert [answer.headers["x-cache"] for answer in answers] == ["HIT", "HIT"]  # read back after the write
+            scrape = (await client.get("/metrics")).text
+        assert "db_pool_connections{" not in scrape
+        assert "cache_memory_bytes{" not in scrape
+        assert 'activities_created_total{worker="0"} 2.0' in scrape
+        assert service.engines() == []
+        assert not service.data_dir.exists()
+        assert "memory: everything is kept in memory" in service.run("doctor").stdout
+        assert service.run("migrate", "status").stdout == "nothing to migrate\n"
+        assert service.run("migrate", "up").stdout == "nothing to apply\n"
+        refused = service.run("users", "create", "ann@example.org", "--password", PASSWORD)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "keep none of it" in refused.stderr
         assert service.stop() == 0
 
     def test_the_doctor_finds_the_embedded_engines_well_and_says_what_else_is_wrong(self, service: Service):

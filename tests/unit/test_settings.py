@@ -67,6 +67,16 @@ def test_every_kind_of_redis_is_taken(url: str):
     assert settings.state_redis_url == url  # where none is set
 
 
+MEMORY = {"FITNESS_DATABASE_URL": "memory:", "FITNESS_REDIS_URL": "memory:"}
+
+
+def test_memory_takes_the_place_of_both_urls_and_needs_no_keys():
+    settings = read_settings(MEMORY)
+    assert settings.in_memory
+    assert not settings.embedded
+    assert settings.secret_keys == ()
+
+
 def test_localhost_is_an_address_too():
     assert read_settings({"FITNESS_HOST": "localhost"}).host == "127.0.0.1"
 
@@ -99,6 +109,12 @@ def test_blank_counts_as_unset():
         (STORES | {"FITNESS_REDIS_URL": "redis+cluster://one,two:7001"}, "FITNESS_REDIS_URL"),
         (STORES | {"FITNESS_REDIS_URL": "redis+sentinel://one:26379"}, "FITNESS_REDIS_URL"),
         (STORES | {"FITNESS_STATE_REDIS_URL": "redis://localhost:99999"}, "FITNESS_STATE_REDIS_URL"),
+        (STORES | {"FITNESS_STATE_REDIS_URL": "memory:"}, "FITNESS_STATE_REDIS_URL"),
+        (STORES | {"FITNESS_REDIS_URL": "memory:"}, "FITNESS_DATABASE_URL must be memory:"),
+        (STORES | {"FITNESS_DATABASE_URL": "memory:"}, "FITNESS_REDIS_URL must be memory:"),
+        ({"FITNESS_DATABASE_URL": "memory:"}, "FITNESS_REDIS_URL"),
+        (MEMORY | {"FITNESS_WORKERS": "2"}, "FITNESS_WORKERS"),
+        (MEMORY | {"FITNESS_STATE_REDIS_URL": "redis://state"}, "FITNESS_STATE_REDIS_URL"),
     ],
 )
 def test_a_bad_one_is_named(environment: dict[str, str], named: str):

@@ -19,7 +19,7 @@ from fitness.domain.model.refusals import DuplicateActivity, RecordingTooLarge, 
 from fitness.domain.model.users import Caller, Registration, Role, Tier, User
 from fitness.entrypoints.logs import configure_logs
 from fitness.entrypoints.serving import refuse_taken_port, serve_http
-from fitness.entrypoints.settings import CompleteSettings, Settings
+from fitness.entrypoints.settings import MEMORY, CompleteSettings, Settings
 from fitness.entrypoints.wiring.container import Container
 from fitness.entrypoints.wiring.doctor import diagnose
 from fitness.entrypoints.wiring.lifecycle import running
@@ -53,7 +53,8 @@ def main() -> None:
 def serve() -> None:
     """Serve HTTP until Ctrl-C or SIGTERM.
 
-    Without FITNESS_DATABASE_URL and FITNESS_REDIS_URL it runs a PostgreSQL and a Valkey of its own.
+    Without FITNESS_DATABASE_URL and FITNESS_REDIS_URL it runs a PostgreSQL and a Valkey of its own; with memory: in
+    place of both it keeps everything in memory, and nothing of it after.
     """
     settings = _settings()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server takes signals itself
@@ -65,7 +66,9 @@ def serve() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     with with_engines(settings, engine_ended=end_with) as complete:
-        if settings.embedded:
+        if settings.in_memory:
+            click.echo("everything is kept in memory: nothing of it is left when the service stops", err=True)
+        elif settings.embedded:
             for title in Container(settings=complete).migrations().up():
                 click.echo(f"applied {title}", err=True)
         else:
@@ -124,8 +127,11 @@ def migrate_down(steps: int) -> None:
 def migrate_status() -> None:
     """Show which migrations are applied, and since when."""
     with with_running_engines(_settings()) as settings:
-        for status in Container(settings=settings).migrations().status():
-            click.echo(f"{status.title}  {status.applied_at or 'missing'}")
+        statuses = Container(settings=settings).migrations().status()
+    for status in statuses:
+        click.echo(f"{status.title}  {status.applied_at or 'missing'}")
+    if not statuses:
+        click.echo("nothing to migrate")
 
 
 @main.command("import")
@@ -237,6 +243,8 @@ def _with_container(run: Callable[[Container], Awaitable[T]]) -> T:
             return await run(container)
 
     settings = _settings()
+    if settings.in_memory:
+        raise BadSetup(f"FITNESS_DATABASE_URL is {MEMORY}; this command would have data of its own and keep none of it")
     with with_running_engines(settings) as complete:
         if settings.embedded:
             Container(settings=complete).migrations().up()

@@ -15,6 +15,9 @@ from fitness.ports.setup import BadSetup
 PREFIX = "FITNESS_"
 MIN_SECRET_LENGTH = 32
 
+MEMORY = "memory:"
+"""In place of both URLs: everything is kept in the memory of one process, and nothing of it after."""
+
 _REDIS = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 _HOST_AND_PORT = re.compile(r"[^:/?#\s]+:\d{1,5}")
 
@@ -32,9 +35,9 @@ class Settings:
     port: int = 8000
     data_dir: Path = Path("/var/lib/fitness")
     database_url: str | None = None
-    """PostgreSQL's; None stands for the embedded one."""
+    """PostgreSQL's, or MEMORY; None stands for the embedded one."""
     redis_url: str | None = None
-    """The cache's and the limits'; None stands for the embedded one."""
+    """The cache's and the limits', or MEMORY; None stands for the embedded one."""
     state_redis_url: str | None = None
     """The sessions'; where none is set, the cache's."""
     workers: int = 1
@@ -49,6 +52,10 @@ class Settings:
     @property
     def embedded(self) -> bool:
         return self.database_url is None
+
+    @property
+    def in_memory(self) -> bool:
+        return self.database_url == MEMORY
 
     def completed(
         self, *, database_url: str, redis_url: str, state_redis_url: str, secret_keys: tuple[str, ...]
@@ -67,6 +74,11 @@ class CompleteSettings(Settings):
     state_redis_url: str
     secret_keys: tuple[str, ...]
 
+    @property
+    def kept_in(self) -> str:
+        """`memory` or `stores`."""
+        return "memory" if self.in_memory else "stores"
+
 
 def read_settings(environment: Mapping[str, str], postgres_url_problem: Callable[[str], str | None]) -> Settings:
     """Raises BadSettings with every problem at once. `postgres_url_problem` says what is wrong with a URL."""
@@ -76,8 +88,8 @@ def read_settings(environment: Mapping[str, str], postgres_url_problem: Callable
         host=reading.one("HOST", _ip_address, default.host),
         port=reading.one("PORT", _whole_number(1, 65_535), default.port),
         data_dir=reading.one("DATA_DIR", _folder, _default_data_dir(environment)),
-        database_url=reading.one("DATABASE_URL", _postgres_url(postgres_url_problem), None),
-        redis_url=reading.one("REDIS_URL", _redis_url, None),
+        database_url=reading.one("DATABASE_URL", _memory_or(_postgres_url(postgres_url_problem)), None),
+        redis_url=reading.one("REDIS_URL", _memory_or(_redis_url), None),
         state_redis_url=reading.one("STATE_REDIS_URL", _redis_url, None),
         workers=reading.one("WORKERS", _whole_number(1, 256), default.workers),
         secret_keys=reading.one("SECRET_KEYS", _secret_keys, ()),
@@ -87,13 +99,26 @@ def read_settings(environment: Mapping[str, str], postgres_url_problem: Callable
         trash_days=reading.one("TRASH_DAYS", _whole_number(1, 3_650), default.trash_days),
         log_format=reading.one("LOG_FORMAT", _one_of("text", "json"), default.log_format),
     )
+    _refuse_halves(settings, reading)
+    reading.finish()
+    return replace(settings, state_redis_url=settings.state_redis_url or settings.redis_url)
+
+
+def _refuse_halves(settings: Settings, reading: "_Reading") -> None:
+    """Refuse settings that are sound in themselves and do not go together."""
     if (settings.database_url is None) != (settings.redis_url is None):
         missing = "REDIS_URL" if settings.redis_url is None else "DATABASE_URL"
         reading.refuse(missing, "is needed with the other URL; without both, the service runs its own engines")
-    if settings.database_url is not None and not settings.secret_keys:
+    elif settings.in_memory != (settings.redis_url == MEMORY):
+        other = "REDIS_URL" if settings.in_memory else "DATABASE_URL"
+        reading.refuse(other, f"must be {MEMORY} too; either both URLs are, or neither")
+    if settings.in_memory:
+        if settings.workers > 1:
+            reading.refuse("WORKERS", f"must be 1 with {MEMORY}: processes share no memory")
+        if settings.state_redis_url is not None:
+            reading.refuse("STATE_REDIS_URL", f"is not used with {MEMORY}; leave it unset")
+    elif settings.database_url is not None and not settings.secret_keys:
         reading.refuse("SECRET_KEYS", "is needed with FITNESS_DATABASE_URL; `openssl rand -hex 32` makes one")
-    reading.finish()
-    return replace(settings, state_redis_url=settings.state_redis_url or settings.redis_url)
 
 
 class _Reading:
@@ -175,6 +200,10 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 
 
 # What is wrong with a URL is said without repeating the URL, which may hold a password.
+
+
+def _memory_or(parse: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: text if text == MEMORY else parse(text)
 
 
 def _postgres_url(problem_of: Callable[[str], str | None]) -> Callable[[str], str]:

@@ -37,7 +37,7 @@ def create_app(container: Container) -> Litestar:
         tokens, limits = container.access_tokens(), container.limits()
         return Gate(app, tokens, limits, settings.trusted_proxies, limit_headers, violations.tell)
 
-    stores = Stores(needed={"database": container.database()}, useful={"cache": container.redis_cache()})
+    stores = Stores(needed={"database": container.database()}, useful={"cache": container.cache_store()})
     door = MetricsDoor(container.metrics_exchange(), settings.metrics_allow, settings.trusted_proxies)
     app = Litestar(
         route_handlers=[

@@ -12,7 +12,15 @@ from fitness.adapters.credentials.jwt import JwtAccessTokens
 from fitness.adapters.files.reader import FileRecordingReader
 from fitness.adapters.guards.breaker import Breaker, GuardedRateLimiter
 from fitness.adapters.guards.denials import DenialMemory
+from fitness.adapters.memory.activities import InMemoryActivityRepo
+from fitness.adapters.memory.audit import InMemoryAuditLog
+from fitness.adapters.memory.cache import InMemoryCache
+from fitness.adapters.memory.database import InMemoryDatabase, NoMigrations
+from fitness.adapters.memory.logins import InMemoryFailedLogins
+from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
+from fitness.adapters.memory.store import InMemoryStore
+from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.adapters.observed.cache import ObservedCache
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.adapters.observed.timed import timed
@@ -50,71 +58,70 @@ class Container(containers.DeclarativeContainer):
     # Where the processes of an instance exchange their metrics; only a process that serves them needs one.
     metrics_dir: providers.Dependency[Path] = providers.Dependency(instance_of=Path)
 
-    resources = providers.Singleton(Resources)
-    kept = partial(providers.Singleton, Resources.keep, resources)
+    once = providers.Singleton
+    resources = once(Resources)
+    kept = partial(once, Resources.keep, resources)
+    either = partial(providers.Selector, settings.provided.kept_in)
 
-    clock = providers.Singleton(SystemClock)
+    clock = once(SystemClock)
     metrics = kept(Metrics.close, Metrics)
-    instruments = providers.Singleton(Instruments, metrics)
+    instruments = once(Instruments, metrics)
     tracing = kept(Tracing.aclose, Tracing)
     span = tracing.provided.span
-    observed = partial(providers.Singleton, timed, record=instruments.provided.query, span=span)
+    observed = partial(once, timed, record=instruments.provided.query, span=span)
 
-    database = kept(Database.close, Database, settings.provided.database_url)
-    migrations = providers.Singleton(Migrations, settings.provided.database_url)
+    store = once(InMemoryStore)
+    postgres = kept(Database.close, Database, settings.provided.database_url)
+    database = either(memory=once(InMemoryDatabase), stores=postgres)
+    migrations = either(memory=once(NoMigrations), stores=once(Migrations, settings.provided.database_url))
     activity_repo = observed(
-        providers.Singleton(PostgresActivityRepo, database),
+        either(memory=once(InMemoryActivityRepo, store), stores=once(PostgresActivityRepo, postgres)),
         "activities",
         then=providers.Dict(add=instruments.provided.activity_created, add_all=instruments.provided.activities_created),
     )
     user_repo = observed(
-        providers.Singleton(PostgresUserRepo, database),
+        either(memory=once(InMemoryUserRepo, store), stores=once(PostgresUserRepo, postgres)),
         "users",
         then=providers.Dict(add=instruments.provided.user_registered),
     )
-    audit_log = observed(providers.Singleton(PostgresAuditLog, database), "audit")
-    outbox = observed(providers.Singleton(PostgresOutbox, database), "outbox")
-    failed_logins = observed(providers.Singleton(PostgresFailedLogins, database), "logins")
+    audit_log = observed(either(memory=once(InMemoryAuditLog, store), stores=once(PostgresAuditLog, postgres)), "audit")
+    outbox = observed(either(memory=once(InMemoryOutbox, store), stores=once(PostgresOutbox, postgres)), "outbox")
+    failed_logins = observed(
+        either(memory=once(InMemoryFailedLogins), stores=once(PostgresFailedLogins, postgres)), "logins"
+    )
 
     redis = kept(disconnected, connected, settings.provided.redis_url)
-    redis_cache = providers.Singleton(RedisCache, redis)
-    cache = providers.Singleton(ObservedCache, redis_cache, span)
-    rate_limiter = providers.Singleton(
+    redis_cache = once(RedisCache, redis)
+    cache_store = either(memory=once(InMemoryCache), stores=redis_cache)
+    cache = once(ObservedCache, cache_store, span)
+    shared_limiter = either(memory=once(InMemoryRateLimiter), stores=once(RedisRateLimiter, redis))
+    rate_limiter = once(
         ObservedRateLimiter,
-        providers.Singleton(
-            DenialMemory,
-            providers.Singleton(
-                GuardedRateLimiter, providers.Singleton(RedisRateLimiter, redis), providers.Singleton(Breaker)
-            ),
-        ),
+        once(DenialMemory, once(GuardedRateLimiter, shared_limiter, once(Breaker))),
         span,
     )
 
     password_hasher = kept(Argon2PasswordHasher.close, Argon2PasswordHasher)
-    access_tokens = providers.Singleton(JwtAccessTokens, settings.provided.secret_keys, clock)
+    access_tokens = once(JwtAccessTokens, settings.provided.secret_keys, clock)
     account_secret = providers.Callable(lambda keys: keys[0].encode(), settings.provided.secret_keys)
     end_with_this_process = providers.Callable(lambda: partial(die_with_parent, os.getpid(), SIGKILL))
     recording_reader = kept(FileRecordingReader.close, FileRecordingReader, end_with_this_process)
 
-    cached_reads = providers.Singleton(CachedReads, cache, outbox)
-    accounts = providers.Singleton(
-        AccountService, user_repo, password_hasher, access_tokens, failed_logins, clock, account_secret
-    )
-    activities = providers.Singleton(
-        ActivityService, activity_repo, user_repo, cached_reads, clock, settings.provided.trash_days
-    )
-    imports = providers.Singleton(ImportService, activity_repo, user_repo, cached_reads, recording_reader, clock)
-    administration = providers.Singleton(AdminService, activity_repo, user_repo, audit_log, cached_reads, clock)
-    limits = providers.Singleton(
+    cached_reads = once(CachedReads, cache, outbox)
+    accounts = once(AccountService, user_repo, password_hasher, access_tokens, failed_logins, clock, account_secret)
+    activities = once(ActivityService, activity_repo, user_repo, cached_reads, clock, settings.provided.trash_days)
+    imports = once(ImportService, activity_repo, user_repo, cached_reads, recording_reader, clock)
+    administration = once(AdminService, activity_repo, user_repo, audit_log, cached_reads, clock)
+    limits = once(
         LimitService,
         rate_limiter,
-        providers.Singleton(InMemoryRateLimiter),
+        once(InMemoryRateLimiter),
         user_repo,
         cached_reads,
-        providers.Singleton(Limits, settings.provided.rate_limit_scale, settings.provided.workers, account_secret),
+        once(Limits, settings.provided.rate_limit_scale, settings.provided.workers, account_secret),
     )
 
-    metric_sources = providers.Singleton(
-        MetricSources, cache, providers.Object(KINDS), redis_cache, cached_reads, rate_limiter, outbox, database
+    metric_sources = once(
+        MetricSources, cache, providers.Object(KINDS), cache_store, cached_reads, rate_limiter, outbox, database
     )
-    metrics_exchange = providers.Singleton(MetricsExchange, metrics_dir, metrics.provided.render)
+    metrics_exchange = once(MetricsExchange, metrics_dir, metrics.provided.render)

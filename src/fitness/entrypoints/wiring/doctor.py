@@ -10,10 +10,13 @@ from fitness.entrypoints.settings import CompleteSettings
 from fitness.ports.health import DiagnosisPort, Finding, Verdict
 
 SHARED = "cache and sessions share this Redis: eviction can delete sessions; set FITNESS_STATE_REDIS_URL"
+IN_MEMORY = "everything is kept in memory, and nothing of it after the service stops; set both URLs or neither"
 
 
 async def diagnose(settings: CompleteSettings) -> dict[str, list[Finding]]:
     """The findings about each store that `settings` name, by the store's name."""
+    if settings.in_memory:
+        return {"memory": [Finding(Verdict.DOUBTFUL, IN_MEMORY)]}
     cache, state = connected(settings.redis_url), connected(settings.state_redis_url)
     diagnoses: dict[str, DiagnosisPort] = {
         "PostgreSQL": PostgresDiagnosis(settings.database_url, Migrations(settings.database_url), settings.workers),

@@ -1,5 +1,6 @@
 """The stores to run on: those that the settings name, or embedded engines."""
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -7,7 +8,7 @@ from fitness.adapters.embedded.engines import EngineUrls, running_engines, runni
 from fitness.adapters.embedded.secrets import kept_secret
 from fitness.adapters.postgres.database import MAX_CONNECTIONS
 from fitness.adapters.postgres.urls import url_problem
-from fitness.entrypoints.settings import CompleteSettings, Settings, read_settings
+from fitness.entrypoints.settings import MEMORY, CompleteSettings, Settings, read_settings
 
 SPARE_CONNECTIONS = 20
 """For the command line, migrations and people who look."""
@@ -22,10 +23,14 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
 def with_engines(
     settings: Settings, *, engine_ended: Callable[[str], None] = lambda _: None
 ) -> Iterator[CompleteSettings]:
-    """`settings` with stores to use: those that are set, else embedded engines for as long as the context lasts.
+    """`settings` with stores to use: those that are set, or embedded engines for as long as the context lasts.
 
     `engine_ended` is called, on a thread of its own, with the name of an engine that ended before its time.
     """
+    if settings.in_memory:
+        keys = settings.secret_keys or (secrets.token_hex(32),)
+        yield settings.completed(database_url=MEMORY, redis_url=MEMORY, state_redis_url=MEMORY, secret_keys=keys)
+        return
     if settings.database_url is not None and settings.redis_url is not None:
         yield settings.completed(
             database_url=settings.database_url,
