@@ -408,6 +408,25 @@ class TestCommands:
         service.start("unavailable")
         assert service.stop() == 0
 
+    def test_what_commands_do_is_counted_until_the_next_start(self, service: Service, folder: Path):
+        def counted(worker: str) -> list[str]:
+            scrape = httpx.get(f"{service.url}/metrics").text
+            return re.findall(
+                rf'^((?:users_registered|activities_created)_total){{worker="{worker}"}} (.*)$', scrape, re.M
+            )
+
+        service.start()
+        run = folder / "run.fit"
+        run.write_bytes(FitFile().session().content())
+        for name in ("ann", "bob"):
+            assert service.run("users", "create", f"{name}@example.org", "--password", PASSWORD).returncode == 0
+        assert service.run("import", run, run, "--user", "ann@example.org").returncode == 0
+        assert counted("cli") == ["1.0", "2.0"]
+        assert counted("0") == ["0.0", "0.0"]
+        service.stop()
+        service.start()
+        assert counted("cli") == []
+
     async def test_in_memory_it_serves_as_ever_and_says_that_nothing_is_kept(self, service: Service):
         service.environment |= {"FITNESS_DATABASE_URL": MEMORY, "FITNESS_REDIS_URL": MEMORY}
         service.start()

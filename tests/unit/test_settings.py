@@ -37,12 +37,14 @@ def test_what_is_set_counts():
             "FITNESS_METRICS_ALLOW": "192.0.2.1",
             "FITNESS_RATE_LIMIT_SCALE": "0",
             "FITNESS_TRASH_DAYS": "7",
+            "FITNESS_METRICS_DIR": "/run/fitness",
             "FITNESS_LOG_FORMAT": "json",
         }
     )
     assert not settings.embedded
     assert (settings.host, settings.port, settings.workers) == ("0.0.0.0", 80, 4)
     assert settings.data_dir == Path("/srv/fitness")
+    assert settings.metrics_dir == Path("/run/fitness")
     assert settings.state_redis_url == "rediss://state"
     assert len(settings.secret_keys) == 2
     assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "2001:db8::/32"]

@@ -4,7 +4,6 @@ import gc
 import os
 import signal
 import socket
-import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from fitness.entrypoints.http.app import create_app
 from fitness.entrypoints.logs import configure_logs
 from fitness.entrypoints.settings import CompleteSettings, Settings
 from fitness.entrypoints.wiring.container import Container
+from fitness.entrypoints.wiring.lifecycle import metrics_folder
 from fitness.foundation.parent_death import die_with_parent
 
 HEADER_TIMEOUT_MS = 5_000
@@ -30,8 +30,8 @@ GARBAGE_THRESHOLD = 20_000
 
 def serve_http(settings: CompleteSettings) -> None:
     """Serve until SIGINT or SIGTERM, then finish the requests under way."""
-    with tempfile.TemporaryDirectory(prefix="fitness-metrics-") as folder:
-        _serve(settings, Path(folder))
+    with metrics_folder(settings) as folder:
+        _serve(settings, folder)
 
 
 def _serve(settings: CompleteSettings, metrics_dir: Path) -> None:

@@ -47,6 +47,8 @@ class Settings:
     metrics_allow: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1"))
     rate_limit_scale: float = 1.0
     trash_days: int = 30
+    metrics_dir: Path | None = None
+    """Where processes exchange their metrics; None stands for one in the data folder, or a temporary one."""
     log_format: str = "text"
 
     @property
@@ -97,6 +99,7 @@ def read_settings(environment: Mapping[str, str], postgres_url_problem: Callable
         metrics_allow=reading.one("METRICS_ALLOW", _networks, default.metrics_allow),
         rate_limit_scale=reading.one("RATE_LIMIT_SCALE", _number_from_zero, default.rate_limit_scale),
         trash_days=reading.one("TRASH_DAYS", _whole_number(1, 3_650), default.trash_days),
+        metrics_dir=reading.one("METRICS_DIR", _folder, default.metrics_dir),
         log_format=reading.one("LOG_FORMAT", _one_of("text", "json"), default.log_format),
     )
     _refuse_halves(settings, reading)

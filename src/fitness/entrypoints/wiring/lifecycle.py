@@ -3,24 +3,49 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from fitness.adapters.telemetry.ended import leave_counts
+from fitness.adapters.telemetry.exchange import begin_exchange
 from fitness.domain.use_cases.caching import RECOVERY_ROUND_S, ROUND_S, CachedReads
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.container import Container
 from fitness.foundation.tasks import SupervisedTasks
 from fitness.ports.outages import Outage
+from fitness.ports.setup import BadSetup
 
 _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def running(settings: CompleteSettings) -> AsyncIterator[Container]:
-    """A container for one command: its connections are open, and nothing runs in the background."""
+    """A container for one command: its connections are open, and nothing runs in the background.
+
+    What the command counted is left for the service's scrapes.
+    """
     container = Container(settings=settings)
     async with lifespan(container, background=False):
-        yield container
+        try:
+            yield container
+        finally:
+            if settings.metrics_dir is not None:
+                leave_counts(settings.metrics_dir, container.instruments().counted(container.metric_sources()))
+
+
+@contextmanager
+def metrics_folder(settings: CompleteSettings) -> Iterator[Path]:
+    """Where the processes of a service exchange their metrics, without what an earlier run left. Raises BadSetup."""
+    with ExitStack() as stack:
+        folder = settings.metrics_dir or Path(stack.enter_context(TemporaryDirectory(prefix="fitness-metrics-")))
+        try:
+            begin_exchange(folder)
+        except OSError as error:
+            why = f"the folder {folder} cannot be used: {error.strerror}; choose another with FITNESS_METRICS_DIR"
+            raise BadSetup(why) from error
+        yield folder
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from fitness.adapters.embedded.engines import EngineUrls, running_engines, running_urls
 from fitness.adapters.embedded.secrets import kept_secret
@@ -56,7 +57,8 @@ def with_running_engines(settings: Settings) -> Iterator[CompleteSettings]:
 
 
 def _on(settings: Settings, urls: EngineUrls) -> CompleteSettings:
-    return settings.completed(
+    metrics_dir = settings.metrics_dir or settings.data_dir / "metrics"
+    return replace(settings, metrics_dir=metrics_dir).completed(
         database_url=urls.database_url,
         redis_url=urls.redis_url,
         state_redis_url=settings.state_redis_url or urls.state_redis_url,
