@@ -1,6 +1,10 @@
 """What every test may ask for."""
 
+import logging
+
 import pytest
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # the tests' client; its lines are not the service's
 
 
 @pytest.fixture(scope="session")

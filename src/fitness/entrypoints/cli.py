@@ -211,7 +211,7 @@ def list_users() -> None:
         found: list[User] = []
         page: Page | None = Page(limit=100)
         while page is not None:
-            listing = await container.user_repo().list(page)
+            listing = await container.administration().list_as_operator(page)
             found += listing.items
             page = Page(limit=100, after=listing.next) if listing.next else None
         return found
