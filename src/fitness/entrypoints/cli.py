@@ -34,7 +34,7 @@ SETTINGS_HELP = "Settings are read from FITNESS_* in the environment; the README
 
 
 class FriendlyGroup(click.Group):
-    """Puts what a person can act on into one line, without a traceback."""
+    """Shows errors that the operator can act on as one line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -57,15 +57,15 @@ def serve() -> None:
     place of both it keeps everything in memory, and nothing of it after.
     """
     settings = _settings()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server takes signals itself
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server handles signals itself
     refuse_taken_port(settings)
     ended: list[str] = []
 
-    def end_with(engine: str) -> None:
+    def end_service(engine: str) -> None:
         ended.append(engine)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with with_engines(settings, engine_ended=end_with) as complete:
+    with with_engines(settings, engine_ended=end_service) as complete:
         if settings.in_memory:
             click.echo("everything is kept in memory: nothing of it is left when the service stops", err=True)
         elif settings.embedded:
@@ -74,15 +74,15 @@ def serve() -> None:
         else:
             _refuse_old_schema(complete)
         serve_http(complete)
-    if ended:  # a service without its engine is of no use
+    if ended:  # without its engine the service could only answer errors
         raise click.ClickException(f"{ended[0]} ended unexpectedly, and the service with it; nothing is lost")
 
 
 @main.command()
 def doctor() -> None:
-    """Say how the stores are set up, and what is wrong with that.
+    """Check how the stores are set up, and say what is wrong.
 
-    Ends with 1 where something is wrong; what is merely doubtful ends with 0.
+    Exits with 1 if something is wrong, with 0 if it is only doubtful.
     """
     with with_running_engines(_settings()) as settings:
         found = asyncio.run(diagnose(settings))
@@ -97,12 +97,12 @@ def doctor() -> None:
 
 @main.group()
 def migrate() -> None:
-    """Bring the database's schema up to date, or take it back."""
+    """Migrate the database's schema up or down."""
 
 
 @migrate.command("up")
 def migrate_up() -> None:
-    """Apply every migration that is missing."""
+    """Apply all missing migrations."""
     with with_running_engines(_settings()) as settings:
         titles = Container(settings=settings).migrations().up()
     for title in titles:
@@ -114,7 +114,7 @@ def migrate_up() -> None:
 @migrate.command("down")
 @click.option("--steps", default=1, show_default=True, type=click.IntRange(min=1), help="How many to take back.")
 def migrate_down(steps: int) -> None:
-    """Take back the latest migrations, with the data that only they hold."""
+    """Take back the latest migrations; data in what they added is lost."""
     with with_running_engines(_settings()) as settings:
         titles = Container(settings=settings).migrations().down(steps)
     for title in titles:
@@ -125,7 +125,7 @@ def migrate_down(steps: int) -> None:
 
 @migrate.command("status")
 def migrate_status() -> None:
-    """Show which migrations are applied, and since when."""
+    """List the migrations, each with the time it was applied."""
     with with_running_engines(_settings()) as settings:
         statuses = Container(settings=settings).migrations().status()
     for status in statuses:
@@ -136,7 +136,7 @@ def migrate_status() -> None:
 
 @main.command("import")
 @click.argument("paths", metavar="FILE…", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
-@click.option("--user", "email", required=True, metavar="EMAIL", help="Whose activities they are.")
+@click.option("--user", "email", required=True, metavar="EMAIL", help="Owner of the activities.")
 def import_files(paths: tuple[str, ...], email: str) -> None:
     """Make activities of recorded FIT, GPX or TCX files, plain or gzipped."""
 
@@ -146,9 +146,9 @@ def import_files(paths: tuple[str, ...], email: str) -> None:
         outcomes: Counter[str] = Counter()
         with click.progressbar(paths, label="importing", file=sys.stderr, item_show_func=_name) as progress:
             for path in progress:
-                outcome, said = await _import_one(container, Path(path), caller)
+                outcome, message = await _import_one(container, Path(path), caller)
                 outcomes[outcome] += 1
-                _line_above_bar(f"{path}: {outcome}, {said}")
+                _line_above_bar(f"{path}: {outcome}, {message}")
         return outcomes
 
     outcomes = _with_container(run)
@@ -159,15 +159,15 @@ def import_files(paths: tuple[str, ...], email: str) -> None:
 
 @main.group()
 def users() -> None:
-    """Create accounts and set what they may do."""
+    """Create accounts; set roles and tiers."""
 
 
 @users.command("create")
 @click.argument("email")
-@click.option("--name", help="What to call them.")
+@click.option("--name", help="The person's name.")
 @click.option("--timezone", default="UTC", show_default=True, help="IANA name; the default of their activities.")
-@click.option("--admin", is_flag=True, help="With the admin role.")
-@click.password_option(help="Asked for where it is not given.")
+@click.option("--admin", is_flag=True, help="Give the admin role.")
+@click.password_option(help="Prompted for if not given.")
 def create_user(email: str, name: str | None, timezone: str, admin: bool, password: str) -> None:
     """Open an account; with --admin this makes the first administrator."""
 
@@ -199,7 +199,7 @@ def demote(email: str) -> None:
 @click.argument("email")
 @click.argument("tier", type=click.Choice([tier.value for tier in Tier]))
 def set_tier(email: str, tier: str) -> None:
-    """Set the tier, on which the rate limits depend."""
+    """Set the tier, which decides the rate limits."""
     _set_standing(email, tier=Tier(tier))
 
 
@@ -236,7 +236,7 @@ def _refuse_old_schema(settings: CompleteSettings) -> None:
 
 
 def _with_container(run: Callable[[Container], Awaitable[T]]) -> T:
-    """Run a use case on the engines of the service, whether or not it runs."""
+    """Run a use case on the service's stores; embedded engines are started if no service runs them."""
 
     async def within(settings: CompleteSettings) -> T:
         async with running(settings) as container:
@@ -252,7 +252,7 @@ def _with_container(run: Callable[[Container], Awaitable[T]]) -> T:
 
 
 async def _import_one(container: Container, path: Path, caller: Caller) -> tuple[str, str]:
-    """What became of the file, and what to say of it."""
+    """The outcome, one of imported, skipped and refused, and the reason or result in words."""
     try:
         data = await asyncio.to_thread(_content, path)
         activities = await container.imports().import_file(data, by=caller)

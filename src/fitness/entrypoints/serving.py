@@ -1,4 +1,4 @@
-"""The HTTP server: granian's worker processes under this one."""
+"""The HTTP server: granian, whose worker processes are children of this one."""
 
 import gc
 import os

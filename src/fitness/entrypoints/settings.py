@@ -1,4 +1,4 @@
-"""What an operator may set: FITNESS_* in the environment, read once at start."""
+"""Settings: FITNESS_* in the environment, read once at start."""
 
 import difflib
 import ipaddress

@@ -1,4 +1,4 @@
-"""Recorded files read in processes of their own: a large one takes a minute of a core."""
+"""Recorded files read in processes of their own: a large one takes a minute of CPU time."""
 
 import asyncio
 import logging
@@ -22,8 +22,8 @@ LIMITS = ProcessLimits(at_once=2, timeout_s=120, memory_bytes=2 * 1024**3)
 _ROOT_ELEMENT = re.compile(rb"<(?:\w+:)?(gpx|TrainingCenterDatabase)[\s>/]")
 _SEARCHED_BYTES = 64 * 1024
 
-# How parsers stumble over damage that they do not look for.
-_STUMBLES = (
+# What parsers raise for damage that they do not look for.
+_PARSER_ERRORS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -70,6 +70,6 @@ def read_recordings(content: bytes) -> list[Recording]:
         return read_gpx(content) if root[1] == b"gpx" else read_tcx(content)
     except (ParseError, DefusedXmlException) as error:
         raise RecordingCorrupt(f"its XML is refused: {error}") from error
-    except _STUMBLES as error:
-        _log.warning("a parser stumbled over a recorded file", exc_info=True)
+    except _PARSER_ERRORS as error:
+        _log.warning("a parser failed on a recorded file", exc_info=True)
         raise RecordingCorrupt("it holds values that make no sense") from error

@@ -29,7 +29,7 @@ def timed(
         for method_name, method in inspect.getmembers(adapter, inspect.iscoroutinefunction)
         if not method_name.startswith("_")
     }
-    # A misspelt name would leave a metric at 0 for ever, and nothing else would tell.
+    # Without this, a misspelt name would leave a metric at 0 for ever, with no error anywhere.
     if unknown := then.keys() - methods.keys():
         raise ValueError(f"{type(adapter).__name__} has no coroutine method {', '.join(sorted(unknown))}")
     return cast(P, _Timed(methods, name, record, span, then))

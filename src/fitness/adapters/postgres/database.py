@@ -1,4 +1,4 @@
-"""The way to PostgreSQL: pooled connections, a deadline on every answer, and foreign errors in the port's words."""
+"""PostgreSQL: pooled connections, a deadline on every answer, and its errors translated into the port's."""
 
 import asyncio
 import logging
@@ -13,20 +13,20 @@ from fitness.foundation.tasks import SupervisedTasks
 from fitness.ports.outages import DatabaseUnavailable
 
 DEADLINE_S = 0.8
-"""For a connection and the answer together."""
+"""For getting a connection and for the answer, together."""
 
 MAX_CONNECTIONS = 10
-"""Of one process."""
+"""Of one process; see the settings for how many processes there are."""
 
 CONNECT_TIMEOUT_S = 2
-"""The least that libpq takes."""
+"""The least that libpq accepts."""
 
-# What is abandoned at the deadline ends here, so that its connection comes back soon.
+# A query that is abandoned at the deadline is ended by the server after this, so that its connection is free again.
 STATEMENT_TIMEOUT_MS = 1_500
 
 _SESSION = f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=5000"
 
-# A peer that vanished without a word is noticed in about five seconds.
+# A server that vanished without closing its connections is noticed after about five seconds.
 _KEEPALIVE = {
     "keepalives_idle": 2,
     "keepalives_interval": 1,
@@ -35,7 +35,7 @@ _KEEPALIVE = {
     "connect_timeout": CONNECT_TIMEOUT_S,
 }
 
-# A server that is up and refuses what was asked of it is a bug of ours, not an outage; these say it is not up.
+# These say that the server is not up. A server that refuses a statement is up, and the fault is ours.
 _OUTAGES = (OperationalError, InterfaceError, PoolTimeout, PoolClosed, TooManyRequests)
 
 Connection = AsyncConnection[tuple[Any, ...]]
@@ -48,9 +48,9 @@ _log = logging.getLogger(__name__)
 class Database:
     """A pool of connections, each in UTC and in autocommit: a lone statement is a transaction of its own.
 
-    Every method raises DatabaseUnavailable when there is no answer within DEADLINE_S. What was asked may still be
-    carried out then: cancelling would wait for the very server that does not answer, so the work is left to end by
-    itself. It keeps its connection until then, so that there is never more of it than the pool is large.
+    Every method raises DatabaseUnavailable when there is no answer within DEADLINE_S. The statement may still be
+    carried out then: cancelling it would wait for the server that does not answer, so its task is left to end by
+    itself. It keeps its connection until then, so there are never more abandoned tasks than connections in the pool.
     """
 
     def __init__(self, url: str, *, max_connections: int = MAX_CONNECTIONS) -> None:
@@ -59,12 +59,12 @@ class Database:
             min_size=1,
             max_size=max_connections,
             timeout=DEADLINE_S * 0.9,
-            # Given up early, since the pool's own attempts grow ever rarer; the next request makes a new one.
+            # The pool waits ever longer between its attempts to reconnect; after 1 s the next request tries instead.
             reconnect_timeout=1.0,
             kwargs={"autocommit": True, "options": _SESSION},
             open=False,
         )
-        # Never cancelled: that would wait for the server.
+        # Never cancelled: cancelling a query waits for the server.
         self._tasks = SupervisedTasks()
         self._checking: asyncio.Task[None] | None = None
 

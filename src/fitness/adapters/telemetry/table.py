@@ -90,7 +90,7 @@ INSTRUMENTS = (
         lambda _, s: {(): s.cache_store.poisoned},
     ),
     Instrument(
-        "cache_outbox_debts", GAUGE, "Pending invalidations of the cache.", (), lambda own, _: own.backlog("pending")
+        "cache_outbox_pending", GAUGE, "Pending invalidations of the cache.", (), lambda own, _: own.backlog("pending")
     ),
     Instrument(
         "cache_outbox_oldest_seconds",

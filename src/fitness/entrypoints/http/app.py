@@ -19,15 +19,15 @@ from fitness.entrypoints.http.problems import answer
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers, rate_limit
 from fitness.entrypoints.http.telemetry import MetricsDoor, expected_responses, metrics
 from fitness.entrypoints.wiring.container import Container
-from fitness.entrypoints.wiring.lifecycle import lifespan as open_until_end
+from fitness.entrypoints.wiring.lifecycle import lifespan
 
 
 def create_app(container: Container) -> Litestar:
     """The application over `container`, which it opens when it starts and closes when it stops."""
 
     @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with open_until_end(container, background=True), container.metrics_exchange().serve_metrics():
+    async def opened(_: Litestar) -> AsyncIterator[None]:
+        async with lifespan(container, background=True), container.metrics_exchange().serve_metrics():
             yield
 
     settings = container.settings()
@@ -58,7 +58,7 @@ def create_app(container: Container) -> Litestar:
         },
         middleware=[gate],
         exception_handlers={Exception: answer},
-        lifespan=[lifespan],
+        lifespan=[opened],
         openapi_config=openapi_config(),
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,

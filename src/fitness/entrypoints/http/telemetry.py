@@ -1,4 +1,4 @@
-"""/metrics: all that the instance counted, for Prometheus, and for nobody from outside."""
+"""/metrics: everything that the instance counted, for Prometheus; closed to other networks."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from fitness.entrypoints.http.problems import AddressNotAllowed
 
 
 def expected_responses(app: Litestar) -> Iterator[tuple[str, str, str]]:
-    """Method, route and status of what is to be counted from 0: each route's success, and what alerts look for."""
+    """Method, route and status of the responses counted from 0 on: each route's success, and those that alerts use."""
     for route in app.routes:
         if isinstance(route, HTTPRoute):
             for method, (handler, _) in route.route_handler_map.items():
@@ -30,12 +30,12 @@ class MetricsText(Protocol):
 
 
 class MetricsDoor:
-    """Who may read the metrics, and what they say."""
+    """Decides who may read the metrics, and collects them."""
 
     def __init__(self, text: MetricsText, allowed: tuple[Network, ...], trusted: tuple[Network, ...]) -> None:
         self._text = text
         self._allowed = allowed
-        # What came through a proxy on this machine is not from this machine.
+        # A request forwarded by a local proxy must not count as a local client.
         self._trusted = (*trusted, *LOOPBACK)
 
     async def open(self, request: Request[Any, Any, Any]) -> bytes:
