@@ -1,5 +1,6 @@
 """What every test may ask for, and which tests need engines."""
 
+import logging
 from types import ModuleType
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from fitness.adapters.embedded.engines import running_engines
 from tests.harness.servers import Server
 from tests.harness.service import Service
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # the tests' client; its lines are not the service's
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,13 @@ from typing import Any
 import httpx
 
 from fitness.domain.model.users import Role
-from fitness.entrypoints.container import Container
 from fitness.entrypoints.http.app import create_app
-from fitness.entrypoints.settings import Settings
+from fitness.entrypoints.settings import CompleteSettings
+from fitness.entrypoints.wiring.container import Container
 
 PASSWORD = "correct horse"
+MEMORY = "memory:"
+"""In place of both URLs, `serving` needs no engines."""
 NOWHERE_REDIS = "redis://127.0.0.1:1"
 NOWHERE_POSTGRES = "postgresql://127.0.0.1:1/fitness"
 
@@ -99,8 +101,12 @@ def activity_body(**stated: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def serving(database_url: str, redis_url: str, **stated: Any) -> AsyncIterator[Api]:
     """Without limits, unless a `rate_limit_scale` is stated."""
-    settings = Settings(
-        database_url=database_url, redis_url=redis_url, secret_keys=("k" * 32,), **{"rate_limit_scale": 0.0} | stated
+    settings = CompleteSettings(
+        database_url=database_url,
+        redis_url=redis_url,
+        state_redis_url=redis_url,
+        secret_keys=("k" * 32,),
+        **{"rate_limit_scale": 0.0} | stated,
     )
     with TemporaryDirectory(prefix="fitness-test-") as folder:
         container = Container(settings=settings, metrics_dir=Path(folder))

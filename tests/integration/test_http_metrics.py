@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
-from fitness.adapters.observed.exchange import merged
+from fitness.adapters.telemetry.exchange import merged
 from tests.files import A_TRACK
 from tests.harness.api import NOWHERE_POSTGRES, NOWHERE_REDIS, Api, Person, Stores, activity_body, serving
 

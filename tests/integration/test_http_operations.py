@@ -1,5 +1,7 @@
 """What operators and newcomers meet: health, the API reference, and errors when a store is down."""
 
+import gc
+
 import httpx
 import pytest
 
@@ -124,6 +126,14 @@ async def test_a_crash_is_an_internal_error_without_its_details(api: Api, ann: P
     response: httpx.Response = await ann.get("/activities?limit=7")
     assert (response.status_code, response.json()["code"]) == (500, "internal_error")
     assert "NoneType" not in response.text
+
+
+async def test_building_and_running_an_app_leaves_the_collector_of_its_process_as_it_was(
+    database_url: str, engines: EngineUrls
+):
+    before = gc.get_threshold(), gc.get_freeze_count()
+    async with serving(database_url, engines.redis_url):
+        assert (gc.get_threshold(), gc.get_freeze_count()) == before
 
 
 def _references(node: object) -> list[str]:

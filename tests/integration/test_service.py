@@ -16,7 +16,7 @@ import redis
 
 from fitness.adapters.embedded.engines import running_urls
 from tests.files import A_TRACK, FitFile
-from tests.harness.api import NOWHERE_POSTGRES, NOWHERE_REDIS, PASSWORD, Person, activity_body
+from tests.harness.api import MEMORY, NOWHERE_POSTGRES, NOWHERE_REDIS, PASSWORD, Person, activity_body
 from tests.harness.service import PATIENCE_S, Service, command
 
 
@@ -365,6 +365,50 @@ class TestCommands:
             "FITNESS_SECRET_KEYS": "k" * 32,
         }
         service.start("unavailable")
+        assert service.stop() == 0
+
+    def test_what_commands_do_is_counted_until_the_next_start(self, service: Service, folder: Path):
+        def counted(worker: str) -> list[str]:
+            """Of activities and of accounts."""
+            scrape = httpx.get(f"{service.url}/metrics").text
+            return re.findall(
+                rf'^(?:activities_created|users_registered)_total{{worker="{worker}"}} (.*)$', scrape, re.M
+            )
+
+        service.start()
+        run = folder / "run.fit"
+        run.write_bytes(FitFile().session().content())
+        for name in ("ann", "bob"):
+            assert service.run("users", "create", f"{name}@example.org", "--password", PASSWORD).returncode == 0
+        assert service.run("import", run, run, "--user", "ann@example.org").returncode == 0
+        assert counted("cli") == ["1.0", "2.0"]
+        assert counted("0") == ["0.0", "0.0"]
+        service.stop()
+        service.start()
+        assert counted("cli") == []
+
+    async def test_in_memory_it_serves_as_ever_and_says_that_nothing_is_kept(self, service: Service):
+        service.environment |= {"FITNESS_DATABASE_URL": MEMORY, "FITNESS_REDIS_URL": MEMORY}
+        service.start()
+        assert "everything is kept in memory" in service.log()
+        async with httpx.AsyncClient(base_url=service.url) as client:
+            ann = await log_in(client)
+            one = await ann.record(title="kept for now")
+            assert (await ann.upload(A_TRACK)).status_code == 201
+            answers = [await ann.get(f"/activities/{one['id']}") for _ in range(2)]
+            assert [answer.headers["x-cache"] for answer in answers] == ["HIT", "HIT"]  # read back after the write
+            scrape = (await client.get("/metrics")).text
+        assert "db_pool_connections{" not in scrape
+        assert "cache_memory_bytes{" not in scrape
+        assert 'activities_created_total{worker="0"} 2.0' in scrape
+        assert service.engines() == []
+        assert not service.data_dir.exists()
+        assert "memory: everything is kept in memory" in service.run("doctor").stdout
+        assert service.run("migrate", "status").stdout == "nothing to migrate\n"
+        assert service.run("migrate", "up").stdout == "nothing to apply\n"
+        refused = service.run("users", "create", "ann@example.org", "--password", PASSWORD)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "keep none of it" in refused.stderr
         assert service.stop() == 0
 
     def test_the_doctor_finds_the_embedded_engines_well_and_says_what_else_is_wrong(self, service: Service):

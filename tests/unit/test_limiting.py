@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fitness.adapters.memory.breaker import FAILURES_BORNE, LONGEST_PAUSE_S, Breaker, GuardedRateLimiter
+from fitness.adapters.guards.breaker import FAILURES_BORNE, LONGEST_PAUSE_S, Breaker, GuardedRateLimiter
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.store import InMemoryStore

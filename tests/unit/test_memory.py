@@ -4,16 +4,16 @@ from datetime import timedelta
 
 import pytest
 
+from fitness.adapters.guards.breaker import Breaker, GuardedRateLimiter
+from fitness.adapters.guards.denials import MOST_REMEMBERED, DenialMemory
 from fitness.adapters.memory.activities import InMemoryActivityRepo
 from fitness.adapters.memory.audit import InMemoryAuditLog
-from fitness.adapters.memory.breaker import Breaker, GuardedRateLimiter
-from fitness.adapters.memory.cache import InMemoryCache
+from fitness.adapters.memory.cache import MOST_KEPT, InMemoryCache
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryPasswordHasher
-from fitness.adapters.memory.denials import MOST_REMEMBERED, DenialMemory
+from fitness.adapters.memory.database import InMemoryDatabase
 from fitness.adapters.memory.logins import InMemoryFailedLogins
 from fitness.adapters.memory.outbox import InMemoryOutbox
-from fitness.adapters.memory.probe import InMemoryProbe
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
 from fitness.adapters.memory.store import InMemoryStore
@@ -28,7 +28,7 @@ from fitness.domain.model.recordings import Recording
 from fitness.domain.model.refusals import EmailTaken
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.audit import AuditLogPort
-from fitness.ports.cache import CachePort, Hit, Miss
+from fitness.ports.cache import CachePort, Hit, Miss, Scope
 from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessTokenPort, PasswordHasherPort
 from fitness.ports.health import ProbePort
@@ -106,6 +106,19 @@ class TestInMemoryCache(CacheContract):
             now_s = 66.1
             assert isinstance(await cache.read(key(name)), Miss)
 
+    async def test_no_more_is_kept_than_there_is_room_for_and_the_oldest_goes_first(self):
+        cache = InMemoryCache()
+        for number in range(MOST_KEPT + 10):
+            one = key(str(number), Scope("user", number))
+            miss = await cache.read(one)
+            assert isinstance(miss, Miss)
+            await cache.claim(one, miss)
+            await cache.fill(one, "value", miss)
+        assert await cache.sizes() == {"keys": MOST_KEPT, "evicted": 10}
+        assert max(len(cache._generations), len(cache._claims)) <= MOST_KEPT
+        assert isinstance(await cache.read(key("9", Scope("user", 9))), Miss)
+        assert isinstance(await cache.read(key("11", Scope("user", 11))), Hit)
+
 
 class TestWatchedCache(CacheContract):
     @pytest.fixture
@@ -158,10 +171,16 @@ class TestInMemoryRecordingReader(RecordingReaderContract):
         return InMemoryRecordingReader({A_TRACK: [loop]})
 
 
-class TestInMemoryProbe(ProbeContract):
+class TestInMemoryDatabase(ProbeContract):
     @pytest.fixture
     def probe(self) -> ProbePort:
-        return InMemoryProbe()
+        return InMemoryDatabase()
+
+
+class TestInMemoryCacheAsAStore(ProbeContract):
+    @pytest.fixture
+    def probe(self) -> ProbePort:
+        return InMemoryCache()
 
 
 class TestManualClock(ClockContract):

@@ -1,4 +1,4 @@
-"""The way to PostgreSQL: pooled connections, a deadline on every answer, and foreign errors in the port's words."""
+"""PostgreSQL: pooled connections, a deadline on every answer, and its errors translated into the port's."""
 
 import asyncio
 import logging
@@ -9,23 +9,24 @@ from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
+from fitness.foundation.tasks import SupervisedTasks
 from fitness.ports.outages import DatabaseUnavailable
 
 DEADLINE_S = 0.8
-"""For a connection and the answer together."""
+"""For getting a connection and for the answer, together."""
 
 MAX_CONNECTIONS = 10
-"""Of one process."""
+"""Of one process; see the settings for how many processes there are."""
 
 CONNECT_TIMEOUT_S = 2
-"""The least that libpq takes."""
+"""The least that libpq accepts."""
 
-# What is abandoned at the deadline ends here, so that its connection comes back soon.
+# A query that is abandoned at the deadline is ended by the server after this, so that its connection is free again.
 STATEMENT_TIMEOUT_MS = 1_500
 
 _SESSION = f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=5000"
 
-# A peer that vanished without a word is noticed in about five seconds.
+# A server that vanished without closing its connections is noticed after about five seconds.
 _KEEPALIVE = {
     "keepalives_idle": 2,
     "keepalives_interval": 1,
@@ -34,7 +35,7 @@ _KEEPALIVE = {
     "connect_timeout": CONNECT_TIMEOUT_S,
 }
 
-# A server that is up and refuses what was asked of it is a bug of ours, not an outage; these say it is not up.
+# These say that the server is not up. A server that refuses a statement is up, and the fault is ours.
 _OUTAGES = (OperationalError, InterfaceError, PoolTimeout, PoolClosed, TooManyRequests)
 
 Connection = AsyncConnection[tuple[Any, ...]]
@@ -47,9 +48,9 @@ _log = logging.getLogger(__name__)
 class Database:
     """A pool of connections, each in UTC and in autocommit: a lone statement is a transaction of its own.
 
-    Every method raises DatabaseUnavailable when there is no answer within DEADLINE_S. What was asked may still be
-    carried out then: cancelling would wait for the very server that does not answer, so the work is left to end by
-    itself. It keeps its connection until then, so that there is never more of it than the pool is large.
+    Every method raises DatabaseUnavailable when there is no answer within DEADLINE_S. The statement may still be
+    carried out then: cancelling it would wait for the server that does not answer, so its task is left to end by
+    itself. It keeps its connection until then, so there are never more abandoned tasks than connections in the pool.
     """
 
     def __init__(self, url: str, *, max_connections: int = MAX_CONNECTIONS) -> None:
@@ -58,13 +59,14 @@ class Database:
             min_size=1,
             max_size=max_connections,
             timeout=DEADLINE_S * 0.9,
-            # Given up early, since the pool's own attempts grow ever rarer; the next request makes a new one.
+            # The pool waits ever longer between its attempts to reconnect; after 1 s the next request tries instead.
             reconnect_timeout=1.0,
             kwargs={"autocommit": True, "options": _SESSION},
             open=False,
         )
-        self._tasks: set[asyncio.Future[Any]] = set()
-        self._looking: asyncio.Future[None] | None = None
+        # Never cancelled: cancelling a query waits for the server.
+        self._tasks = SupervisedTasks()
+        self._checking: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Returns at once; whether the server answers shows when it is asked."""
@@ -96,9 +98,7 @@ class Database:
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """What `work` returns, each of its statements a transaction of its own."""
-        task = asyncio.ensure_future(self._run(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task = self._tasks.start(self._run(work), log_errors=False)
         done, _ = await asyncio.wait({task}, timeout=DEADLINE_S)
         if not done:
             _log.warning("PostgreSQL did not answer within %s s", DEADLINE_S)
@@ -126,15 +126,9 @@ class Database:
             raise DatabaseUnavailable("PostgreSQL does not answer") from error
 
     def _look_for_dead_connections(self) -> None:
-        """Where one is dead the idle ones may be too; better found out now than by a request each."""
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.ensure_future(self._pool.check())
-            self._looking.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Future[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # whoever waited has it; where nobody waits any more, nobody is to be told
+        """Where one connection is dead the idle ones may be too; a check finds them before requests do."""
+        if self._checking is None or self._checking.done():
+            self._checking = self._tasks.start(self._pool.check(), log_errors=False)
 
 
 async def fetch_one(

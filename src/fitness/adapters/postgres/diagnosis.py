@@ -8,6 +8,7 @@ import psycopg
 from fitness.adapters.postgres.database import MAX_CONNECTIONS
 from fitness.adapters.postgres.migration_runner import MigrationRefused, Migrations
 from fitness.ports.health import Finding, Verdict
+from fitness.ports.outages import DatabaseUnavailable
 
 OLDEST_TESTED = 18
 
@@ -48,8 +49,8 @@ class PostgresDiagnosis:
     def _schema(self) -> Finding:
         try:
             missing = [status.title for status in self._migrations.status() if status.applied_at is None]
-        except MigrationRefused as refusal:
-            return Finding(WRONG, str(refusal))
+        except (MigrationRefused, DatabaseUnavailable) as error:
+            return Finding(WRONG, str(error))
         if missing:
             return Finding(WRONG, f"the schema lacks {', '.join(missing)}; run `fitness migrate up`")
         return Finding(GOOD, "the schema is up to date")

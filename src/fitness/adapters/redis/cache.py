@@ -12,6 +12,7 @@ from redis.asyncio import RedisCluster
 
 from fitness.adapters.redis.client import AnyRedis
 from fitness.adapters.redis.deadlines import answering
+from fitness.foundation.tasks import SupervisedTasks
 from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Hit, Miss, Scope, T
 from fitness.ports.outages import CacheUnavailable
 
@@ -32,7 +33,7 @@ class RedisCache:
         self._redis = redis
         self.poisoned = 0
         self._silent = False
-        self._telling: set[asyncio.Future[None]] = set()
+        self._invalidations = SupervisedTasks()
 
     async def read(self, key: CacheKey[T]) -> Hit[T] | Miss:
         async with answering(CacheUnavailable):
@@ -60,16 +61,14 @@ class RedisCache:
 
     async def invalidate(self, *scopes: Scope) -> None:
         # Sent, and not taken back at the deadline: a server that was only slow then has it before it serves others.
-        telling = asyncio.ensure_future(self._renew(scopes))
-        self._telling.add(telling)
-        telling.add_done_callback(self._told)
+        sent = self._invalidations.start(self._renew(scopes), log_errors=False)
         if self._silent:
             raise CacheUnavailable("Redis has not answered the last invalidation; this one is on its way to it")
         try:
             async with answering(CacheUnavailable):
-                await asyncio.shield(telling)
+                await asyncio.shield(sent)
         except CacheUnavailable:
-            self._silent = not telling.done()
+            self._silent = not sent.done()
             raise
 
     async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
@@ -112,11 +111,7 @@ class RedisCache:
             for scope in scopes:
                 commands.set(_generation_name(scope), _new_token(), ex=GENERATION_TTL_S)
             await commands.execute()
-
-    def _told(self, telling: asyncio.Future[None]) -> None:
-        self._telling.discard(telling)
-        if not telling.cancelled() and telling.exception() is None:
-            self._silent = False
+        self._silent = False
 
     async def check(self) -> None:
         """Returns when the server answers. Raises CacheUnavailable."""

@@ -39,6 +39,11 @@ def connected(url: str) -> AnyRedis:
     return Redis.from_pool(pool)
 
 
+async def disconnected(redis: AnyRedis) -> None:
+    """Closes every connection."""
+    await redis.aclose()
+
+
 def _primary(url: str, deadlines: dict[str, Any]) -> Redis:
     service, _, database = urlsplit(url).path.strip("/").partition("/")
     if not service:

@@ -1,6 +1,5 @@
 """The HTTP application: routes, gate and error table put together."""
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,7 +7,6 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.types import ASGIApp
 
-from fitness.entrypoints.container import Container, opened
 from fitness.entrypoints.http.accounts import auth_router, users_router
 from fitness.entrypoints.http.activities import activities_router
 from fitness.entrypoints.http.administration import admin_router
@@ -21,10 +19,8 @@ from fitness.entrypoints.http.problems import answer
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers, rate_limit
 from fitness.entrypoints.http.routes import check_declarations
 from fitness.entrypoints.http.telemetry import MetricsDoor, expected_responses, metrics
-
-GARBAGE_THRESHOLD = 20_000
-"""Allocations between looks for cycles, of which a request makes hardly any; Python's own 700 are a few requests."""
-
+from fitness.entrypoints.wiring.container import Container
+from fitness.entrypoints.wiring.lifecycle import lifespan
 
 API = Router("/api/v1", route_handlers=[auth_router, users_router, activities_router, admin_router, rate_limit])
 HANDLERS = (API, health_router, docs_router, front_door, metrics)
@@ -34,11 +30,8 @@ def create_app(container: Container) -> Litestar:
     """The application over `container`, which it opens when it starts and closes when it stops."""
 
     @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with opened(container), container.metrics_exchange().answering():
-            gc.collect()
-            gc.freeze()  # what start-up made stays: the collector need not look at it again
-            gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
+    async def opened(_: Litestar) -> AsyncIterator[None]:
+        async with lifespan(container, background=True), container.metrics_exchange().serve_metrics():
             yield
 
     settings = container.settings()
@@ -48,7 +41,7 @@ def create_app(container: Container) -> Litestar:
         tokens, limits = container.access_tokens(), container.limits()
         return Gate(app, tokens, limits, settings.trusted_proxies, limit_headers, violations.record)
 
-    stores = Stores(needed={"database": container.database()}, useful={"cache": container.redis_cache()})
+    stores = Stores(needed={"database": container.database()}, useful={"cache": container.cache_store()})
     door = MetricsDoor(container.metrics_exchange(), settings.metrics_allow, settings.trusted_proxies)
     app = Litestar(
         route_handlers=HANDLERS,
@@ -63,12 +56,12 @@ def create_app(container: Container) -> Litestar:
         },
         middleware=[gate],
         exception_handlers={Exception: answer},
-        lifespan=[lifespan],
+        lifespan=[opened],
         openapi_config=openapi_config(),
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )
     check_declarations(app)
-    container.instruments().declare(container.watched(), expected_responses(app))
+    container.instruments().declare(container.metric_sources(), expected_responses(app))
     app.asgi_handler = Edge(app.asgi_handler, container.instruments().request, container.tracing())
     return app

@@ -1,4 +1,4 @@
-"""When to stop asking a limiter that does not answer, and when to ask again."""
+"""A circuit breaker: when to stop asking a limiter that does not answer, and when to ask again."""
 
 import random
 import time
@@ -12,11 +12,13 @@ FAILURES_BORNE = 5
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 10.0
 PROBE_S = 1.0
-"""How long one that asks for all the others may take."""
+"""How long the one request that is let through may take before another one is."""
 
 
 class Breaker:
-    """Open after FAILURES_BORNE failures in a row; then one asks after each pause, which doubles up to 10 s."""
+    """Opens after FAILURES_BORNE failures in a row. From then on one request is let through after each pause; the pause
+    doubles with every failure, up to LONGEST_PAUSE_S. A success closes it.
+    """
 
     def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._monotonic_s = monotonic_s

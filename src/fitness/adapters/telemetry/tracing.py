@@ -1,5 +1,6 @@
-"""Spans for a tracing backend, where one is configured as OpenTelemetry has it; nothing at all otherwise."""
+"""Spans for a tracing backend, where one is configured in the way of OpenTelemetry; otherwise none."""
 
+import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -35,16 +36,16 @@ class Tracing:
         return self._tracer is not None
 
     def span(self, name: str) -> AbstractContextManager[object]:
-        """Of what is done within, under the span that is open."""
+        """A span of what is done within, under the span that is open."""
         return nullcontext() if self._tracer is None else self._tracer.start_as_current_span(name)
 
     def request(self, name: str, headers: Mapping[str, str]) -> AbstractContextManager[trace.Span | None]:
-        """Of a whole request, under the caller's span where `headers` have a traceparent."""
+        """A span of a whole request, under the caller's span where `headers` have a traceparent."""
         if self._tracer is None:
             return nullcontext()
         return self._tracer.start_as_current_span(name, context=extract(headers), kind=SpanKind.SERVER)
 
-    def close(self) -> None:
-        """Sends what is left."""
+    async def aclose(self) -> None:
+        """Sends what is left, which may take seconds."""
         if self._provider is not None:
-            self._provider.shutdown()
+            await asyncio.to_thread(self._provider.shutdown)

@@ -1,4 +1,4 @@
-"""A rate limiter that remembers whom it refused, and until when: a flood is answered without asking anybody."""
+"""A rate limiter that remembers refusals until they end: a flood is answered without asking the store."""
 
 import time
 from collections import OrderedDict
@@ -11,7 +11,7 @@ MOST_REMEMBERED = 10_000
 
 
 class DenialMemory:
-    """Nothing comes back to an account before it says so, hence a refusal is good until then, for that very limit."""
+    """A refusal stays valid until its `retry_us` has passed, so it can be repeated from memory until then."""
 
     def __init__(self, limiter: RateLimiterPort, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._limiter = limiter

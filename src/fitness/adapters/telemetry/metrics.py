@@ -1,7 +1,6 @@
 """This process's metrics: OpenTelemetry's instruments, read by its exporter for Prometheus."""
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -9,19 +8,13 @@ from opentelemetry.metrics import CallbackOptions, Histogram, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import CollectorRegistry, generate_latest
 
-Labels = tuple[str, ...]
-Counts = Counter[Labels]
-"""By the values of a counter's labels. Plain numbers, since a recording costs more than most of what is counted."""
-
-REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0)
-QUERY_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.5)
-
+from fitness.adapters.telemetry.sources import Labels
 
 Read = Callable[[], Mapping[Labels, float]]
 
 
 class Metrics:
-    """Instruments by name, without `_total` and the like: the exporter adds what Prometheus expects.
+    """Instruments by the name that Prometheus shows.
 
     OTEL_SDK_DISABLED=true, as OpenTelemetry has it, switches all of them off.
     """
@@ -33,25 +26,21 @@ class Metrics:
         self._provider = MeterProvider([reader], shutdown_on_exit=False)
         self._meter = self._provider.get_meter("fitness")
 
-    def counter(
-        self, name: str, description: str, labels: Sequence[str] = (), *, counts: Counts, present: Iterable[Labels] = ()
-    ) -> None:
-        """Shows `counts`, and from the start a 0 for what is `present`."""
-        for values in present:
-            counts.setdefault(values, 0)
-        self.total(name, description, counts.copy, *labels)
+    # The exporter adds the suffixes `_total` and `_seconds` itself.
 
-    def total(self, name: str, description: str, read: Read, *labels: str) -> None:
-        """A counter that is kept elsewhere."""
-        self._meter.create_observable_counter(name, [_observe(read, labels)], description=description)
+    def counter(self, name: str, description: str, labels: Sequence[str], read: Read) -> None:
+        observe = [_observe(read, labels)]
+        self._meter.create_observable_counter(name.removesuffix("_total"), observe, description=description)
 
-    def gauge(self, name: str, description: str, read: Read, *labels: str) -> None:
+    def gauge(self, name: str, description: str, labels: Sequence[str], read: Read) -> None:
         self._meter.create_observable_gauge(name, [_observe(read, labels)], description=description)
 
     def durations(self, name: str, description: str, buckets_s: Sequence[float]) -> Histogram:
-        """In seconds, as the name then says."""
         return self._meter.create_histogram(
-            name, unit="s", description=description, explicit_bucket_boundaries_advisory=[*buckets_s]
+            name.removesuffix("_seconds"),
+            unit="s",
+            description=description,
+            explicit_bucket_boundaries_advisory=[*buckets_s],
         )
 
     def render(self) -> bytes:
@@ -64,4 +53,8 @@ class Metrics:
 
 
 def _observe(read: Read, labels: Sequence[str]) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    return lambda _: [Observation(value, dict(zip(labels, values, strict=True))) for values, value in read().items()]
+    def observe(_: CallbackOptions) -> Iterable[Observation]:
+        values = dict(read())  # a scrape runs on another thread than what counts, which may add keys meanwhile
+        return [Observation(value, dict(zip(labels, of, strict=True))) for of, value in values.items()]
+
+    return observe
