@@ -17,8 +17,8 @@ from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.redis.client import connected
 from tests.harness.api import Api, Person, Stores, serving
 
-# On which adapters the HTTP tests run; "memory" joins once `serving` takes the URL "memory:".
-ADAPTERS = ["engines"]
+# On which adapters the HTTP tests run.
+ADAPTERS = ["memory", "engines"]
 
 _numbers = count(1)
 
