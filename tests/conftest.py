@@ -1,5 +1,6 @@
 """What every test may ask for, and which tests need engines."""
 
+import gc
 import logging
 from types import ModuleType
 
@@ -8,6 +9,9 @@ import pytest
 from fitness.adapters.embedded.engines import running_engines
 from tests.harness.servers import Server
 from tests.harness.service import Service
+
+# As a worker process does: the suite makes an application for each HTTP test, and looks for cycles cost a third of it.
+gc.set_threshold(50_000, 50, 100)
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # the tests' client; its lines are not the service's
 

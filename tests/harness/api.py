@@ -9,7 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
+from dependency_injector import providers
 
+from fitness.adapters.memory.credentials import InMemoryPasswordHasher
 from fitness.domain.model.users import Role
 from fitness.entrypoints.http.app import create_app
 from fitness.entrypoints.settings import CompleteSettings
@@ -110,6 +112,8 @@ async def serving(database_url: str, redis_url: str, **stated: Any) -> AsyncIter
     )
     with TemporaryDirectory(prefix="fitness-test-") as folder:
         container = Container(settings=settings, metrics_dir=Path(folder))
+        if settings.in_memory:  # the quick suite: argon2 would take most of its time
+            container.password_hasher.override(providers.Singleton(InMemoryPasswordHasher))
         app = create_app(container)
         transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
         async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://fitness") as client:
