@@ -11,19 +11,22 @@ help: ## show these lines
 run: $(VENV)/run.stamp ## serve on embedded PostgreSQL and Valkey (settings: FITNESS_*)
 	@exec $(VENV)/bin/fitness serve
 
-test: $(VENV)/dev.stamp ## the whole suite, on engines it starts itself
+test: $(VENV)/dev.stamp ## all tests, on engines that they start themselves
 	@$(PY) -m pytest
 
-soak: $(VENV)/dev.stamp ## minutes of load: freshness, kill -9, limits and logins, each held against its promise
-	@$(PY) -m ops.soak.freshness
-	@$(PY) -m ops.soak.crashes
-	@$(PY) -m ops.soak.limits
-	@$(PY) -m ops.soak.logins
+unit: $(VENV)/dev.stamp ## the tests that need no engine, in under 20 s
+	@$(PY) -m pytest -q -m "not engines and not slow"
 
-watch: $(VENV)/dev.stamp ## the service under a real Prometheus and Alertmanager (Debian's): expressions, counts, alerts
-	@$(PY) -m ops.soak.watching
+soak: $(VENV)/dev.stamp ## load the service for minutes: stale reads, kill -9, rate limits, logins
+	@$(PY) -m tests.soak.freshness
+	@$(PY) -m tests.soak.crashes
+	@$(PY) -m tests.soak.limits
+	@$(PY) -m tests.soak.logins
 
-lint: $(VENV)/dev.stamp ## ruff, mypy --strict, the dependency contracts, and what containers are made of
+watch: $(VENV)/dev.stamp ## check dashboards, counts and alerts under a real Prometheus and Alertmanager (Debian's)
+	@$(PY) -m tests.soak.watching
+
+lint: $(VENV)/dev.stamp ## ruff, mypy --strict, import-linter, compose file, Dockerfile, Kubernetes manifests
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
@@ -32,17 +35,17 @@ lint: $(VENV)/dev.stamp ## ruff, mypy --strict, the dependency contracts, and wh
 	@$(VENV)/bin/hadolint Dockerfile
 	@$(VENV)/bin/kubernetes-validate --strict --quiet ops/kubernetes/fitness.yaml
 
-rules: ## Prometheus's rules and their cases, and Alertmanager's settings (needs Debian's prometheus and alertmanager)
+rules: ## check the alert rules, their cases and Alertmanager's settings (needs Debian's packages of both)
 	promtool check config --syntax-only ops/prometheus/prometheus.yml
 	promtool check rules ops/prometheus/rules.yml
 	promtool test rules ops/prometheus/rules.test.yml ops/prometheus/burn.test.yml
 	amtool check-config ops/alertmanager/alertmanager.yml
 
-format: $(VENV)/dev.stamp ## let ruff rewrite what it can
+format: $(VENV)/dev.stamp ## apply ruff
 	@$(VENV)/bin/ruff check --fix-only .
 	@$(VENV)/bin/ruff format .
 
-pins: ## resolve the dependencies of pyproject.toml anew (needs uv)
+pins: ## pin the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
 		pyproject.toml --extra build -o requirements/run.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -69,4 +72,4 @@ else
 endif
 	@touch $@
 
-.PHONY: help run test soak watch lint rules format pins clean
+.PHONY: help run test unit soak watch lint rules format pins clean

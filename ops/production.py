@@ -20,13 +20,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.instance import Instance, engines, serving
-from tests.integration.servers import QuietHandler, free_port, listening
+from ops.local.network import QuietHandler, free_port, listening
+from ops.local.service import Instance, engines, serving
 
 OPS = Path(__file__).parent
 PATIENCE_S = 30.0
 
-Told = Callable[[str, dict[str, object]], None]
+OnAlert = Callable[[str, dict[str, object]], None]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def watching(
             f"--config.file={folder}/prometheus.yml",
             f"--storage.tsdb.path={folder}/data",
             f"--web.listen-address=127.0.0.1:{ports[0]}",
-            # What fires before Alertmanager is found is said again this much later.
+            # An alert that fires before Alertmanager is found is sent again this much later.
             f"--rules.alert.resend-delay={'1m' if every == '15s' else every}",
         ],
         [
@@ -107,14 +107,14 @@ def watching(
 
 
 @contextmanager
-def sink(told: Told) -> Iterator[str]:
-    """A webhook of our own: `told` the receiver and each alert that comes."""
+def sink(on_alert: OnAlert) -> Iterator[str]:
+    """A webhook of our own, which calls `on_alert` with the receiver and each alert that comes."""
 
     class Handler(QuietHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             for alert in body["alerts"]:
-                told(self.path.strip("/"), alert)
+                on_alert(self.path.strip("/"), alert)
             self.send_response(200)
             self.end_headers()
 
@@ -130,7 +130,7 @@ def program(name: str) -> str:
 
 
 def _end(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough; a second one would interrupt the tidying up
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the clean-up
     sys.exit(0)
 
 

@@ -14,8 +14,8 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from ops.client import Client, logged_in
-from ops.instance import Instance, engines, serving
+from ops.local.client import Client, logged_in
+from ops.local.service import Instance, engines, serving
 
 CLIENTS = 8
 REQUESTS = 4_000

@@ -93,7 +93,7 @@ DASHBOARDS = {
                 "Event-loop lag",
                 "s",
                 {"{{instance}} {{worker}}": f"max by (instance, worker) (event_loop_lag_seconds{{{ON}}})"},
-                "Above 0.1 s a worker has more to do than one core can.",
+                "Above 0.1 s a worker has more work than one core can do.",
             ),
             Panel(
                 "Workers", "none", {"{{instance}} {{version}}": f"count by (instance, version) (build_info{{{ON}}})"}
@@ -108,14 +108,14 @@ DASHBOARDS = {
                 "Usable",
                 "none",
                 {"{{instance}} {{worker}}": f"min by (instance, worker) (cache_usable{{{ON}}})"},
-                "1 while a worker reads from the cache; 0 while it goes round it.",
+                "1 while a worker reads from the cache; 0 while it bypasses it.",
                 stat=True,
             ),
             Panel(
-                "Oldest debt",
+                "Oldest pending invalidation",
                 "s",
                 {"age": sampled("cache_outbox_oldest_seconds")},
-                "Changes the cache is yet to be told of.",
+                "Age of the oldest change whose cache invalidation is still pending.",
                 stat=True,
             ),
             Panel("Hits by cache", "ops", {"{{cache}}": rate("cache_hits_total", "cache")}),
@@ -138,9 +138,9 @@ DASHBOARDS = {
                 "Poisoned copies",
                 "ops",
                 {"removed": rate("cache_poisoned_copies_total")},
-                "Bytes in the cache that were no copies.",
+                "Cached values deleted because they could not be decoded.",
             ),
-            Panel("Debts", "short", {"owed": sampled("cache_outbox_debts")}),
+            Panel("Pending invalidations", "short", {"pending": sampled("cache_outbox_pending")}),
         ],
     ),
     "limits": (
@@ -158,7 +158,7 @@ DASHBOARDS = {
                 stat=True,
             ),
             Panel(
-                "Not judged, Redis being down",
+                "Not checked: Redis is down",
                 "reqps",
                 {"all": rate("rate_limit_decisions_total", where='outcome="unavailable"')},
                 stat=True,
@@ -205,7 +205,7 @@ DASHBOARDS = {
                 "Pool", "short", {"{{instance}} {{state}}": f"sum by (instance, state) (db_pool_connections{{{ON}}})"}
             ),
             Panel("Waiting", "short", {"{{instance}}": f"sum by (instance) (db_pool_waiting{{{ON}}})"}),
-            Panel("Oldest debt to the cache", "s", {"age": sampled("cache_outbox_oldest_seconds")}),
+            Panel("Oldest pending invalidation", "s", {"age": sampled("cache_outbox_oldest_seconds")}),
         ],
     ),
 }

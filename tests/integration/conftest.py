@@ -6,6 +6,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import redis
+from ops.local.service import own_folder
 from psycopg.conninfo import make_conninfo
 from redis.asyncio import Redis
 
@@ -13,10 +15,22 @@ from fitness.adapters.embedded.engines import EngineUrls, running_engines
 from fitness.adapters.postgres.database import Database
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.redis.client import connected
-from tests.integration.api import Api, Person, serving
-from tests.integration.servers import own_folder
+from tests.harness.api import Api, Person, Stores, serving
+
+# On which adapters the HTTP tests run.
+ADAPTERS = ["memory", "engines"]
 
 _numbers = count(1)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test of the `api` runs once on each kind of adapters, or on engines only if it looks into them itself."""
+    if "stores" not in metafunc.fixturenames:
+        return
+    needs_engines = "engines" in metafunc.fixturenames or metafunc.definition.get_closest_marker("engines")
+    on_engines = pytest.param("engines", marks=pytest.mark.engines)
+    kinds = ["engines"] if needs_engines else ADAPTERS
+    metafunc.parametrize("stores", [on_engines if kind == "engines" else kind for kind in kinds], indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -60,17 +74,32 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def valkey(engines: EngineUrls) -> AsyncIterator[Redis]:
-    client = connected(engines.redis_url)
+def redis_url(engines: EngineUrls) -> str:
+    """The cache, emptied."""
+    with redis.Redis.from_url(engines.redis_url) as client:
+        client.flushdb()
+    return engines.redis_url
+
+
+@pytest.fixture
+async def valkey(redis_url: str) -> AsyncIterator[Redis]:
+    client = connected(redis_url)
     assert isinstance(client, Redis)
-    await client.flushdb()
     yield client
     await client.aclose()
 
 
 @pytest.fixture
-async def api(database_url: str, engines: EngineUrls, valkey: Redis) -> AsyncIterator[Api]:
-    async with serving(database_url, engines.redis_url) as api:
+def stores(request: pytest.FixtureRequest) -> Stores:
+    """Empty ones, of the kind that `pytest_generate_tests` chose."""
+    if request.param == "memory":
+        return Stores("memory:", "memory:")
+    return Stores(request.getfixturevalue("database_url"), request.getfixturevalue("redis_url"))
+
+
+@pytest.fixture
+async def api(stores: Stores) -> AsyncIterator[Api]:
+    async with serving(stores.database_url, stores.redis_url) as api:
         yield api
 
 

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from ops.local.service import own_folder
 
 from fitness.adapters.embedded.engines import CACHE_SETTINGS, STATE_SETTINGS
-from fitness.entrypoints.container import examined
-from fitness.entrypoints.settings import Settings
+from fitness.entrypoints.settings import CompleteSettings
+from fitness.entrypoints.wiring.doctor import diagnose
 from fitness.ports.health import Verdict
-from tests.integration.api import NOWHERE_POSTGRES, NOWHERE_REDIS
-from tests.integration.servers import ValkeyServer, own_folder
+from tests.harness.api import NOWHERE_POSTGRES, NOWHERE_REDIS
+from tests.harness.servers import ValkeyServer
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +26,14 @@ def state() -> Iterator[ValkeyServer]:
 
 
 @pytest.fixture
-def settings(database_url: str, cache: ValkeyServer, state: ValkeyServer) -> Settings:
-    return Settings(database_url=database_url, redis_url=cache.url, state_redis_url=state.url)
+def settings(database_url: str, cache: ValkeyServer, state: ValkeyServer) -> CompleteSettings:
+    return complete(database_url, cache.url, state.url)
+
+
+def complete(database_url: str, redis_url: str, state_redis_url: str) -> CompleteSettings:
+    return CompleteSettings(
+        database_url=database_url, redis_url=redis_url, state_redis_url=state_redis_url, secret_keys=("k" * 32,)
+    )
 
 
 def _server(settings: dict[str, str]) -> Iterator[ValkeyServer]:
@@ -38,9 +45,9 @@ def _server(settings: dict[str, str]) -> Iterator[ValkeyServer]:
         server.kill()
 
 
-async def bad(settings: Settings) -> list[str]:
+async def bad(settings: CompleteSettings) -> list[str]:
     """The findings that are not good."""
-    found = await examined(settings)
+    found = await diagnose(settings)
     return [
         f"{finding.verdict} {store}: {finding.message}"
         for store, findings in found.items()
@@ -49,7 +56,7 @@ async def bad(settings: Settings) -> list[str]:
     ]
 
 
-async def test_stores_set_up_as_the_embedded_ones_are_good(settings: Settings):
+async def test_stores_set_up_as_the_embedded_ones_are_good(settings: CompleteSettings):
     assert await bad(settings) == []
 
 
@@ -66,7 +73,13 @@ async def test_stores_set_up_as_the_embedded_ones_are_good(settings: Settings):
     ],
 )
 async def test_a_setting_that_does_not_fit_the_purpose_is_named(
-    settings: Settings, cache: ValkeyServer, state: ValkeyServer, which: str, setting: str, value: str, said: str
+    settings: CompleteSettings,
+    cache: ValkeyServer,
+    state: ValkeyServer,
+    which: str,
+    setting: str,
+    value: str,
+    said: str,
 ):
     server = {"cache": cache, "state": state}[which]
     server.do("CONFIG", "SET", setting, value)
@@ -77,32 +90,31 @@ async def test_a_setting_that_does_not_fit_the_purpose_is_named(
     assert found.startswith(said)
 
 
-async def test_one_redis_for_both_purposes_is_doubtful(settings: Settings):
+async def test_one_redis_for_both_purposes_is_doubtful(settings: CompleteSettings):
     (found,) = await bad(replace(settings, state_redis_url=settings.redis_url))
-    assert found.startswith("doubtful state Redis: it is the cache's as well")
+    assert found.startswith("doubtful state Redis: cache and sessions share this Redis")
 
 
-async def test_a_redis_that_keeps_its_settings_to_itself_is_doubtful(settings: Settings, cache: ValkeyServer):
+async def test_a_redis_that_keeps_its_settings_to_itself_is_doubtful(settings: CompleteSettings, cache: ValkeyServer):
     cache.do("ACL", "SETUSER", "guest", "on", ">secret", "~*", "+@all", "-config")
     (found,) = await bad(replace(settings, redis_url=cache.url.replace("unix://", "unix://guest:secret@")))
     assert found.startswith("doubtful cache Redis: does not tell its settings")
 
 
-async def test_stores_that_do_not_answer_are_wrong(settings: Settings):
-    nowhere = Settings(database_url=NOWHERE_POSTGRES, redis_url=NOWHERE_REDIS, state_redis_url="redis://127.0.0.1:2")
+async def test_stores_that_do_not_answer_are_wrong(settings: CompleteSettings):
+    nowhere = complete(NOWHERE_POSTGRES, NOWHERE_REDIS, "redis://127.0.0.1:2")
     found = await bad(nowhere)
     assert [one.partition(": ")[0] for one in found] == ["wrong PostgreSQL", "wrong cache Redis", "wrong state Redis"]
     assert all("does not answer" in one for one in found)
 
 
-async def test_an_old_schema_is_wrong(settings: Settings, empty_database_url: str):
+async def test_an_old_schema_is_wrong(settings: CompleteSettings, empty_database_url: str):
     (found,) = await bad(replace(settings, database_url=empty_database_url))
     assert "001_create_users" in found
     assert "fitness migrate up" in found
 
 
-async def test_a_postgresql_that_may_forget_or_is_too_small_is_wrong(settings: Settings):
-    assert settings.database_url is not None
+async def test_a_postgresql_that_may_forget_or_is_too_small_is_wrong(settings: CompleteSettings):
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         connection.execute("ALTER ROLE fitness SET synchronous_commit = off")
         try:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from fitness.adapters.embedded.processes import die_with_parent
 from fitness.adapters.files.reader import FileRecordingReader, read_recordings
 from fitness.adapters.files.sports import activity_type
 from fitness.domain.model.activities import ActivityType
@@ -22,6 +21,7 @@ from fitness.domain.model.refusals import (
     RecordingWithoutActivity,
     RecordingWithoutTimes,
 )
+from fitness.foundation.parent_death import die_with_parent
 from fitness.ports.outages import ReaderUnavailable
 from fitness.ports.recordings import RecordingReaderPort
 from tests.files import A_TRACK, MORNING, FitFile, gpx, lap, tcx, tcx_activity, track
@@ -70,7 +70,7 @@ async def test_a_reading_that_was_killed_is_an_outage_and_the_next_one_works():
     times = [f"2026-05-01T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}Z" for n in range(20_000)]
     reading = asyncio.ensure_future(reader.read(gpx(track(*times))))
     await asyncio.sleep(0.05)
-    for pid in [*reader._processes._processes]:
+    for pid in reader._processes.pids():
         os.kill(pid, signal.SIGKILL)
     with pytest.raises(ReaderUnavailable):
         await reading

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.api import PASSWORD, Api, Person
+from tests.harness.api import PASSWORD, Api, Person
 
 UNKNOWN_ID = 2**40
 

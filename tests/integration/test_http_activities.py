@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fitness.domain.model.users import Caller
-from tests.integration.api import Api, Person, activity_body
+from tests.harness.api import Api, Person, activity_body
 
 UNKNOWN_ID = 2**40
 

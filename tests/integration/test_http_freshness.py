@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from fitness.adapters.embedded.engines import EngineUrls
 from tests.files import A_TRACK
-from tests.integration.api import NOWHERE_REDIS, Api, Person, activity_body, serving
+from tests.harness.api import NOWHERE_REDIS, Api, Person, activity_body, serving
 
 # What a person may have on screen: pages, depths, and every filter.
 VIEWS = [
@@ -175,6 +175,7 @@ async def test_two_instances_on_the_same_stores_see_each_others_writes_at_once(
         assert api.container is not second.container
 
 
+@pytest.mark.engines
 async def test_a_hit_costs_no_query(ann: Person, api: Api):
     one = await ann.record()
     await ann.get("/activities")

@@ -16,21 +16,21 @@ from fitness.domain.model.rate_limits import Action, RateLimited
 from fitness.domain.model.users import Caller, Tier
 from fitness.domain.use_cases.limiting import LimitService, Requester
 from tests.files import A_TRACK
-from tests.integration.api import NOWHERE_REDIS, PASSWORD, Api, Person, activity_body, serving
+from tests.harness.api import NOWHERE_REDIS, PASSWORD, Api, Person, Stores, activity_body, serving
 
 LIMIT_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit-policy", "ratelimit")
 
 
 @pytest.fixture
-async def api(database_url: str, engines: EngineUrls, valkey: Redis) -> AsyncIterator[Api]:
-    async with serving(database_url, engines.redis_url, rate_limit_scale=1.0) as api:
+async def api(stores: Stores) -> AsyncIterator[Api]:
+    async with serving(stores.database_url, stores.redis_url, rate_limit_scale=1.0) as api:
         yield api
 
 
 @pytest.fixture
-async def lavish(database_url: str, engines: EngineUrls, valkey: Redis) -> AsyncIterator[Api]:
+async def lavish(stores: Stores) -> AsyncIterator[Api]:
     """A hundred times the limits."""
-    async with serving(database_url, engines.redis_url, rate_limit_scale=100.0) as api:
+    async with serving(stores.database_url, stores.redis_url, rate_limit_scale=100.0) as api:
         yield api
 
 
@@ -143,6 +143,19 @@ class TestWhoIsCharged:
             statuses.append((await api.http.get("/api/v1/users/me", headers=headers)).status_code)
         assert statuses == [401] * 20 + [429] * 2
 
+    async def test_a_login_that_cannot_be_read_is_charged_to_the_address_before_it_is_refused(self, api: Api):
+        bodies = [b'{"email": ', b"[]", b'{"email": 7, "password": "x"}', b"[" * 100_000, b'{"password": "x"}', b"{}"]
+        answers = [await api.http.post("/api/v1/auth/login", content=body) for body in bodies]
+        assert [answer.status_code for answer in answers] == [400, 422, 422, 400, 422, 429]
+        assert [remaining(answer)["login_address"] for answer in answers] == [4, 3, 2, 1, 0, 0]
+
+    async def test_every_spelling_of_an_address_is_the_same_account(self, api: Api, ann: Person):
+        spellings = [ann.email.upper(), f" {ann.email}", f"{ann.email.title()} "]
+        bodies = [{"email": spelling, "password": PASSWORD} for spelling in spellings]
+        answers = [await api.http.post("/api/v1/auth/login", json=body) for body in bodies]
+        assert [answer.status_code for answer in answers] == [200] * 3
+        assert [remaining(answer)["login_account"] for answer in answers] == [3, 2, 1]  # one was for ann
+
     async def test_a_forged_forwarding_header_changes_nothing(self, api: Api):
         statuses: Counter[int] = Counter()
         for number in range(1_000):
@@ -151,11 +164,9 @@ class TestWhoIsCharged:
         assert statuses[401] <= 20 + 10  # as many as come back in half a minute
         assert statuses[401] + statuses[429] == 1_000
 
-    async def test_behind_a_trusted_proxy_each_client_has_its_own(
-        self, database_url: str, engines: EngineUrls, valkey: Redis
-    ):
+    async def test_behind_a_trusted_proxy_each_client_has_its_own(self, stores: Stores):
         trusted = {"rate_limit_scale": 1.0, "trusted_proxies": (ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"))}
-        async with serving(database_url, engines.redis_url, **trusted) as api:
+        async with serving(stores.database_url, stores.redis_url, **trusted) as api:
 
             async def left(*hops: str) -> str:
                 headers = [("X-Forwarded-For", hop) for hop in hops]
@@ -264,14 +275,12 @@ class TestWithoutRedis:
         assert refused.headers["retry-after"] == "1"
         assert (await admin.post(f"/activities/{one['id']}/restore")).status_code == 200
 
-    async def test_what_is_left_cannot_be_told(self, ann: Person):
+    async def test_what_is_left_cannot_be_shown(self, ann: Person):
         assert (await ann.get("/rate-limit")).json()["code"] == "limiter_unavailable"
 
 
-async def test_failed_logins_make_the_next_one_wait_whatever_the_address(
-    database_url: str, engines: EngineUrls, valkey: Redis
-):
-    async with serving(database_url, engines.redis_url) as api:
+async def test_failed_logins_make_the_next_one_wait_whatever_the_address(stores: Stores):
+    async with serving(stores.database_url, stores.redis_url) as api:
         ann, bob = await api.person(), await api.person()
         wrong = {"email": ann.email, "password": "wrong horse"}
         for _ in range(5):

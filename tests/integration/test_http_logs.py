@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from ops.local.network import QuietHandler, listening
 from redis.asyncio import Redis
 
 from fitness.adapters.embedded.engines import EngineUrls
 from fitness.entrypoints.logs import configure_logs
-from tests.integration.api import Api, Person, serving
-from tests.integration.servers import QuietHandler, listening
+from tests.harness.api import Api, Person, serving
 
 Caught = Callable[[], list[dict[str, Any]]]
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import httpx
 
-from tests.integration.api import Api, Person, activity_body
+from tests.harness.api import Api, Person, activity_body
 
 DEEP = b"[" * 100_000
 DEEP_OBJECT = b'{"a":' * 100_000

@@ -11,10 +11,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
-from fitness.adapters.embedded.engines import EngineUrls
-from fitness.adapters.observed.exchange import merged
+from fitness.adapters.telemetry.exchange import merged
 from tests.files import A_TRACK
-from tests.integration.api import NOWHERE_POSTGRES, NOWHERE_REDIS, Api, Person, activity_body, serving
+from tests.harness.api import NOWHERE_POSTGRES, NOWHERE_REDIS, Api, Person, Stores, activity_body, serving
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -145,9 +144,9 @@ async def test_the_exporter_adds_nothing_of_its_own(api: Api):
     ],
 )
 async def test_metrics_are_for_networks_that_are_allowed_wherever_the_proxy_is(
-    database_url: str, engines: EngineUrls, allowed: str, forwarded_for: str | None, status: int
+    stores: Stores, allowed: str, forwarded_for: str | None, status: int
 ):
-    async with serving(database_url, engines.redis_url, metrics_allow=(ip_network(allowed),)) as api:
+    async with serving(stores.database_url, stores.redis_url, metrics_allow=(ip_network(allowed),)) as api:
         headers = {"X-Forwarded-For": forwarded_for} if forwarded_for else {}
         assert (await api.http.get("/metrics", headers=headers)).status_code == status
 

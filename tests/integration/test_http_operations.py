@@ -1,10 +1,12 @@
 """What operators and newcomers meet: health, the API reference, and errors when a store is down."""
 
+import gc
+
 import httpx
 import pytest
 
 from fitness.adapters.embedded.engines import EngineUrls
-from tests.integration.api import NOWHERE_POSTGRES, Api, Person, serving
+from tests.harness.api import NOWHERE_POSTGRES, Api, Person, serving
 
 
 async def test_liveness_needs_nothing_and_readiness_names_each_store(api: Api):
@@ -79,9 +81,26 @@ async def test_the_document_describes_every_route_with_its_problems(api: Api):
     listing = {parameter["name"] for parameter in operations["GET /activities"]["parameters"]}
     assert listing == {"page", "limit", "cursor", "type", "from", "to", "tag", "exclude_tag", "q"}
     assert operations["GET /activities/{activity_id}"]["responses"].keys() >= {"200", "404", "410"}
+    given = {name: operation["requestBody"] for name, operation in operations.items() if "requestBody" in operation}
+    reads_json = {name for name, body in given.items() if "application/json" in body["content"]}
+    assert len(reads_json) == 7
+    for name in reads_json:
+        assert operations[name]["responses"].keys() >= {"400", "413", "415", "422"}, name
     schemas = document["components"]["schemas"]
     missing = [name for name in _references(document) if name not in schemas]
     assert missing == []
+
+
+async def test_the_document_says_what_an_import_refuses_and_what_a_read_brings(api: Api):
+    paths = (await api.http.get("/openapi.json")).json()["paths"]
+    responses = paths["/api/v1/activities/import"]["post"]["responses"]
+    codes = {code for response in responses.values() for code in response["description"].split(" or ")}
+    assert codes >= {"file_empty", "file_unknown", "file_without_activity", "file_without_times"}
+    assert codes >= {"file_corrupt", "file_too_large", "reader_unavailable", "unsupported_media_type"}
+    responses = paths["/api/v1/activities/{activity_id}"]["get"]["responses"]
+    assert responses["200"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Activity"}
+    assert responses["410"]["description"] == "activity_deleted"
+    assert "304" in responses
 
 
 @pytest.mark.parametrize(
@@ -100,12 +119,21 @@ async def test_addresses_that_do_not_exist_are_problems_too(api: Api, method: st
     assert response.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.engines
 async def test_a_crash_is_an_internal_error_without_its_details(api: Api, ann: Person):
     await api.container.database().close()
     object.__setattr__(api.container.activities(), "repo", None)
     response: httpx.Response = await ann.get("/activities?limit=7")
     assert (response.status_code, response.json()["code"]) == (500, "internal_error")
     assert "NoneType" not in response.text
+
+
+async def test_building_and_running_an_app_leaves_the_collector_of_its_process_as_it_was(
+    database_url: str, engines: EngineUrls
+):
+    before = gc.get_threshold(), gc.get_freeze_count()
+    async with serving(database_url, engines.redis_url):
+        assert (gc.get_threshold(), gc.get_freeze_count()) == before
 
 
 def _references(node: object) -> list[str]:

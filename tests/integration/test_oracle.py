@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 from psycopg.rows import dict_row
 
 from fitness.adapters.embedded.engines import EngineUrls
-from tests.integration.api import Person, activity_body, serving
+from tests.harness.api import Person, activity_body, serving
 
 STEPS = 30
 EXAMPLES = 60

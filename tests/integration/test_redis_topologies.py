@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from ops.local.service import own_folder
 from redis.asyncio import RedisCluster
 
 from fitness.adapters.redis.cache import RedisCache
@@ -15,8 +16,8 @@ from fitness.adapters.redis.client import AnyRedis, connected
 from fitness.adapters.redis.rate_limits import RedisRateLimiter
 from fitness.ports.cache import CachePort
 from fitness.ports.outages import CacheUnavailable
-from tests.integration.api import serving
-from tests.integration.servers import PATIENCE_S, ValkeyServer, own_folder
+from tests.harness.api import serving
+from tests.harness.servers import PATIENCE_S, ValkeyServer
 from tests.unit.contracts.cache import ANN, BOB, CacheContract, key
 from tests.unit.contracts.rate_limits import charge
 

@@ -5,10 +5,8 @@ import os
 import re
 import signal
 import stat
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -18,92 +16,8 @@ import redis
 
 from fitness.adapters.embedded.engines import running_urls
 from tests.files import A_TRACK, FitFile
-from tests.integration.api import NOWHERE_POSTGRES, NOWHERE_REDIS, PASSWORD, Person, activity_body
-from tests.integration.servers import free_port
-
-FITNESS = Path(sys.executable).parent / "fitness"
-PATIENCE_S = 60.0
-
-
-class Service:
-    """`fitness serve` on its own data folder and port, and the other commands beside it."""
-
-    def __init__(self, data_dir: Path, **settings: str) -> None:
-        self.data_dir = data_dir
-        self.port = free_port()
-        given = {"DATA_DIR": str(data_dir), "PORT": str(self.port), "RATE_LIMIT_SCALE": "0"} | settings
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("FITNESS_")}
-        self.environment = kept | {f"FITNESS_{name}": value for name, value in given.items()}
-        self.process: subprocess.Popen[str] | None = None
-        self._log = data_dir.parent / "service.log"
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self, status: str = "ready") -> float:
-        """Returns when readiness has that `status`, with the seconds that took."""
-        started_s = time.monotonic()
-        with self._log.open("a") as log:
-            self.process = subprocess.Popen(
-                [FITNESS, "serve"], env=self.environment, stdout=log, stderr=log, text=True, start_new_session=True
-            )
-        while time.monotonic() < started_s + PATIENCE_S:
-            assert self.process.poll() is None, self.log()
-            try:
-                if httpx.get(f"{self.url}/health/ready").json()["status"] == status:
-                    return time.monotonic() - started_s
-            except httpx.TransportError:
-                time.sleep(0.05)
-        raise AssertionError(f"not ready after {PATIENCE_S} s: {self.log()}")
-
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        assert self.process is not None
-        self.process.send_signal(how)
-        return self.process.wait(PATIENCE_S)
-
-    def kill_everything(self) -> None:
-        """kill -9 of the service and its workers, all at once."""
-        assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(PATIENCE_S)
-
-    def workers(self) -> list[int]:
-        assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(pid) for pid in children if "fitness serve" in command(int(pid))]
-
-    def engines(self) -> list[str]:
-        """The engines' processes that run on this data folder."""
-        pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
-        found = [command(pid) for pid in pids]
-        return [line for line in found if re.search(r"(postgres|valkey-server)", line) and str(self.data_dir) in line]
-
-    def wait_until_engines_are_gone(self) -> None:
-        give_up_s = time.monotonic() + PATIENCE_S
-        while self.engines():
-            assert time.monotonic() < give_up_s, self.engines()
-            time.sleep(0.05)
-
-    def run(self, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [FITNESS, *arguments],
-            env=self.environment | environment,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
-
-    def log(self) -> str:
-        return self._log.read_text()
-
-
-def command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return ""
+from tests.harness.api import MEMORY, NOWHERE_POSTGRES, NOWHERE_REDIS, PASSWORD, Person, activity_body
+from tests.harness.service import PATIENCE_S, Service, command
 
 
 @pytest.fixture
@@ -136,14 +50,18 @@ async def log_in(client: httpx.AsyncClient, email: str = "ann@example.org") -> P
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_it_stops_cleanly_and_the_next_start_has_everything(service: Service, how: signal.Signals):
-    service.start()
+    first_start_s = service.start()
     assert len(service.engines()) >= 2
     async with httpx.AsyncClient(base_url=service.url) as client:
         ann = await log_in(client)
         one = await ann.record(title="kept")
     assert service.stop(how) == 0
     assert service.engines() == []
-    assert service.start() < 5
+    log = service.data_dir / "postgres.log"
+    before = log.stat().st_size
+    # Quick, measured by the machine's own first start, which had to create everything; and nothing had to be recovered.
+    assert service.start() < 2 * first_start_s
+    assert b"database system was shut down at" in log.read_bytes()[before:]
     async with httpx.AsyncClient(base_url=service.url) as client:
         # The token, too, is good across restarts: the key that signs is kept.
         again = Person(client, ann.id, ann.email, ann.token)
@@ -151,16 +69,57 @@ async def test_it_stops_cleanly_and_the_next_start_has_everything(service: Servi
 
 
 async def test_requests_in_flight_are_finished_when_it_stops(service: Service):
+    """In flight is what the service has admitted and the client has not yet sent to its end."""
+    service.environment |= {"FITNESS_RATE_LIMIT_SCALE": "100"}
     service.start()
-    async with httpx.AsyncClient(base_url=service.url, timeout=30) as client:
+    assert service.process is not None
+    stopping = asyncio.Event()
+    async with httpx.AsyncClient(base_url=service.url, timeout=PATIENCE_S) as client:
         ann = await log_in(client)
-        uploads = [asyncio.ensure_future(ann.upload(A_TRACK + b"\n" * number)) for number in range(6)]
-        await asyncio.sleep(0.1)
-        assert service.process is not None
+        uploads = [asyncio.ensure_future(slow_upload(ann, A_TRACK + b"\n" * number, stopping)) for number in range(6)]
+        await admitted(client, "create", 6)
         service.process.send_signal(signal.SIGTERM)
+        await turned_away(service)
+        stopping.set()
         answers = await asyncio.gather(*uploads)
     assert {answer.status_code for answer in answers} == {201}
     assert service.process.wait(PATIENCE_S) == 0
+
+
+async def admitted(client: httpx.AsyncClient, policy: str, times: int) -> None:
+    """Returns once so many requests have been admitted under the policy, as /metrics counts them."""
+    line = rf'^rate_limit_decisions_total{{.*outcome="allowed",policy="{policy}"}} {times}\.0$'
+    give_up_s = time.monotonic() + PATIENCE_S
+    while not re.search(line, (await client.get("/metrics")).text, re.MULTILINE):
+        assert time.monotonic() < give_up_s
+        await asyncio.sleep(0.02)
+
+
+async def turned_away(service: Service) -> None:
+    """Returns once the service takes no new connections."""
+    give_up_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", service.port)
+        except OSError:
+            return
+        writer.close()
+        assert time.monotonic() < give_up_s
+        await asyncio.sleep(0.02)
+
+
+async def slow_upload(person: Person, content: bytes, go_on: asyncio.Event) -> httpx.Response:
+    """An import whose last byte is sent once `go_on` is set."""
+    form = httpx.Request("POST", "/", files={"file": ("recording", content)})
+    body = form.read()
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield body[:-1]
+        await go_on.wait()
+        yield body[-1:]
+
+    headers = {name: form.headers[name] for name in ("Content-Type", "Content-Length")}
+    return await person.post("/activities/import", content=parts(), headers=headers)
 
 
 async def test_kill_9_leaves_no_engine_and_every_acknowledged_write_is_there_after(service: Service):
@@ -406,6 +365,50 @@ class TestCommands:
             "FITNESS_SECRET_KEYS": "k" * 32,
         }
         service.start("unavailable")
+        assert service.stop() == 0
+
+    def test_what_commands_do_is_counted_until_the_next_start(self, service: Service, folder: Path):
+        def counted(worker: str) -> list[str]:
+            """Of activities and of accounts."""
+            scrape = httpx.get(f"{service.url}/metrics").text
+            return re.findall(
+                rf'^(?:activities_created|users_registered)_total{{worker="{worker}"}} (.*)$', scrape, re.M
+            )
+
+        service.start()
+        run = folder / "run.fit"
+        run.write_bytes(FitFile().session().content())
+        for name in ("ann", "bob"):
+            assert service.run("users", "create", f"{name}@example.org", "--password", PASSWORD).returncode == 0
+        assert service.run("import", run, run, "--user", "ann@example.org").returncode == 0
+        assert counted("cli") == ["1.0", "2.0"]
+        assert counted("0") == ["0.0", "0.0"]
+        service.stop()
+        service.start()
+        assert counted("cli") == []
+
+    async def test_in_memory_it_serves_as_ever_and_says_that_nothing_is_kept(self, service: Service):
+        service.environment |= {"FITNESS_DATABASE_URL": MEMORY, "FITNESS_REDIS_URL": MEMORY}
+        service.start()
+        assert "everything is kept in memory" in service.log()
+        async with httpx.AsyncClient(base_url=service.url) as client:
+            ann = await log_in(client)
+            one = await ann.record(title="kept for now")
+            assert (await ann.upload(A_TRACK)).status_code == 201
+            answers = [await ann.get(f"/activities/{one['id']}") for _ in range(2)]
+            assert [answer.headers["x-cache"] for answer in answers] == ["HIT", "HIT"]  # read back after the write
+            scrape = (await client.get("/metrics")).text
+        assert "db_pool_connections{" not in scrape
+        assert "cache_memory_bytes{" not in scrape
+        assert 'activities_created_total{worker="0"} 2.0' in scrape
+        assert service.engines() == []
+        assert not service.data_dir.exists()
+        assert "memory: everything is kept in memory" in service.run("doctor").stdout
+        assert service.run("migrate", "status").stdout == "nothing to migrate\n"
+        assert service.run("migrate", "up").stdout == "nothing to apply\n"
+        refused = service.run("users", "create", "ann@example.org", "--password", PASSWORD)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "keep none of it" in refused.stderr
         assert service.stop() == 0
 
     def test_the_doctor_finds_the_embedded_engines_well_and_says_what_else_is_wrong(self, service: Service):

@@ -3,36 +3,29 @@
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
-from fitness.adapters.memory.breaker import FAILURES_BORNE, LONGEST_PAUSE_S, Breaker, GuardedRateLimiter
+from fitness.adapters.guards.breaker import FAILURES_BORNE, LONGEST_PAUSE_S, Breaker, GuardedRateLimiter
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.domain.model.rate_limits import POLICIES, Action, Algorithm, Charge, Decision, Limit, RateLimited
-from fitness.domain.model.users import Caller, Tier, login_delay
+from fitness.domain.model.users import Caller, EmailAddress, Tier, login_delay
 from fitness.domain.use_cases.caching.lease import Lease
 from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.limiting import Limits, LimitService, Requester
 from fitness.entrypoints.http.addresses import client_address
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
+from fitness.ports.users import UserRepoPort
+from tests.harness.clocks import TurnedClock
 
 ANYBODY = Requester("198.51.100.1")
 ANN = Requester("198.51.100.1", Caller(1, "session"))
-AT_THE_DOOR = Requester("198.51.100.1", account="ann@example.org")
-
-
-@dataclass
-class Turned:
-    now_s: float = 1_000.0
-
-    def monotonic_s(self) -> float:
-        return self.now_s
+AT_THE_DOOR = Requester("198.51.100.1", account=EmailAddress("ann@example.org"))
 
 
 class Shared(InMemoryRateLimiter):
@@ -40,7 +33,7 @@ class Shared(InMemoryRateLimiter):
 
     down = False
 
-    def __init__(self, clock: Turned) -> None:
+    def __init__(self, clock: TurnedClock) -> None:
         super().__init__(clock.monotonic_s)
         self.asked: list[list[Charge]] = []
 
@@ -52,21 +45,23 @@ class Shared(InMemoryRateLimiter):
 
 
 @pytest.fixture
-def clock() -> Turned:
-    return Turned()
+def clock() -> TurnedClock:
+    return TurnedClock()
 
 
 @pytest.fixture
-def shared(clock: Turned) -> Shared:
+def shared(clock: TurnedClock) -> Shared:
     return Shared(clock)
 
 
-def service(shared: Shared, clock: Turned, *, scale: float = 1.0, processes: int = 1) -> LimitService:
+def service(
+    shared: Shared, clock: TurnedClock, *, scale: float = 1.0, processes: int = 1, users: UserRepoPort | None = None
+) -> LimitService:
     store = InMemoryStore()
     return LimitService(
         GuardedRateLimiter(shared, Breaker(clock.monotonic_s)),
         InMemoryRateLimiter(clock.monotonic_s),
-        InMemoryUserRepo(store),
+        users or InMemoryUserRepo(store),
         CachedReads(InMemoryCache(), Lease()),
         Limits(scale, processes, b"secret"),
     )
@@ -96,57 +91,59 @@ class TestWhoIsCharged:
         ],
     )
     async def test_each_policy_goes_on_its_subjects_account(
-        self, shared: Shared, clock: Turned, action: Action, who: Requester, charged: dict[str, str]
+        self, shared: Shared, clock: TurnedClock, action: Action, who: Requester, charged: dict[str, str]
     ):
         await service(shared, clock).admit(action, who)
         assert {charge.policy: charge.subject for charge in shared.asked[0]} == charged
 
-    async def test_an_account_is_counted_under_a_name_that_is_no_address(self, shared: Shared, clock: Turned):
+    async def test_an_account_is_counted_under_a_name_that_is_no_address(self, shared: Shared, clock: TurnedClock):
         limits = service(shared, clock)
         await limits.admit(Action.LOGIN, AT_THE_DOOR)
         (name,) = [charge.subject for charge in shared.asked[0] if charge.policy == "login_account"]
         assert re.fullmatch(r"account:[0-9a-f]{32}", name)
 
     @pytest.mark.parametrize(("scale", "limits"), [(1, 20), (2.5, 50), (0.5, 10), (0.001, 1)])
-    async def test_the_scale_multiplies_every_limit(self, shared: Shared, clock: Turned, scale: float, limits: int):
+    async def test_the_scale_multiplies_every_limit(
+        self, shared: Shared, clock: TurnedClock, scale: float, limits: int
+    ):
         assert await admitted(service(shared, clock, scale=scale), Action.OTHER, ANYBODY, tries=100) == limits
 
-    async def test_a_scale_of_nothing_asks_nobody(self, shared: Shared, clock: Turned):
+    async def test_a_scale_of_nothing_asks_nobody(self, shared: Shared, clock: TurnedClock):
         limits = service(shared, clock, scale=0)
         assert await limits.admit(Action.PURGE, ANN) is None
         assert await limits.standing(ANN) == (Tier.FREE, None)
         assert shared.asked == []
 
-    async def test_without_the_database_a_caller_counts_as_free(self, shared: Shared, clock: Turned):
+    async def test_without_the_database_a_caller_counts_as_free(self, shared: Shared, clock: TurnedClock):
         class Down(InMemoryUserRepo):
             async def get(self, user_id: int) -> None:
                 raise DatabaseUnavailable
 
-        limits = service(shared, clock)
-        limits._users = Down(InMemoryStore())
-        await limits.admit(Action.OTHER, ANN)
+        await service(shared, clock, users=Down(InMemoryStore())).admit(Action.OTHER, ANN)
         assert shared.asked[0][0].limit == Limit(100)
 
 
 class TestWithoutTheSharedLimiter:
-    async def test_ordinary_requests_pass(self, shared: Shared, clock: Turned):
+    async def test_ordinary_requests_pass(self, shared: Shared, clock: TurnedClock):
         shared.down = True
         assert await admitted(service(shared, clock), Action.CREATE, ANN) == 40
 
-    async def test_permanent_deletion_does_not(self, shared: Shared, clock: Turned):
+    async def test_permanent_deletion_does_not(self, shared: Shared, clock: TurnedClock):
         shared.down = True
         with pytest.raises(LimiterUnavailable):
             await service(shared, clock).admit(Action.PURGE, ANN)
 
     @pytest.mark.parametrize(("processes", "each"), [(1, 5), (2, 2), (4, 1), (9, 1)])
     async def test_logins_are_shared_out_among_the_processes(
-        self, shared: Shared, clock: Turned, processes: int, each: int
+        self, shared: Shared, clock: TurnedClock, processes: int, each: int
     ):
         shared.down = True
         limits = service(shared, clock, processes=processes)
         assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == each
 
-    async def test_what_was_admitted_before_counts_after_and_the_other_way_round(self, shared: Shared, clock: Turned):
+    async def test_what_was_admitted_before_counts_after_and_the_other_way_round(
+        self, shared: Shared, clock: TurnedClock
+    ):
         limits = service(shared, clock)
         assert await admitted(limits, Action.LOGIN, AT_THE_DOOR, tries=3) == 3
         shared.down = True
@@ -157,7 +154,9 @@ class TestWithoutTheSharedLimiter:
         clock.now_s += 60
         assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 5
 
-    async def test_a_refusal_after_an_outage_charges_nothing_and_its_wait_is_true(self, shared: Shared, clock: Turned):
+    async def test_a_refusal_after_an_outage_charges_nothing_and_its_wait_is_true(
+        self, shared: Shared, clock: TurnedClock
+    ):
         limits = service(shared, clock)
         shared.down = True
         assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 5
@@ -170,7 +169,7 @@ class TestWithoutTheSharedLimiter:
         clock.now_s += refusal.value.decision.retry_after_s - 1
         assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 5
 
-    async def test_the_longer_wait_of_both_limiters_is_told(self, shared: Shared, clock: Turned):
+    async def test_the_longer_wait_of_both_limiters_is_told(self, shared: Shared, clock: TurnedClock):
         limits = service(shared, clock)
         shared.down = True
         assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 5
@@ -182,7 +181,9 @@ class TestWithoutTheSharedLimiter:
             await limits.admit(Action.LOGIN, AT_THE_DOOR)
         assert refusal.value.decision.retry_after_s == 60
 
-    async def test_of_many_logins_at_once_after_an_outage_no_more_are_admitted(self, shared: Shared, clock: Turned):
+    async def test_of_many_logins_at_once_after_an_outage_no_more_are_admitted(
+        self, shared: Shared, clock: TurnedClock
+    ):
         limits = service(shared, clock)
         shared.down = True
         assert await admitted(limits, Action.LOGIN, AT_THE_DOOR, tries=3) == 3
@@ -191,7 +192,7 @@ class TestWithoutTheSharedLimiter:
         counts = await asyncio.gather(*(admitted(limits, Action.LOGIN, AT_THE_DOOR, tries=1) for _ in range(20)))
         assert sum(counts) == 2
 
-    async def test_it_is_not_asked_again_until_it_has_had_a_pause(self, shared: Shared, clock: Turned):
+    async def test_it_is_not_asked_again_until_it_has_had_a_pause(self, shared: Shared, clock: TurnedClock):
         limits = service(shared, clock)
         shared.down = True
         await admitted(limits, Action.CREATE, ANN)
@@ -206,7 +207,7 @@ class TestWithoutTheSharedLimiter:
 
 
 def test_pauses_double_up_to_ten_seconds_and_begin_anew_after_a_success():
-    clock = Turned()
+    clock = TurnedClock()
     breaker = Breaker(clock.monotonic_s)
 
     def pause_s() -> float:

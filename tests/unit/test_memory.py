@@ -4,16 +4,16 @@ from datetime import timedelta
 
 import pytest
 
+from fitness.adapters.guards.breaker import Breaker, GuardedRateLimiter
+from fitness.adapters.guards.denials import MOST_REMEMBERED, DenialMemory
 from fitness.adapters.memory.activities import InMemoryActivityRepo
 from fitness.adapters.memory.audit import InMemoryAuditLog
-from fitness.adapters.memory.breaker import Breaker, GuardedRateLimiter
-from fitness.adapters.memory.cache import InMemoryCache
+from fitness.adapters.memory.cache import MOST_KEPT, InMemoryCache
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryPasswordHasher
-from fitness.adapters.memory.denials import MOST_REMEMBERED, DenialMemory
+from fitness.adapters.memory.database import InMemoryDatabase
 from fitness.adapters.memory.logins import InMemoryFailedLogins
 from fitness.adapters.memory.outbox import InMemoryOutbox
-from fitness.adapters.memory.probe import InMemoryProbe
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
 from fitness.adapters.memory.store import InMemoryStore
@@ -28,19 +28,21 @@ from fitness.domain.model.recordings import Recording
 from fitness.domain.model.refusals import EmailTaken
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.audit import AuditLogPort
-from fitness.ports.cache import CachePort, Hit, Miss
+from fitness.ports.cache import CachePort, Hit, Miss, Scope
 from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessTokenPort, PasswordHasherPort
 from fitness.ports.health import ProbePort
 from fitness.ports.logins import FailedLoginsPort
+from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.rate_limits import RateLimiterPort
 from fitness.ports.recordings import RecordingReaderPort
 from fitness.ports.users import UserRepoPort
 from tests.builders import a_registration
 from tests.files import A_TRACK, MORNING
+from tests.harness.clocks import TurnedClock
 from tests.unit.contracts.activities import ActivityRepoContract
-from tests.unit.contracts.cache import CacheContract, key
+from tests.unit.contracts.cache import ANN, CacheContract, key
 from tests.unit.contracts.clock import ClockContract
 from tests.unit.contracts.credentials import AccessTokenContract, PasswordHasherContract
 from tests.unit.contracts.health import ProbeContract
@@ -49,6 +51,7 @@ from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
 from tests.unit.contracts.recordings import RecordingReaderContract
 from tests.unit.contracts.users import UserRepoContract
+from tests.unit.doubles import WatchedCache
 
 
 class InOneStore:
@@ -103,6 +106,49 @@ class TestInMemoryCache(CacheContract):
             now_s = 66.1
             assert isinstance(await cache.read(key(name)), Miss)
 
+    async def test_no_more_is_kept_than_there_is_room_for_and_the_oldest_goes_first(self):
+        cache = InMemoryCache()
+        for number in range(MOST_KEPT + 10):
+            one = key(str(number), Scope("user", number))
+            miss = await cache.read(one)
+            assert isinstance(miss, Miss)
+            await cache.claim(one, miss)
+            await cache.fill(one, "value", miss)
+        assert await cache.sizes() == {"keys": MOST_KEPT, "evicted": 10}
+        assert max(len(cache._generations), len(cache._claims)) <= MOST_KEPT
+        assert isinstance(await cache.read(key("9", Scope("user", 9))), Miss)
+        assert isinstance(await cache.read(key("11", Scope("user", 11))), Hit)
+
+
+class TestWatchedCache(CacheContract):
+    @pytest.fixture
+    def calls(self) -> list[str]:
+        return []
+
+    @pytest.fixture
+    def cache(self, calls: list[str]) -> CachePort:
+        async def note(call: str) -> None:
+            calls.append(call)
+
+        return WatchedCache(note)
+
+    async def test_every_call_is_seen_and_may_be_refused(self, cache: CachePort, calls: list[str]):
+        assert isinstance(cache, WatchedCache)
+        miss = await self.missed(cache, key())
+        await cache.claim(key(), miss)
+        await cache.give_up(key(), miss)
+        await cache.fill(key(), "value", miss)
+        await cache.invalidate(ANN)
+        await cache.run_id()
+        assert calls == ["read", "claim", "give_up", "fill", "invalidate", "run_id"]
+
+        async def refuse(_: str) -> None:
+            raise CacheUnavailable
+
+        cache.before = refuse
+        with pytest.raises(CacheUnavailable):
+            await cache.read(key())
+
 
 class TestInMemoryPasswordHasher(PasswordHasherContract):
     @pytest.fixture
@@ -125,10 +171,16 @@ class TestInMemoryRecordingReader(RecordingReaderContract):
         return InMemoryRecordingReader({A_TRACK: [loop]})
 
 
-class TestInMemoryProbe(ProbeContract):
+class TestInMemoryDatabase(ProbeContract):
     @pytest.fixture
     def probe(self) -> ProbePort:
-        return InMemoryProbe()
+        return InMemoryDatabase()
+
+
+class TestInMemoryCacheAsAStore(ProbeContract):
+    @pytest.fixture
+    def probe(self) -> ProbePort:
+        return InMemoryCache()
 
 
 class TestManualClock(ClockContract):
@@ -147,17 +199,6 @@ class TestSystemClock(ClockContract):
     @pytest.fixture
     def clock(self) -> ClockPort:
         return SystemClock()
-
-
-class Turned:
-    def __init__(self) -> None:
-        self._now_us = 5_000 * SECOND_US
-
-    async def turn(self, by_us: int) -> None:
-        self._now_us += by_us
-
-    def monotonic_s(self) -> float:
-        return self._now_us / SECOND_US
 
 
 class TestTimedActivityRepo(InOneStore, ActivityRepoContract):
@@ -197,29 +238,29 @@ class TestObservedCache(CacheContract):
 
 class TestGuardedRateLimiter(RateLimiterContract):
     @pytest.fixture
-    def clock(self) -> Turned:
-        return Turned()
+    def clock(self) -> TurnedClock:
+        return TurnedClock()
 
     @pytest.fixture
-    def limiter(self, clock: Turned) -> RateLimiterPort:
+    def limiter(self, clock: TurnedClock) -> RateLimiterPort:
         return GuardedRateLimiter(InMemoryRateLimiter(clock.monotonic_s), Breaker(clock.monotonic_s))
 
 
 class TestDenialMemory(RateLimiterContract):
     @pytest.fixture
-    def clock(self) -> Turned:
-        return Turned()
+    def clock(self) -> TurnedClock:
+        return TurnedClock()
 
     @pytest.fixture
-    def counted(self, clock: Turned) -> ObservedRateLimiter:
+    def counted(self, clock: TurnedClock) -> ObservedRateLimiter:
         return ObservedRateLimiter(InMemoryRateLimiter(clock.monotonic_s))
 
     @pytest.fixture
-    def limiter(self, clock: Turned, counted: ObservedRateLimiter) -> RateLimiterPort:
+    def limiter(self, clock: TurnedClock, counted: ObservedRateLimiter) -> RateLimiterPort:
         return DenialMemory(counted, clock.monotonic_s)
 
     async def test_a_flood_is_answered_without_asking(
-        self, limiter: RateLimiterPort, counted: ObservedRateLimiter, clock: Turned
+        self, limiter: RateLimiterPort, counted: ObservedRateLimiter, clock: TurnedClock
     ):
         one = charge(2)
         decisions = [await limiter.acquire([one]) for _ in range(1_000)]
@@ -228,22 +269,29 @@ class TestDenialMemory(RateLimiterContract):
         await clock.turn(30 * SECOND_US)
         assert (await limiter.acquire([one])).allowed
 
-    async def test_no_more_is_remembered_than_there_is_room_for(self, limiter: RateLimiterPort):
-        assert isinstance(limiter, DenialMemory)
-        for number in range(MOST_REMEMBERED + 10):
-            one = charge(1, subject=f"address:{number}")
+    async def test_no_more_is_remembered_than_there_is_room_for(
+        self, limiter: RateLimiterPort, counted: ObservedRateLimiter
+    ):
+        everybody = [charge(1, subject=f"address:{number}") for number in range(MOST_REMEMBERED + 10)]
+        for one in everybody:
             await limiter.acquire([one])
             await limiter.acquire([one])
-        assert len(limiter._denied) == MOST_REMEMBERED
+        asked = counted.decisions["requests", "denied"]
+        for one in everybody[10:]:
+            await limiter.acquire([one])
+        assert counted.decisions["requests", "denied"] == asked  # all of these are remembered
+        for one in everybody[:10]:
+            await limiter.acquire([one])
+        assert counted.decisions["requests", "denied"] == asked + 10
 
 
 class TestObservedRateLimiter(RateLimiterContract):
     @pytest.fixture
-    def clock(self) -> Turned:
-        return Turned()
+    def clock(self) -> TurnedClock:
+        return TurnedClock()
 
     @pytest.fixture
-    def limiter(self, clock: Turned) -> RateLimiterPort:
+    def limiter(self, clock: TurnedClock) -> RateLimiterPort:
         return ObservedRateLimiter(InMemoryRateLimiter(clock.monotonic_s))
 
 
@@ -255,9 +303,9 @@ class TestInMemoryFailedLogins(FailedLoginsContract):
 
 class TestInMemoryRateLimiter(RateLimiterContract):
     @pytest.fixture
-    def clock(self) -> Turned:
-        return Turned()
+    def clock(self) -> TurnedClock:
+        return TurnedClock()
 
     @pytest.fixture
-    def limiter(self, clock: Turned) -> RateLimiterPort:
+    def limiter(self, clock: TurnedClock) -> RateLimiterPort:
         return InMemoryRateLimiter(clock.monotonic_s)

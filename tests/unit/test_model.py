@@ -1,4 +1,4 @@
-"""The rules of activities, accounts and lists, and the pure steps of their lives."""
+"""The rules of activities, accounts and lists, and the pure steps between their states."""
 
 import inspect
 import pickle

@@ -27,7 +27,7 @@ def alerts() -> list[dict[str, Any]]:
 
 
 def metrics() -> set[str]:
-    """Every series' name, as the README's table tells of it."""
+    """Every series' name, as the README's table lists them."""
     rows = re.findall(
         r"^\| `([a-z_]+)` \| (counter|gauge|histogram) \|", (ROOT / "README.md").read_text(), re.MULTILINE
     )
@@ -51,7 +51,7 @@ def assert_askable(expression: str) -> None:
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
-def test_an_alert_can_be_asked_and_tells_what_to_do(alert: dict[str, Any]):
+def test_an_alert_can_be_asked_and_says_what_to_do(alert: dict[str, Any]):
     assert_askable(alert["expr"])
     assert alert["labels"]["severity"] in {"page", "ticket", "none"}
     assert {"summary", "description", "runbook"} == alert["annotations"].keys()

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
-from fitness.domain.model.refusals import RecordingRefused, Refusal
-from fitness.entrypoints.http.problems import CRASH, KINDS, kind_of
+from fitness.domain.model.refusals import ActivityInTrash, RecordingRefused, Refusal
+from fitness.entrypoints.http.problems import CRASH, KINDS, KINDS_OF_READS, kind_of
 from fitness.ports.outages import Outage
+
+ALL_KINDS = [*KINDS.values(), *KINDS_OF_READS.values()]
 
 
 def _below(cls: type[Exception]) -> Iterator[type[Exception]]:
@@ -19,20 +21,28 @@ def _below(cls: type[Exception]) -> Iterator[type[Exception]]:
 def test_every_refusal_and_outage_has_a_kind_of_its_own():
     families = {Refusal, Outage, RecordingRefused}
     for error in {*_below(Refusal), *_below(Outage)} - families:
-        assert kind_of(error) is not CRASH, f"{error.__name__} would be answered as a crash"
+        for method in ("GET", "POST"):
+            assert kind_of(error, method) is not CRASH, f"{error.__name__} would be answered as a crash"
         assert error in KINDS
 
 
+def test_an_activity_in_the_trash_is_gone_for_a_read_and_in_the_way_of_a_change():
+    codes = {method: kind_of(ActivityInTrash, method) for method in ("GET", "PATCH", "DELETE")}
+    assert (codes["GET"].status, codes["GET"].code) == (410, "activity_deleted")
+    for change in ("PATCH", "DELETE"):
+        assert (codes[change].status, codes[change].code) == (409, "activity_in_trash")
+
+
 def test_one_code_means_one_status_and_one_title():
-    kinds = {kind.code: kind for kind in KINDS.values()}
-    assert all(kinds[kind.code] == kind for kind in KINDS.values())
+    kinds = {kind.code: kind for kind in ALL_KINDS}
+    assert all(kinds[kind.code] == kind for kind in ALL_KINDS)
     for kind in kinds.values():
         assert HTTPStatus(kind.status) >= 400
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", kind.code)
 
 
 def test_only_what_is_ours_to_mend_is_a_server_error():
-    assert {kind.code for kind in KINDS.values() if kind.status >= 500} == {
+    assert {kind.code for kind in ALL_KINDS if kind.status >= 500} == {
         "internal_error",
         "database_unavailable",
         "cache_unavailable",
@@ -46,4 +56,4 @@ def test_the_readme_lists_every_code_with_its_status():
     listed = {
         (code, int(status)) for status, code in re.findall(r"^\| (\d{3}) \| `([a-z_]+)` \|", readme, re.MULTILINE)
     }
-    assert listed == {(kind.code, kind.status) for kind in KINDS.values()}
+    assert listed == {(kind.code, kind.status) for kind in ALL_KINDS}

@@ -284,9 +284,9 @@ async def _settled() -> None:
 @pytest.mark.parametrize(
     ("scene", "at_least"),
     [
-        (readers_writer_and(evict_generation), 100_000),
-        (two_writers, 5_000),
-        (one_process, 1_000),
+        pytest.param(readers_writer_and(evict_generation), 100_000, marks=pytest.mark.slow),
+        pytest.param(two_writers, 5_000, marks=pytest.mark.slow),
+        pytest.param(one_process, 1_000, marks=pytest.mark.slow),
         (crash, 100),
         (cut_off, 10),
     ],

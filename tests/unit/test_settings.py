@@ -1,4 +1,4 @@
-"""Settings: what is set counts, what is wrong is named, and the README tells of each."""
+"""Settings: what is set counts, what is wrong is named, and the README lists each."""
 
 import re
 from dataclasses import fields
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fitness.entrypoints.settings import BadSettings, Settings, read_settings
+from fitness.entrypoints.settings import BadSettings, Settings
+from fitness.entrypoints.wiring.stores import settings_from as read_settings
 
 SECRET = "s" * 32
 STORES = {
@@ -36,12 +37,14 @@ def test_what_is_set_counts():
             "FITNESS_METRICS_ALLOW": "192.0.2.1",
             "FITNESS_RATE_LIMIT_SCALE": "0",
             "FITNESS_TRASH_DAYS": "7",
+            "FITNESS_METRICS_DIR": "/run/fitness",
             "FITNESS_LOG_FORMAT": "json",
         }
     )
     assert not settings.embedded
     assert (settings.host, settings.port, settings.workers) == ("0.0.0.0", 80, 4)
     assert settings.data_dir == Path("/srv/fitness")
+    assert settings.metrics_dir == Path("/run/fitness")
     assert settings.state_redis_url == "rediss://state"
     assert len(settings.secret_keys) == 2
     assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "2001:db8::/32"]
@@ -64,6 +67,16 @@ def test_every_kind_of_redis_is_taken(url: str):
     settings = read_settings(STORES | {"FITNESS_REDIS_URL": url})
     assert settings.redis_url == url
     assert settings.state_redis_url == url  # where none is set
+
+
+MEMORY = {"FITNESS_DATABASE_URL": "memory:", "FITNESS_REDIS_URL": "memory:"}
+
+
+def test_memory_takes_the_place_of_both_urls_and_needs_no_keys():
+    settings = read_settings(MEMORY)
+    assert settings.in_memory
+    assert not settings.embedded
+    assert settings.secret_keys == ()
 
 
 def test_localhost_is_an_address_too():
@@ -98,6 +111,12 @@ def test_blank_counts_as_unset():
         (STORES | {"FITNESS_REDIS_URL": "redis+cluster://one,two:7001"}, "FITNESS_REDIS_URL"),
         (STORES | {"FITNESS_REDIS_URL": "redis+sentinel://one:26379"}, "FITNESS_REDIS_URL"),
         (STORES | {"FITNESS_STATE_REDIS_URL": "redis://localhost:99999"}, "FITNESS_STATE_REDIS_URL"),
+        (STORES | {"FITNESS_STATE_REDIS_URL": "memory:"}, "FITNESS_STATE_REDIS_URL"),
+        (STORES | {"FITNESS_REDIS_URL": "memory:"}, "FITNESS_DATABASE_URL must be memory:"),
+        (STORES | {"FITNESS_DATABASE_URL": "memory:"}, "FITNESS_REDIS_URL must be memory:"),
+        ({"FITNESS_DATABASE_URL": "memory:"}, "FITNESS_REDIS_URL"),
+        (MEMORY | {"FITNESS_WORKERS": "2"}, "FITNESS_WORKERS"),
+        (MEMORY | {"FITNESS_STATE_REDIS_URL": "redis://state"}, "FITNESS_STATE_REDIS_URL"),
     ],
 )
 def test_a_bad_one_is_named(environment: dict[str, str], named: str):

@@ -11,27 +11,22 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
-import psycopg
 
 from fitness import __version__
 from fitness.domain.model.listings import Page
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import DuplicateActivity, RecordingTooLarge, Refusal
 from fitness.domain.model.users import Caller, Registration, Role, Tier, User
-from fitness.entrypoints.container import (
-    Container,
-    EnginesUnusable,
-    MigrationRefused,
-    examined,
-    joined,
-    provisioned,
-    running,
-)
 from fitness.entrypoints.logs import configure_logs
 from fitness.entrypoints.serving import refuse_taken_port, serve_http
-from fitness.entrypoints.settings import BadSettings, Settings, read_settings
+from fitness.entrypoints.settings import MEMORY, CompleteSettings, Settings
+from fitness.entrypoints.wiring.container import Container
+from fitness.entrypoints.wiring.doctor import diagnose
+from fitness.entrypoints.wiring.lifecycle import running
+from fitness.entrypoints.wiring.stores import settings_from, with_engines, with_running_engines
 from fitness.ports.health import Verdict
-from fitness.ports.outages import Outage
+from fitness.ports.outages import DatabaseUnavailable, Outage
+from fitness.ports.setup import BadSetup
 
 T = TypeVar("T")
 
@@ -39,15 +34,13 @@ SETTINGS_HELP = "Settings are read from FITNESS_* in the environment; the README
 
 
 class FriendlyGroup(click.Group):
-    """Puts what a person can act on into one line, without a traceback."""
+    """Shows errors that the operator can act on as one line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (BadSettings, EnginesUnusable, MigrationRefused, Refusal, Outage) as error:
+        except (BadSetup, Refusal, Outage) as error:
             raise click.ClickException(str(error)) from error
-        except psycopg.OperationalError as error:
-            raise click.ClickException(f"PostgreSQL does not answer: {error}".strip()) from error
 
 
 @click.group(cls=FriendlyGroup, epilog=SETTINGS_HELP, context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,36 +53,39 @@ def main() -> None:
 def serve() -> None:
     """Serve HTTP until Ctrl-C or SIGTERM.
 
-    Without FITNESS_DATABASE_URL and FITNESS_REDIS_URL it runs a PostgreSQL and a Valkey of its own.
+    Without FITNESS_DATABASE_URL and FITNESS_REDIS_URL it runs a PostgreSQL and a Valkey of its own; with memory: in
+    place of both it keeps everything in memory, and nothing of it after.
     """
     settings = _settings()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server takes signals itself
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server handles signals itself
     refuse_taken_port(settings)
     ended: list[str] = []
 
-    def end_with(engine: str) -> None:
+    def end_service(engine: str) -> None:
         ended.append(engine)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with provisioned(settings, engine_ended=end_with) as complete:
-        if settings.embedded:
+    with with_engines(settings, engine_ended=end_service) as complete:
+        if settings.in_memory:
+            click.echo("everything is kept in memory: nothing of it is left when the service stops", err=True)
+        elif settings.embedded:
             for title in Container(settings=complete).migrations().up():
                 click.echo(f"applied {title}", err=True)
         else:
             _refuse_old_schema(complete)
         serve_http(complete)
-    if ended:  # a service without its engine is of no use
+    if ended:  # without its engine the service could only answer errors
         raise click.ClickException(f"{ended[0]} ended unexpectedly, and the service with it; nothing is lost")
 
 
 @main.command()
 def doctor() -> None:
-    """Say how the stores are set up, and what is wrong with that.
+    """Check how the stores are set up, and say what is wrong.
 
-    Ends with 1 where something is wrong; what is merely doubtful ends with 0.
+    Exits with 1 if something is wrong, with 0 if it is only doubtful.
     """
-    with joined(_settings()) as settings:
-        found = asyncio.run(examined(settings))
+    with with_running_engines(_settings()) as settings:
+        found = asyncio.run(diagnose(settings))
     colours = {Verdict.GOOD: "green", Verdict.DOUBTFUL: "yellow", Verdict.WRONG: "red"}
     for store, findings in found.items():
         for finding in findings:
@@ -101,13 +97,13 @@ def doctor() -> None:
 
 @main.group()
 def migrate() -> None:
-    """Bring the database's schema up to date, or take it back."""
+    """Migrate the database's schema up or down."""
 
 
 @migrate.command("up")
 def migrate_up() -> None:
-    """Apply every migration that is missing."""
-    with joined(_settings()) as settings:
+    """Apply all missing migrations."""
+    with with_running_engines(_settings()) as settings:
         titles = Container(settings=settings).migrations().up()
     for title in titles:
         click.echo(f"applied {title}")
@@ -118,8 +114,8 @@ def migrate_up() -> None:
 @migrate.command("down")
 @click.option("--steps", default=1, show_default=True, type=click.IntRange(min=1), help="How many to take back.")
 def migrate_down(steps: int) -> None:
-    """Take back the latest migrations, with the data that only they hold."""
-    with joined(_settings()) as settings:
+    """Take back the latest migrations; data in what they added is lost."""
+    with with_running_engines(_settings()) as settings:
         titles = Container(settings=settings).migrations().down(steps)
     for title in titles:
         click.echo(f"took back {title}")
@@ -129,15 +125,18 @@ def migrate_down(steps: int) -> None:
 
 @migrate.command("status")
 def migrate_status() -> None:
-    """Show which migrations are applied, and since when."""
-    with joined(_settings()) as settings:
-        for status in Container(settings=settings).migrations().status():
-            click.echo(f"{status.title}  {status.applied_at or 'missing'}")
+    """List the migrations, each with the time it was applied."""
+    with with_running_engines(_settings()) as settings:
+        statuses = Container(settings=settings).migrations().status()
+    for status in statuses:
+        click.echo(f"{status.title}  {status.applied_at or 'missing'}")
+    if not statuses:
+        click.echo("nothing to migrate")
 
 
 @main.command("import")
 @click.argument("paths", metavar="FILE…", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
-@click.option("--user", "email", required=True, metavar="EMAIL", help="Whose activities they are.")
+@click.option("--user", "email", required=True, metavar="EMAIL", help="Owner of the activities.")
 def import_files(paths: tuple[str, ...], email: str) -> None:
     """Make activities of recorded FIT, GPX or TCX files, plain or gzipped."""
 
@@ -147,9 +146,9 @@ def import_files(paths: tuple[str, ...], email: str) -> None:
         outcomes: Counter[str] = Counter()
         with click.progressbar(paths, label="importing", file=sys.stderr, item_show_func=_name) as progress:
             for path in progress:
-                outcome, said = await _import_one(container, Path(path), caller)
+                outcome, message = await _import_one(container, Path(path), caller)
                 outcomes[outcome] += 1
-                _line_above_bar(f"{path}: {outcome}, {said}")
+                _line_above_bar(f"{path}: {outcome}, {message}")
         return outcomes
 
     outcomes = _with_container(run)
@@ -160,15 +159,15 @@ def import_files(paths: tuple[str, ...], email: str) -> None:
 
 @main.group()
 def users() -> None:
-    """Create accounts and set what they may do."""
+    """Create accounts; set roles and tiers."""
 
 
 @users.command("create")
 @click.argument("email")
-@click.option("--name", help="What to call them.")
+@click.option("--name", help="The person's name.")
 @click.option("--timezone", default="UTC", show_default=True, help="IANA name; the default of their activities.")
-@click.option("--admin", is_flag=True, help="With the admin role.")
-@click.password_option(help="Asked for where it is not given.")
+@click.option("--admin", is_flag=True, help="Give the admin role.")
+@click.password_option(help="Prompted for if not given.")
 def create_user(email: str, name: str | None, timezone: str, admin: bool, password: str) -> None:
     """Open an account; with --admin this makes the first administrator."""
 
@@ -200,7 +199,7 @@ def demote(email: str) -> None:
 @click.argument("email")
 @click.argument("tier", type=click.Choice([tier.value for tier in Tier]))
 def set_tier(email: str, tier: str) -> None:
-    """Set the tier, on which the rate limits depend."""
+    """Set the tier, which decides the rate limits."""
     _set_standing(email, tier=Tier(tier))
 
 
@@ -212,7 +211,7 @@ def list_users() -> None:
         found: list[User] = []
         page: Page | None = Page(limit=100)
         while page is not None:
-            listing = await container.user_repo().list(page)
+            listing = await container.administration().list_as_operator(page)
             found += listing.items
             page = Page(limit=100, after=listing.next) if listing.next else None
         return found
@@ -221,37 +220,39 @@ def list_users() -> None:
 
 
 def _settings() -> Settings:
-    settings = read_settings(os.environ)
+    settings = settings_from(os.environ)
     configure_logs(settings.log_format)
     return settings
 
 
-def _refuse_old_schema(settings: Settings) -> None:
+def _refuse_old_schema(settings: CompleteSettings) -> None:
     try:
         statuses = Container(settings=settings).migrations().status()
-    except psycopg.OperationalError as error:
-        logging.getLogger(__name__).warning("PostgreSQL does not answer yet, so its schema goes unchecked: %s", error)
+    except DatabaseUnavailable as outage:
+        logging.getLogger(__name__).warning("the schema goes unchecked: %s", outage)
         return
     if missing := [status.title for status in statuses if status.applied_at is None]:
-        raise MigrationRefused(f"the database lacks {', '.join(missing)}; run `fitness migrate up` first")
+        raise BadSetup(f"the database lacks {', '.join(missing)}; run `fitness migrate up` first")
 
 
 def _with_container(run: Callable[[Container], Awaitable[T]]) -> T:
-    """Run a use case on the engines of the service, whether or not it runs."""
+    """Run a use case on the service's stores; embedded engines are started if no service runs them."""
 
-    async def within(settings: Settings) -> T:
+    async def within(settings: CompleteSettings) -> T:
         async with running(settings) as container:
             return await run(container)
 
     settings = _settings()
-    with joined(settings) as complete:
+    if settings.in_memory:
+        raise BadSetup(f"FITNESS_DATABASE_URL is {MEMORY}; this command would have data of its own and keep none of it")
+    with with_running_engines(settings) as complete:
         if settings.embedded:
             Container(settings=complete).migrations().up()
         return asyncio.run(within(complete))
 
 
 async def _import_one(container: Container, path: Path, caller: Caller) -> tuple[str, str]:
-    """What became of the file, and what to say of it."""
+    """The outcome, one of imported, skipped and refused, and the reason or result in words."""
     try:
         data = await asyncio.to_thread(_content, path)
         activities = await container.imports().import_file(data, by=caller)

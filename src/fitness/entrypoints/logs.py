@@ -39,7 +39,6 @@ def configure_logs(log_format: str, stream: TextIO | None = None) -> None:
         )
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def _json(entry: dict[str, Any], **_: Any) -> str:

@@ -1,9 +1,9 @@
-"""The HTTP server: granian's worker processes under this one."""
+"""The HTTP server: granian, whose worker processes are children of this one."""
 
+import gc
 import os
 import signal
 import socket
-import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -14,22 +14,27 @@ from granian.log import LogLevels
 from granian.server import Server
 from litestar import Litestar
 
-from fitness.entrypoints.container import Container, die_with_parent
 from fitness.entrypoints.http.app import create_app
 from fitness.entrypoints.logs import configure_logs
-from fitness.entrypoints.settings import Settings
+from fitness.entrypoints.settings import CompleteSettings, Settings
+from fitness.entrypoints.wiring.container import Container
+from fitness.entrypoints.wiring.lifecycle import metrics_folder
+from fitness.foundation.parent_death import die_with_parent
 
 HEADER_TIMEOUT_MS = 5_000
 DRAIN_TIMEOUT_S = 15
 
-
-def serve_http(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM, then finish what is under way. `settings` names real engines."""
-    with tempfile.TemporaryDirectory(prefix="fitness-metrics-") as folder:
-        _serve(settings, Path(folder))
+GARBAGE_THRESHOLD = 20_000
+"""Allocations between searches for cycles, of which a request makes hardly any; Python's own 700 are a few requests."""
 
 
-def _serve(settings: Settings, metrics_dir: Path) -> None:
+def serve_http(settings: CompleteSettings) -> None:
+    """Serve until SIGINT or SIGTERM, then finish the requests under way."""
+    with metrics_folder(settings) as folder:
+        _serve(settings, folder)
+
+
+def _serve(settings: CompleteSettings, metrics_dir: Path) -> None:
     server = Server(
         "fitness",
         address=settings.host,
@@ -46,11 +51,19 @@ def _serve(settings: Settings, metrics_dir: Path) -> None:
     server.serve(target_loader=partial(_load, settings, metrics_dir, os.getpid()), wrap_loader=False)
 
 
-def _load(settings: Settings, metrics_dir: Path, parent_pid: int) -> Litestar:
-    """Runs first thing in each worker."""
+def _load(settings: CompleteSettings, metrics_dir: Path, parent_pid: int) -> Litestar:
+    """Runs first in each worker process."""
     die_with_parent(parent_pid, signal.SIGKILL)
     configure_logs(settings.log_format)
-    return create_app(Container(settings=settings, metrics_dir=metrics_dir))
+    app = create_app(Container(settings=settings, metrics_dir=metrics_dir))
+    _tune_garbage_collection()
+    return app
+
+
+def _tune_garbage_collection() -> None:
+    gc.collect()
+    gc.freeze()  # the collector need not look at what lives as long as the process
+    gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
 
 
 def refuse_taken_port(settings: Settings) -> None:
@@ -66,7 +79,7 @@ def refuse_taken_port(settings: Settings) -> None:
             ) from error
 
 
-def _say_where(settings: Settings) -> None:
+def _say_where(settings: CompleteSettings) -> None:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
     address = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
     click.echo(f"\nfitness is on {address}, its API reference on {address}/docs", err=True)

@@ -1,20 +1,22 @@
-"""What an operator may set: FITNESS_* in the environment, read once at start."""
+"""Settings: FITNESS_* in the environment, read once at start."""
 
 import difflib
 import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
+from fitness.ports.setup import BadSetup
 
 PREFIX = "FITNESS_"
 MIN_SECRET_LENGTH = 32
+
+MEMORY = "memory:"
+"""In place of both URLs: everything is kept in the memory of one process, and nothing of it after."""
 
 _REDIS = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 _HOST_AND_PORT = re.compile(r"[^:/?#\s]+:\d{1,5}")
@@ -23,7 +25,7 @@ T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class BadSettings(Exception):
+class BadSettings(BadSetup):
     """Some settings cannot be used; the message has a line for each, which begins with its name."""
 
 
@@ -33,11 +35,13 @@ class Settings:
     port: int = 8000
     data_dir: Path = Path("/var/lib/fitness")
     database_url: str | None = None
-    """PostgreSQL's; None stands for the embedded one."""
+    """PostgreSQL's, or MEMORY; None stands for the embedded one."""
     redis_url: str | None = None
-    """The cache's and the limits'; None stands for the embedded one."""
+    """The cache's, or MEMORY; None stands for the embedded one."""
     state_redis_url: str | None = None
-    """The sessions'; where none is set, the cache's."""
+    """The limits' and the sessions'; where none is set, the cache's."""
+    limits_redis_url: str | None = None
+    """The limits' alone; where none is set, the state's."""
     workers: int = 1
     secret_keys: tuple[str, ...] = ()
     """The first signs access tokens, each verifies them; empty stands for one kept in the data folder."""
@@ -45,39 +49,85 @@ class Settings:
     metrics_allow: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1"))
     rate_limit_scale: float = 1.0
     trash_days: int = 30
+    metrics_dir: Path | None = None
+    """Where processes exchange their metrics; None stands for one in the data folder, or a temporary one."""
     log_format: str = "text"
 
     @property
     def embedded(self) -> bool:
         return self.database_url is None
 
+    @property
+    def in_memory(self) -> bool:
+        return self.database_url == MEMORY
 
-def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Raises BadSettings with every problem at once."""
+    def completed(
+        self, *, database_url: str, redis_url: str, state_redis_url: str, secret_keys: tuple[str, ...]
+    ) -> "CompleteSettings":
+        rest = {field.name: getattr(self, field.name) for field in fields(Settings)}
+        rest |= {"database_url": database_url, "redis_url": redis_url, "state_redis_url": state_redis_url}
+        rest |= {"limits_redis_url": self.limits_redis_url or state_redis_url}
+        return CompleteSettings(**rest | {"secret_keys": secret_keys})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompleteSettings(Settings):
+    """Settings that name every store to run on, embedded or not."""
+
+    database_url: str
+    redis_url: str
+    state_redis_url: str
+    limits_redis_url: str
+    secret_keys: tuple[str, ...]
+
+    @property
+    def kept_in(self) -> str:
+        """`memory` or `stores`."""
+        return "memory" if self.in_memory else "stores"
+
+
+def read_settings(environment: Mapping[str, str], postgres_url_problem: Callable[[str], str | None]) -> Settings:
+    """Raises BadSettings with every problem at once. `postgres_url_problem` says what is wrong with a URL."""
     reading = _Reading(environment)
     default = Settings()
     settings = Settings(
         host=reading.one("HOST", _ip_address, default.host),
         port=reading.one("PORT", _whole_number(1, 65_535), default.port),
         data_dir=reading.one("DATA_DIR", _folder, _default_data_dir(environment)),
-        database_url=reading.one("DATABASE_URL", _postgres_url, None),
-        redis_url=reading.one("REDIS_URL", _redis_url, None),
+        database_url=reading.one("DATABASE_URL", _memory_or(_postgres_url(postgres_url_problem)), None),
+        redis_url=reading.one("REDIS_URL", _memory_or(_redis_url), None),
         state_redis_url=reading.one("STATE_REDIS_URL", _redis_url, None),
+        limits_redis_url=reading.one("LIMITS_REDIS_URL", _redis_url, None),
         workers=reading.one("WORKERS", _whole_number(1, 256), default.workers),
         secret_keys=reading.one("SECRET_KEYS", _secret_keys, ()),
         trusted_proxies=reading.one("TRUSTED_PROXIES", _networks, default.trusted_proxies),
         metrics_allow=reading.one("METRICS_ALLOW", _networks, default.metrics_allow),
         rate_limit_scale=reading.one("RATE_LIMIT_SCALE", _number_from_zero, default.rate_limit_scale),
         trash_days=reading.one("TRASH_DAYS", _whole_number(1, 3_650), default.trash_days),
+        metrics_dir=reading.one("METRICS_DIR", _folder, default.metrics_dir),
         log_format=reading.one("LOG_FORMAT", _one_of("text", "json"), default.log_format),
     )
+    _refuse_halves(settings, reading)
+    reading.finish()
+    return replace(settings, state_redis_url=settings.state_redis_url or settings.redis_url)
+
+
+def _refuse_halves(settings: Settings, reading: "_Reading") -> None:
+    """Refuse settings that are sound in themselves and do not go together."""
     if (settings.database_url is None) != (settings.redis_url is None):
         missing = "REDIS_URL" if settings.redis_url is None else "DATABASE_URL"
         reading.refuse(missing, "is needed with the other URL; without both, the service runs its own engines")
-    if settings.database_url is not None and not settings.secret_keys:
+    elif settings.in_memory != (settings.redis_url == MEMORY):
+        other = "REDIS_URL" if settings.in_memory else "DATABASE_URL"
+        reading.refuse(other, f"must be {MEMORY} too; either both URLs are, or neither")
+    if settings.in_memory:
+        if settings.workers > 1:
+            reading.refuse("WORKERS", f"must be 1 with {MEMORY}: processes share no memory")
+        for name, url in (("STATE", settings.state_redis_url), ("LIMITS", settings.limits_redis_url)):
+            if url is not None:
+                reading.refuse(f"{name}_REDIS_URL", f"is not used with {MEMORY}; leave it unset")
+    elif settings.database_url is not None and not settings.secret_keys:
         reading.refuse("SECRET_KEYS", "is needed with FITNESS_DATABASE_URL; `openssl rand -hex 32` makes one")
-    reading.finish()
-    return replace(settings, state_redis_url=settings.state_redis_url or settings.redis_url)
 
 
 class _Reading:
@@ -158,19 +208,20 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-# What is wrong with a URL is told without the URL, which may hold a password.
+# What is wrong with a URL is said without repeating the URL, which may hold a password.
 
 
-def _postgres_url(text: str) -> str:
-    if not text.startswith(("postgresql://", "postgres://")):
-        raise ValueError("must begin with postgresql://")
-    try:
-        port = conninfo_to_dict(text).get("port")
-    except ProgrammingError as error:
-        raise ValueError("is not a URL that PostgreSQL's library understands") from error
-    if port is not None and not str(port).isdecimal():
-        raise ValueError("has a port that is no number")
-    return text
+def _memory_or(parse: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: text if text == MEMORY else parse(text)
+
+
+def _postgres_url(problem_of: Callable[[str], str | None]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if problem := problem_of(text):
+            raise ValueError(problem)
+        return text
+
+    return parse
 
 
 def _redis_url(text: str) -> str:

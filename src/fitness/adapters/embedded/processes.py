@@ -1,6 +1,5 @@
 """Child processes that end with this one, and that need not be root when it is."""
 
-import ctypes
 import os
 import pwd
 import signal
@@ -11,19 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def die_with_parent(parent_pid: int, death_signal: int = signal.SIGTERM) -> None:
-    """Have the kernel send this process `death_signal` when its parent ends, however that ends.
-
-    The parent counts as ended when the thread that made this process does: make it from the main thread.
-    """
-    if _libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent_pid:  # it ended before this was asked
-        os.kill(os.getpid(), death_signal)
+from fitness.foundation.parent_death import die_with_parent
 
 
 @dataclass(frozen=True, slots=True)

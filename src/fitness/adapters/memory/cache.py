@@ -3,26 +3,32 @@
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Era, Hit, Miss, Scope, T
 from fitness.ports.outages import CacheUnavailable
 
+MOST_KEPT = 10_000
+
 
 class InMemoryCache:
-    """For one process: another process's changes are not noticed here."""
+    """For one process: another process's changes are not noticed here. Keeps MOST_KEPT copies, the oldest out first."""
+
+    poisoned = 0  # nothing is decoded here
 
     def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._monotonic_s = monotonic_s
         self._run_id = secrets.token_hex(6)
-        self._generations: dict[tuple[str, Scope], bytes] = {}
-        self._copies: dict[tuple[str, str], tuple[bytes, float, Any]] = {}
-        self._claims: dict[tuple[str, bytes], float] = {}
+        self._generations: OrderedDict[tuple[str, Scope], bytes] = OrderedDict()
+        self._copies: OrderedDict[tuple[str, str], tuple[bytes, float, Any]] = OrderedDict()
+        self._claims: OrderedDict[tuple[str, bytes], float] = OrderedDict()
+        self._evicted = 0
 
     async def read(self, key: CacheKey[T], era: Era) -> Hit[T] | Miss:
         self._refuse_other(era)
-        generation = self._generations.setdefault((era.name, key.scope), secrets.token_bytes(12))
+        generation = self._generations.get((era.name, key.scope)) or self._renewed(key.scope, era)
         made_under, expires_s, value = self._copies.get((era.name, key.name), (b"", 0.0, None))
         if made_under == generation and self._monotonic_s() < expires_s:
             return Hit(value)
@@ -31,19 +37,23 @@ class InMemoryCache:
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         self._refuse_other(miss.era)
         ttl_s = key.ttl_s * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, guards nothing
-        self._copies[miss.era.name, key.name] = (miss.generation, self._monotonic_s() + ttl_s, value)
+        name = miss.era.name, key.name
+        self._copies[name] = (miss.generation, self._monotonic_s() + ttl_s, value)
+        self._copies.move_to_end(name)
+        self._evicted += _shortened(self._copies)
         self._claims.pop((key.name, miss.generation), None)
 
     async def invalidate(self, era: Era, *scopes: Scope) -> None:
         self._refuse_other(era)
         for scope in scopes:
-            self._generations[era.name, scope] = secrets.token_bytes(12)
+            self._renewed(scope, era)
 
     async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
         name, now_s = (key.name, miss.generation), self._monotonic_s()
         if self._claims.get(name, now_s) > now_s:
             return False
         self._claims[name] = now_s + CLAIM_TTL_S
+        _shortened(self._claims)
         return True
 
     async def give_up(self, key: CacheKey[Any], miss: Miss) -> None:
@@ -55,6 +65,28 @@ class InMemoryCache:
     async def reconnect(self) -> None:
         return
 
+    async def sizes(self) -> Mapping[str, int]:
+        """`keys` and `evicted` copies; nobody knows how many `bytes` they take."""
+        return {"keys": len(self._copies), "evicted": self._evicted}
+
+    async def check(self) -> None:
+        return
+
+    def _renewed(self, scope: Scope, era: Era) -> bytes:
+        name = era.name, scope
+        generation = self._generations[name] = secrets.token_bytes(12)
+        self._generations.move_to_end(name)
+        _shortened(self._generations)
+        return generation
+
     def _refuse_other(self, era: Era) -> None:
         if era.run_id != self._run_id:
             raise CacheUnavailable("the era is another server's")
+
+
+def _shortened(entries: OrderedDict[Any, Any]) -> int:
+    """How many of the oldest had to go."""
+    excess = max(0, len(entries) - MOST_KEPT)
+    for _ in range(excess):
+        entries.popitem(last=False)
+    return excess

@@ -1,1 +1,1 @@
-"""Wrappers that count what goes through a port."""
+"""Wrappers that count and time what goes through a port; nothing else."""

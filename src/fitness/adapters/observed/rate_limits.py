@@ -10,7 +10,7 @@ from fitness.ports.rate_limits import RateLimiterPort
 
 
 class ObservedRateLimiter:
-    """`decisions` by policy and outcome: `allowed`, `denied`, or `unavailable` where nobody could say."""
+    """`decisions` by policy and outcome: `allowed`, `denied`, or `unavailable` where the limiter did not answer."""
 
     def __init__(
         self, limiter: RateLimiterPort, span: Callable[[str], AbstractContextManager[object]] = nullcontext

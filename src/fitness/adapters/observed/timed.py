@@ -12,17 +12,6 @@ Record = Callable[[float, Mapping[str, str]], None]
 Span = Callable[[str], AbstractContextManager[object]]
 
 
-class _Timed:
-    def __init__(
-        self, adapter: object, name: str, record: Record, span: Span, then: Mapping[str, Callable[[Any], None]]
-    ) -> None:
-        self._adapter = adapter
-        for method_name, method in inspect.getmembers(adapter, inspect.iscoroutinefunction):
-            if not method_name.startswith("_"):
-                done = then.get(method_name, lambda _: None)
-                setattr(self, method_name, _timed(method, f"{name}.{method_name}", record, span, done))
-
-
 def timed(
     adapter: P,
     name: str,
@@ -30,11 +19,41 @@ def timed(
     span: Span = nullcontext,
     then: Mapping[str, Callable[[Any], None]] | None = None,
 ) -> P:
-    """`adapter`, with each call recorded and spanned as `name.method`; `then` is told what a method returned."""
-    return cast(P, _Timed(adapter, name, record, span, then or {}))
+    """A stand-in for `adapter` whose public coroutine methods record their duration as `name.method`, within a span.
+
+    `then` has, by a method's name, what is called with its result. Raises ValueError for a name that `adapter` lacks.
+    """
+    then = then or {}
+    methods = {
+        method_name: method
+        for method_name, method in inspect.getmembers(adapter, inspect.iscoroutinefunction)
+        if not method_name.startswith("_")
+    }
+    # Without this, a misspelt name would leave a metric at 0 for ever, with no error anywhere.
+    if unknown := then.keys() - methods.keys():
+        raise ValueError(f"{type(adapter).__name__} has no coroutine method {', '.join(sorted(unknown))}")
+    return cast(P, _Timed(methods, name, record, span, then))
 
 
-def _timed(method: Any, name: str, record: Record, span: Span, done: Callable[[Any], None]) -> Any:
+class _Timed:
+    """Its methods are set for each adapter, since they are the adapter's own."""
+
+    def __init__(
+        self,
+        methods: Mapping[str, Callable[..., Any]],
+        name: str,
+        record: Record,
+        span: Span,
+        then: Mapping[str, Callable[[Any], None]],
+    ) -> None:
+        for method_name, method in methods.items():
+            done = then.get(method_name, lambda _: None)
+            setattr(self, method_name, _timed(method, f"{name}.{method_name}", record, span, done))
+
+
+def _timed(
+    method: Callable[..., Any], name: str, record: Record, span: Span, done: Callable[[Any], None]
+) -> Callable[..., Any]:
     labels = {"query": name}
 
     async def call(*args: Any, **kwargs: Any) -> Any:

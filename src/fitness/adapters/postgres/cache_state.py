@@ -64,13 +64,14 @@ NAME_SERVER = f"""
 
 
 class PostgresCacheState:
-    """`database` is a pool of its own: the lease is renewed also while all other connections are busy."""
+    """`for_leases` is a pool of its own: leases are renewed also while all connections of the other one are busy."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, for_leases: Database) -> None:
         self._database = database
+        self._for_leases = for_leases
 
     async def read(self) -> CacheState:
-        row = await self._database.one(READ)
+        row = await self._for_leases.one(READ)
         assert row is not None
         return _state(row)
 

@@ -1,31 +1,45 @@
-"""The way to PostgreSQL: pooled connections, a deadline on every answer, and foreign errors in the port's words."""
+"""PostgreSQL: pooled connections, a deadline on every answer, and its errors translated into the port's."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, LiteralString, TypeVar
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from fitness.ports.outages import DatabaseUnavailable
+from fitness.foundation.tasks import SupervisedTasks
+from fitness.ports.outages import DatabaseUnavailable, Overloaded
 
 DEADLINE_S = 0.8
-"""For a connection and the answer together."""
+"""For an answer, from when there is a connection for the question."""
 
 MAX_CONNECTIONS = 10
-"""Of one process."""
+LEASE_CONNECTIONS = 2
+CONNECTIONS_OF_A_PROCESS = MAX_CONNECTIONS + LEASE_CONNECTIONS
+
+LEASE_DEADLINE_S = 0.4
+"""Short, so that a process whose PostgreSQL hangs has asked again before its lease is over."""
+
+MAX_WAITING = 2_000
+PATIENCE_S = 5.0
+"""So many questions may wait for a connection, and so long. Beyond that they are refused; PostgreSQL is well."""
+
+LATE_S = 0.05
+"""A deadline that comes later than this says nothing about PostgreSQL: the event loop was busy, and the answer may be
+there, unread."""
 
 CONNECT_TIMEOUT_S = 2
-"""The least that libpq takes."""
+"""The least that libpq accepts."""
 
-# What is abandoned at the deadline ends here, so that its connection comes back soon.
+# A query that is abandoned at the deadline is ended by the server after this, so that its connection is free again.
 STATEMENT_TIMEOUT_MS = 1_500
 
 _SESSION = f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=5000"
 
-# A peer that vanished without a word is noticed in about five seconds.
+# A server that vanished without closing its connections is noticed after about five seconds.
 _KEEPALIVE = {
     "keepalives_idle": 2,
     "keepalives_interval": 1,
@@ -34,7 +48,7 @@ _KEEPALIVE = {
     "connect_timeout": CONNECT_TIMEOUT_S,
 }
 
-# A server that is up and refuses what was asked of it is a bug of ours, not an outage; these say it is not up.
+# These say that the server is not up. A server that refuses a statement is up, and the fault is ours.
 _OUTAGES = (OperationalError, InterfaceError, PoolTimeout, PoolClosed, TooManyRequests)
 
 Connection = AsyncConnection[tuple[Any, ...]]
@@ -47,24 +61,31 @@ _log = logging.getLogger(__name__)
 class Database:
     """A pool of connections, each in UTC and in autocommit: a lone statement is a transaction of its own.
 
-    Every method raises DatabaseUnavailable when there is no answer within DEADLINE_S. What was asked may still be
-    carried out then: cancelling would wait for the very server that does not answer, so the work is left to end by
-    itself. It keeps its connection until then, so that there is never more of it than the pool is large.
+    Every method raises DatabaseUnavailable when there is no answer within `deadline_s`. The statement may still be
+    carried out then: cancelling it would wait for the server that does not answer, so its task is left to end by
+    itself. It keeps its connection until then, so there are never more abandoned tasks than connections in the pool.
+
+    Waiting for one of the pool's own connections is no outage. Every method raises Overloaded when that takes too long.
     """
 
-    def __init__(self, url: str, *, max_connections: int = MAX_CONNECTIONS) -> None:
+    def __init__(self, url: str, *, max_connections: int = MAX_CONNECTIONS, deadline_s: float = DEADLINE_S) -> None:
+        self._deadline_s = deadline_s
+        self._places = asyncio.Semaphore(max_connections)
+        self._waiting = 0
+        self._abandoned = 0
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             make_conninfo(url, **_KEEPALIVE),
             min_size=1,
             max_size=max_connections,
-            timeout=DEADLINE_S * 0.9,
-            # Given up early, since the pool's own attempts grow ever rarer; the next request makes a new one.
+            timeout=deadline_s * 0.9,
+            # The pool waits ever longer between its attempts to reconnect; after 1 s the next request tries instead.
             reconnect_timeout=1.0,
             kwargs={"autocommit": True, "options": _SESSION},
             open=False,
         )
-        self._tasks: set[asyncio.Future[Any]] = set()
-        self._looking: asyncio.Future[None] | None = None
+        # Never cancelled: cancelling a query waits for the server.
+        self._tasks = SupervisedTasks()
+        self._checking: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Returns at once; whether the server answers shows when it is asked."""
@@ -96,20 +117,53 @@ class Database:
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """What `work` returns, each of its statements a transaction of its own."""
-        task = asyncio.ensure_future(self._run(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        done, _ = await asyncio.wait({task}, timeout=DEADLINE_S)
-        if not done:
-            _log.warning("PostgreSQL did not answer within %s s", DEADLINE_S)
+        await self._place()
+        task = self._tasks.start(self._run(work), log_errors=False)
+        task.add_done_callback(lambda _: self._places.release())
+        if not await self._in_time(task):
+            self._abandoned += 1
+            task.add_done_callback(self._ended_after_all)
+            _log.warning("PostgreSQL did not answer within %s s", self._deadline_s)
             raise DatabaseUnavailable("PostgreSQL does not answer in time")
         return task.result()
+
+    async def _place(self) -> None:
+        """Wait for a connection. While abandoned statements hold some, it is PostgreSQL that keeps us waiting."""
+        if not self._places.locked():
+            await self._places.acquire()
+            return
+        if self._waiting >= MAX_WAITING:
+            raise Overloaded(f"{MAX_WAITING} requests wait for a connection to PostgreSQL")
+        self._waiting += 1
+        try:
+            for _ in range(round(PATIENCE_S / self._deadline_s)):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._deadline_s):
+                        await self._places.acquire()
+                    return
+                if self._abandoned:
+                    raise DatabaseUnavailable("PostgreSQL does not answer in time")
+        finally:
+            self._waiting -= 1
+        raise Overloaded("no connection to PostgreSQL became free in time")
+
+    async def _in_time(self, task: asyncio.Task[Any]) -> bool:
+        loop = asyncio.get_running_loop()
+        late = True
+        while late and not task.done():
+            due_s = loop.time() + self._deadline_s
+            await asyncio.wait({task}, timeout=self._deadline_s)
+            late = loop.time() - due_s > LATE_S
+        return task.done()
+
+    def _ended_after_all(self, _: asyncio.Task[Any]) -> None:
+        self._abandoned -= 1
 
     def usage(self) -> Mapping[str, int]:
         """Connections `used` and `idle`, and requests `waiting` for one."""
         stats = self._pool.get_stats()
         idle = stats["pool_available"]
-        return {"used": stats["pool_size"] - idle, "idle": idle, "waiting": stats["requests_waiting"]}
+        return {"used": stats["pool_size"] - idle, "idle": idle, "waiting": self._waiting}
 
     async def check(self) -> None:
         """Returns when the server answers a query. Raises DatabaseUnavailable."""
@@ -126,15 +180,13 @@ class Database:
             raise DatabaseUnavailable("PostgreSQL does not answer") from error
 
     def _look_for_dead_connections(self) -> None:
-        """Where one is dead the idle ones may be too; better found out now than by a request each."""
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.ensure_future(self._pool.check())
-            self._looking.add_done_callback(self._ended)
+        """Where one connection is dead the idle ones may be too; a check finds them before requests do."""
+        if self._checking is None or self._checking.done():
+            self._checking = self._tasks.start(self._pool.check(), log_errors=False)
 
-    def _ended(self, task: asyncio.Future[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # whoever waited has it; where nobody waits any more, nobody is to be told
+
+def lease_database(url: str) -> Database:
+    return Database(url, max_connections=LEASE_CONNECTIONS, deadline_s=LEASE_DEADLINE_S)
 
 
 async def fetch_one(

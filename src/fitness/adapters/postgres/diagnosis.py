@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import psycopg
 
-from fitness.adapters.postgres.database import MAX_CONNECTIONS
+from fitness.adapters.postgres.database import CONNECTIONS_OF_A_PROCESS
 from fitness.adapters.postgres.migration_runner import MigrationRefused, Migrations
 from fitness.ports.health import Finding, Verdict
+from fitness.ports.outages import DatabaseUnavailable
 
 OLDEST_TESTED = 18
 
@@ -15,6 +16,12 @@ SETTINGS = """
     SELECT name, setting
     FROM pg_settings
     WHERE name IN ('fsync', 'full_page_writes', 'max_connections', 'server_version', 'synchronous_commit')
+"""
+
+CACHE_STATE = """
+    SELECT run_id, extract(epoch FROM clock_timestamp() - closed_at)::float8,
+        (SELECT count(*) FROM cache_outbox WHERE unconfirmed)
+    FROM cache_state
 """
 
 GOOD, DOUBTFUL, WRONG = Verdict
@@ -40,7 +47,7 @@ class PostgresDiagnosis:
         return [_version(settings["server_version"]), *_durability(settings), self._room(settings), self._schema()]
 
     def _room(self, settings: dict[str, str]) -> Finding:
-        room, needed = int(settings["max_connections"]), self._workers * MAX_CONNECTIONS
+        room, needed = int(settings["max_connections"]), self._workers * CONNECTIONS_OF_A_PROCESS
         if room > needed:
             return Finding(GOOD, f"max_connections is {room}; {self._workers} workers take {needed} at most")
         return Finding(WRONG, f"max_connections is {room}, and {self._workers} workers may take {needed}: raise it")
@@ -48,11 +55,40 @@ class PostgresDiagnosis:
     def _schema(self) -> Finding:
         try:
             missing = [status.title for status in self._migrations.status() if status.applied_at is None]
-        except MigrationRefused as refusal:
-            return Finding(WRONG, str(refusal))
+        except (MigrationRefused, DatabaseUnavailable) as error:
+            return Finding(WRONG, str(error))
         if missing:
             return Finding(WRONG, f"the schema lacks {', '.join(missing)}; run `fitness migrate up`")
         return Finding(GOOD, "the schema is up to date")
+
+
+class CacheStateDiagnosis:
+    """Whether the cache may be read, and if not, since when and for how many invalidations."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def diagnose(self) -> Sequence[Finding]:
+        return await asyncio.to_thread(self._diagnose)
+
+    def _diagnose(self) -> list[Finding]:
+        try:
+            with psycopg.connect(self._url, autocommit=True, connect_timeout=5) as connection:
+                row = connection.execute(CACHE_STATE).fetchone()
+        except psycopg.Error as error:
+            return [Finding(DOUBTFUL, f"cannot be read: {str(error).strip()}")]
+        run_id, closed_s, unconfirmed = row or (None, None, 0)
+        if run_id is None:
+            return [Finding(GOOD, "no service has used the cache yet")]
+        if closed_s is None:
+            return [Finding(GOOD, f"the cache is open; it is the Redis with run id {run_id}")]
+        return [
+            Finding(
+                DOUBTFUL,
+                f"the cache is closed since {closed_s:.0f} s, {unconfirmed} invalidations are unconfirmed; reads bypass "
+                "it until Redis confirms them; see ops/runbooks/CacheClosed.md",
+            )
+        ]
 
 
 def _version(version: str) -> Finding:

@@ -12,6 +12,9 @@ from typing import Any
 
 import psycopg
 
+from fitness.ports.outages import DatabaseUnavailable
+from fitness.ports.setup import BadSetup
+
 LOCK_ID = 7_063_117_441_001
 LOCK_PATIENCE_S = 60.0
 
@@ -43,7 +46,7 @@ ERASE = """
 _FILE = re.compile(r"(\d{3})_([a-z0-9_]+)\.(up|down)\.sql")
 
 
-class MigrationRefused(Exception):
+class MigrationRefused(BadSetup):
     """The schema stays as it is, and the message says why."""
 
 
@@ -87,7 +90,10 @@ def shipped_migrations() -> list[Migration]:
 
 
 class Migrations:
-    """The schema's way up and down. Raises MigrationRefused, and psycopg.Error where the server refuses."""
+    """The schema's way up and down.
+
+    Every method raises MigrationRefused, DatabaseUnavailable, and psycopg.Error where the server refuses a statement.
+    """
 
     def __init__(self, url: str, shipped: list[Migration] | None = None) -> None:
         self._url = url
@@ -138,9 +144,12 @@ class Migrations:
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[Any]]:
-        with psycopg.connect(self._url, autocommit=True, connect_timeout=5) as connection:
-            connection.execute("SET client_min_messages = warning")
-            yield connection
+        try:
+            with psycopg.connect(self._url, autocommit=True, connect_timeout=5) as connection:
+                connection.execute("SET client_min_messages = warning")
+                yield connection
+        except psycopg.OperationalError as error:
+            raise DatabaseUnavailable(f"PostgreSQL does not answer: {error}".strip()) from error
 
     @contextmanager
     def _locked(self) -> Iterator[psycopg.Connection[Any]]:

@@ -55,6 +55,15 @@ def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S) -> AnyRedi
     return Redis.from_pool(pool)
 
 
+async def closed(line: AnyLine) -> None:
+    await line.aclose()
+
+
+async def disconnected(redis: AnyRedis) -> None:
+    """Closes every connection."""
+    await redis.aclose()
+
+
 def _primary(url: str, deadlines: dict[str, Any]) -> Redis:
     service, _, database = urlsplit(url).path.strip("/").partition("/")
     if not service:

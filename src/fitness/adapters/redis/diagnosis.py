@@ -67,17 +67,15 @@ def state_rules(settings: Settings) -> list[Finding]:
     if policy == "noeviction":
         findings.append(Finding(GOOD, "maxmemory-policy is noeviction"))
     else:
-        findings.append(Finding(WRONG, f"maxmemory-policy is {policy}: once full it logs people out; set noeviction"))
+        findings.append(
+            Finding(WRONG, f"maxmemory-policy is {policy}: once full it forgets limits and sessions; set noeviction")
+        )
     if settings["appendonly"] != "yes":
         findings.append(Finding(WRONG, "appendonly is off: a restart logs everybody out; set appendonly yes"))
-    elif settings["appendfsync"] == "always":
-        findings.append(Finding(GOOD, "appendonly is on, appendfsync is always"))
+    elif settings["appendfsync"] == "no":
+        findings.append(Finding(DOUBTFUL, "appendfsync is no: a crash may lose half a minute; set everysec"))
     else:
-        findings.append(
-            Finding(
-                DOUBTFUL, f"appendfsync is {settings['appendfsync']}: a crash may lose the last moments; set always"
-            )
-        )
+        findings.append(Finding(GOOD, f"appendonly is on, appendfsync is {settings['appendfsync']}"))
     return findings
 
 

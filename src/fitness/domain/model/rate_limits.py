@@ -163,6 +163,13 @@ class Decision:
         return math.ceil(max(balance.retry_us for balance in self.balances) / SECOND_US)
 
 
+@dataclass(frozen=True, slots=True)
+class Unjudged:
+    """A request that was admitted while the limiter did not answer, and the limits that it is under."""
+
+    charges: tuple[Charge, ...]
+
+
 class RateLimited(Refusal):
     """More requests than a policy admits."""
 

@@ -79,16 +79,8 @@ class ActivityNotFound(Refusal):
         super().__init__(f"activity {activity_id} does not exist")
 
 
-class ActivityDeleted(Refusal):
-    """Read while in its owner's trash."""
-
-    def __init__(self, activity_id: int) -> None:
-        super().__init__(f"activity {activity_id} is in the trash; restore it to read it")
-        self.activity_id = activity_id
-
-
 class ActivityInTrash(Refusal):
-    """Changed while in the trash."""
+    """Read or changed while in its owner's trash."""
 
     def __init__(self, activity_id: int) -> None:
         super().__init__(f"activity {activity_id} is in the trash; restore it first")

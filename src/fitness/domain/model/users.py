@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TypedDict
+from typing import NewType, TypedDict
 
 from fitness.domain.model.activities import time_zone_problem
 from fitness.domain.model.refusals import FieldProblem, InvalidFields, NotAuthenticated
@@ -23,6 +23,10 @@ LONGEST_DELAY = timedelta(minutes=15)
 
 # One @ with something sensible on either side; whether mail arrives there only a mail can tell.
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f.]+(\.[^@\s\x00-\x1f\x7f.]+)*")
+
+
+EmailAddress = NewType("EmailAddress", str)
+"""The one form of an address, as `normalized_email` makes it: trimmed, NFC, lower case; maybe no valid address."""
 
 
 class Role(StrEnum):
@@ -81,9 +85,8 @@ class ProfileChanges(TypedDict, total=False):
     week_start: WeekStart
 
 
-def normalized_email(email: str) -> str:
-    """The one form of an address: trimmed, NFC, lower case."""
-    return composed(email.strip(), max_length=MAX_EMAIL_LENGTH).lower()
+def normalized_email(email: str) -> EmailAddress:
+    return EmailAddress(composed(email.strip(), max_length=MAX_EMAIL_LENGTH).lower())
 
 
 def checked_registration(registration: Registration) -> Registration:
@@ -113,7 +116,7 @@ def checked_profile(changes: ProfileChanges) -> ProfileChanges:
     return tidy
 
 
-def account_name(email: str, secret: bytes) -> str:
+def account_name(email: EmailAddress, secret: bytes) -> str:
     """Under which an account's attempts are counted, there or not; no address can be read from it."""
     return hmac.new(secret, email.encode(), hashlib.sha256).hexdigest()[:32]
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from fitness.domain.model.refusals import BadCredentials, LoginDelayed
 from fitness.domain.model.users import (
     Caller,
+    EmailAddress,
     ProfileChanges,
     Registration,
     User,
@@ -16,7 +17,6 @@ from fitness.domain.model.users import (
     checked_registration,
     email_problem,
     login_delay,
-    normalized_email,
     still_there,
 )
 from fitness.ports.clock import ClockPort
@@ -42,9 +42,9 @@ class AccountService:
         password_hash = await self.passwords.hash(registration.password)
         return await self.users.add(registration, password_hash=password_hash, at=self.clock.now())
 
-    async def login(self, email: str, password: str) -> AccessToken:
+    async def login(self, address: EmailAddress, password: str) -> AccessToken:
         """Raises BadCredentials, after the same work whether or not the account exists, and LoginDelayed."""
-        address, now = normalized_email(email), self.clock.now()
+        now = self.clock.now()
         account = account_name(address, self.account_secret)
         failed = await self.failed_logins.of(account)
         if failed is not None and (wait := login_delay(failed.count) - (now - failed.last_at)) > timedelta():

@@ -16,7 +16,6 @@ from fitness.domain.model.activities import (
 )
 from fitness.domain.model.listings import ActivityFilter, Listing, Page
 from fitness.domain.model.refusals import (
-    ActivityDeleted,
     ActivityInTrash,
     ActivityNotFound,
     ActivityNotInTrash,
@@ -67,14 +66,14 @@ class ActivityService:
         return created
 
     async def get(self, activity_id: int, *, by: Caller) -> Copy[Activity]:
-        """Raises ActivityNotFound, ActivityDeleted."""
+        """Raises ActivityNotFound, ActivityInTrash."""
         while True:  # ends: each further round means that somebody restored the activity between two looks
             try:
                 copy = await self.cached.read_through(activity_key(activity_id), lambda: self._load(activity_id))
             except ActivityNotFound as missing:
                 state = await self.repo.state(activity_id, owner=by.id)
                 if state is ActivityState.TRASHED:
-                    raise ActivityDeleted(activity_id) from missing
+                    raise ActivityInTrash(activity_id) from missing
                 if state is None:
                     raise
                 continue
@@ -148,7 +147,7 @@ class ActivityService:
         if not self.cached.usable:
             return
         try:
-            await self.cached.read_through(activity_key(activity_id), lambda: self._load(activity_id))
+            await self.cached.write_through(activity_key(activity_id), lambda: self._load(activity_id))
         except (ActivityNotFound, DatabaseUnavailable):
             return  # deleted meanwhile, or the database does not answer: the change is committed all the same
 

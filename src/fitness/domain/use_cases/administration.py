@@ -64,6 +64,10 @@ class AdminService:
         """For the command line, whose user holds the database anyway. Raises UserNotFound."""
         return await self._set_standing((await self.user(email)).id, role, tier, actor_id=None)
 
+    async def list_as_operator(self, page: Page) -> Listing[User]:
+        """Every account, latest first; for the command line."""
+        return await self.users.list(page)
+
     async def user(self, email: str) -> User:
         """Raises UserNotFound."""
         user = await self.users.find(normalized_email(email))

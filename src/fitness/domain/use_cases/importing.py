@@ -29,7 +29,8 @@ class ImportService:
     async def import_file(self, data: bytes, *, by: Caller) -> list[Activity]:
         """An activity for each session in the file, all or none.
 
-        Raises a RecordingRefused, DuplicateActivity, InvalidFields where the device recorded nonsense.
+        Raises a RecordingRefused, ReaderUnavailable, DuplicateActivity, InvalidFields where the device recorded
+        nonsense.
         """
         user = still_there(await self.users.get(by.id))
         content = await self.reader.unpack(data)

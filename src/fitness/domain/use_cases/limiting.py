@@ -1,6 +1,7 @@
 """Rate limits: who is charged for what, and what happens to a request while the shared limiter does not answer."""
 
 import asyncio
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 from fitness.domain.model.rate_limits import (
@@ -14,14 +15,17 @@ from fitness.domain.model.rate_limits import (
     Policy,
     RateLimited,
     Subject,
+    Unjudged,
     WhenUnavailable,
 )
-from fitness.domain.model.users import Caller, Tier, account_name
+from fitness.domain.model.users import Caller, EmailAddress, Tier, account_name
 from fitness.domain.use_cases.caching.keys import tier_key
 from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
 from fitness.ports.rate_limits import RateLimiterPort
 from fitness.ports.users import UserRepoPort
+
+MOST_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Requester:
 
     address: str
     caller: Caller | None = None
-    account: str | None = None
+    account: EmailAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class LimitService:
         self._cached = cached
         self._limits = limits
         self._one_at_a_time = asyncio.Lock()
+        self._last_tiers: OrderedDict[int, Tier] = OrderedDict()
         self._applying = {
             (action, tier): [
                 (policy, limit.scaled(limits.scale))
@@ -72,24 +77,40 @@ class LimitService:
             for tier in (None, *Tier)
         }
 
-    async def admit(self, action: Action, who: Requester) -> Decision | None:
-        """Charge a request. None where no limit applies, or where an action is admitted without the limiter.
+    async def admit(self, action: Action, who: Requester) -> Decision | Unjudged | None:
+        """Charge a request. None where limits are switched off.
 
         Raises RateLimited, and LimiterUnavailable where the limiter does not answer and the action needs it.
         """
         if not self._limits.scale:
             return None
-        charges = self._charges(action, who, await self._tier(who))
         try:
             if WHEN_UNAVAILABLE.get(action) is WhenUnavailable.JUDGE_LOCALLY:
-                decision = await self._acquire_from_both(charges)
+                decision = await self._acquire_from_both(self._charges(action, who, await self._tier(who)))
             else:
-                decision = await self._limiter.acquire(charges)
+                decision = await self._acquire(action, who)
         except LimiterUnavailable:
             return await self._without_limiter(action, who)
         if not decision.allowed:
             raise RateLimited(decision)
         return decision
+
+    async def _acquire(self, action: Action, who: Requester) -> Decision:
+        """Under the tier that this process saw last, while the present one is read: both in one round trip.
+
+        Only where the tier has changed is the request judged again, under the present one.
+        """
+        last = self._last_tiers.get(who.caller.id) if who.caller is not None else None
+        if last is None:
+            return await self._limiter.acquire(self._charges(action, who, await self._tier(who)))
+        decision, tier = await asyncio.gather(
+            self._limiter.acquire(self._charges(action, who, last)), self._tier(who), return_exceptions=True
+        )
+        if isinstance(tier, BaseException):
+            raise tier
+        if isinstance(decision, BaseException):
+            raise decision
+        return decision if tier is last else await self._limiter.acquire(self._charges(action, who, tier))
 
     async def _acquire_from_both(self, charges: list[Charge]) -> Decision:
         """The shared limiter's decision, unless the local one refuses: it knows what was admitted during an outage.
@@ -117,12 +138,13 @@ class LimitService:
         charges = [charge for action in (None, *Action) for charge in self._charges_for(action, who, tier)]
         return tier, await self._limiter.acquire(charges, cost=0)
 
-    async def _without_limiter(self, action: Action, who: Requester) -> Decision | None:
+    async def _without_limiter(self, action: Action, who: Requester) -> Decision | Unjudged:
         outcome = WHEN_UNAVAILABLE.get(action, WhenUnavailable.ADMIT)
         if outcome is WhenUnavailable.REFUSE:
             raise LimiterUnavailable("this needs the rate limiter, which is not available; try again")
         if outcome is WhenUnavailable.ADMIT:
-            return None
+            last = Tier.FREE if who.caller is None else self._last_tiers.get(who.caller.id, Tier.FREE)
+            return Unjudged(tuple(self._charges(action, who, None if who.caller is None else last)))
         charges = [self._part_of_this_process(charge) for charge in self._charges(action, who, None)]
         decision = await self._local.acquire(charges)
         if not decision.allowed:
@@ -135,9 +157,13 @@ class LimitService:
             return None
         user_id = who.caller.id
         try:
-            return (await self._cached.read_through(tier_key(user_id), lambda: self._load_tier(user_id))).value
+            tier = (await self._cached.read_through(tier_key(user_id), lambda: self._load_tier(user_id))).value
         except DatabaseUnavailable:
-            return Tier.FREE
+            return self._last_tiers.get(user_id, Tier.FREE)
+        self._last_tiers[user_id] = tier
+        if len(self._last_tiers) > MOST_REMEMBERED:
+            self._last_tiers.popitem(last=False)
+        return tier
 
     async def _load_tier(self, user_id: int) -> Tier:
         user = await self._users.get(user_id)

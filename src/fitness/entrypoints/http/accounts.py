@@ -1,4 +1,4 @@
-"""/auth and /users/me: coming in, and one's own profile."""
+"""/auth and /users/me: registering, logging in, and the caller's profile."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,8 @@ from fitness.domain.model.refusals import BadCredentials, EmailTaken, LoginDelay
 from fitness.domain.model.users import Caller, ProfileChanges, Registration, User
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.entrypoints.http.bodies import JsonBody
-from fitness.entrypoints.http.gate import ACTION, PUBLIC
+from fitness.entrypoints.http.gate import requester_of
+from fitness.entrypoints.http.routes import Access, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Tokens:
     "/register",
     dto=JsonBody[Registration],
     return_dto=None,
-    opt={PUBLIC: True, ACTION: Action.REGISTER, "refuses": (EmailTaken,)},
+    opt=Route(access=Access.PUBLIC, action=Action.REGISTER, refuses=(EmailTaken,)).opt,
 )
 async def register(data: JSONBody[Registration], accounts: NamedDependency[AccountService]) -> User:
     """Open an account."""
@@ -45,25 +46,34 @@ async def register(data: JSONBody[Registration], accounts: NamedDependency[Accou
     status_code=200,
     dto=JsonBody[Login],
     return_dto=None,
-    opt={PUBLIC: True, ACTION: Action.LOGIN, "refuses": (BadCredentials, LoginDelayed)},
+    opt=Route(access=Access.PUBLIC, action=Action.LOGIN, refuses=(BadCredentials, LoginDelayed)).opt,
 )
-async def login(data: JSONBody[Login], accounts: NamedDependency[AccountService]) -> Tokens:
+async def login(
+    data: JSONBody[Login], request: Request[None, Any, Any], accounts: NamedDependency[AccountService]
+) -> Tokens:
     """Get an access token, to be sent as `Authorization: Bearer …`."""
-    access = await accounts.login(data.email, data.password)
+    address = requester_of(request).account
+    assert address is not None  # the gate took it from this body, in which `email` is text
+    access = await accounts.login(address, data.password)
     return Tokens(access_token=access.token, token_type="Bearer", expires_in=access.expires_in_s)  # noqa: S106
 
 
-@get("/me")
+@get("/me", opt=Route(access=Access.ACCOUNT, action=Action.OTHER).opt)
 async def get_me(request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]) -> User:
-    """One's own profile."""
+    """The caller's profile."""
     return await accounts.me(request.user)
 
 
-@patch("/me", dto=JsonBody[ProfileChanges], return_dto=None)
+@patch(
+    "/me",
+    dto=JsonBody[ProfileChanges],
+    return_dto=None,
+    opt=Route(access=Access.ACCOUNT, action=Action.OTHER).opt,
+)
 async def update_me(
     data: JSONBody[ProfileChanges], request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]
 ) -> User:
-    """Merge in what is given; null clears the name. The timezone is the default of activities recorded from now on."""
+    """Merge patch; null clears the name. The timezone is the default of activities recorded from now on."""
     return await accounts.update_me(data, by=request.user)
 
 

@@ -1,4 +1,4 @@
-"""Who is at the other end, as far as addresses can tell."""
+"""The address of the client, behind proxies as well."""
 
 import ipaddress
 from collections.abc import Iterable, Sequence
@@ -8,23 +8,23 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 IPV6_HOUSEHOLD = 64
-"""Bits of an IPv6 address that one household has to itself, and can change the rest of at will."""
+"""Bits of the IPv6 network that a household is given; its devices choose the other bits themselves."""
 
 
 LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 
 def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Iterable[Network]) -> str:
-    """Under which the client's requests are counted together: an IPv4 address, or an IPv6 network of a household."""
+    """What the client's requests are counted under: its IPv4 address, or its household's IPv6 network."""
     address = client_ip(peer, forwarded_for, trusted)
     return "unknown" if address is None else _counted(address)
 
 
 def client_ip(peer: str | None, forwarded_for: Sequence[str], trusted: Iterable[Network]) -> Address | None:
-    """The client's, None where there is none.
+    """The client's address. None if the peer has none.
 
-    That of the TCP peer, unless it is one of the `trusted` proxies: then the right-most hop of X-Forwarded-For that is
-    not. What a hop says of those before it counts only if the hop is trusted, and nonsense is where the trust ends.
+    It is the TCP peer's, unless that is one of the `trusted` proxies. Then walk X-Forwarded-For from the right; stop at
+    the first hop that is untrusted or not an address.
     """
     address = _address(peer or "")
     if address is None:
@@ -41,7 +41,7 @@ def client_ip(peer: str | None, forwarded_for: Sequence[str], trusted: Iterable[
 
 @lru_cache(maxsize=4096)
 def _address(text: str) -> Address | None:
-    """Also with a port, and with or without brackets."""
+    """Reads an address with or without a port and brackets; an IPv4 one also in its IPv6 form."""
     bare = text.partition("]")[0].removeprefix("[") if text.startswith("[") else text
     if bare.count(":") == 1:
         bare = bare.partition(":")[0]

@@ -1,4 +1,4 @@
-"""/admin: permanent deletion, others' standing, and the log of both."""
+"""/admin: permanent deletion, roles and tiers of accounts, and the log of both."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +13,8 @@ from fitness.domain.model.refusals import ActivityNotFound, ActivityNotInTrash, 
 from fitness.domain.model.users import Caller, Role, Tier, User
 from fitness.domain.use_cases.administration import AdminService
 from fitness.entrypoints.http.bodies import JsonBody
-from fitness.entrypoints.http.gate import ACTION
 from fitness.entrypoints.http.queries import ListBody, PageQuery, list_body, page_of, read_query
+from fitness.entrypoints.http.routes import Access, Route
 from fitness.ports.outages import LimiterUnavailable
 
 ApiRequest = Request[Caller, Any, Any]
@@ -36,7 +36,11 @@ class StandingChanges:
     "/activities/{activity_id:int}",
     dto=JsonBody[Purge],
     return_dto=None,
-    opt={ACTION: Action.PURGE, "refuses": (AdminOnly, ActivityNotFound, ActivityNotInTrash, LimiterUnavailable)},
+    opt=Route(
+        access=Access.ACCOUNT,
+        action=Action.PURGE,
+        refuses=(AdminOnly, ActivityNotFound, ActivityNotInTrash, LimiterUnavailable),
+    ).opt,
 )
 async def purge_activity(
     activity_id: FromPath[int],
@@ -48,7 +52,10 @@ async def purge_activity(
     await administration.purge(activity_id, reason=data.reason, by=request.user)
 
 
-@get("/audit-log", opt={"query": PageQuery, "refuses": (AdminOnly,)})
+@get(
+    "/audit-log",
+    opt=Route(access=Access.ACCOUNT, action=Action.OTHER, refuses=(AdminOnly,), query=PageQuery).opt,
+)
 async def list_audit_log(request: ApiRequest, administration: NamedDependency[AdminService]) -> ListBody[AuditEntry]:
     """Who purged or changed what, when and why; latest first."""
     page = page_of(read_query(request, PageQuery))
@@ -59,7 +66,7 @@ async def list_audit_log(request: ApiRequest, administration: NamedDependency[Ad
     "/users/{user_id:int}",
     dto=JsonBody[StandingChanges],
     return_dto=None,
-    opt={"refuses": (AdminOnly, UserNotFound)},
+    opt=Route(access=Access.ACCOUNT, action=Action.OTHER, refuses=(AdminOnly, UserNotFound)).opt,
 )
 async def update_standing(
     user_id: FromPath[int],
@@ -67,7 +74,7 @@ async def update_standing(
     request: ApiRequest,
     administration: NamedDependency[AdminService],
 ) -> User:
-    """Set somebody's role, tier or both; it takes effect with the next request."""
+    """Set an account's role, tier or both; it takes effect with the next request."""
     return await administration.set_standing(user_id, role=data.role, tier=data.tier, by=request.user)
 
 

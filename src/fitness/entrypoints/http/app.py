@@ -1,6 +1,5 @@
 """The HTTP application: routes, gate and error table put together."""
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,51 +7,46 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.types import ASGIApp
 
-from fitness.entrypoints.container import Container, opened
 from fitness.entrypoints.http.accounts import auth_router, users_router
 from fitness.entrypoints.http.activities import activities_router
 from fitness.entrypoints.http.administration import admin_router
 from fitness.entrypoints.http.bodies import MAX_BODY_BYTES
+from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.documentation import docs_router, front_door, openapi_config
 from fitness.entrypoints.http.edge import Edge
 from fitness.entrypoints.http.gate import Gate
 from fitness.entrypoints.http.health import Stores, health_router
 from fitness.entrypoints.http.problems import answer
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers, rate_limit
+from fitness.entrypoints.http.routes import check_declarations
 from fitness.entrypoints.http.telemetry import MetricsDoor, expected_responses, metrics
+from fitness.entrypoints.wiring.container import Container
+from fitness.entrypoints.wiring.lifecycle import lifespan
 
-GARBAGE_THRESHOLD = 20_000
-"""Allocations between looks for cycles, of which a request makes hardly any; Python's own 700 are a few requests."""
+API = Router("/api/v1", route_handlers=[auth_router, users_router, activities_router, admin_router, rate_limit])
+HANDLERS = (API, health_router, docs_router, front_door, metrics)
 
 
 def create_app(container: Container) -> Litestar:
     """The application over `container`, which it opens when it starts and closes when it stops."""
 
     @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with opened(container), container.metrics_exchange().answering():
-            gc.collect()
-            gc.freeze()  # what start-up made stays: the collector need not look at it again
-            gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
+    async def opened(_: Litestar) -> AsyncIterator[None]:
+        async with lifespan(container, background=True), container.metrics_exchange().serve_metrics():
             yield
 
     settings = container.settings()
     violations = ViolationLog()
 
-    def gate(app: ASGIApp) -> ASGIApp:
-        tokens, limits = container.access_tokens(), container.limits()
-        return Gate(app, tokens, limits, settings.trusted_proxies, limit_headers, violations.tell)
+    charging = Charging(container.limits(), settings.trusted_proxies, limit_headers, violations.record)
 
-    stores = Stores(needed={"database": container.database()}, useful={"cache": container.redis_cache()})
+    def gate(app: ASGIApp) -> ASGIApp:
+        return Gate(app, container.access_tokens(), charging)
+
+    stores = Stores(needed={"database": container.database()}, useful={"cache": container.cache_store()})
     door = MetricsDoor(container.metrics_exchange(), settings.metrics_allow, settings.trusted_proxies)
     app = Litestar(
-        route_handlers=[
-            Router("/api/v1", route_handlers=[auth_router, users_router, activities_router, admin_router, rate_limit]),
-            health_router,
-            docs_router,
-            front_door,
-            metrics,
-        ],
+        route_handlers=HANDLERS,
         dependencies={
             "accounts": Provide(lambda: container.accounts(), sync_to_thread=False),
             "activities": Provide(lambda: container.activities(), sync_to_thread=False),
@@ -64,11 +58,14 @@ def create_app(container: Container) -> Litestar:
         },
         middleware=[gate],
         exception_handlers={Exception: answer},
-        lifespan=[lifespan],
+        lifespan=[opened],
         openapi_config=openapi_config(),
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )
-    container.instruments().declare(container.watched(), expected_responses(app))
-    app.asgi_handler = Edge(app.asgi_handler, container.instruments().request, container.tracing())
+    check_declarations(app)
+    container.instruments().declare(container.metric_sources(), expected_responses(app))
+    app.asgi_handler = Edge(
+        app.asgi_handler, container.instruments().request, container.tracing(), charging.charge_unmatched
+    )
     return app

@@ -1,7 +1,7 @@
 """JSON bodies read strictly: unknown fields refused, no type coerced, and every problem named at once."""
 
 import dataclasses
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from functools import cache
 from typing import Any, Generic, TypeVar, get_type_hints
 
@@ -19,13 +19,16 @@ from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMedia
 MAX_BODY_BYTES = 1_000_000
 JSON_TYPES = {"application/json", "application/merge-patch+json"}
 
+DECODED_BODY = "fitness.decoded_body"
+"""The key of the scope under which the gate keeps a body that it decoded, so that it is not decoded again."""
+
 T = TypeVar("T")
 
 _decode = msgspec.json.Decoder().decode
 
 
 class JsonBody(AbstractDTO[T], Generic[T]):
-    """Given to a handler as its `dto`, hands it the body as a dataclass or a TypedDict.
+    """A handler's `dto`: reads the body as the dataclass or TypedDict that the handler takes.
 
     Litestar's own way converts `"1"` to 1 and stops at the first problem.
     """
@@ -38,19 +41,15 @@ class JsonBody(AbstractDTO[T], Generic[T]):
         media_type, _ = self.asgi_connection.content_type
         if media_type not in JSON_TYPES and "content-type" in self.asgi_connection.headers:
             raise UnsupportedMediaType(f"this route reads application/json, not {media_type or 'this'}")
-        try:
-            fields = _decode(value)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise MalformedRequest(f"the body is not JSON: {error}") from error
-        except RecursionError as error:
-            raise MalformedRequest("the body is nested too deeply") from error
+        scope: Mapping[str, Any] = self.asgi_connection.scope
+        fields = scope[DECODED_BODY] if DECODED_BODY in scope else decode_json(value)
         if not isinstance(fields, dict):
             raise InvalidFields(FieldProblem("body", "must be a JSON object"))
         return model_of(fields, self.model_type, strict=True)
 
     @classmethod
     def create_for_field_definition(cls, *_: Any, **__: Any) -> None:
-        """Nothing to prepare."""
+        """Litestar prepares a DTO's fields here; this one has none."""
 
     @classmethod
     def create_openapi_schema(
@@ -67,10 +66,20 @@ class JsonBody(AbstractDTO[T], Generic[T]):
         return False
 
 
-def model_of(fields: dict[str, Any], model: type[T], *, strict: bool, found: Sequence[FieldProblem] = ()) -> T:
-    """`fields` as a `model`, a dataclass or a TypedDict. Not `strict`: text is read as numbers and the like.
+def decode_json(body: bytes) -> Any:
+    """Raises MalformedRequest."""
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedRequest(f"the body is not JSON: {error}") from error
+    except RecursionError as error:
+        raise MalformedRequest("the body is nested too deeply") from error
 
-    Raises InvalidFields with the problems `found` before and all others.
+
+def model_of(fields: dict[str, Any], model: type[T], *, strict: bool, found: Sequence[FieldProblem] = ()) -> T:
+    """`fields` as a `model`, a dataclass or a TypedDict. Unless `strict`, text is converted to numbers and the like.
+
+    Raises InvalidFields with the problems that the caller `found` and those found here.
     """
     shaped: Any = model
     types, required = _shape(shaped)

@@ -1,6 +1,5 @@
 """/docs and /openapi.json: the API's reference, complete without any network but this service."""
 
-from collections.abc import Iterator
 from dataclasses import fields
 from importlib.resources import files
 from types import NoneType
@@ -13,17 +12,22 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.response import Redirect
-from litestar.routes import HTTPRoute
 
 from fitness import __version__
-from fitness.domain.model.rate_limits import RateLimited
-from fitness.domain.model.refusals import InvalidFields, NotAuthenticated
-from fitness.entrypoints.http.gate import CALLER_IF_ANY, DATABASELESS, FREE, PUBLIC
-from fitness.entrypoints.http.problems import MalformedRequest, Problem, kind_of
-from fitness.ports.outages import DatabaseUnavailable
+from fitness.domain.model.rate_limits import Action
+from fitness.entrypoints.http.problems import Problem, kind_of
+from fitness.entrypoints.http.routes import Access, Route, declared, operations, refusals_of
 
 # Scripts and styles from here alone; the page's own icons are data.
 SECURITY_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+
+_OPEN = Route(access=Access.PUBLIC, action=Action.OTHER, limited=False, needs_database=False)
+
+_SECURITY: dict[Access, list[dict[str, list[str]]]] = {
+    Access.PUBLIC: [],
+    Access.ACCOUNT_OPTIONAL: [{"bearer": []}, {}],
+}
+"""Other routes have the document's own: an access token is needed."""
 
 _ASSETS = files("fitness.entrypoints.http") / "assets"
 
@@ -36,7 +40,7 @@ Register, log in, and put the `access_token` behind **Authorize**. Times are RFC
 
 
 class OpenApiDocument(OpenAPIRenderPlugin):
-    """Litestar's document, with the query strings and the problems that it cannot see."""
+    """Litestar's document, with what it cannot see: query strings, headers, uploads and problems."""
 
     def __init__(self) -> None:
         super().__init__(path="/", media_type=MediaType.JSON)
@@ -55,9 +59,7 @@ def openapi_config() -> OpenAPIConfig:
         description=_DESCRIPTION,
         path="/openapi.json",
         render_plugins=[OpenApiDocument()],
-        openapi_router=Router(
-            "/openapi.json", route_handlers=[], opt={PUBLIC: True, FREE: True}, include_in_schema=False
-        ),
+        openapi_router=Router("/openapi.json", route_handlers=[], opt=_OPEN.opt, include_in_schema=False),
         components=Components(
             security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
         ),
@@ -66,7 +68,7 @@ def openapi_config() -> OpenAPIConfig:
     )
 
 
-@get("/", opt={PUBLIC: True, FREE: True}, include_in_schema=False)
+@get("/", opt=_OPEN.opt, include_in_schema=False)
 async def front_door() -> Redirect:
     return Redirect("/docs")
 
@@ -93,7 +95,7 @@ async def swagger_style() -> Response[bytes]:
 
 docs_router = Router(
     "/docs",
-    opt={PUBLIC: True, FREE: True},
+    opt=_OPEN.opt,
     include_in_schema=False,
     route_handlers=[reference, page_script, swagger_script, swagger_style],
 )
@@ -107,32 +109,29 @@ def _asset(name: str, media_type: str) -> Response[bytes]:
 def _completed(document: dict[str, Any], app: Litestar) -> dict[str, Any]:
     schemas: dict[str, Any] = document["components"].setdefault("schemas", {})
     _schema(Problem, schemas)
-    for path, method, handler in _operations(app):
-        operation = document["paths"].get(path, {}).get(method)
-        if operation is None:
-            continue
-        name = handler.handler_name
-        operation |= {"operationId": name, "summary": name.replace("_", " ").capitalize()}
-        if query := handler.opt.get("query"):
-            operation.setdefault("parameters", []).extend(_parameters(query, schemas))
-        for header, meaning in handler.opt.get("headers", {}).items():
-            parameter = {"name": header, "in": "header", "description": meaning, "schema": {"type": "string"}}
-            operation.setdefault("parameters", []).append(parameter)
-        if field := handler.opt.get("upload"):
-            operation["requestBody"] = _upload(field)
-        if handler.opt.get(PUBLIC):
-            operation["security"] = []
-        if handler.opt.get(CALLER_IF_ANY):
-            operation["security"] = [{"bearer": []}, {}]
-        operation["responses"] |= _problems(handler)
+    for method, path, handler in operations(app):
+        operation = document["paths"].get(path, {}).get(method.lower())
+        if operation is not None:
+            _complete(operation, method, handler, schemas)
     return document
 
 
-def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
-    for route in app.routes:
-        if isinstance(route, HTTPRoute):
-            for method, (handler, _) in route.route_handler_map.items():
-                yield route.path_format, method.lower(), handler
+def _complete(operation: dict[str, Any], method: str, handler: HTTPRouteHandler, schemas: dict[str, Any]) -> None:
+    name, route = handler.handler_name, declared(handler)
+    operation |= {"operationId": name, "summary": name.replace("_", " ").capitalize()}
+    parameters = _parameters(route.query, schemas) if route.query else []
+    parameters += [_header(header, meaning) for header, meaning in route.headers.items()]
+    if parameters:
+        operation.setdefault("parameters", []).extend(parameters)
+    if route.upload:
+        operation["requestBody"] = _upload(route.upload)
+    if route.access in _SECURITY:
+        operation["security"] = _SECURITY[route.access]
+    operation["responses"] |= _problems(handler, method)
+
+
+def _header(name: str, meaning: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "description": meaning, "schema": {"type": "string"}}
 
 
 def _parameters(query: type[Any], schemas: dict[str, Any]) -> list[dict[str, Any]]:
@@ -162,24 +161,14 @@ def _upload(field: str) -> dict[str, Any]:
     return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
 
 
-def _problems(handler: HTTPRouteHandler) -> dict[str, dict[str, Any]]:
-    """The problems that a handler declares, and those that its shape brings."""
-    refusals = [*handler.opt.get("refuses", ())]
-    if not handler.opt.get(PUBLIC):
-        refusals += [NotAuthenticated]
-    if not (handler.opt.get(FREE) or handler.opt.get(CALLER_IF_ANY)):
-        refusals += [RateLimited]
-    if not handler.opt.get(DATABASELESS):
-        refusals += [DatabaseUnavailable]
-    if handler.opt.get("query") or handler.opt.get("upload") or handler.resolve_data_dto():
-        refusals += [MalformedRequest, InvalidFields]
-    codes: dict[str, list[str]] = {}
-    for refusal in refusals:
-        kind = kind_of(refusal)
-        codes.setdefault(str(kind.status), []).append(kind.code)
+def _problems(handler: HTTPRouteHandler, method: str) -> dict[str, dict[str, Any]]:
+    codes: dict[str, set[str]] = {}
+    for refusal in refusals_of(handler):
+        kind = kind_of(refusal, method)
+        codes.setdefault(str(kind.status), set()).add(kind.code)
     return {
         status: {
-            "description": " or ".join(sorted(set(found))),
+            "description": " or ".join(sorted(found)),
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status, found in sorted(codes.items())

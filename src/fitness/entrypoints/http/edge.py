@@ -1,10 +1,10 @@
-"""The outermost layer, before routing: what holds for every response there is."""
+"""The outermost layer, before routing: what holds for every response, also to an unknown path."""
 
 import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -12,21 +12,21 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from fitness.entrypoints.http.charging import RESPONSE_HEADERS, UNMATCHED
 from fitness.entrypoints.logs import ACCESS
 
-RESPONSE_HEADERS = "fitness.response_headers"
-"""Where in the scope anything may leave headers for the response, whatever becomes of the request."""
-
 CLIENT_GONE = 499
-UNMATCHED = "unmatched"
+UNMATCHED_STATUSES = (404, 405)
 
 UNLOGGED = ("/health", "/metrics")
-"""Asked for by machines every few seconds; not worth a line while they succeed."""
+"""Machines ask for these every few seconds; they are logged only when they fail."""
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 Record = Callable[[str, str, int, float], None]
 """Method, route, status and seconds of a response."""
+
+Charge = Callable[[Scope], Awaitable[None]]
 
 
 class RequestTracing(Protocol):
@@ -37,13 +37,14 @@ class RequestTracing(Protocol):
 
 
 class Edge:
-    """Names each request, adds the headers that were left for its response, answers HEAD as it would GET, without the
-    body, and tells `record`, the log and the tracing of every response there is.
+    """Gives each request an id, adds RESPONSE_HEADERS to its response, answers HEAD as a GET without the body, and
+    reports every response to `record`, the log and the tracing.
     """
 
-    def __init__(self, app: ASGIApp, record: Record, tracing: RequestTracing) -> None:
+    def __init__(self, app: ASGIApp, record: Record, tracing: RequestTracing, charge_unmatched: Charge) -> None:
         self._app = app
         self._record = record
+        self._charge_unmatched = charge_unmatched
         self._tracing = tracing
         self._log = logging.getLogger(ACCESS)
 
@@ -53,22 +54,27 @@ class Edge:
             return
         started_s = time.perf_counter()
         method: str = scope["method"]
-        bodiless = method == "HEAD"
-        if bodiless:
-            scope["method"] = "GET"
-        status = CLIENT_GONE
+        is_head = method == "HEAD"
+        if is_head:
+            scope["method"] = "GET"  # a route's GET handler answers its HEAD as well; `answer` drops the body
+        status = CLIENT_GONE  # until a response starts: if none does, the client has left
         request_id = _request_id(scope)
-        left = [(b"x-request-id", request_id)]
-        scope[RESPONSE_HEADERS] = left  # type: ignore[literal-required]
-        structlog.contextvars.clear_contextvars()
+        # The gate appends the limits' headers to this list. So they reach every response, also one that an exception
+        # handler made, which knows nothing of limits.
+        response_headers = [(b"x-request-id", request_id)]
+        scope[RESPONSE_HEADERS] = response_headers  # type: ignore[literal-required]
+        structlog.contextvars.clear_contextvars()  # they may still hold the id of an earlier request
         structlog.contextvars.bind_contextvars(request_id=request_id.decode())
 
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
+                # Routing itself answers what no route matches, so that no gate has charged it.
+                if message["status"] in UNMATCHED_STATUSES and scope.get("path_template") is None:
+                    await self._charge_unmatched(scope)
                 status = message["status"]
-                message["headers"] = [*message["headers"], *left]
-            elif bodiless and message["type"] == "http.response.body":
+                message["headers"] = [*message["headers"], *response_headers]
+            elif is_head and message["type"] == "http.response.body":
                 message["body"] = b""
             await send(message)
 
@@ -77,12 +83,12 @@ class Edge:
                 await self._traced(scope, receive, answer)
             else:
                 await self._app(scope, receive, answer)
-        finally:
+        finally:  # a request is counted and logged once, also if its client left and it was cancelled
             seconds = time.perf_counter() - started_s
-            route = scope.get("path_template", UNMATCHED)
+            route = scope.get("path_template", UNMATCHED)  # never the path itself: a label must come from a closed set
             self._record(method, route, status, seconds)
             if status >= 400 or not scope["path"].startswith(UNLOGGED):
-                self._tell(scope, method, route, status, seconds)
+                self._write_log(scope, method, route, status, seconds)
 
     async def _traced(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -90,20 +96,20 @@ class Edge:
             await self._app(scope, receive, send)
             span.update_name(f"{scope['method']} {scope.get('path_template', UNMATCHED)}")
 
-    def _tell(self, scope: Scope, method: str, route: str, status: int, seconds: float) -> None:
+    def _write_log(self, scope: Scope, method: str, route: str, status: int, seconds: float) -> None:
         caller = scope.get("user")
-        told = {
+        fields = {
             "method": method,
             "route": route,
             "status": status,
             "duration_ms": round(seconds * 1000, 2),
             "user_id": caller.id if caller else None,
         }
-        self._log.info("request", extra=told)
+        self._log.info("request", extra=fields)
 
 
 def _request_id(scope: Scope) -> bytes:
-    """The client's own, where it is one."""
+    """The client's X-Request-Id if it is visible ASCII of at most 128 characters, otherwise a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return value

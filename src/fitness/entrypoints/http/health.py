@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from litestar import Response, Router, get
 from litestar.di import NamedDependency
 
-from fitness.entrypoints.http.gate import DATABASELESS, FREE, PUBLIC
+from fitness.domain.model.rate_limits import Action
+from fitness.entrypoints.http.routes import Access, Route
 from fitness.ports.health import ProbePort
 from fitness.ports.outages import Outage
+
+_OPEN = Route(access=Access.PUBLIC, action=Action.OTHER, limited=False, needs_database=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class Liveness:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """`ready`; `degraded`: slower, and all works; `unavailable`: send requests elsewhere."""
+    """`ready`; `degraded`: everything works, more slowly; `unavailable`: send requests elsewhere."""
 
     status: str
     checks: Mapping[str, str]
@@ -27,7 +30,7 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Without the needed ones nothing works; without the useful ones it is slower."""
+    """The service does not work without the `needed` stores; without the `useful` ones it is slower."""
 
     needed: Mapping[str, ProbePort]
     useful: Mapping[str, ProbePort]
@@ -48,13 +51,13 @@ async def _state(probe: ProbePort) -> str:
     return "up"
 
 
-@get("/live", opt={PUBLIC: True, FREE: True, DATABASELESS: True})
+@get("/live", opt=_OPEN.opt)
 async def live() -> Liveness:
     """Whether the process answers at all; touches nothing else."""
     return Liveness("alive")
 
 
-@get("/ready", opt={PUBLIC: True, FREE: True, DATABASELESS: True})
+@get("/ready", opt=_OPEN.opt)
 async def ready(stores: NamedDependency[Stores]) -> Response[Readiness]:
     """Whether to send requests here, with each store's state; 503 while PostgreSQL does not answer."""
     readiness = await stores.readiness()

@@ -18,7 +18,6 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from fitness.domain.model.rate_limits import RateLimited
 from fitness.domain.model.refusals import (
-    ActivityDeleted,
     ActivityInTrash,
     ActivityNotFound,
     ActivityNotInTrash,
@@ -41,20 +40,26 @@ from fitness.domain.model.refusals import (
     UserNotFound,
     VersionMismatch,
 )
-from fitness.ports.outages import CacheUnavailable, DatabaseUnavailable, LimiterUnavailable, ReaderUnavailable
+from fitness.ports.outages import (
+    CacheUnavailable,
+    DatabaseUnavailable,
+    LimiterUnavailable,
+    Overloaded,
+    ReaderUnavailable,
+)
 
 RETRY_AFTER_S = 1
-"""How long a client is asked to wait for a store that is down, or for its own first request."""
+"""For a store that is down, and for a request whose first copy is still being answered."""
 
 _log = logging.getLogger(__name__)
 
 
 class MalformedRequest(Exception):
-    """The request cannot be understood, whatever it asks for."""
+    """The request cannot be decoded: broken JSON, a form or a query string that is not UTF-8."""
 
 
 class AddressNotAllowed(Exception):
-    """This is not for everybody."""
+    """The client's address is not in FITNESS_METRICS_ALLOW."""
 
 
 class UnsupportedMediaType(Exception):
@@ -72,7 +77,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """The body of every error, as RFC 9457 has it; `code` is stable, the sentences are not."""
+    """The body of every error (RFC 9457). `code` is stable, the sentences are not."""
 
     type: str
     title: str
@@ -107,7 +112,6 @@ KINDS: Mapping[type[Exception], Kind] = {
     EmailTaken: Kind(409, "email_taken", "E-mail address taken"),
     UserNotFound: Kind(404, "user_not_found", "User not found"),
     ActivityNotFound: Kind(404, "activity_not_found", "Activity not found"),
-    ActivityDeleted: Kind(410, "activity_deleted", "Activity deleted"),
     ActivityInTrash: Kind(409, "activity_in_trash", "Activity in the trash"),
     ActivityNotInTrash: Kind(409, "activity_not_in_trash", "Activity not in the trash"),
     VersionMismatch: Kind(412, "version_mismatch", "Changed since"),
@@ -123,19 +127,28 @@ KINDS: Mapping[type[Exception], Kind] = {
     DatabaseUnavailable: Kind(503, "database_unavailable", "Database unavailable"),
     LimiterUnavailable: Kind(503, "limiter_unavailable", "Limiter unavailable"),
     CacheUnavailable: Kind(503, "cache_unavailable", "Cache unavailable"),
+    Overloaded: Kind(503, "overloaded", "Overloaded"),
     ReaderUnavailable: Kind(503, "reader_unavailable", "Reader unavailable"),
     Exception: CRASH,
 }
 
 
-def kind_of(error: type[Exception]) -> Kind:
-    """By the nearest class that the table knows."""
+KINDS_OF_READS: Mapping[type[Exception], Kind] = {
+    ActivityInTrash: Kind(410, "activity_deleted", "Activity deleted"),
+}
+"""In place of KINDS for a GET: to its reader, what is in the trash is gone; to a change, it is in the wrong state."""
+
+
+def kind_of(error: type[Exception], method: str) -> Kind:
+    """The kind of the nearest class in the tables, for a request of this method."""
+    if method == "GET" and error in KINDS_OF_READS:
+        return KINDS_OF_READS[error]
     return next(KINDS[cls] for cls in error.__mro__ if cls in KINDS)
 
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The problem that `error` is, whether a refusal, one of Litestar's own or a crash."""
-    kind = kind_of(type(error))
+    """The problem body for `error`: a refusal, an outage, an exception of Litestar's or a crash."""
+    kind = kind_of(type(error), request.method)
     if isinstance(error, HTTPException) and kind is CRASH and error.status_code < 500:
         kind = Kind(error.status_code, "malformed_request", "Malformed request")
     if kind is CRASH:
@@ -147,7 +160,7 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
         detail=_sentence(error, kind),
         code=kind.code,
         errors=_errors(error),
-        restore=_restore_link(error),
+        restore=_restore_link(error, kind),
         existing_id=error.existing_id if isinstance(error, DuplicateActivity) else None,
     )
     return Response(
@@ -165,15 +178,15 @@ def _encoded(problem: Problem) -> bytes:
 
 def _sentence(error: Exception, kind: Kind) -> str:
     if kind is CRASH:
-        return "something went wrong here; it has been logged"
+        return "the service failed to answer this; the failure has been logged"
     if isinstance(error, NotFoundException):
         return "there is nothing at this address"
     if isinstance(error, MethodNotAllowedException):
-        return "this address does not take this method; the Allow header lists those it takes"
+        return "this address does not allow this method; the Allow header lists the methods it allows"
     if isinstance(error, RequestEntityTooLarge):
-        return "the body is larger than this route takes"
+        return "the body is larger than this route allows"
     if isinstance(error, ValidationException):
-        return "the request lacks its body, or a part of it"
+        return "the request has no body, or a part of it is missing"
     if isinstance(error, HTTPException):
         return error.detail
     return str(error) or kind.title
@@ -185,8 +198,10 @@ def _errors(error: Exception) -> tuple[FieldProblem, ...] | None:
     return None
 
 
-def _restore_link(error: Exception) -> str | None:
-    return f"/api/v1/activities/{error.activity_id}/restore" if isinstance(error, ActivityDeleted) else None
+def _restore_link(error: Exception, kind: Kind) -> str | None:
+    if isinstance(error, ActivityInTrash) and kind is KINDS_OF_READS[ActivityInTrash]:
+        return f"/api/v1/activities/{error.activity_id}/restore"
+    return None
 
 
 def _headers(error: Exception, kind: Kind) -> dict[str, str]:

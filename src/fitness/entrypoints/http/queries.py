@@ -21,7 +21,6 @@ MAX_INT64 = 2**63 - 1
 
 T = TypeVar("T")
 U = TypeVar("U")
-Q = TypeVar("Q", bound="PageQuery")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_US = int((datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) / timedelta(microseconds=1))
@@ -40,7 +39,7 @@ class PageQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListBody(Generic[T]):
-    """Part of a list. `page` is null where a cursor led here, `next_cursor` at the end."""
+    """Part of a list. `page` is null if a cursor was given; `next_cursor` is null at the end."""
 
     items: tuple[T, ...]
     page: int | None
@@ -105,14 +104,14 @@ def day_or_instant(text: str) -> date | datetime:
     return instant
 
 
-class Collecting:
-    """Parses parameters one by one and refuses the bad ones together."""
+class ParameterErrors:
+    """Collects what is wrong with parameters, so that one refusal names all of it."""
 
     def __init__(self) -> None:
         self._problems: list[FieldProblem] = []
 
     def parsed(self, field: str, given: T | None, parse: Callable[[T], U]) -> U | None:
-        """None where nothing is given, or nothing good."""
+        """None if nothing is given, or if `parse` raises ValueError, which is kept for `refuse`."""
         try:
             return None if given is None else parse(given)
         except ValueError as error:
@@ -120,6 +119,7 @@ class Collecting:
             return None
 
     def refuse(self) -> None:
+        """Raises InvalidFields if any parameter was wrong."""
         if self._problems:
             raise InvalidFields(*self._problems)
 
@@ -150,5 +150,5 @@ def _position(cursor: str) -> Position:
     except (ValueError, msgspec.DecodeError):
         at_us, activity_id = -1, -1
     if not (0 <= at_us <= _LAST_US and 0 < activity_id <= MAX_INT64):
-        raise InvalidFields(FieldProblem("cursor", "is not one that this service gave out"))
+        raise InvalidFields(FieldProblem("cursor", "is not a next_cursor of this service"))
     return Position(_EPOCH + timedelta(microseconds=at_us), activity_id)

@@ -1,20 +1,21 @@
-"""/rate-limit, and what every response says of limits: headers as clients and the IETF's draft spell them."""
+"""/rate-limit, the rate limit headers of every response, and a log of exceeded limits."""
 
 import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
-from fitness.domain.model.rate_limits import SECOND_US, Balance, Decision
+from fitness.domain.model.rate_limits import SECOND_US, Action, Balance, Decision, Limit, Unjudged
 from fitness.domain.model.users import Tier
 from fitness.domain.use_cases.limiting import LimitService, Requester
-from fitness.entrypoints.http.gate import CALLER_IF_ANY, DATABASELESS, REQUESTER
+from fitness.entrypoints.http.gate import requester_of
+from fitness.entrypoints.http.routes import Access, Route
 from fitness.ports.outages import LimiterUnavailable
 
 _log = logging.getLogger(__name__)
@@ -28,60 +29,77 @@ class PolicyBalance:
     per_seconds: int
     remaining: int
     reset_seconds: int
-    """Until all of it is there again."""
+    """Until `remaining` is `limit` again."""
 
 
 @dataclass(frozen=True, slots=True)
 class LimitsBody:
     tier: Tier | None
-    """Null for somebody who is not logged in."""
+    """Null without an access token."""
     limits: tuple[PolicyBalance, ...]
     """Empty where limits are switched off."""
 
 
-@get("/rate-limit", tags=["accounts"], opt={CALLER_IF_ANY: True, DATABASELESS: True, "refuses": (LimiterUnavailable,)})
+@get(
+    "/rate-limit",
+    tags=["accounts"],
+    opt=Route(
+        access=Access.ACCOUNT_OPTIONAL,
+        action=Action.OTHER,
+        refuses=(LimiterUnavailable,),
+        limited=False,
+        needs_database=False,
+    ).opt,
+)
 async def rate_limit(request: Request[Any, Any, Any], limits: NamedDependency[LimitService]) -> Response[LimitsBody]:
-    """One's own limits and what is left of them; free of charge. Without a token, those of one's address."""
-    requester: Requester = request.scope[REQUESTER]  # type: ignore[literal-required]
-    tier, decision = await limits.standing(requester)
+    """The caller's limits and what is left of them; free of charge. Without a token, those of the client's address."""
+    tier, decision = await limits.standing(requester_of(request))
     balances = decision.balances if decision else ()
     body = LimitsBody(tier, tuple(_balance(one) for one in balances))
     return Response(body, headers={"Cache-Control": "no-store"})
 
 
-def limit_headers(decision: Decision) -> Iterator[tuple[bytes, bytes]]:
-    """Seconds are whole and rounded up. `RateLimit` and its policy are Structured Fields (RFC 9651): lists of strings
-    with parameters, as draft-ietf-httpapi-ratelimit-headers has them.
+def limit_headers(decision: Decision | Unjudged) -> Iterator[tuple[bytes, bytes]]:
+    """Seconds are whole and rounded up. `RateLimit` and `RateLimit-Policy` are Structured Fields (RFC 9651): lists of
+    strings with parameters, as in draft-ietf-httpapi-ratelimit-headers. What is left is said only where it is known.
     """
+    if isinstance(decision, Unjudged):
+        limits = {charge.policy: charge.limit for charge in decision.charges}
+        yield b"x-ratelimit-limit", b"%d" % min(limit.requests for limit in limits.values())
+        yield b"ratelimit-policy", _policies(limits)
+        return
     tightest = decision.tightest
     yield b"x-ratelimit-limit", b"%d" % tightest.limit.requests
     yield b"x-ratelimit-remaining", b"%d" % tightest.remaining
     yield b"x-ratelimit-reset", b"%d" % _seconds(tightest.reset_us)
     balances = decision.balances
-    policies = (f'"{one.policy}";q={one.limit.requests};w={one.limit.per_s}' for one in balances)
-    yield b"ratelimit-policy", ", ".join(policies).encode()
-    rests = (f'"{one.policy}";r={one.remaining};t={_seconds(one.retry_us or one.reset_us)}' for one in balances)
-    yield b"ratelimit", ", ".join(rests).encode()
+    yield b"ratelimit-policy", _policies({one.policy: one.limit for one in balances})
+    remaining = (f'"{one.policy}";r={one.remaining};t={_seconds(one.retry_us or one.reset_us)}' for one in balances)
+    yield b"ratelimit", ", ".join(remaining).encode()
+
+
+def _policies(limits: Mapping[str, Limit]) -> bytes:
+    return ", ".join(f'"{name}";q={limit.requests};w={limit.per_s}' for name, limit in limits.items()).encode()
 
 
 class ViolationLog:
-    """A line for the first refusal under each policy, and then one in PAUSE_S with the number of those between."""
+    """Logs the first refusal under each policy; then, at most once in PAUSE_S, how many there were since."""
 
     PAUSE_S = 10.0
 
     def __init__(self) -> None:
-        self._since: Counter[str] = Counter()
-        self._told_s: dict[str, float] = {}
+        self._refused: Counter[str] = Counter()
+        self._logged_s: dict[str, float] = {}
 
-    def tell(self, decision: Decision, route: str, requester: Requester) -> None:
+    def record(self, decision: Decision, route: str, requester: Requester) -> None:
         policy = decision.tightest.policy
         now_s = time.monotonic()
-        self._since[policy] += 1
-        if now_s < self._told_s.get(policy, -math.inf) + self.PAUSE_S:
+        self._refused[policy] += 1
+        if now_s < self._logged_s.get(policy, -math.inf) + self.PAUSE_S:
             return
         who = f"user {requester.caller.id}" if requester.caller else f"address {requester.address}"
-        _log.warning("%s refused %s times; last to %s on %s", policy, self._since.pop(policy), who, route)
-        self._told_s[policy] = now_s
+        _log.warning("%s refused %s times; last to %s on %s", policy, self._refused.pop(policy), who, route)
+        self._logged_s[policy] = now_s
 
 
 def _balance(balance: Balance) -> PolicyBalance:

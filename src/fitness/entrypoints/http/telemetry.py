@@ -1,27 +1,26 @@
-"""/metrics: all that the instance counted, for Prometheus, and for nobody from outside."""
+"""/metrics: the metrics of every process of this instance, for clients in FITNESS_METRICS_ALLOW."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 from litestar import Litestar, Request, Response, get
 from litestar.di import NamedDependency
-from litestar.routes import HTTPRoute
 
+from fitness.domain.model.rate_limits import Action
 from fitness.entrypoints.http.addresses import LOOPBACK, Network, client_ip
-from fitness.entrypoints.http.gate import DATABASELESS, FREE, PUBLIC
 from fitness.entrypoints.http.problems import AddressNotAllowed
+from fitness.entrypoints.http.routes import Access, Route, declared, operations
 
 
 def expected_responses(app: Litestar) -> Iterator[tuple[str, str, str]]:
-    """Method, route and status of what is to be counted from 0: each route's success, and what alerts look for."""
-    for route in app.routes:
-        if isinstance(route, HTTPRoute):
-            for method, (handler, _) in route.route_handler_map.items():
-                statuses = [str(handler.status_code), "500"]
-                statuses += [] if handler.opt.get(FREE) else ["429"]
-                statuses += [] if handler.opt.get(DATABASELESS) else ["503"]
-                for status in statuses:
-                    yield method, route.path_format, status
+    """Method, route and status of the series that start at 0: each route's success and the failures alerts watch."""
+    for method, path, handler in operations(app):
+        route = declared(handler)
+        statuses = [str(handler.status_code), "500"]
+        statuses += ["429"] if route.may_exceed_limit else []
+        statuses += ["503"] if route.needs_database else []
+        for status in statuses:
+            yield method, path, status
 
 
 class MetricsText(Protocol):
@@ -30,12 +29,12 @@ class MetricsText(Protocol):
 
 
 class MetricsDoor:
-    """Who may read the metrics, and what they say."""
+    """Reads the metrics out to clients of the `allowed` networks."""
 
     def __init__(self, text: MetricsText, allowed: tuple[Network, ...], trusted: tuple[Network, ...]) -> None:
         self._text = text
         self._allowed = allowed
-        # What came through a proxy on this machine is not from this machine.
+        # A request forwarded by a local proxy must not count as a local client.
         self._trusted = (*trusted, *LOOPBACK)
 
     async def open(self, request: Request[Any, Any, Any]) -> bytes:
@@ -48,7 +47,17 @@ class MetricsDoor:
         return await self._text.collect()
 
 
-@get("/metrics", opt={PUBLIC: True, FREE: True, DATABASELESS: True}, include_in_schema=False)
+@get(
+    "/metrics",
+    include_in_schema=False,
+    opt=Route(
+        access=Access.PUBLIC,
+        action=Action.OTHER,
+        refuses=(AddressNotAllowed,),
+        limited=False,
+        needs_database=False,
+    ).opt,
+)
 async def metrics(request: Request[Any, Any, Any], metrics_door: NamedDependency[MetricsDoor]) -> Response[bytes]:
     text = await metrics_door.open(request)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8", headers={"Cache-Control": "no-store"})

@@ -11,8 +11,8 @@ ACTIVITY_TTL_S = 5 * 60
 LISTING_TTL_S = 2 * 60
 TIER_TTL_S = 60 * 60
 
-KINDS = ("activity", "listing", "tier")
-"""The names that cached values are counted under."""
+KINDS = ("activity", "listing")
+"""The names that the reads of users are counted under."""
 
 
 def activity_scope(activity_id: int) -> Scope:

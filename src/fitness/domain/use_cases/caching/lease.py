@@ -16,6 +16,7 @@ from fitness.ports.outages import DatabaseUnavailable
 
 LEASE_S = 1.0
 RENEW_S = 0.2
+"""How often each process renews its lease, and looks at what else there is to do for the cache."""
 
 EXPIRY_S = LEASE_S * 1.1
 """After this every lease is over, by any process's clock: they run at the same rate within a tenth."""
@@ -52,6 +53,10 @@ class Lease:
     @property
     def valid(self) -> bool:
         return self._monotonic_s() < self._valid_until_s
+
+    @property
+    def closed(self) -> bool:
+        return self._state is None or self._state.closed
 
     @property
     def usable(self) -> bool:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from fitness.domain.use_cases.caching.lease import Lease
-from fitness.ports.cache import CLAIM_TTL_S, CacheKey, CachePort, Hit, Miss
+from fitness.ports.cache import CLAIM_TTL_S, CacheKey, CachePort, Hit, Miss, Purpose, ReadCountsPort
 from fitness.ports.outages import CacheUnavailable
 
 T = TypeVar("T")
@@ -38,10 +38,16 @@ class CachedReads:
     """One process's reads through the cache."""
 
     def __init__(
-        self, cache: CachePort, lease: Lease, *, pause: Callable[[float], Awaitable[object]] = asyncio.sleep
+        self,
+        cache: CachePort,
+        lease: Lease,
+        counts: ReadCountsPort,
+        *,
+        pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._cache = cache
         self._lease = lease
+        self._counts = counts
         self._pause = pause
         self._loads: dict[tuple[str, bytes], asyncio.Task[Any]] = {}
 
@@ -51,21 +57,34 @@ class CachedReads:
         return self._lease.usable
 
     async def read_through(self, key: CacheKey[T], load: Load[T]) -> Copy[T]:
-        """The cached value, or what `load` returns, which is then cached. What `load` raises is passed on.
+        """The cached value, or what `load` returns, which is then cached. What `load` raises is passed on."""
+        return await self._read(key, load, Purpose.READER)
 
-        The lease is looked at after the read began: if it is valid then, whatever was acknowledged before is either
+    async def write_through(self, key: CacheKey[T], load: Load[T]) -> None:
+        """After a change: have the value cached for those who read it next, by the same path as any read."""
+        await self._read(key, load, Purpose.READ_BACK)
+
+    async def _read(self, key: CacheKey[T], load: Load[T], purpose: Purpose) -> Copy[T]:
+        """The lease is looked at after the read began: if it is valid then, whatever was acknowledged before is either
         invalidated in its era, or has closed the cache, which the lease would say.
         """
+        found = await self._found(key)
+        if isinstance(found, Hit):
+            self._counts.count(key.kind, Origin.HIT, purpose)
+            return Copy(found.value, Origin.HIT)
+        origin = Origin.BYPASS if found is None else Origin.MISS
+        self._counts.count(key.kind, origin, purpose)
+        return Copy(await (load() if found is None else self._single_flight(key, found, load)), origin)
+
+    async def _found(self, key: CacheKey[T]) -> Hit[T] | Miss | None:
+        """None where the cache is not to be read, or does not answer."""
         era = await self._lease.to_read()
         if era is None:
-            return Copy(await load(), Origin.BYPASS)
+            return None
         try:
-            found = await self._cache.read(key, era)
+            return await self._cache.read(key, era)
         except CacheUnavailable:
-            return Copy(await load(), Origin.BYPASS)
-        if isinstance(found, Hit):
-            return Copy(found.value, Origin.HIT)
-        return Copy(await self._single_flight(key, found, load), Origin.MISS)
+            return None
 
     async def _single_flight(self, key: CacheKey[T], miss: Miss, load: Load[T]) -> T:
         """What one load returns to all who miss the same value under the same generation.

@@ -1,0 +1,107 @@
+"""`fitness serve` as a process of its own, on engines of its own, for the scripts that load it or break it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from ops.local.network import free_port
+
+from fitness.adapters.embedded.engines import EngineUrls, running_engines
+from fitness.adapters.postgres.migration_runner import Migrations
+
+FITNESS = Path(sys.executable).parent / "fitness"
+PATIENCE_S = 60.0
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """Open to other users, unlike pytest's own: as root the engines run as another user."""
+    folder = Path(tempfile.mkdtemp(prefix="fitness-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def engines() -> Iterator[EngineUrls]:
+    """PostgreSQL, migrated, and both Valkeys, in a folder that is removed after."""
+    with own_folder() as folder, running_engines(folder, connections=150) as urls:
+        Migrations(urls.database_url).up()
+        yield urls
+
+
+class Instance:
+    """The service on given engines, which outlive it."""
+
+    def __init__(self, urls: EngineUrls, settings: Mapping[str, str]) -> None:
+        self.port = free_port()
+        given = {
+            "PORT": str(self.port),
+            "DATABASE_URL": urls.database_url,
+            "REDIS_URL": urls.redis_url,
+            "STATE_REDIS_URL": urls.state_redis_url,
+            "SECRET_KEYS": "k" * 32,
+            **settings,
+        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("FITNESS_")}
+        self._environment = kept | {f"FITNESS_{name}": value for name, value in given.items()}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it is ready."""
+        self._process = subprocess.Popen(
+            [FITNESS, "serve"], env=self._environment, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        give_up_s = time.monotonic() + PATIENCE_S
+        while not self._ready():
+            assert self._process.poll() is None, "the service ended; run `fitness serve` to see why"
+            assert time.monotonic() < give_up_s
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(PATIENCE_S)
+
+    def kill(self) -> None:
+        """kill -9 of the service and its workers."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def pids(self) -> list[int]:
+        """Of the service and its workers."""
+        assert self._process is not None
+        found = [self._process.pid]
+        for pid in found:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            found += [int(child) for child in children]
+        return found
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health/ready", timeout=1) as answer:
+                return b'"ready"' in answer.read()
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+@contextmanager
+def serving(urls: EngineUrls, **settings: str) -> Iterator[Instance]:
+    instance = Instance(urls, settings)
+    instance.start()
+    try:
+        yield instance
+    finally:
+        instance.stop()

@@ -1,0 +1,88 @@
+"""One engine's process: started, waited for, watched and stopped."""
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fitness.adapters.embedded.binaries import EnginesUnusable
+from fitness.adapters.embedded.processes import Account
+
+START_PATIENCE_S = 60.0
+STOP_PATIENCE_S = 30.0
+PREDECESSOR_PATIENCE_S = 15.0
+
+
+@contextmanager
+def running(
+    command: Sequence[str | Path],
+    account: Account,
+    log: Path,
+    answers: Callable[[], bool],
+    stop_signal: signal.Signals,
+    name: str,
+    ended: Callable[[str], None],
+) -> Iterator[None]:
+    """The engine runs within, from when it answers; after, it has ended."""
+    stopping = threading.Event()
+    with log.open("ab") as output:
+
+        def start() -> subprocess.Popen[bytes]:
+            return account.start(command, output=output, death_signal=stop_signal)
+
+        engine = _answering(start, answers, stop_signal, name, log)
+        try:
+            # A thread, because nothing else here would notice: the service talks to the engine through sockets only.
+            watch = threading.Thread(target=_watch, args=(engine, stopping, lambda: ended(name)), daemon=True)
+            watch.start()
+            yield
+        finally:
+            stopping.set()  # before the signal, or the watch would report this end as an accident
+            _stop(engine, stop_signal)
+
+
+def _answering(
+    start: Callable[[], subprocess.Popen[bytes]],
+    answers: Callable[[], bool],
+    stop_signal: signal.Signals,
+    name: str,
+    log: Path,
+) -> subprocess.Popen[bytes]:
+    """A started engine, once it answers. Raises EnginesUnusable, and leaves none running then."""
+    started_s = time.monotonic()
+    engine = start()
+    try:
+        while not answers():
+            waited_s = time.monotonic() - started_s
+            if engine.poll() is not None:
+                # After a kill -9 of the service, the engine before this one may still be shutting down. It holds the
+                # data folder until then, and a new one exits at once: start again until the folder is free.
+                if waited_s > PREDECESSOR_PATIENCE_S:
+                    raise EnginesUnusable(f"{name} does not start; see {log}")
+                time.sleep(0.5)
+                engine = start()
+            elif waited_s > START_PATIENCE_S:  # recovery after a crash may take this long
+                raise EnginesUnusable(f"{name} does not answer after {waited_s:.0f} s; see {log}")
+            time.sleep(0.02)
+    except BaseException:  # also Ctrl-C
+        _stop(engine, stop_signal)
+        raise
+    return engine
+
+
+def _stop(engine: subprocess.Popen[bytes], stop_signal: signal.Signals) -> None:
+    engine.send_signal(stop_signal)
+    try:
+        engine.wait(STOP_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        engine.kill()
+        engine.wait()
+
+
+def _watch(engine: subprocess.Popen[bytes], stopping: threading.Event, ended: Callable[[], None]) -> None:
+    engine.wait()
+    if not stopping.is_set():
+        ended()

@@ -1,0 +1,1 @@
+"""What this process measured, and how Prometheus and a tracing backend get it."""

@@ -1,0 +1,119 @@
+"""Records what happens in this process, and shows all of the table's metrics."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+from fitness.adapters.telemetry.metrics import Metrics
+from fitness.adapters.telemetry.sources import Labels, MetricSources, Readings
+from fitness.adapters.telemetry.table import INSTRUMENTS, QUERY_DURATION, REQUEST_DURATION, Kind
+from fitness.domain.model.rate_limits import POLICIES
+from fitness.ports.activities import Created
+from fitness.ports.outages import Outage
+
+SAMPLE_S = 5.0
+LAG_SAMPLE_S = 0.25
+
+METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS")
+OTHER_METHOD = "OTHER"
+UNMATCHED = "unmatched"
+
+INTERNAL = ("tier", "read_back")
+RESULTS = ("hit", "miss", "bypass")
+OUTCOMES = ("allowed", "denied", "unavailable")
+
+_log = logging.getLogger(__name__)
+
+
+class Instruments:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._own = Readings()
+        durations = {
+            row.name: metrics.durations(row.name, row.help, row.source)
+            for row in INSTRUMENTS
+            if isinstance(row.source, tuple)
+        }
+        self._request_durations = durations[REQUEST_DURATION]
+        self._query_durations = durations[QUERY_DURATION]
+
+    def request(self, method: str, endpoint: str, status: int, seconds: float) -> None:
+        """A response; `endpoint` is the route's template."""
+        known = method if method in METHODS else OTHER_METHOD
+        self._own.requests[known, endpoint, str(status)] += 1
+        # Requests without a route take next to no time: one series for all methods is enough.
+        timed_method = OTHER_METHOD if endpoint == UNMATCHED else known
+        self._request_durations.record(seconds, {"method": timed_method, "endpoint": endpoint})
+
+    def query(self, seconds: float, labels: Mapping[str, str]) -> None:
+        self._query_durations.record(seconds, labels)
+
+    def activity_created(self, created: Created) -> None:
+        self._own.activities[()] += not created.replayed
+
+    def activities_created(self, created: Iterable[object]) -> None:
+        self._own.activities[()] += len([*created])
+
+    def user_registered(self, _: object) -> None:
+        self._own.users[()] += 1
+
+    def declare(self, sources: MetricSources, expected_requests: Iterable[Labels]) -> None:
+        """Show every metric of the table. Counters begin at 0 for every combination of labels that is known."""
+        self._begin_at_zero(sources, expected_requests)
+        for row in INSTRUMENTS:
+            if not isinstance(row.source, tuple):
+                show = self._metrics.counter if row.kind is Kind.COUNTER else self._metrics.gauge
+                show(row.name, row.help, row.labels, partial(row.source, self._own, sources))
+
+    def counted(self, sources: MetricSources) -> Mapping[str, Mapping[Labels, float]]:
+        """What this process's own counters have reached, by name; those at 0 are left out."""
+        found: dict[str, Mapping[Labels, float]] = {}
+        for row in INSTRUMENTS:
+            if row.kind is Kind.COUNTER and not row.from_store and not isinstance(row.source, tuple):
+                counts = {labels: value for labels, value in row.source(self._own, sources).items() if value}
+                found |= {row.name: counts} if counts else {}
+        return found
+
+    async def sample(self, sources: MetricSources) -> None:
+        """Until cancelled, look at the stores every SAMPLE_S; one that does not answer has no values until it does."""
+        loop, next_s = asyncio.get_running_loop(), 0.0
+        while True:
+            began_s = loop.time()
+            if began_s >= next_s:
+                try:
+                    await self._look(sources)
+                except Exception:  # noqa: BLE001 - the sampling has to go on
+                    _log.exception("a metrics sample failed; the next one tries again")
+                next_s = began_s + SAMPLE_S
+            due_s = loop.time() + LAG_SAMPLE_S
+            await asyncio.sleep(LAG_SAMPLE_S)
+            self._own.lag_s = max(self._own.lag_s, loop.time() - due_s)
+
+    def _begin_at_zero(self, sources: MetricSources, expected_requests: Iterable[Labels]) -> None:
+        kinds = [(kind,) for kind in sources.cache_kinds]
+        for counts, known in (
+            (self._own.requests, expected_requests),
+            (self._own.activities, [()]),
+            (self._own.users, [()]),
+            (sources.reads.hits, kinds),
+            (sources.reads.misses, kinds),
+            (sources.reads.bypasses, kinds),
+            (sources.reads.internal, [(kind, result) for kind in INTERNAL for result in RESULTS]),
+            (sources.cache.errors, [*kinds, ("tier",), ("invalidation",)]),
+            (sources.cache_state.closings, [(reason,) for reason in ("unconfirmed", "another_server")]),
+            (sources.limiter.decisions, [(policy.name, outcome) for policy in POLICIES for outcome in OUTCOMES]),
+        ):
+            for labels in known:
+                counts.setdefault(labels, 0)
+
+    async def _look(self, sources: MetricSources) -> None:
+        try:
+            self._own.cache_sizes = await sources.cache_store.sizes()
+        except Outage:
+            self._own.cache_sizes = {}
+        try:
+            backlog = await sources.outbox.backlog()
+            self._own.outbox = {"pending": backlog.pending, "oldest_s": backlog.oldest_s}
+        except Outage:
+            self._own.outbox = {}

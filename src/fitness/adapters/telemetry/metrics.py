@@ -1,0 +1,60 @@
+"""This process's metrics: OpenTelemetry's instruments, read by its exporter for Prometheus."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.metrics import CallbackOptions, Histogram, Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from prometheus_client import CollectorRegistry, generate_latest
+
+from fitness.adapters.telemetry.sources import Labels
+
+Read = Callable[[], Mapping[Labels, float]]
+
+
+class Metrics:
+    """Instruments by the name that Prometheus shows.
+
+    OTEL_SDK_DISABLED=true, as OpenTelemetry has it, switches all of them off.
+    """
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._rendering = threading.Lock()
+        reader = PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False, registry=self._registry)
+        self._provider = MeterProvider([reader], shutdown_on_exit=False)
+        self._meter = self._provider.get_meter("fitness")
+
+    # The exporter adds the suffixes `_total` and `_seconds` itself.
+
+    def counter(self, name: str, description: str, labels: Sequence[str], read: Read) -> None:
+        observe = [_observe(read, labels)]
+        self._meter.create_observable_counter(name.removesuffix("_total"), observe, description=description)
+
+    def gauge(self, name: str, description: str, labels: Sequence[str], read: Read) -> None:
+        self._meter.create_observable_gauge(name, [_observe(read, labels)], description=description)
+
+    def durations(self, name: str, description: str, buckets_s: Sequence[float]) -> Histogram:
+        return self._meter.create_histogram(
+            name.removesuffix("_seconds"),
+            unit="s",
+            description=description,
+            explicit_bucket_boundaries_advisory=[*buckets_s],
+        )
+
+    def render(self) -> bytes:
+        """In Prometheus's text format; takes some milliseconds."""
+        with self._rendering:  # the exporter hands over through a queue that two scrapes would share
+            return generate_latest(self._registry)
+
+    def close(self) -> None:
+        self._provider.shutdown()
+
+
+def _observe(read: Read, labels: Sequence[str]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def observe(_: CallbackOptions) -> Iterable[Observation]:
+        values = dict(read())  # a scrape runs on another thread than what counts, which may add keys meanwhile
+        return [Observation(value, dict(zip(labels, of, strict=True))) for of, value in values.items()]
+
+    return observe

@@ -1,0 +1,112 @@
+"""What the instruments read: the wrappers and stores that keep counts, seen through Protocols."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fitness.ports.outbox import OutboxPort
+
+Labels = tuple[str, ...]
+Counts = Counter[Labels]
+"""By the values of a counter's labels. Plain numbers: recording through OpenTelemetry costs more than most of what is
+counted."""
+
+
+class CountedCache(Protocol):
+    @property
+    def errors(self) -> Counts:
+        """By kind of copy."""
+
+
+class CountedReads(Protocol):
+    """Counts by kind of copy."""
+
+    @property
+    def hits(self) -> Counts: ...
+
+    @property
+    def misses(self) -> Counts: ...
+
+    @property
+    def bypasses(self) -> Counts: ...
+
+    @property
+    def internal(self) -> Counts:
+        """By kind, or `read_back`, and result."""
+
+
+class CountedState(Protocol):
+    @property
+    def closings(self) -> Counts:
+        """By reason."""
+
+
+class CountedLimiter(Protocol):
+    @property
+    def decisions(self) -> Counts:
+        """By policy and outcome."""
+
+
+class CacheStore(Protocol):
+    @property
+    def poisoned(self) -> int:
+        """Copies that could not be decoded."""
+
+    async def sizes(self) -> Mapping[str, int]:
+        """`bytes` and `keys` in the store, and keys `evicted` so far, as far as it knows. Raises CacheUnavailable."""
+
+
+class CacheLease(Protocol):
+    @property
+    def valid(self) -> bool: ...
+
+    @property
+    def closed(self) -> bool: ...
+
+    @property
+    def usable(self) -> bool:
+        """Whether this process reads from the cache."""
+
+
+class Pool(Protocol):
+    def usage(self) -> Mapping[str, int]:
+        """Connections `used` and `idle`, and requests `waiting` for one; empty where there is no pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSources:
+    """Read at each scrape, or every few seconds where reading means asking a store."""
+
+    cache: CountedCache
+    reads: CountedReads
+    cache_kinds: Sequence[str]
+    cache_store: CacheStore
+    lease: CacheLease
+    cache_state: CountedState
+    limiter: CountedLimiter
+    outbox: OutboxPort
+    pool: Pool
+
+
+class Readings:
+    """What this process counted itself, and its last look at the stores."""
+
+    def __init__(self) -> None:
+        self.requests: Counts = Counter()
+        self.activities: Counts = Counter()
+        self.users: Counts = Counter()
+        self.cache_sizes: Mapping[str, int] = {}
+        self.outbox: Mapping[str, float] = {}
+        self.lag_s = 0.0
+
+    def cache_size(self, what: str) -> Mapping[Labels, float]:
+        return {(): self.cache_sizes[what]} if what in self.cache_sizes else {}
+
+    def backlog(self, what: str) -> Mapping[Labels, float]:
+        return {(): self.outbox[what]} if what in self.outbox else {}
+
+    def take_lag(self) -> Mapping[Labels, float]:
+        """The longest since it was last taken."""
+        lag_s, self.lag_s = self.lag_s, 0.0
+        return {(): lag_s}

@@ -1,0 +1,125 @@
+"""What each route declares of itself: one typed value, which the gate, the metrics and the API document read."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from litestar import Litestar
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.routes import ASGIRoute, HTTPRoute, WebSocketRoute
+
+from fitness.domain.model.rate_limits import Action, RateLimited
+from fitness.domain.model.refusals import InvalidFields, NotAuthenticated
+from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
+from fitness.ports.outages import DatabaseUnavailable
+
+ROUTE = "fitness.route"
+"""The key of a handler's `opt` under which its Route stands."""
+
+
+class Access(Enum):
+    """Who may call a route."""
+
+    PUBLIC = "public"
+    """Anyone; an access token is not looked at."""
+    ACCOUNT = "account"
+    """Whoever sends a valid access token."""
+    ACCOUNT_OPTIONAL = "account optional"
+    """Anyone; an access token that is sent must be valid."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """The declaration of a route, given to its handler as `opt=Route(…).opt`."""
+
+    access: Access
+    action: Action
+    """What the route does, as far as limits are concerned."""
+    refuses: tuple[type[Exception], ...] = ()
+    """Refusals and outages beyond those that `refusals_of` adds; a family stands for all its subclasses."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """The request headers that the route reads, each with its meaning."""
+    query: type[Any] | None = None
+    """The dataclass of the query string."""
+    upload: str | None = None
+    """The field of a multipart form that holds the uploaded file."""
+    limited: bool = True
+    """Whether requests are charged. A request with an invalid token is charged all the same."""
+    needs_database: bool = True
+
+    @property
+    def opt(self) -> dict[str, Any]:
+        return {ROUTE: self}
+
+    @property
+    def may_exceed_limit(self) -> bool:
+        return self.limited or self.access is not Access.PUBLIC
+
+
+class UndeclaredRoute(TypeError):
+    """A handler has no Route. It is served to nobody, since nothing says who may call it, or how often."""
+
+
+# Litestar answers OPTIONS by itself; as strict as any route.
+_OPTIONS = Route(access=Access.ACCOUNT, action=Action.OTHER)
+
+
+def declared(handler: BaseRouteHandler) -> Route:
+    """Raises UndeclaredRoute."""
+    route = handler.opt.get(ROUTE)
+    if not isinstance(route, Route):
+        raise UndeclaredRoute(f"{handler} declares no access and no action: give it opt=Route(…).opt")
+    return route
+
+
+def check_declarations(app: Litestar) -> None:
+    """Make sure that every handler has a Route. Raises UndeclaredRoute."""
+    for handler in _handlers(app):
+        if isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}:
+            handler.opt.setdefault(ROUTE, _OPTIONS)
+        declared(handler)
+
+
+def operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
+    """Method, path and handler of all that can be asked for over HTTP."""
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for method, (handler, _) in route.route_handler_map.items():
+                yield method, route.path_format, handler
+
+
+def refusals_of(handler: HTTPRouteHandler) -> set[type[Exception]]:
+    """What the handler's Route declares, and what follows from its shape."""
+    route = declared(handler)
+    reads_json = handler.resolve_data_dto() is not None
+    found = {member for refusal in route.refuses for member in members(refusal)}
+    if route.access is not Access.PUBLIC:
+        found |= {NotAuthenticated}
+    if route.may_exceed_limit:
+        found |= {RateLimited}
+    if route.needs_database:
+        found |= {DatabaseUnavailable}
+    if route.query or route.upload or reads_json:
+        found |= {MalformedRequest, InvalidFields}
+    if route.upload or reads_json:
+        found |= {RequestEntityTooLarge, UnsupportedMediaType}
+    return found
+
+
+def members(refusal: type[Exception]) -> Iterator[type[Exception]]:
+    """The classes below a family; a class without any is its own only member."""
+    below = refusal.__subclasses__()
+    if not below:
+        yield refusal
+    for one in below:
+        yield from members(one)
+
+
+def _handlers(app: Litestar) -> Iterator[BaseRouteHandler]:
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            yield from route.route_handlers
+        elif isinstance(route, (WebSocketRoute, ASGIRoute)):
+            yield route.route_handler

@@ -1,0 +1,33 @@
+"""What there is to say about how the stores are set up."""
+
+import asyncio
+
+from fitness.adapters.postgres.diagnosis import CacheStateDiagnosis, PostgresDiagnosis
+from fitness.adapters.postgres.migration_runner import Migrations
+from fitness.adapters.redis.client import connected
+from fitness.adapters.redis.diagnosis import RedisDiagnosis, cache_rules, state_rules
+from fitness.entrypoints.settings import CompleteSettings
+from fitness.ports.health import DiagnosisPort, Finding, Verdict
+
+SHARED = "cache, limits and sessions share this Redis: eviction can delete both; set FITNESS_STATE_REDIS_URL"
+IN_MEMORY = "everything is kept in memory, and nothing of it after the service stops; set both URLs or neither"
+
+
+async def diagnose(settings: CompleteSettings) -> dict[str, list[Finding]]:
+    """The findings about each store that `settings` name, by the store's name."""
+    if settings.in_memory:
+        return {"memory": [Finding(Verdict.DOUBTFUL, IN_MEMORY)]}
+    cache, state = connected(settings.redis_url), connected(settings.state_redis_url)
+    diagnoses: dict[str, DiagnosisPort] = {
+        "PostgreSQL": PostgresDiagnosis(settings.database_url, Migrations(settings.database_url), settings.workers),
+        "cache Redis": RedisDiagnosis(cache, cache_rules),
+        "state Redis": RedisDiagnosis(state, state_rules),
+        "cache state": CacheStateDiagnosis(settings.database_url),
+    }
+    try:
+        found = {store: [*await diagnosis.diagnose()] for store, diagnosis in diagnoses.items()}
+    finally:
+        await asyncio.gather(cache.aclose(), state.aclose())
+    if settings.state_redis_url == settings.redis_url:
+        found["state Redis"] = [Finding(Verdict.DOUBTFUL, SHARED)]
+    return found

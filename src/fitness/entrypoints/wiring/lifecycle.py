@@ -1,0 +1,90 @@
+"""When a container's resources open and close, and what runs in the background meanwhile."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fitness.adapters.telemetry.ended import leave_counts
+from fitness.adapters.telemetry.exchange import begin_exchange
+from fitness.domain.use_cases.caching.invalidation import OutboxRelay
+from fitness.domain.use_cases.caching.lease import RENEW_S, Lease
+from fitness.entrypoints.settings import CompleteSettings
+from fitness.entrypoints.wiring.container import Container
+from fitness.foundation.tasks import SupervisedTasks
+from fitness.ports.outages import Outage
+from fitness.ports.setup import BadSetup
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def running(settings: CompleteSettings) -> AsyncIterator[Container]:
+    """A container for one command: its connections are open, and nothing runs in the background.
+
+    What the command counted is left for the service's scrapes.
+    """
+    container = Container(settings=settings)
+    async with lifespan(container, background=False):
+        try:
+            yield container
+        finally:
+            if settings.metrics_dir is not None:
+                leave_counts(settings.metrics_dir, container.instruments().counted(container.metric_sources()))
+
+
+@contextmanager
+def metrics_folder(settings: CompleteSettings) -> Iterator[Path]:
+    """Where the processes of a service exchange their metrics, without what an earlier run left. Raises BadSetup."""
+    with ExitStack() as stack:
+        folder = settings.metrics_dir or Path(stack.enter_context(TemporaryDirectory(prefix="fitness-metrics-")))
+        try:
+            begin_exchange(folder)
+        except OSError as error:
+            why = f"the folder {folder} cannot be used: {error.strerror}; choose another with FITNESS_METRICS_DIR"
+            raise BadSetup(why) from error
+        yield folder
+
+
+@asynccontextmanager
+async def lifespan(container: Container, *, background: bool) -> AsyncIterator[None]:
+    """Open until the context ends; then whatever was made by then is closed.
+
+    With `background`, the outbox is relayed and the metrics are sampled all the while.
+    """
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(container.resources().close)
+        await container.database().open()
+        await container.lease_database().open()
+        relay, lease = container.outbox_relay(), container.lease()
+        # One round takes the lease, also for a command that changes something and then ends.
+        await _round(relay, log_outage=True)
+        if background:
+            tasks = SupervisedTasks()
+            stack.push_async_callback(tasks.close)
+            tasks.start(_rounds(relay, lease))
+            tasks.start(container.instruments().sample(container.metric_sources()))
+        yield
+
+
+async def _rounds(relay: OutboxRelay, lease: Lease) -> None:
+    well = lease.usable
+    while True:
+        await asyncio.sleep(RENEW_S)
+        well = await _round(relay, log_outage=well)  # only the first failed round of an outage is logged
+
+
+async def _round(relay: OutboxRelay, *, log_outage: bool) -> bool:
+    """Whether it went well."""
+    try:
+        await relay.relay()
+    except Outage as outage:
+        if log_outage:
+            _log.warning("reads bypass the cache until every pending invalidation has been carried out: %s", outage)
+    except Exception:  # noqa: BLE001 - the rounds have to go on
+        _log.exception("relaying the outbox failed; the next round tries again")
+    else:
+        return True
+    return False

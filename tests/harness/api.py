@@ -1,0 +1,121 @@
+"""The service as its clients see it: the real application on real engines, without a network between."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+from dependency_injector import providers
+
+from fitness.adapters.memory.credentials import InMemoryPasswordHasher
+from fitness.domain.model.users import Role
+from fitness.entrypoints.http.app import create_app
+from fitness.entrypoints.settings import CompleteSettings
+from fitness.entrypoints.wiring.container import Container
+
+PASSWORD = "correct horse"
+MEMORY = "memory:"
+"""In place of both URLs, `serving` needs no engines."""
+NOWHERE_REDIS = "redis://127.0.0.1:1"
+NOWHERE_POSTGRES = "postgresql://127.0.0.1:1/fitness"
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody logged in."""
+
+    http: httpx.AsyncClient
+    id: int
+    email: str
+    token: str
+
+    async def call(self, method: str, path: str, **given: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.token}"} | given.pop("headers", {})
+        return await self.http.request(method, f"/api/v1{path}", headers=headers, **given)
+
+    async def get(self, path: str, **given: Any) -> httpx.Response:
+        return await self.call("GET", path, **given)
+
+    async def post(self, path: str, **given: Any) -> httpx.Response:
+        return await self.call("POST", path, **given)
+
+    async def patch(self, path: str, **given: Any) -> httpx.Response:
+        return await self.call("PATCH", path, **given)
+
+    async def delete(self, path: str, **given: Any) -> httpx.Response:
+        return await self.call("DELETE", path, **given)
+
+    async def record(self, **stated: Any) -> dict[str, Any]:
+        """A new activity, as the service answers."""
+        response = await self.post("/activities", json=activity_body(**stated))
+        assert response.status_code == 201, response.text
+        body: dict[str, Any] = response.json()
+        return body
+
+    async def upload(self, content: bytes, name: str = "recording") -> httpx.Response:
+        return await self.post("/activities/import", files={"file": (name, content)})
+
+    async def titles(self, query: str = "") -> list[str | None]:
+        response = await self.get(f"/activities?{query}")
+        assert response.status_code == 200, response.text
+        return [one["title"] for one in response.json()["items"]]
+
+
+@dataclass(frozen=True)
+class Api:
+    http: httpx.AsyncClient
+    container: Container
+
+    async def person(self, **stated: Any) -> Person:
+        """A new account, logged in."""
+        email = f"runner{next(_numbers)}@example.org"
+        registration = {"email": email, "password": PASSWORD} | stated
+        registered = await self.http.post("/api/v1/auth/register", json=registration)
+        assert registered.status_code == 201, registered.text
+        login = await self.http.post("/api/v1/auth/login", json={"email": email, "password": PASSWORD})
+        return Person(self.http, registered.json()["id"], email, login.json()["access_token"])
+
+    async def admin(self) -> Person:
+        person = await self.person()
+        await self.container.administration().set_standing_as_operator(person.email, role=Role.ADMIN)
+        return person
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What the service is given for its settings of these names."""
+
+    database_url: str
+    redis_url: str
+
+
+def activity_body(**stated: Any) -> dict[str, Any]:
+    plain = {"activity_type": "run", "activity_date": "2026-11-20T12:30:00Z", "duration_minutes": 30}
+    return plain | stated
+
+
+@asynccontextmanager
+async def serving(database_url: str, redis_url: str, **stated: Any) -> AsyncIterator[Api]:
+    """Without limits, unless a `rate_limit_scale` is stated."""
+    settings = CompleteSettings(
+        database_url=database_url,
+        redis_url=redis_url,
+        state_redis_url=redis_url,
+        limits_redis_url=redis_url,
+        secret_keys=("k" * 32,),
+        **{"rate_limit_scale": 0.0} | stated,
+    )
+    with TemporaryDirectory(prefix="fitness-test-") as folder:
+        container = Container(settings=settings, metrics_dir=Path(folder))
+        if settings.in_memory:  # the quick suite: argon2 would take most of its time
+            container.password_hasher.override(providers.Singleton(InMemoryPasswordHasher))
+        app = create_app(container)
+        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+        async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://fitness") as client:
+            yield Api(client, container)

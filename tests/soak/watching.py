@@ -1,0 +1,223 @@
+"""Whether a real Prometheus sees what happens: every expression answers, every request counts, alerts get through.
+
+    python -m tests.soak.watching [--seconds 60]
+
+A service of 4 workers under mixed traffic, scraped each second. Then an imitation of it whose errors and durations are
+set, with the rules' times shortened, in front of a real Alertmanager and a webhook. Ends with 1 where an expression
+fails, is empty or is no number, a request went uncounted, or an alert came that should not have, or did not.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import random
+import re
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ops.grafana.make import DASHBOARDS
+from ops.local.client import Client, logged_in
+from ops.local.network import QuietHandler, listening
+from ops.local.service import engines, serving
+from ops.production import OPS, sink, watching
+
+CLIENTS = 8
+REQUESTS = 10_000
+MOST_SERIES = 2_000
+BODY = {"activity_type": "run", "activity_date": "2026-11-01T08:00:00Z", "duration_minutes": 30}
+
+# So many times as fast.
+FASTER = {
+    "3d": "60s",
+    "6h": "30s",
+    "1h": "20s",
+    "30m": "15s",
+    "15m": "4s",
+    "10m": "15s",
+    "5m": "15s",
+    "2m": "3s",
+    "1m": "3s",
+}
+
+
+def asked(prometheus: str, expression: str) -> list[dict[str, Any]]:
+    query = urllib.parse.urlencode({"query": expression})
+    with urllib.request.urlopen(f"{prometheus}/api/v1/query?{query}", timeout=10) as answer:
+        found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+        return found
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Of every panel, and of every rule without what it compares with, for on a healthy service that is empty."""
+    for name, (_, panels) in DASHBOARDS.items():
+        for panel in panels:
+            for query in panel.queries.values():
+                yield f"{name}: {panel.title}", query.replace("$__rate_interval", "30s").replace("$instance", ".*")
+    rules = (OPS / "prometheus" / "rules.yml").read_text()
+    for alert, text in re.findall(r"alert: (\w+)\n\s+expr: \|-\n(.*?)\n\s+(?:for|labels):", rules, re.DOTALL):
+        for part in re.split(r"\n\s+(?:and|or) ", text):
+            if alert != "MetricOverflow" and "absent" not in part:  # empty as long as all is well
+                yield f"alert {alert}", re.sub(r" (>|==) [\d.]+$", "", part.strip())
+
+
+async def traffic(port: int, seconds: float) -> None:
+    """Everything there is to do, by many, with mistakes."""
+    stop_s = time.monotonic() + seconds
+    tokens = [await logged_in(port, f"watch{number}@example.org") for number in range(3)]
+
+    async def one(token: str) -> None:
+        client = Client(port, token)
+        while time.monotonic() < stop_s:
+            made = (await client.ask("POST", "/activities", BODY)).json()
+            path = f"/activities/{made['id']}"
+            for method, where, body in [
+                ("GET", path, None),
+                ("GET", path, None),
+                ("GET", "/activities", None),
+                ("GET", "/activities", None),
+                ("PATCH", path, {"title": "changed"}),
+                ("PATCH", path, {"title": 3}),
+                ("GET", "/activities/999999", None),
+                ("DELETE", path, None),
+                ("GET", path, None),
+                ("POST", f"{path}/restore", None),
+            ]:
+                await client.ask(method, where, body)
+            await asyncio.sleep(0.05)
+        client.close()
+
+    await asyncio.gather(*(one(random.choice(tokens)) for _ in range(CLIENTS)))
+
+
+async def exactly(port: int) -> None:
+    """So many requests, a half of them to random places with random methods."""
+
+    async def share() -> None:
+        client = Client(port)
+        for number in range(REQUESTS // CLIENTS):
+            if number % 2:
+                await client.ask("GET", "/rate-limit")
+            else:
+                method = random.choice(["GET", "POST", "PUT", "DELETE", "BREW", "LINK", "PURGE"])
+                await client.ask(method, f"/{random.getrandbits(30):x}/{random.getrandbits(10)}")
+        client.close()
+
+    await asyncio.gather(*(share() for _ in range(CLIENTS)))
+
+
+def total(prometheus: str) -> float:
+    """Of all but the scrapes themselves."""
+    time.sleep(3)
+    (found,) = asked(prometheus, 'sum(http_requests_total{endpoint!="/metrics"})')
+    return float(found["value"][1])
+
+
+def see(seconds: float) -> list[str]:
+    wrong = []
+    with engines() as urls, serving(urls, WORKERS="4", RATE_LIMIT_SCALE="1000") as instance:
+        ignored = sink(lambda *_: None)
+        with ignored as webhook, watching([f"127.0.0.1:{instance.port}"], webhook, every="1s") as watchers:
+            asyncio.run(traffic(instance.port, seconds))
+            checked = 0
+            for name, expression in expressions():
+                found = asked(watchers.prometheus, expression)
+                numbers = [float(one["value"][1]) for one in found]
+                checked += 1
+                if not numbers or any(map(math.isnan, numbers)):
+                    wrong.append(f"{name}: {'not a number' if numbers else 'empty'}: {expression}")
+            before = total(watchers.prometheus)
+            asyncio.run(exactly(instance.port))
+            counted = total(watchers.prometheus) - before
+            if counted != REQUESTS:
+                wrong.append(f"{counted:.0f} of {REQUESTS} requests were counted")
+            (series,) = asked(watchers.prometheus, 'count({job="fitness"})')
+            if int(series["value"][1]) > MOST_SERIES:
+                wrong.append(f"{series['value'][1]} series")
+            if asked(watchers.prometheus, '{__name__=~"target_info|otel_.*"} or {otel_scope_name!=""}'):
+                wrong.append("the exporter's own series")
+            print(f"{checked} expressions asked, {counted:.0f} requests counted, {series['value'][1]} series")
+    return wrong
+
+
+class Imitation:
+    """A service whose counters grow by the rates it was given."""
+
+    def __init__(self, failed: float, slow: bool) -> None:
+        self.failed = failed
+        self.slow = slow
+        self.began_s = time.monotonic()
+
+    def text(self) -> str:
+        requests = 1_000 * (time.monotonic() - self.began_s)
+        failed = requests * self.failed
+        # Two in a hundred take 1.9 s or 2.1 s.
+        quick, below_2_s = requests * 0.98, requests * (0.98 if self.slow else 1)
+        buckets = {"1.0": quick, "2.0": below_2_s, "2.5": requests, "+Inf": requests}
+        lines = [
+            f'http_requests_total{{status="200"}} {requests - failed}',
+            f'http_requests_total{{status="500"}} {failed}',
+        ]
+        lines += [f'http_request_duration_seconds_bucket{{le="{le}"}} {count}' for le, count in buckets.items()]
+        return "\n".join(lines) + "\n"
+
+
+@contextmanager
+def imitated(service: Imitation) -> Iterator[str]:
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:
+            body = service.text().encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.end_headers()
+            self.wfile.write(body)
+
+    with listening(Handler) as address:
+        yield address
+
+
+def hurried(rules: str) -> str:
+    return re.sub(r"(?<=[\[ ])(\d+[smhd])(?=[\]\n])", lambda found: FASTER.get(found[1], found[1]), rules)
+
+
+def delivered(failed: float, slow: bool, seconds: float) -> set[tuple[str, str]]:
+    """Receivers and alerts that came through to the webhook."""
+    came: set[tuple[str, str]] = set()
+
+    def note(receiver: str, alert: dict[str, Any]) -> None:
+        came.add((receiver, alert["labels"]["alertname"]))
+
+    with (
+        imitated(Imitation(failed, slow)) as target,
+        sink(note) as webhook,
+        watching([target], webhook, every="1s", rules=hurried),
+    ):
+        time.sleep(seconds)
+    return came
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--seconds", type=float, default=60)
+    given = options.parse_args()
+    wrong = see(given.seconds)
+    for failed, slow, pages in [(0.02, False, {"ErrorRateHigh"}), (0.009, False, set()), (0, True, {"LatencyHigh"})]:
+        came = delivered(failed, slow, 45)
+        got = {alert for receiver, alert in came if receiver == "page"} & {"ErrorRateHigh", "LatencyHigh"}
+        print(f"{failed:.1%} failed, p99 {'2.1' if slow else '1.9'} s: {sorted(came)}")
+        if got != pages:
+            wrong.append(f"{failed:.1%} failed, slow {slow}: {got} came, not {pages}")
+        if ("watchdog", "Watchdog") not in came:
+            wrong.append("the watchdog did not come through")
+    print(*wrong, sep="\n")
+    if wrong:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Stand-ins for what a test wants to break, to order or to watch."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fitness.adapters.memory.cache import InMemoryCache
+from fitness.ports.cache import CacheKey, Hit, Miss, Scope, T
+
+Before = Callable[[str], Awaitable[object]]
+
+
+class WatchedCache:
+    """A cache that awaits `before` with the name of each call. That may count calls, hold them up, or raise.
+
+    `inner` keeps the copies; it may be shared by several of these, and replaced.
+    """
+
+    def __init__(self, before: Before, inner: InMemoryCache | None = None) -> None:
+        self.before = before
+        self.inner = inner or InMemoryCache()
+
+    async def read(self, key: CacheKey[T]) -> Hit[T] | Miss:
+        await self.before("read")
+        return await self.inner.read(key)
+
+    async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
+        await self.before("fill")
+        await self.inner.fill(key, value, miss)
+
+    async def invalidate(self, *scopes: Scope) -> None:
+        await self.before("invalidate")
+        await self.inner.invalidate(*scopes)
+
+    async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
+        await self.before("claim")
+        return await self.inner.claim(key, miss)
+
+    async def give_up(self, key: CacheKey[Any], miss: Miss) -> None:
+        await self.before("give_up")
+        await self.inner.give_up(key, miss)
+
+    async def run_id(self) -> str:
+        await self.before("run_id")
+        return await self.inner.run_id()
