@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from fitness.adapters.embedded.engines import EngineUrls, running_engines
 from fitness.adapters.postgres.database import Database
 from fitness.adapters.postgres.migration_runner import Migrations
-from fitness.adapters.redis.client import connected
+from fitness.adapters.redis.client import AnyLine, connected, line_to
 from tests.harness.api import Api, Person, Stores, serving
 
 # On which adapters the HTTP tests run.
@@ -87,6 +87,13 @@ async def valkey(redis_url: str) -> AsyncIterator[Redis]:
     assert isinstance(client, Redis)
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+async def line(redis_url: str) -> AsyncIterator[AnyLine]:
+    line = line_to(redis_url)
+    yield line
+    await line.aclose()
 
 
 @pytest.fixture

@@ -32,7 +32,11 @@ def settings(database_url: str, cache: ValkeyServer, state: ValkeyServer) -> Com
 
 def complete(database_url: str, redis_url: str, state_redis_url: str) -> CompleteSettings:
     return CompleteSettings(
-        database_url=database_url, redis_url=redis_url, state_redis_url=state_redis_url, secret_keys=("k" * 32,)
+        database_url=database_url,
+        redis_url=redis_url,
+        state_redis_url=state_redis_url,
+        limits_redis_url=state_redis_url,
+        secret_keys=("k" * 32,),
     )
 
 
@@ -69,7 +73,7 @@ async def test_stores_set_up_as_the_embedded_ones_are_good(settings: CompleteSet
         ("cache", "appendonly", "yes", "wrong cache Redis: appendonly is on"),
         ("state", "maxmemory-policy", "allkeys-lru", "wrong state Redis: maxmemory-policy is allkeys-lru"),
         ("state", "appendonly", "no", "wrong state Redis: appendonly is off"),
-        ("state", "appendfsync", "everysec", "doubtful state Redis: appendfsync is everysec"),
+        ("state", "appendfsync", "no", "doubtful state Redis: appendfsync is no"),
     ],
 )
 async def test_a_setting_that_does_not_fit_the_purpose_is_named(
@@ -92,7 +96,7 @@ async def test_a_setting_that_does_not_fit_the_purpose_is_named(
 
 async def test_one_redis_for_both_purposes_is_doubtful(settings: CompleteSettings):
     (found,) = await bad(replace(settings, state_redis_url=settings.redis_url))
-    assert found.startswith("doubtful state Redis: cache and sessions share this Redis")
+    assert found.startswith("doubtful state Redis: cache, limits and sessions share this Redis")
 
 
 async def test_a_redis_that_keeps_its_settings_to_itself_is_doubtful(settings: CompleteSettings, cache: ValkeyServer):

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from fitness.adapters.postgres.migration_runner import Migrations
-from fitness.domain.use_cases.caching.invalidation import OVERDUE_S, RELAY_S
+from fitness.domain.use_cases.caching.invalidation import OVERDUE_S
+from fitness.domain.use_cases.caching.lease import RENEW_S
 from tests.harness.api import Api, Person, activity_body, serving
 from tests.harness.clocks import loop_clock
 from tests.harness.load import (
@@ -24,7 +25,7 @@ from tests.harness.load import (
 from tests.harness.servers import PostgresServer, Proxy, ValkeyServer
 
 RECOVERY_S = 2.0
-RELAYED_S = OVERDUE_S + 2 * RELAY_S
+RELAYED_S = OVERDUE_S + 2 * RENEW_S
 """An entry is found overdue in the round after it became so; one round more, since that one takes a moment."""
 
 ANSWER_S = 1.0

@@ -191,9 +191,17 @@ async def test_whatever_bytes_lie_in_the_cache_no_answer_is_wrong_or_broken(api:
     """Random strings and torn copies in the place of copies, under the generation that makes them count."""
     one = await ann.record(title="true")
     page = (await ann.get("/activities")).json()
+    state = await api.container.cache_state().read()
+    assert state.era is not None
+    names = f"v2:{state.era.name}"
+    activity, user = f"{{{one['id']}}}", f"{{{ann.id}}}"
     places = {
-        f"/activities/{one['id']}": (f"v1:activity:{{{one['id']}}}", f"v1:generation:activity:{{{one['id']}}}", one),
-        "/activities": (f"v1:activities:user:{{{ann.id}}}:page:1:limit:20", f"v1:generation:user:{{{ann.id}}}", page),
+        f"/activities/{one['id']}": (f"{names}:activity:{activity}", f"{names}:generation:activity:{activity}", one),
+        "/activities": (
+            f"{names}:activities:user:{user}:page:1:limit:20",
+            f"{names}:generation:user:{user}",
+            page,
+        ),
     }
     random = Random(1)
     for path, (name, generation_name, body) in places.items():

@@ -9,6 +9,7 @@ import pytest
 
 from fitness.adapters.postgres.activities import LOCK_KEY, PostgresActivityRepo
 from fitness.adapters.postgres.audit import PostgresAuditLog
+from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.database import Connection, Database, fetch_one
 from fitness.adapters.postgres.logins import PostgresFailedLogins
 from fitness.adapters.postgres.outbox import PostgresOutbox
@@ -17,6 +18,7 @@ from fitness.domain.model.listings import ActivityFilter, Page, Position
 from fitness.domain.model.refusals import IdempotentRequestInFlight
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.audit import AuditLogPort
+from fitness.ports.cache_state import CacheStatePort, Transition
 from fitness.ports.health import ProbePort
 from fitness.ports.logins import FailedLoginsPort
 from fitness.ports.messages import IdempotencyKey
@@ -34,6 +36,7 @@ from tests.unit.contracts.activities import (
     restore,
     soft_delete,
 )
+from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import FailedLoginsContract
 from tests.unit.contracts.outbox import OutboxContract
@@ -56,6 +59,29 @@ class InOneDatabase:
     @pytest.fixture
     def outbox(self, database: Database) -> OutboxPort:
         return PostgresOutbox(database)
+
+    @pytest.fixture
+    def states(self, database: Database) -> CacheStatePort:
+        return PostgresCacheState(database, database)
+
+
+class TestPostgresCacheState(InOneDatabase, CacheStateContract):
+    @pytest.fixture
+    def states(self, database: Database) -> CacheStatePort:
+        return OftenSwitched(database, database)
+
+    async def test_servers_change_at_most_once_in_five_seconds(self, database: Database):
+        states = PostgresCacheState(database, database)
+        state = (await states.name_server("first", epoch=0)).state
+        assert not (await states.name_server("second", epoch=state.epoch)).changed
+
+
+class OftenSwitched(PostgresCacheState):
+    """Its last change of server is always long ago."""
+
+    async def name_server(self, run_id: str, *, epoch: int) -> Transition:
+        await self._database.all("UPDATE cache_state SET switched_at = '-infinity' RETURNING epoch")
+        return await super().name_server(run_id, epoch=epoch)
 
 
 class TestPostgresActivityRepo(InOneDatabase, ActivityRepoContract):

@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from fitness.adapters.embedded.engines import EngineUrls
-from fitness.adapters.redis.client import connected
+from fitness.adapters.redis.client import AnyLine, line_to
 from fitness.adapters.redis.rate_limits import SCRIPT, RedisRateLimiter
 from fitness.domain.model.rate_limits import POLICIES, SECOND_US, Algorithm, Charge, Limit, State, judged
 from fitness.ports.outages import LimiterUnavailable
@@ -40,9 +40,8 @@ async def clock(valkey: Redis) -> TurnedServerClock:
 
 class TestRedisRateLimiter(RateLimiterContract):
     @pytest.fixture
-    async def limiter(self, valkey: Redis) -> RateLimiterPort:
-        await asyncio.gather(*(valkey.ping() for _ in range(32)))  # opened now, and not within the deadline
-        return RedisRateLimiter(valkey, ON_A_TURNED_CLOCK)
+    async def limiter(self, line: AnyLine) -> RateLimiterPort:
+        return RedisRateLimiter(line, ON_A_TURNED_CLOCK)
 
 
 def some_charges(random: Random) -> list[Charge]:
@@ -60,9 +59,9 @@ def some_charges(random: Random) -> list[Charge]:
     ]
 
 
-async def test_the_script_decides_as_the_model_does(valkey: Redis, clock: TurnedServerClock):
+async def test_the_script_decides_as_the_model_does(line: AnyLine, clock: TurnedServerClock):
     random = Random(4)
-    limiter = RedisRateLimiter(valkey, ON_A_TURNED_CLOCK)
+    limiter = RedisRateLimiter(line, ON_A_TURNED_CLOCK)
     refused = 0
     for number in range(2_000):
         charges = [Charge(f"{number}-{one.policy}", one.subject, one.limit) for one in some_charges(random)]
@@ -82,8 +81,8 @@ async def test_the_script_decides_as_the_model_does(valkey: Redis, clock: Turned
     assert refused > 2_000
 
 
-async def test_a_thousand_refusals_leave_the_other_accounts_untouched(valkey: Redis):
-    limiter = RedisRateLimiter(valkey)
+async def test_a_thousand_refusals_leave_the_other_accounts_untouched(valkey: Redis, line: AnyLine):
+    limiter = RedisRateLimiter(line)
     wide, narrow = charge(100), charge(1, policy="narrow")
     await limiter.acquire([wide, narrow])
     name = "v1:limit:{user:1}:requests:token_bucket:user:1"
@@ -94,8 +93,8 @@ async def test_a_thousand_refusals_leave_the_other_accounts_untouched(valkey: Re
     assert (await valkey.get(name), await valkey.pexpiretime(name)) == before
 
 
-async def test_accounts_are_forgotten_once_they_are_whole_again(valkey: Redis):
-    limiter = RedisRateLimiter(valkey)
+async def test_accounts_are_forgotten_once_they_are_whole_again(valkey: Redis, line: AnyLine):
+    limiter = RedisRateLimiter(line)
     await limiter.acquire([charge(60), charge(3, policy="strict", algorithm=Algorithm.SLIDING_WINDOW)])
     ends_ms = [await valkey.pexpiretime(name) async for name in valkey.scan_iter("v1:limit:*")]
     now_s, _ = await valkey.time()
@@ -105,26 +104,26 @@ async def test_accounts_are_forgotten_once_they_are_whole_again(valkey: Redis):
 
 
 async def test_many_connections_admit_no_more_than_the_limit(engines: EngineUrls, valkey: Redis):
-    clients = [connected(engines.redis_url) for _ in range(8)]
+    lines = [line_to(engines.redis_url) for _ in range(8)]
     one = Charge("requests", "user:1", Limit(50, 3_600, Algorithm.SLIDING_WINDOW))
 
     async def ask(limiter: RedisRateLimiter) -> int:
         return sum([(await limiter.acquire([one])).allowed for _ in range(30)])
 
-    admitted = await asyncio.gather(*(ask(RedisRateLimiter(client)) for client in clients))
+    admitted = await asyncio.gather(*(ask(RedisRateLimiter(line)) for line in lines))
     assert sum(admitted) == 50
-    await asyncio.gather(*(client.aclose() for client in clients))
+    await asyncio.gather(*(line.aclose() for line in lines))
 
 
-async def test_a_server_without_the_script_is_given_it_again(valkey: Redis):
-    limiter = RedisRateLimiter(valkey)
+async def test_a_server_without_the_script_is_given_it_again(valkey: Redis, line: AnyLine):
+    limiter = RedisRateLimiter(line)
     await limiter.acquire([charge()])
     await valkey.script_flush()
     assert (await limiter.acquire([charge()])).allowed
 
 
 async def test_a_server_that_is_not_there_is_an_outage():
-    gone = connected("redis://127.0.0.1:1")
+    gone = line_to("redis://127.0.0.1:1")
     with pytest.raises(LimiterUnavailable):
         await RedisRateLimiter(gone).acquire([charge()])
     await gone.aclose()

@@ -12,9 +12,9 @@ from ops.local.service import own_folder
 from redis.asyncio import RedisCluster
 
 from fitness.adapters.redis.cache import RedisCache
-from fitness.adapters.redis.client import AnyRedis, connected
+from fitness.adapters.redis.client import AnyLine, AnyRedis, connected, line_to
 from fitness.adapters.redis.rate_limits import RedisRateLimiter
-from fitness.ports.cache import CachePort
+from fitness.ports.cache import CachePort, Era
 from fitness.ports.outages import CacheUnavailable
 from tests.harness.api import serving
 from tests.harness.servers import PATIENCE_S, ValkeyServer
@@ -105,20 +105,27 @@ async def cluster(cluster_url: str) -> AsyncIterator[AnyRedis]:
     await client.aclose()
 
 
+@pytest.fixture
+async def cluster_line(cluster: AnyRedis, cluster_url: str) -> AsyncIterator[AnyLine]:
+    line = line_to(cluster_url)
+    yield line
+    await line.aclose()
+
+
 class TestOnACluster(CacheContract):
     @pytest.fixture
-    def cache(self, cluster: AnyRedis) -> CachePort:
-        return RedisCache(cluster)
+    def cache(self, cluster_line: AnyLine) -> CachePort:
+        return RedisCache(cluster_line)
 
-    async def test_scopes_on_different_nodes_are_invalidated_together(self, cache: CachePort):
+    async def test_scopes_on_different_nodes_are_invalidated_together(self, cache: CachePort, era: Era):
         scopes = [ANN, BOB] + [type(ANN)("activity", number) for number in range(40)]
-        await cache.invalidate(*scopes)
+        await cache.invalidate(era, *scopes)
         for scope in scopes:
-            await self.missed(cache, key(scope=scope))
+            await self.missed(cache, era, key(scope=scope))
 
 
-async def test_limits_of_anybody_are_judged_together_on_a_cluster(cluster: AnyRedis):
-    limiter = RedisRateLimiter(cluster)
+async def test_limits_of_anybody_are_judged_together_on_a_cluster(cluster_line: AnyLine):
+    limiter = RedisRateLimiter(cluster_line)
     login = [charge(5, subject="address:::1"), charge(2, policy="login", subject="account:ab")]
     assert [(await limiter.acquire(login)).allowed for _ in range(3)] == [True, True, False]
     for number in range(20):
@@ -173,7 +180,7 @@ async def test_behind_a_sentinel_the_service_follows_the_primary_and_shows_nothi
 
 @pytest.mark.parametrize("url", ["redis+cluster://127.0.0.1:1,127.0.0.1:2", "redis+sentinel://127.0.0.1:1/primary"])
 async def test_a_topology_out_of_reach_is_an_outage(url: str):
-    client = connected(url)
+    line = line_to(url)
     with pytest.raises(CacheUnavailable):
-        await RedisCache(client).read(key())
-    await client.aclose()
+        await RedisCache(line).read(key(), Era("run", "era"))
+    await line.aclose()

@@ -16,7 +16,7 @@ from itertools import repeat
 
 from ops.local.service import engines
 
-from fitness.adapters.redis.client import connected
+from fitness.adapters.redis.client import line_to
 from fitness.adapters.redis.rate_limits import RedisRateLimiter
 from fitness.domain.model.rate_limits import SECOND_US, Algorithm, Charge, Limit
 from fitness.ports.outages import LimiterUnavailable
@@ -31,8 +31,8 @@ Admitted = tuple[int, int, float, float]
 
 
 async def ask(url: str, charge: Charge, times: int) -> Admitted:
-    client = connected(url)
-    limiter = RedisRateLimiter(client)
+    line = line_to(url)
+    limiter = RedisRateLimiter(line)
     counts = [0, 0]
 
     async def one_after_the_other() -> None:
@@ -46,7 +46,7 @@ async def ask(url: str, charge: Charge, times: int) -> Admitted:
 
     started_s = time.time()
     await asyncio.gather(*(one_after_the_other() for _ in range(AT_ONCE)))
-    await client.aclose()
+    await line.aclose()
     return counts[0], counts[1], started_s, time.time()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fitness.adapters.memory.cache import InMemoryCache
-from fitness.ports.cache import CacheKey, Hit, Miss, Scope, T
+from fitness.ports.cache import CacheKey, Era, Hit, Miss, Scope, T
 
 Before = Callable[[str], Awaitable[object]]
 
@@ -19,17 +19,17 @@ class WatchedCache:
         self.before = before
         self.inner = inner or InMemoryCache()
 
-    async def read(self, key: CacheKey[T]) -> Hit[T] | Miss:
+    async def read(self, key: CacheKey[T], era: Era) -> Hit[T] | Miss:
         await self.before("read")
-        return await self.inner.read(key)
+        return await self.inner.read(key, era)
 
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         await self.before("fill")
         await self.inner.fill(key, value, miss)
 
-    async def invalidate(self, *scopes: Scope) -> None:
+    async def invalidate(self, era: Era, *scopes: Scope) -> None:
         await self.before("invalidate")
-        await self.inner.invalidate(*scopes)
+        await self.inner.invalidate(era, *scopes)
 
     async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
         await self.before("claim")
@@ -38,6 +38,10 @@ class WatchedCache:
     async def give_up(self, key: CacheKey[Any], miss: Miss) -> None:
         await self.before("give_up")
         await self.inner.give_up(key, miss)
+
+    async def reconnect(self) -> None:
+        await self.before("reconnect")
+        await self.inner.reconnect()
 
     async def run_id(self) -> str:
         await self.before("run_id")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -9,64 +10,48 @@ from typing import Any
 import pytest
 
 from fitness.adapters.memory.cache import InMemoryCache
+from fitness.adapters.memory.cache_state import SWITCH_S, InMemoryCacheState
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.domain.model.activities import ActivityType
 from fitness.domain.model.listings import ActivityFilter, Page, Position
 from fitness.domain.model.refusals import ActivityNotFound
-from fitness.domain.use_cases.caching.invalidation import OVERDUE_S, Changes, OutboxRelay
+from fitness.domain.use_cases.caching.invalidation import OVERDUE_S
 from fitness.domain.use_cases.caching.keys import activity_key, activity_scope, listing_key, user_scope
-from fitness.domain.use_cases.caching.lease import FAILURES_ALLOWED, Lease
-from fitness.domain.use_cases.caching.reads import CachedReads, Copy, Origin
-from fitness.ports.cache import CacheKey, Hit, Miss, Scope, T
+from fitness.domain.use_cases.caching.lease import EXPIRY_S, LEASE_S, PROMPT_S
+from fitness.domain.use_cases.caching.reads import Copy, Origin
+from fitness.ports.cache import CacheKey, Era, Miss, Scope, T
+from fitness.ports.cache_state import CacheState, CacheStatePort, Transition
 from fitness.ports.messages import Messages
-from fitness.ports.outages import CacheUnavailable
+from fitness.ports.outages import CacheUnavailable, DatabaseUnavailable
+from fitness.ports.outbox import PendingInvalidation
 from tests.builders import an_activity, messages
+from tests.unit.doubles import WatchedCache
+from tests.unit.processes import CachingProcess
 
 ONE = replace(an_activity(), id=1)
 KEY = CacheKey("activity:{1}", activity_scope(1), 300, object, "activity")
 
 
-class Fragile:
+class Fragile(WatchedCache):
     """A cache that can be made unavailable, as a whole or for one kind of call, and can restart."""
 
     def __init__(self) -> None:
-        self.inner = InMemoryCache()
+        super().__init__(self._ask)
         self.down: set[str] = set()
         self.calls: list[str] = []
-        self.server = "first"
 
     def fail(self, *calls: str) -> None:
         self.down = set(calls or ("read", "fill", "invalidate", "claim", "give_up", "run_id"))
 
-    def _ask(self, call: str) -> None:
+    def restart(self) -> None:
+        """Empty, and under another run id."""
+        self.inner = InMemoryCache()
+
+    async def _ask(self, call: str) -> None:
         self.calls.append(call)
         if call in self.down:
             raise CacheUnavailable
-
-    async def read(self, key: CacheKey[T]) -> Hit[T] | Miss:
-        self._ask("read")
-        return await self.inner.read(key)
-
-    async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
-        self._ask("fill")
-        await self.inner.fill(key, value, miss)
-
-    async def invalidate(self, *scopes: Scope) -> None:
-        self._ask("invalidate")
-        await self.inner.invalidate(*scopes)
-
-    async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
-        self._ask("claim")
-        return await self.inner.claim(key, miss)
-
-    async def give_up(self, key: CacheKey[Any], miss: Miss) -> None:
-        self._ask("give_up")
-        await self.inner.give_up(key, miss)
-
-    async def run_id(self) -> str:
-        self._ask("run_id")
-        return self.server
 
 
 @dataclass
@@ -87,14 +72,25 @@ class Loader:
         return value
 
 
-@pytest.fixture
-def now_s() -> list[float]:
-    return [1000.0]
+class Clock:
+    """Moves when it is moved, and when somebody waits."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    async def pause(self, seconds: float) -> None:
+        self.now_s += seconds
+        await asyncio.sleep(0)
 
 
 @pytest.fixture
-def store(now_s: list[float]) -> InMemoryStore:
-    return InMemoryStore(monotonic_s=lambda: now_s[0])
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(clock: Clock) -> InMemoryStore:
+    return InMemoryStore(monotonic_s=lambda: clock.now_s)
 
 
 @pytest.fixture
@@ -103,13 +99,26 @@ def cache() -> Fragile:
 
 
 class Process:
-    """One process of the service: its reads, its changes and its relay, over the cache and the store of all."""
+    """One process of the service, over the cache and the store of all."""
 
-    def __init__(self, cache: Fragile, store: InMemoryStore, outbox: InMemoryOutbox | None = None) -> None:
-        self.store, self.lease = store, Lease()
-        self._reads = CachedReads(cache, self.lease, pause=lambda _: asyncio.sleep(0))
-        self._changes = Changes(cache, self.lease, monotonic_s=store.monotonic_s)
-        self._relay = OutboxRelay(cache, outbox or InMemoryOutbox(store), self.lease, self._changes)
+    def __init__(
+        self, cache: Fragile, store: InMemoryStore, clock: Clock, outbox: InMemoryOutbox | None = None
+    ) -> None:
+        self.store, self.clock, self.states = store, clock, InMemoryCacheState(store)
+        process = CachingProcess(
+            cache,
+            store,
+            outbox=outbox,
+            states=self.states,
+            monotonic_s=lambda: clock.now_s,
+            pause=clock.pause,
+        )
+        self.lease, self._reads, self._changes, self._relay = (
+            process.lease,
+            process.reads,
+            process.changes,
+            process.relay,
+        )
 
     @property
     def usable(self) -> bool:
@@ -122,25 +131,56 @@ class Process:
         await self._changes.make([activity_scope(1), user_scope(7)], self._commit)
 
     async def relay(self) -> None:
-        try:
+        with suppress(CacheUnavailable):
             await self._relay.relay()
-        except CacheUnavailable:
-            assert not self.usable
 
     async def _commit(self, *, messages: Messages) -> bool:
         self.store.write(messages)
         return True
 
 
-async def a_process(cache: Fragile, store: InMemoryStore) -> Process:
-    process = Process(cache, store)
+async def a_process(cache: Fragile, store: InMemoryStore, clock: Clock) -> Process:
+    process = Process(cache, store, clock)
     await process.relay()
     return process
 
 
 @pytest.fixture
-async def reads(cache: Fragile, store: InMemoryStore) -> Process:
-    return await a_process(cache, store)
+async def reads(cache: Fragile, store: InMemoryStore, clock: Clock) -> Process:
+    return await a_process(cache, store, clock)
+
+
+class Unreachable(InMemoryCacheState):
+    """The database does not answer; a query fails after some time."""
+
+    def __init__(self, clock: Clock, *, takes_s: float) -> None:
+        super().__init__(InMemoryStore())
+        self._clock, self._takes_s = clock, takes_s
+
+    async def read(self) -> CacheState:
+        self._clock.now_s += self._takes_s
+        raise DatabaseUnavailable
+
+    async def close(self, unconfirmed: PendingInvalidation) -> Transition:
+        raise DatabaseUnavailable
+
+
+class Counting:
+    def __init__(self, states: CacheStatePort) -> None:
+        self.inner, self.asked = states, 0
+
+    async def read(self) -> CacheState:
+        self.asked += 1
+        return await self.inner.read()
+
+    async def close(self, unconfirmed: PendingInvalidation) -> Transition:
+        return await self.inner.close(unconfirmed)
+
+    async def open(self, *, epoch: int) -> Transition:
+        return await self.inner.open(epoch=epoch)
+
+    async def name_server(self, run_id: str, *, epoch: int) -> Transition:
+        return await self.inner.name_server(run_id, epoch=epoch)
 
 
 def committed(store: InMemoryStore) -> None:
@@ -183,42 +223,106 @@ class TestReadingThrough:
         assert await reads.read_through(KEY, Loader()) == Copy(ONE, Origin.MISS)
 
 
+class TestTheLease:
+    async def test_a_process_without_one_takes_one_before_it_reads(self, cache: Fragile, store: InMemoryStore):
+        clock = Clock()
+        await a_process(cache, store, clock)
+        second = Process(cache, store, clock)
+        assert not second.usable
+        assert (await second.read_through(KEY, Loader())).origin is Origin.MISS
+
+    async def test_a_process_that_was_late_renews_it_before_it_reads(self, reads: Process, clock: Clock):
+        await reads.read_through(KEY, Loader())
+        await reads.states.close(PendingInvalidation(1, ()))
+        assert (await reads.read_through(KEY, Loader())).origin is Origin.HIT  # no process has answered a write yet
+        clock.now_s += LEASE_S
+        assert (await reads.read_through(KEY, Loader())).origin is Origin.BYPASS
+
+    async def test_who_cannot_reach_the_database_keeps_the_last_one(self, reads: Process, clock: Clock):
+        await reads.read_through(KEY, Loader())
+        reads.lease._states = Unreachable(clock, takes_s=0.4)
+        for _ in range(10):
+            clock.now_s += LEASE_S
+            assert (await reads.read_through(KEY, Loader("new"))).value == ONE
+
+    async def test_a_failure_that_took_too_long_says_nothing_and_prolongs_nothing(self, reads: Process, clock: Clock):
+        await reads.read_through(KEY, Loader())
+        reads.lease._states = Unreachable(clock, takes_s=PROMPT_S)
+        clock.now_s += LEASE_S
+        assert (await reads.read_through(KEY, Loader("new"))).origin is Origin.BYPASS
+
+    async def test_many_who_need_one_share_one_query(self, reads: Process, clock: Clock):
+        counting = Counting(reads.states)
+        reads.lease._states = counting
+        clock.now_s += LEASE_S
+        await asyncio.gather(*(reads.read_through(KEY, Loader()) for _ in range(50)))
+        assert counting.asked == 1
+
+    async def test_a_database_that_was_restored_from_a_backup_counts_again(self, reads: Process, store: InMemoryStore):
+        for number in range(5):
+            await reads.states.close(PendingInvalidation(number, ()))
+        await reads.relay()
+        store.cache_state = replace(store.cache_state, epoch=0, closed=False)
+        await reads.relay()
+        assert reads.usable
+
+
 class TestOutages:
     async def test_a_cache_that_is_down_is_bypassed(self, reads: Process, cache: Fragile, store: InMemoryStore):
         cache.fail()
         assert await reads.read_through(KEY, Loader()) == Copy(ONE, Origin.BYPASS)
         await reads.change()
 
-    async def test_a_read_that_fails_now_and_then_does_not_disable_it(self, reads: Process, cache: Fragile):
-        for _ in range(3 * FAILURES_ALLOWED):
-            cache.fail("read")
-            await reads.read_through(KEY, Loader())
-            cache.down.clear()
-            await reads.read_through(KEY, Loader())
-        assert reads.usable
+    async def test_a_read_that_fails_closes_nothing(self, reads: Process, cache: Fragile):
+        cache.fail("read")
+        assert (await reads.read_through(KEY, Loader())).origin is Origin.BYPASS
+        cache.down.clear()
+        assert (await reads.read_through(KEY, Loader())).origin is Origin.MISS
 
-    async def test_after_so_many_failures_in_a_row_it_is_not_read_and_still_invalidated(
+    async def test_while_the_cache_is_closed_it_is_not_read_and_still_invalidated(
         self, reads: Process, cache: Fragile, store: InMemoryStore
     ):
         cache.fail()
-        for _ in range(FAILURES_ALLOWED):
-            await reads.read_through(KEY, Loader())
+        await reads.change()
         cache.calls.clear()
         for _ in range(10):
             assert (await reads.read_through(KEY, Loader())).origin is Origin.BYPASS
             await reads.change()
-        assert cache.calls == ["invalidate"] * 10  # somebody else may be reading from it
-        assert len(store.outbox) == 10
+        assert cache.calls == ["invalidate"] * 10
+        assert len(store.outbox) == 11
 
-    async def test_one_invalidation_that_fails_disables_it_at_once(
-        self, reads: Process, cache: Fragile, store: InMemoryStore
+    async def test_one_invalidation_that_is_not_confirmed_closes_the_cache_for_everybody(
+        self, reads: Process, cache: Fragile, store: InMemoryStore, clock: Clock
     ):
+        another = await a_process(cache, store, clock)
         await reads.read_through(KEY, Loader("old"))
         cache.fail("invalidate")
         await reads.change()
-        assert await reads.read_through(KEY, Loader("new")) == Copy("new", Origin.BYPASS)
+        for process in (reads, another):
+            assert await process.read_through(KEY, Loader("new")) == Copy("new", Origin.BYPASS)
 
-    async def test_it_is_usable_again_only_after_every_pending_invalidation(
+    async def test_the_writer_answers_once_no_lease_can_be_older(self, reads: Process, cache: Fragile, clock: Clock):
+        cache.fail("invalidate")
+        began_s = clock.now_s
+        await reads.change()
+        assert EXPIRY_S <= clock.now_s - began_s <= EXPIRY_S + 0.15
+        began_s = clock.now_s
+        await reads.change()
+        assert clock.now_s == began_s  # it was closed for that long already
+
+    async def test_a_connection_that_breaks_and_is_replaced_at_once_closes_nothing(
+        self, reads: Process, cache: Fragile, store: InMemoryStore
+    ):
+        async def once(call: str) -> None:
+            if call == "invalidate":
+                cache.before = cache._ask
+                raise CacheUnavailable
+
+        cache.before = once
+        await reads.change()
+        assert reads.usable
+
+    async def test_it_is_opened_only_after_every_pending_invalidation(
         self, reads: Process, cache: Fragile, store: InMemoryStore
     ):
         await reads.read_through(KEY, Loader("old"))
@@ -235,51 +339,103 @@ class TestOutages:
         assert await reads.read_through(KEY, Loader("new")) == Copy("new", Origin.MISS)
         assert await reads.read_through(KEY, Loader()) == Copy("new", Origin.HIT)
 
-    async def test_a_failure_during_the_recovery_disables_it_again(
-        self, reads: Process, cache: Fragile, store: InMemoryStore
+    async def test_a_failure_during_the_recovery_keeps_it_closed(
+        self, reads: Process, cache: Fragile, store: InMemoryStore, clock: Clock
     ):
         class Interrupted(InMemoryOutbox):
-            async def pending(self, *, older_than_s: float = 0.0) -> Any:
-                entries = await super().pending(older_than_s=older_than_s)
-                if not entries and "invalidate" not in cache.down:
+            async def acknowledge(self, ids: Any, *, era: Era) -> None:
+                await super().acknowledge(ids, era=era)
+                if "invalidate" not in cache.down:
                     cache.fail("invalidate")  # a write of this very process, after the last look at the outbox
                     await process.change()
-                return entries
 
-        process = Process(cache, store, Interrupted(store))
+        process = Process(cache, store, clock, Interrupted(store))
+        await process.relay()
+        await process.states.close(PendingInvalidation(1, (user_scope(7),)))
+        clock.now_s += LEASE_S
         await process.relay()
         assert not process.usable
         assert len(store.outbox) == 1
 
-    async def test_others_who_go_on_writing_do_not_keep_it_disabled(self, cache: Fragile, store: InMemoryStore):
+    async def test_others_who_go_on_writing_do_not_keep_it_closed(
+        self, cache: Fragile, store: InMemoryStore, clock: Clock
+    ):
         class Busy(InMemoryOutbox):
             async def pending(self, *, older_than_s: float = 0.0) -> Any:
                 committed(store)
                 return await super().pending(older_than_s=older_than_s)
 
-        reads = Process(cache, store, Busy(store))
+        reads = Process(cache, store, clock, Busy(store))
+        await reads.relay()
+        await reads.states.close(PendingInvalidation(1, (user_scope(7),)))
         await reads.relay()
         assert reads.usable
 
-    async def test_after_a_restart_the_latest_invalidations_are_sent_again(
-        self, reads: Process, cache: Fragile, store: InMemoryStore
+    async def test_a_process_begins_by_relaying_what_others_left_behind(
+        self, cache: Fragile, store: InMemoryStore, clock: Clock
     ):
-        await reads.read_through(KEY, Loader("old"))
-        generation = cache.inner._generations.copy()
-        copies = cache.inner._copies.copy()
-        await reads.change()
-        await reads.relay()
-        cache.inner._generations, cache.inner._copies, cache.server = generation, copies, "restored from a snapshot"
-        await reads.relay()
-        assert await reads.read_through(KEY, Loader("new")) == Copy("new", Origin.MISS)
-
-    async def test_a_process_begins_by_relaying_what_others_left_behind(self, cache: Fragile, store: InMemoryStore):
-        died = await a_process(cache, store)
+        died = await a_process(cache, store, clock)
         await died.read_through(KEY, Loader("old"))
         committed(store)  # and there it was killed
-        successor = await a_process(cache, store)
+        clock.now_s += OVERDUE_S
+        successor = await a_process(cache, store, clock)
         assert await successor.read_through(KEY, Loader("new")) == Copy("new", Origin.MISS)
         assert store.outbox == {}
+
+    async def test_a_write_whose_fate_in_the_cache_nobody_knows_is_not_acknowledged(
+        self, reads: Process, cache: Fragile, clock: Clock
+    ):
+        cache.fail("invalidate")
+        reads._changes._states = Unreachable(clock, takes_s=0.1)
+        with pytest.raises(DatabaseUnavailable):
+            await reads.change()
+
+
+class TestAnotherServer:
+    async def test_nothing_of_the_one_before_is_read_and_it_is_opened_after_a_lease(
+        self, reads: Process, cache: Fragile, clock: Clock
+    ):
+        await reads.read_through(KEY, Loader("old"))
+        clock.now_s += SWITCH_S
+        before = cache.inner
+        cache.restart()
+        assert await reads.read_through(KEY, Loader("new")) == Copy("new", Origin.BYPASS)
+        await reads.relay()
+        assert not reads.usable
+        clock.now_s += EXPIRY_S
+        await reads.relay()
+        assert await reads.read_through(KEY, Loader("new")) == Copy("new", Origin.MISS)
+        clock.now_s += SWITCH_S
+        cache.inner = before  # it comes back with what it held
+        for _ in range(2):
+            await reads.relay()
+            clock.now_s += EXPIRY_S
+        await reads.relay()
+        assert await reads.read_through(KEY, Loader("newer")) == Copy("newer", Origin.MISS)
+
+    async def test_an_invalidation_that_another_server_confirms_is_not_confirmed(
+        self, reads: Process, cache: Fragile, store: InMemoryStore, clock: Clock
+    ):
+        elsewhere = Fragile()
+        moved = Process(elsewhere, store, clock)
+        moved.lease._states = reads.states
+        await moved.lease.renew()
+        await reads.read_through(KEY, Loader("old"))
+        await moved.change()
+        assert await reads.read_through(KEY, Loader("new")) == Copy("new", Origin.BYPASS)
+
+    async def test_before_it_is_named_the_connection_is_made_anew(self, reads: Process, cache: Fragile, clock: Clock):
+        primary = cache.inner
+        clock.now_s += SWITCH_S
+        cache.restart()
+
+        async def found_again(call: str) -> None:
+            if call == "reconnect":  # as Sentinels know the primary
+                cache.inner = primary
+
+        cache.before = found_again
+        await reads.relay()
+        assert reads.usable
 
 
 class TestRelay:
@@ -290,13 +446,13 @@ class TestRelay:
         assert store.outbox == {}
 
     async def test_somebody_elses_invalidation_is_carried_out_once_it_is_overdue(
-        self, reads: Process, cache: Fragile, store: InMemoryStore, now_s: list[float]
+        self, reads: Process, cache: Fragile, store: InMemoryStore, clock: Clock
     ):
         await reads.read_through(KEY, Loader("old"))
         committed(store)
         await reads.relay()
         assert (await reads.read_through(KEY, Loader("new"))).origin is Origin.HIT
-        now_s[0] += OVERDUE_S
+        clock.now_s += OVERDUE_S
         await reads.relay()
         assert await reads.read_through(KEY, Loader("new")) == Copy("new", Origin.MISS)
         assert store.outbox == {}
@@ -316,7 +472,7 @@ class TestRelay:
     async def test_more_entries_than_fit_into_one_look_are_all_carried_out(self, reads: Process, store: InMemoryStore):
         for number in range(2_500):
             store.write(messages(user_scope(number)))
-        reads.lease.disable()
+        await reads.states.close(PendingInvalidation(1, ()))
         await reads.relay()
         assert store.outbox == {}
         assert reads.usable
@@ -359,25 +515,31 @@ class TestStampede:
         assert (late.value, (await early).value) == ("new", "old")
         assert (await reads.read_through(KEY, Loader("new"))).value == "new"
 
-    async def test_across_processes_the_others_wait_for_the_first(self, cache: Fragile, store: InMemoryStore):
-        processes = [await a_process(cache, store) for _ in range(4)]
+    async def test_across_processes_the_others_wait_for_the_first(
+        self, cache: Fragile, store: InMemoryStore, clock: Clock
+    ):
+        processes = [await a_process(cache, store, clock) for _ in range(4)]
         load = Loader(meanwhile=lambda: asyncio.sleep(0))
         answers = await asyncio.gather(*(process.read_through(KEY, load) for process in processes for _ in range(50)))
         assert load.asked == 1
         assert {answer.value for answer in answers} == {ONE}
 
-    async def test_one_who_claimed_and_died_holds_up_nobody_for_long(self, cache: Fragile, store: InMemoryStore):
-        reads = await a_process(cache, store)
-        miss = await cache.read(KEY)
+    async def test_one_who_claimed_and_died_holds_up_nobody_for_long(
+        self, cache: Fragile, store: InMemoryStore, clock: Clock
+    ):
+        reads = await a_process(cache, store, clock)
+        era = store.cache_state.era
+        assert era is not None
+        miss = await cache.read(KEY, era)
         assert isinstance(miss, Miss)
         assert await cache.claim(KEY, miss)
         assert await reads.read_through(KEY, Loader()) == Copy(ONE, Origin.MISS)
 
     @pytest.mark.parametrize("unreachable", [(), ("give_up",)])
     async def test_where_there_is_nothing_to_load_the_next_one_finds_that_out_at_once(
-        self, cache: Fragile, store: InMemoryStore, unreachable: tuple[str, ...]
+        self, cache: Fragile, store: InMemoryStore, clock: Clock, unreachable: tuple[str, ...]
     ):
-        reads = await a_process(cache, store)
+        reads = await a_process(cache, store, clock)
         cache.down = set(unreachable)
         missing = Loader(ActivityNotFound(1))
         for _ in range(2):

@@ -20,6 +20,7 @@ import pytest
 from fitness.adapters.memory.cache_state import InMemoryCacheState
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.store import InMemoryStore
+from fitness.adapters.observed.reads import ReadCounts
 from fitness.domain.use_cases.caching.invalidation import Changes, OutboxRelay
 from fitness.domain.use_cases.caching.lease import EXPIRY_S, Lease
 from fitness.domain.use_cases.caching.reads import CachedReads
@@ -350,7 +351,7 @@ class Process:
         self.cache = SteppedCache(world, who)
         states = SteppedStates(world, who)
         self.lease = world.rules.lease(states, monotonic_s=lambda: world.now_s, pause=self._pass)
-        self.reads = CachedReads(self.cache, self.lease, pause=self._pass)
+        self.reads = CachedReads(self.cache, self.lease, ReadCounts(), pause=self._pass)
         self.changes = world.rules.changes(self.cache, states, self.lease, try_until_s=0.0)
         self.relay = OutboxRelay(self.cache, SteppedOutbox(world), states, self.lease, self.changes)
 
@@ -522,8 +523,8 @@ class NotPossible(Exception):
 
 async def told(story: str, bounds: Bounds, rules: type[Rules]) -> bool:
     """Whether the steps of `story`, in its order, lead to a stale read. `W:commit` is a step of the writer, `R` of the
-    reader, `C` of the relay; `M:2` moves the relay to the other server, `P:1` has the reader renew its lease, `T` lets all
-    leases expire.
+    reader, `C` of the relay; `M:2` moves the relay to the other server, `P:1` has the reader renew its lease, and `T`
+    lets all leases expire.
     """
     scene = Scene(bounds, rules)
     await scene.begin()

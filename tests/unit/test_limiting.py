@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from fitness.adapters.guards.breaker import FAILURES_BORNE, LONGEST_PAUSE_S, Breaker, GuardedRateLimiter
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
-from fitness.domain.model.rate_limits import POLICIES, Action, Algorithm, Charge, Decision, Limit, RateLimited
+from fitness.domain.model.rate_limits import POLICIES, Action, Algorithm, Charge, Decision, Limit, RateLimited, Unjudged
 from fitness.domain.model.users import Caller, EmailAddress, Tier, login_delay
-from fitness.domain.use_cases.caching.lease import Lease
-from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.limiting import Limits, LimitService, Requester
 from fitness.entrypoints.http.addresses import client_address
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
 from fitness.ports.users import UserRepoPort
 from tests.harness.clocks import TurnedClock
+from tests.unit.processes import CachingProcess
+
+OUTAGE_S = 20.0
 
 ANYBODY = Requester("198.51.100.1")
 ANN = Requester("198.51.100.1", Caller(1, "session"))
@@ -59,10 +59,10 @@ def service(
 ) -> LimitService:
     store = InMemoryStore()
     return LimitService(
-        GuardedRateLimiter(shared, Breaker(clock.monotonic_s)),
+        shared,
         InMemoryRateLimiter(clock.monotonic_s),
         users or InMemoryUserRepo(store),
-        CachedReads(InMemoryCache(), Lease()),
+        CachingProcess(InMemoryCache(), store).reads,
         Limits(scale, processes, b"secret"),
     )
 
@@ -124,6 +124,12 @@ class TestWhoIsCharged:
 
 
 class TestWithoutTheSharedLimiter:
+    async def test_what_is_admitted_unjudged_names_its_limits(self, shared: Shared, clock: TurnedClock):
+        shared.down = True
+        admitted = await service(shared, clock).admit(Action.CREATE, ANN)
+        assert isinstance(admitted, Unjudged)
+        assert {charge.policy: charge.limit.requests for charge in admitted.charges} == {"requests": 100, "create": 10}
+
     async def test_ordinary_requests_pass(self, shared: Shared, clock: TurnedClock):
         shared.down = True
         assert await admitted(service(shared, clock), Action.CREATE, ANN) == 40
@@ -148,7 +154,7 @@ class TestWithoutTheSharedLimiter:
         assert await admitted(limits, Action.LOGIN, AT_THE_DOOR, tries=3) == 3
         shared.down = True
         assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 2
-        clock.now_s += LONGEST_PAUSE_S * 2
+        clock.now_s += OUTAGE_S
         shared.down = False
         assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 0
         clock.now_s += 60
@@ -160,7 +166,7 @@ class TestWithoutTheSharedLimiter:
         limits = service(shared, clock)
         shared.down = True
         assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 5
-        clock.now_s += LONGEST_PAUSE_S * 2
+        clock.now_s += OUTAGE_S
         shared.down = False
         for _ in range(5):  # each of these was charged to the shared limiter, although it was refused
             with pytest.raises(RateLimited) as refusal:
@@ -174,7 +180,7 @@ class TestWithoutTheSharedLimiter:
         shared.down = True
         assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 5
         shared.down = False
-        clock.now_s += LONGEST_PAUSE_S * 2
+        clock.now_s += OUTAGE_S
         elsewhere = service(shared, clock)  # another process, whose logins only the shared limiter counts
         assert await admitted(elsewhere, Action.LOGIN, AT_THE_DOOR) == 5
         with pytest.raises(RateLimited) as refusal:
@@ -188,47 +194,9 @@ class TestWithoutTheSharedLimiter:
         shared.down = True
         assert await admitted(limits, Action.LOGIN, AT_THE_DOOR, tries=3) == 3
         shared.down = False
-        clock.now_s += LONGEST_PAUSE_S * 2
+        clock.now_s += OUTAGE_S
         counts = await asyncio.gather(*(admitted(limits, Action.LOGIN, AT_THE_DOOR, tries=1) for _ in range(20)))
         assert sum(counts) == 2
-
-    async def test_it_is_not_asked_again_until_it_has_had_a_pause(self, shared: Shared, clock: TurnedClock):
-        limits = service(shared, clock)
-        shared.down = True
-        await admitted(limits, Action.CREATE, ANN)
-        assert len(shared.asked) == FAILURES_BORNE
-        clock.now_s += 1.2
-        await admitted(limits, Action.CREATE, ANN)
-        assert len(shared.asked) == FAILURES_BORNE + 1
-        shared.down = False
-        clock.now_s += 2.4
-        await admitted(limits, Action.CREATE, ANN, tries=3)
-        assert len(shared.asked) == FAILURES_BORNE + 4
-
-
-def test_pauses_double_up_to_ten_seconds_and_begin_anew_after_a_success():
-    clock = TurnedClock()
-    breaker = Breaker(clock.monotonic_s)
-
-    def pause_s() -> float:
-        began_s = clock.now_s
-        while not breaker.lets_ask():
-            clock.now_s += 0.01
-        return clock.now_s - began_s
-
-    for _ in range(FAILURES_BORNE):
-        assert breaker.lets_ask()
-        breaker.failed()
-    for about_s in (1, 2, 4, 8, 10, 10):
-        assert 0.79 * about_s <= pause_s() <= 1.21 * about_s
-        assert not breaker.lets_ask()  # one asks for all
-        breaker.failed()
-    pause_s()
-    breaker.succeeded()
-    for _ in range(FAILURES_BORNE):
-        assert breaker.lets_ask()
-        breaker.failed()
-    assert pause_s() <= 1.21
 
 
 @pytest.mark.parametrize(

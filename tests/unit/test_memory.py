@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from fitness.adapters.guards.breaker import Breaker, GuardedRateLimiter
 from fitness.adapters.guards.denials import MOST_REMEMBERED, DenialMemory
 from fitness.adapters.memory.activities import InMemoryActivityRepo
 from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import MOST_KEPT, InMemoryCache
+from fitness.adapters.memory.cache_state import SWITCH_S, InMemoryCacheState
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryPasswordHasher
 from fitness.adapters.memory.database import InMemoryDatabase
@@ -19,6 +19,7 @@ from fitness.adapters.memory.recordings import InMemoryRecordingReader
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.adapters.observed.cache import ObservedCache
+from fitness.adapters.observed.cache_state import ObservedCacheState
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.adapters.observed.timed import timed
 from fitness.adapters.system.clock import SystemClock
@@ -28,7 +29,8 @@ from fitness.domain.model.recordings import Recording
 from fitness.domain.model.refusals import EmailTaken
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.audit import AuditLogPort
-from fitness.ports.cache import CachePort, Hit, Miss, Scope
+from fitness.ports.cache import CachePort, Era, Hit, Miss, Scope
+from fitness.ports.cache_state import CacheStatePort
 from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessTokenPort, PasswordHasherPort
 from fitness.ports.health import ProbePort
@@ -43,6 +45,7 @@ from tests.files import A_TRACK, MORNING
 from tests.harness.clocks import TurnedClock
 from tests.unit.contracts.activities import ActivityRepoContract
 from tests.unit.contracts.cache import ANN, CacheContract, key
+from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.clock import ClockContract
 from tests.unit.contracts.credentials import AccessTokenContract, PasswordHasherContract
 from tests.unit.contracts.health import ProbeContract
@@ -75,6 +78,10 @@ class InOneStore:
     def outbox(self, store: InMemoryStore) -> OutboxPort:
         return InMemoryOutbox(store)
 
+    @pytest.fixture
+    def states(self, store: InMemoryStore) -> CacheStatePort:
+        return InMemoryCacheState(store, switch_s=0.0)
+
 
 class TestInMemoryActivityRepo(InOneStore, ActivityRepoContract):
     pass
@@ -82,6 +89,22 @@ class TestInMemoryActivityRepo(InOneStore, ActivityRepoContract):
 
 class TestInMemoryUserRepo(InOneStore, UserRepoContract):
     pass
+
+
+class TestInMemoryCacheState(InOneStore, CacheStateContract):
+    async def test_servers_change_at_most_once_in_five_seconds(self):
+        now_s = 100.0
+        states = InMemoryCacheState(InMemoryStore(monotonic_s=lambda: now_s))
+        state = (await states.name_server("first", epoch=0)).state
+        assert not (await states.name_server("second", epoch=state.epoch)).changed
+        now_s += SWITCH_S
+        assert (await states.name_server("second", epoch=state.epoch)).changed
+
+
+class TestObservedCacheState(InOneStore, CacheStateContract):
+    @pytest.fixture
+    def states(self, store: InMemoryStore) -> CacheStatePort:
+        return ObservedCacheState(InMemoryCacheState(store, switch_s=0.0))
 
 
 class TestInMemoryOutbox(InOneStore, OutboxContract):
@@ -96,28 +119,30 @@ class TestInMemoryCache(CacheContract):
     async def test_a_copy_is_gone_after_its_time_give_or_take_a_tenth(self):
         now_s = 0.0
         cache = InMemoryCache(lambda: now_s)
+        era = Era(await cache.run_id(), "era")
         for name in map(str, range(100)):
             now_s = 0.0
-            miss = await cache.read(key(name))
+            miss = await cache.read(key(name), era)
             assert isinstance(miss, Miss)
             await cache.fill(key(name), "value", miss)
             now_s = 53.9
-            assert isinstance(await cache.read(key(name)), Hit)
+            assert isinstance(await cache.read(key(name), era), Hit)
             now_s = 66.1
-            assert isinstance(await cache.read(key(name)), Miss)
+            assert isinstance(await cache.read(key(name), era), Miss)
 
     async def test_no_more_is_kept_than_there_is_room_for_and_the_oldest_goes_first(self):
         cache = InMemoryCache()
+        era = Era(await cache.run_id(), "era")
         for number in range(MOST_KEPT + 10):
             one = key(str(number), Scope("user", number))
-            miss = await cache.read(one)
+            miss = await cache.read(one, era)
             assert isinstance(miss, Miss)
             await cache.claim(one, miss)
             await cache.fill(one, "value", miss)
         assert await cache.sizes() == {"keys": MOST_KEPT, "evicted": 10}
         assert max(len(cache._generations), len(cache._claims)) <= MOST_KEPT
-        assert isinstance(await cache.read(key("9", Scope("user", 9))), Miss)
-        assert isinstance(await cache.read(key("11", Scope("user", 11))), Hit)
+        assert isinstance(await cache.read(key("9", Scope("user", 9)), era), Miss)
+        assert isinstance(await cache.read(key("11", Scope("user", 11)), era), Hit)
 
 
 class TestWatchedCache(CacheContract):
@@ -132,13 +157,14 @@ class TestWatchedCache(CacheContract):
 
         return WatchedCache(note)
 
-    async def test_every_call_is_seen_and_may_be_refused(self, cache: CachePort, calls: list[str]):
+    async def test_every_call_is_seen_and_may_be_refused(self, cache: CachePort, era: Era, calls: list[str]):
         assert isinstance(cache, WatchedCache)
-        miss = await self.missed(cache, key())
+        calls.clear()
+        miss = await self.missed(cache, era, key())
         await cache.claim(key(), miss)
         await cache.give_up(key(), miss)
         await cache.fill(key(), "value", miss)
-        await cache.invalidate(ANN)
+        await cache.invalidate(era, ANN)
         await cache.run_id()
         assert calls == ["read", "claim", "give_up", "fill", "invalidate", "run_id"]
 
@@ -147,7 +173,7 @@ class TestWatchedCache(CacheContract):
 
         cache.before = refuse
         with pytest.raises(CacheUnavailable):
-            await cache.read(key())
+            await cache.read(key(), era)
 
 
 class TestInMemoryPasswordHasher(PasswordHasherContract):
@@ -234,16 +260,6 @@ class TestObservedCache(CacheContract):
     @pytest.fixture
     def cache(self) -> CachePort:
         return ObservedCache(InMemoryCache())
-
-
-class TestGuardedRateLimiter(RateLimiterContract):
-    @pytest.fixture
-    def clock(self) -> TurnedClock:
-        return TurnedClock()
-
-    @pytest.fixture
-    def limiter(self, clock: TurnedClock) -> RateLimiterPort:
-        return GuardedRateLimiter(InMemoryRateLimiter(clock.monotonic_s), Breaker(clock.monotonic_s))
 
 
 class TestDenialMemory(RateLimiterContract):

@@ -7,44 +7,64 @@ from typing import Any
 import pytest
 
 from fitness.adapters.memory.cache import InMemoryCache
+from fitness.adapters.memory.cache_state import InMemoryCacheState
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.adapters.observed.cache import ObservedCache
+from fitness.adapters.observed.cache_state import ObservedCacheState
+from fitness.adapters.observed.reads import INTERNAL_KINDS, ReadCounts
 from fitness.adapters.observed.timed import timed
 from fitness.adapters.telemetry.table import INSTRUMENTS
 from fitness.domain.model.listings import ActivityFilter, Page
-from fitness.domain.use_cases.caching.keys import KINDS, activity_key, listing_key, tier_key, user_scope
-from fitness.ports.cache import CacheKey, Miss, Scope
+from fitness.domain.use_cases.caching.keys import KINDS, activity_key, listing_key, tier_key
+from fitness.ports.cache import CacheKey, Era, Purpose, Scope
 from fitness.ports.outages import CacheUnavailable
+from fitness.ports.outbox import PendingInvalidation
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 class Down(InMemoryCache):
-    async def invalidate(self, *scopes: Scope) -> None:
+    async def invalidate(self, era: Era, *scopes: Scope) -> None:
         raise CacheUnavailable("down")
 
 
-async def test_a_copy_is_counted_by_its_kind_whatever_its_scope():
-    cache = ObservedCache(InMemoryCache())
-    statistics = CacheKey("stats:user:{7}:weekly", user_scope(7), 60, int, "stats")
-    miss = await cache.read(statistics)
-    assert isinstance(miss, Miss)
-    await cache.fill(statistics, 3, miss)
-    await cache.read(statistics)
-    assert (cache.misses, cache.hits) == ({("stats",): 1}, {("stats",): 1})
+def test_reads_are_counted_by_kind_and_by_what_the_reader_got():
+    counts = ReadCounts()
+    for origin in ("HIT", "HIT", "MISS", "BYPASS"):
+        counts.count("stats", origin, Purpose.READER)
+    assert (counts.hits, counts.misses, counts.bypasses) == ({("stats",): 2}, {("stats",): 1}, {("stats",): 1})
+    assert counts.internal == {}
+
+
+def test_what_the_service_reads_for_itself_is_in_no_hit_ratio():
+    counts = ReadCounts()
+    counts.count("tier", "HIT", Purpose.READER)
+    counts.count("activity", "MISS", Purpose.READ_BACK)
+    assert counts.internal == {("tier", "hit"): 1, ("read_back", "miss"): 1}
+    assert (counts.hits, counts.misses, counts.bypasses) == ({}, {}, {})
 
 
 async def test_an_invalidation_that_fails_is_one_error_however_many_scopes_it_has():
     cache = ObservedCache(Down())
     with pytest.raises(CacheUnavailable):
-        await cache.invalidate(Scope("user", 1), Scope("activity", 2))
+        await cache.invalidate(Era("run", "era"), Scope("user", 1), Scope("activity", 2))
     assert cache.errors == {("invalidation",): 1}
 
 
+async def test_closings_are_counted_once_and_by_their_reason():
+    states = ObservedCacheState(InMemoryCacheState(InMemoryStore(), switch_s=0.0))
+    await states.name_server("first", epoch=0)  # the first one is open at once
+    for number in range(2):
+        await states.close(PendingInvalidation(number, ()))
+    await states.name_server("second", epoch=(await states.read()).epoch)
+    assert states.closings == {("unconfirmed",): 1, ("another_server",): 1}
+
+
 def test_every_key_has_one_of_the_kinds_that_are_counted_from_the_start():
-    keys: list[CacheKey[Any]] = [activity_key(1), listing_key(1, ActivityFilter(), Page()), tier_key(1)]
+    keys: list[CacheKey[Any]] = [activity_key(1), listing_key(1, ActivityFilter(), Page())]
     assert {key.kind for key in keys} == set(KINDS)
+    assert tier_key(1).kind in INTERNAL_KINDS
 
 
 def test_nothing_can_be_done_with_the_result_of_a_method_that_is_not_there():

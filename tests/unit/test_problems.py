@@ -47,6 +47,7 @@ def test_only_what_is_ours_to_mend_is_a_server_error():
         "database_unavailable",
         "cache_unavailable",
         "limiter_unavailable",
+        "overloaded",
         "reader_unavailable",
     }
 

@@ -15,14 +15,13 @@ import pytest
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.store import InMemoryStore
-from fitness.domain.use_cases.caching.invalidation import Changes, OutboxRelay
-from fitness.domain.use_cases.caching.lease import Lease
-from fitness.domain.use_cases.caching.reads import CachedReads
-from fitness.ports.cache import CacheKey, Hit, Miss, Scope, T
+from fitness.ports.cache import CacheKey, Era, Hit, Miss, Scope, T
+from fitness.ports.cache_state import CacheState
 from fitness.ports.messages import Messages
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import PendingInvalidation
 from tests.builders import messages
+from tests.unit.processes import CachingProcess
 
 SCOPE = Scope("activity", 1)
 KEY = CacheKey("activity:{1}", SCOPE, 300, int, "activity")
@@ -47,10 +46,25 @@ class World:
     steps: Steps = field(default_factory=Steps)
     store: InMemoryStore = field(default_factory=lambda: InMemoryStore(monotonic_s=lambda: 0.0))
     cache: InMemoryCache = field(default_factory=lambda: InMemoryCache(lambda: 0.0))
+    processes: list["Process"] = field(default_factory=list)
+    now_s: float = 0.0
     plain: dict[str, int] = field(default_factory=dict)
     version: int = 0
     acknowledged: int = 0
     stale: int = 0
+
+    async def begin(self) -> None:
+        """The cache is open, and every process knows it."""
+        era = Era(await self.cache.run_id(), "era")
+        self.store.cache_state = CacheState(era=era, closed=False, unread=False, epoch=1)
+        for process in self.processes:
+            await process.begin()
+
+    async def pass_time(self, seconds: float) -> None:
+        """For everybody, when the turn of the one who waits has come."""
+        due_s = self.now_s + seconds
+        await self.steps()
+        self.now_s = max(self.now_s, due_s)
 
     async def load(self) -> int:
         await self.steps()
@@ -82,14 +96,15 @@ class SteppedCache:
             raise CacheUnavailable
         return self._world.cache
 
-    async def read(self, key: CacheKey[T]) -> Hit[T] | Miss:
-        return await (await self._step()).read(key)
+    async def read(self, key: CacheKey[T], era: Era) -> Hit[T] | Miss:
+        return await (await self._step()).read(key, era)
 
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         await (await self._step()).fill(key, value, miss)
 
-    async def invalidate(self, *scopes: Scope) -> None:
-        await (await self._step()).invalidate(*scopes)
+    async def invalidate(self, era: Era, *scopes: Scope) -> None:
+        if scopes:
+            await (await self._step()).invalidate(era, *scopes)
 
     async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
         return True
@@ -98,7 +113,10 @@ class SteppedCache:
         return None
 
     async def run_id(self) -> str:
-        return "one"
+        return await self._world.cache.run_id()
+
+    async def reconnect(self) -> None:
+        return None
 
 
 class SteppedOutbox(InMemoryOutbox):
@@ -110,9 +128,9 @@ class SteppedOutbox(InMemoryOutbox):
         await self._world.steps()
         return await super().pending()
 
-    async def acknowledge(self, ids: Iterable[int]) -> None:
+    async def acknowledge(self, ids: Iterable[int], *, era: Era) -> None:
         await self._world.steps()
-        await super().acknowledge(ids)
+        await super().acknowledge(ids, era=era)
 
 
 class Process:
@@ -120,13 +138,21 @@ class Process:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        world.processes.append(self)
         self.cache = SteppedCache(world)
-        lease = Lease()
-        lease.enable(unless_disabled_since=0)
-        self.reads = CachedReads(self.cache, lease)
-        self.changes = Changes(self.cache, lease)
-        self.relay = OutboxRelay(self.cache, SteppedOutbox(world), lease, self.changes)
-        self.relay._run_id = "one"  # as after a first round in peace
+        process = CachingProcess(
+            self.cache,
+            world.store,
+            outbox=SteppedOutbox(world),
+            monotonic_s=lambda: world.now_s,
+            pause=world.pass_time,
+        )
+        self.lease, self.reads = process.lease, process.reads
+        self.changes, self.relay = process.changes, process.relay
+
+    async def begin(self) -> None:
+        """With a lease, as after some time in peace."""
+        await self.lease.renew()
 
     async def _value(self) -> int:
         return (await self.reads.read_through(KEY, self.world.load)).value
@@ -137,7 +163,7 @@ class Process:
     async def write(self) -> None:
         await self.changes.make([SCOPE], self.world.commit)
         self.world.acknowledged = self.world.version
-        await self.reads.read_through(KEY, self.world.load)
+        await self.reads.write_through(KEY, self.world.load)
 
     async def write_and_die(self) -> None:
         await self.world.commit(messages=messages(SCOPE))
@@ -252,6 +278,7 @@ async def _run(scene: Scene, prefix: Sequence[int]) -> list[tuple[int, int]]:
     """The choices made, of how many each, along `prefix` and then always the first; at last whether it was stale."""
     world = World()
     side_by_side, last = scene(world)
+    await world.begin()
     tasks = [asyncio.ensure_future(task) for task in side_by_side]
     made: list[tuple[int, int]] = []
     await _settled()

@@ -20,6 +20,7 @@ from fitness.domain.model.refusals import RecordingEmpty, RecordingRefused, Refu
 from fitness.domain.use_cases.limiting import LimitService
 from fitness.entrypoints.http import problems
 from fitness.entrypoints.http.app import HANDLERS
+from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.documentation import openapi_config
 from fitness.entrypoints.http.gate import Gate
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers
@@ -160,7 +161,7 @@ async def test_a_route_without_a_declaration_passes_no_gate():
         pytest.fail("the gate let it pass")
 
     tokens, limits = InMemoryAccessTokens(ManualClock()), cast(LimitService, None)
-    gate = Gate(handler, tokens, limits, (), limit_headers, ViolationLog().record)
+    gate = Gate(handler, tokens, Charging(limits, (), limit_headers, ViolationLog().record))
     with pytest.raises(UndeclaredRoute):
         await gate(cast(Scope, {"route_handler": forgotten}), cast(Receive, None), cast(Send, None))
 

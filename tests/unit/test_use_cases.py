@@ -12,7 +12,6 @@ from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryPasswordHasher
 from fitness.adapters.memory.logins import InMemoryFailedLogins
-from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
@@ -33,12 +32,11 @@ from fitness.domain.model.users import Caller, Role, normalized_email
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
-from fitness.domain.use_cases.caching.invalidation import Changes, OutboxRelay
-from fitness.domain.use_cases.caching.lease import Lease
-from fitness.domain.use_cases.caching.reads import CachedReads, Origin
+from fitness.domain.use_cases.caching.reads import Origin
 from fitness.domain.use_cases.importing import ImportService
 from tests.builders import a_new_activity, a_registration, messages
 from tests.files import MORNING
+from tests.unit.processes import CachingProcess
 
 SWIM = Recording(activity_type=ActivityType.SWIM, started_at=MORNING, utc_offset=None, duration_s=600)
 RUN = Recording(activity_type=ActivityType.RUN, started_at=MORNING, utc_offset=timedelta(hours=9), duration_s=900)
@@ -68,9 +66,9 @@ class House:
 @pytest.fixture
 async def house() -> House:
     store, clock = InMemoryStore(), ManualClock()
-    repo, users, cache, lease = InMemoryActivityRepo(store), InMemoryUserRepo(store), InMemoryCache(), Lease()
-    cached, changes = CachedReads(cache, lease), Changes(cache, lease)
-    await OutboxRelay(cache, InMemoryOutbox(store), lease, changes).relay()
+    repo, users, process = InMemoryActivityRepo(store), InMemoryUserRepo(store), CachingProcess(InMemoryCache(), store)
+    cached, changes = process.reads, process.changes
+    await process.relay.relay()
     reader = InMemoryRecordingReader({b"duathlon": [SWIM, RUN]})
     return House(
         store=store,

@@ -462,7 +462,7 @@ class ActivityRepoContract:
         self, repo: ActivityRepoPort, outbox: OutboxPort, owner: User, stranger: User
     ):
         kept = (await add(repo, an_activity(user_id=owner.id, external_id="x"))).activity
-        await outbox.acknowledge([entry.id for entry in await outbox.pending()])
+        before = list(await outbox.pending())
         stale, keyed = Scope("user", 1), IdempotencyKey("k", "body")
         with pytest.raises(DuplicateActivity):
             await repo.add(an_activity(user_id=owner.id, external_id="x"), messages=messages(stale, idempotency=keyed))
@@ -473,7 +473,7 @@ class ActivityRepoContract:
         assert not await repo.soft_delete(kept.id, owner=stranger.id, at=LATER, messages=messages(stale))
         assert await repo.restore(kept.id, owner=owner.id, at=LATER, messages=messages(stale)) is None
         assert not await repo.purge(kept.id, messages=messages(stale, authority=authority()))
-        assert list(await outbox.pending()) == []
+        assert list(await outbox.pending()) == before
 
     async def test_a_replayed_answer_writes_no_message(self, repo: ActivityRepoPort, outbox: OutboxPort, owner: User):
         key = IdempotencyKey("k", "body")

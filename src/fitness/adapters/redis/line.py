@@ -88,6 +88,7 @@ class RedisLine:
         self._watched = False
         self._down: Exception | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
         self.run_id: str | None = None
         """Of the server at the other end; None without a connection."""
 
@@ -120,8 +121,10 @@ class RedisLine:
 
     def reconnect(self) -> None:
         """Give up the connection: the server may have been replaced, as Sentinels know."""
-        if self._reading is not None:
-            self._reading.cancel()
+        # The writing ends at once, so that what is asked from now on waits for the next connection.
+        for task in (self._writing, self._reading):
+            if task is not None:
+                task.cancel()
 
     async def aclose(self) -> None:
         if self._serving is not None:
@@ -176,20 +179,19 @@ class RedisLine:
 
     async def _converse(self, connection: Connection) -> None:
         """Until the connection breaks or an answer is overdue, both of which end the reading."""
-        self._reading = asyncio.ensure_future(self._read(connection))
-        writing = asyncio.ensure_future(self._write(connection))
+        tasks = [asyncio.ensure_future(self._write(connection)), asyncio.ensure_future(self._read(connection))]
+        self._writing, self._reading = tasks
         try:
-            await asyncio.wait({self._reading, writing}, return_when=asyncio.FIRST_COMPLETED)
-            if self._reading.cancelled():
-                raise RedisConnectionError("the connection was given up")
-            for task in (self._reading, writing):
-                if task.done():
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if not task.cancelled():
                     task.result()
+            raise RedisConnectionError("the connection was given up")
         finally:
-            self._reading.cancel()
-            writing.cancel()
-            await asyncio.gather(self._reading, writing, return_exceptions=True)
-            self._reading = None
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._writing = self._reading = None
 
     async def _write(self, connection: Connection) -> None:
         loop = asyncio.get_running_loop()

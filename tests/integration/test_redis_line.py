@@ -1,0 +1,180 @@
+"""The line to Redis, on real servers that hang, end and come back."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.exceptions import RedisError, ResponseError
+
+from fitness.adapters.redis import line as line_module
+from fitness.adapters.redis.client import AnyLine, line_to
+from fitness.adapters.redis.line import DEADLINE_S, Answer, LineFull, RedisLine
+from tests.harness.clocks import LONGEST_TICK_S, loop_clock
+from tests.harness.servers import PATIENCE_S, ValkeyServer
+
+TOO_LATE_S = DEADLINE_S + 2 * LONGEST_TICK_S
+
+
+@pytest.fixture
+async def server(folder: Path) -> AsyncIterator[ValkeyServer]:
+    server = ValkeyServer(folder / "valkey")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def own(server: ValkeyServer) -> AsyncIterator[RedisLine]:
+    line = line_to(server.url)
+    assert isinstance(line, RedisLine)
+    await line.ask("a", ("PING",))
+    yield line
+    await line.aclose()
+
+
+async def outcome(line: AnyLine, *command: str | int) -> str:
+    try:
+        return str((await line.ask("a", command)).replies)
+    except RedisError as error:
+        return type(error).__name__
+
+
+async def answered_again(line: RedisLine) -> Answer:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return await line.ask("a", ("GET", "a"))
+        except RedisError:
+            assert time.monotonic() < give_up_s
+            await asyncio.sleep(0.01)
+
+
+async def test_answers_come_to_whoever_asked_however_many_ask_at_once(own: RedisLine, server: ValkeyServer):
+    connections = int(str(server.do("INFO", "clients")).count("connected_clients"))
+    assert connections == 1
+
+    async def own_number(number: int) -> bool:
+        (kept, read, length) = (
+            await own.ask(
+                f"k{number}", ("SET", f"k{number}", f"v{number}"), ("GET", f"k{number}"), ("STRLEN", f"k{number}")
+            )
+        ).replies
+        return (kept, read, length) == (b"OK", f"v{number}".encode(), len(f"v{number}"))
+
+    assert all(await asyncio.gather(*(own_number(number) for number in range(5_000))))
+    clients = str(server.do("CLIENT", "LIST"))
+    assert clients.count("lib-name") <= 2  # the line, and who asks for the list
+
+
+async def test_an_error_is_the_answer_of_the_question_that_caused_it_alone(own: RedisLine):
+    questions = [own.ask("a", ("SET", "a", "1")), own.ask("a", ("LPUSH", "a", "x")), own.ask("a", ("GET", "a"))]
+    right, wrong, after = await asyncio.gather(*questions, return_exceptions=True)
+    assert isinstance(right, Answer)
+    assert isinstance(wrong, ResponseError)
+    assert isinstance(after, Answer)
+    assert after.replies == [b"1"]
+
+
+async def test_every_answer_names_the_server_that_gave_it(own: RedisLine, server: ValkeyServer):
+    answer = await own.ask("a", ("PING",))
+    assert f"run_id:{answer.run_id}" in str(server.do("INFO", "server")) or answer.run_id in str(
+        server.do("INFO", "server")
+    )
+    assert own.run_id == answer.run_id
+    server.kill()
+    server.start()
+    assert (await answered_again(own)).run_id not in ("", answer.run_id)
+
+
+async def test_a_question_whose_asker_left_takes_nobody_elses_answer(own: RedisLine):
+    await own.ask("a", ("SET", "a", "1"))
+    for delay_s in (0, 0.0001, 0.001):
+        leaving = asyncio.ensure_future(outcome(own, "INCR", "n"))
+        await asyncio.sleep(delay_s)
+        leaving.cancel()
+        assert (await own.ask("a", ("GET", "a"))).replies == [b"1"]
+
+
+async def test_a_server_that_hangs_costs_those_who_wait_one_deadline_and_the_others_nothing(
+    own: RedisLine, server: ValkeyServer
+):
+    server.freeze()
+    async with loop_clock() as clock:
+        began_s = clock.now_s()
+        outcomes = await asyncio.gather(*(outcome(own, "GET", "a") for _ in range(500)))
+        assert set(outcomes) == {"TimeoutError"}
+        assert clock.now_s() - began_s < TOO_LATE_S
+        await outcome(own, "GET", "a")  # may find out that no connection can be made
+        await asyncio.sleep(2 * DEADLINE_S)
+        began_s = clock.now_s()
+        outcomes = [await outcome(own, "GET", "a") for _ in range(500)]
+        assert "[" not in "".join(outcomes)
+        assert clock.now_s() - began_s < DEADLINE_S
+    server.thaw()
+    await answered_again(own)
+
+
+async def test_a_server_that_ends_is_noticed_at_once_and_found_again(own: RedisLine, server: ValkeyServer):
+    for _ in range(3):
+        server.kill()
+        async with loop_clock() as clock:
+            began_s = clock.now_s()
+            assert await outcome(own, "GET", "a") == "ConnectionError"
+            assert clock.now_s() - began_s < DEADLINE_S + LONGEST_TICK_S
+        server.start()
+        await answered_again(own)
+
+
+async def test_a_connection_that_is_cut_is_replaced_before_the_next_question_fails(
+    own: RedisLine, server: ValkeyServer
+):
+    for _ in range(20):
+        server.do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        while own.run_id is not None:  # noqa: ASYNC110 - the line has no event for it
+            await asyncio.sleep(0)
+        assert await outcome(own, "PING") == "[b'PONG']"
+
+
+async def test_an_event_loop_that_stands_still_is_no_outage(own: RedisLine):
+    for stall_s in (0.06, 0.2, 0.5):
+        question = asyncio.ensure_future(outcome(own, "PING"))
+        await asyncio.sleep(0.0005)
+        time.sleep(stall_s)  # noqa: ASYNC251 - the loop is what stands still
+        assert await question == "[b'PONG']"
+
+
+async def test_a_server_that_takes_its_time_within_the_deadline_is_waited_for(own: RedisLine, server: ValkeyServer):
+    slow = ("EVAL", "for _ = 1, 500000 do end return 'done'", 0)  # some milliseconds
+    assert await outcome(own, *slow) == "[b'done']"
+
+
+async def test_too_many_questions_are_refused_and_say_so(own: RedisLine, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(line_module, "MAX_WAITING", 10)
+    questions = [own.ask("a", ("PING",)) for _ in range(10)]
+    with pytest.raises(LineFull):
+        own.ask("a", ("PING",))
+    await asyncio.gather(*questions)
+    await own.ask("a", ("PING",))
+
+
+async def test_a_replica_is_asked_nothing_more_once_it_refused_a_write(own: RedisLine, server: ValkeyServer):
+    server.do("REPLICAOF", "127.0.0.1", "1")
+    before = own.run_id
+    assert await outcome(own, "SET", "a", "1") == "ReadOnlyError"
+    server.do("REPLICAOF", "NO", "ONE")
+    assert (await answered_again(own)).run_id == before  # after it looked for the primary again
+
+
+async def test_a_cancellation_is_heard_at_any_moment_also_while_it_connects(server: ValkeyServer):
+    heard = 0
+    for number in range(60):
+        line = line_to(server.url)
+        task = asyncio.ensure_future(outcome(line, "PING"))
+        await asyncio.sleep(0.0001 * number)
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=1)
+        heard += bool(done)
+        await line.aclose()
+    assert heard == 60
