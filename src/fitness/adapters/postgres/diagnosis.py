@@ -85,8 +85,8 @@ class CacheStateDiagnosis:
         return [
             Finding(
                 DOUBTFUL,
-                f"the cache is closed since {closed_s:.0f} s, {unconfirmed} invalidations are unconfirmed; reads bypass "
-                "it until Redis confirms them; see ops/runbooks/CacheClosed.md",
+                f"closed since {closed_s:.0f} s, with {unconfirmed} invalidations unconfirmed: reads bypass the cache "
+                "until Redis confirms them; see ops/runbooks/CacheClosed.md",
             )
         ]
 
