@@ -143,6 +143,17 @@ class TestWhoIsCharged:
             statuses.append((await api.http.get("/api/v1/users/me", headers=headers)).status_code)
         assert statuses == [401] * 20 + [429] * 2
 
+    async def test_a_path_that_no_route_matches_is_charged_to_the_address(self, api: Api):
+        answers = [await api.http.get(path) for path in ("/nowhere", "/api/v1/activities/x", "/nowhere") * 7]
+        assert [answer.status_code for answer in answers] == [404] * 20 + [429]
+        assert remaining(answers[0])["requests"] == 19
+        refused = answers[-1]
+        assert refused.json()["code"] == "rate_limited"
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert 0 < int(refused.headers["retry-after"]) <= 60
+        assert (await api.http.put("/health/live")).status_code == 429  # nor does a method that no route has
+        assert (await api.http.get("/health/live")).status_code == 200
+
     async def test_a_login_that_cannot_be_read_is_charged_to_the_address_before_it_is_refused(self, api: Api):
         bodies = [b'{"email": ', b"[]", b'{"email": 7, "password": "x"}', b"[" * 100_000, b'{"password": "x"}', b"{}"]
         answers = [await api.http.post("/api/v1/auth/login", content=body) for body in bodies]
@@ -255,6 +266,14 @@ class TestWithoutRedis:
         for _ in range(12):
             await ann.record()
         assert api.container.rate_limiter().decisions["create", "unavailable"] > 0
+
+    async def test_responses_name_the_limits_and_not_what_nobody_knows(self, api: Api, ann: Person):
+        created = await ann.post("/activities", json=activity_body())
+        assert created.headers["x-ratelimit-limit"] == "10"
+        assert created.headers["ratelimit-policy"] == '"requests";q=100;w=60, "create";q=10;w=60'
+        assert not {"x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit"} & created.headers.keys()
+        unknown = await api.http.get("/nowhere")
+        assert (unknown.status_code, unknown.headers["x-ratelimit-limit"]) == (404, "20")
 
     async def test_logins_and_registrations_are_judged_here(self, api: Api, ann: Person):
         statuses = [

@@ -12,11 +12,15 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from fitness.domain.model.rate_limits import RateLimited
 from fitness.entrypoints.http.charging import RESPONSE_HEADERS, UNMATCHED
+from fitness.entrypoints.http.problems import MEDIA_TYPE, problem_of
 from fitness.entrypoints.logs import ACCESS
+from fitness.ports.outages import LimiterUnavailable, Overloaded
 
 CLIENT_GONE = 499
 UNMATCHED_STATUSES = (404, 405)
+UNCHARGEABLE = (RateLimited, LimiterUnavailable, Overloaded)
 
 UNLOGGED = ("/health", "/metrics")
 """Machines ask for these every few seconds; they are logged only when they fail."""
@@ -83,6 +87,8 @@ class Edge:
                 await self._traced(scope, receive, answer)
             else:
                 await self._app(scope, receive, answer)
+        except UNCHARGEABLE as error:
+            await _send_problem(error, method, answer)
         finally:  # a request is counted and logged once, also if its client left and it was cancelled
             seconds = time.perf_counter() - started_s
             route = scope.get("path_template", UNMATCHED)  # never the path itself: a label must come from a closed set
@@ -106,6 +112,15 @@ class Edge:
             "user_id": caller.id if caller else None,
         }
         self._log.info("request", extra=fields)
+
+
+async def _send_problem(error: Exception, method: str, send: Send) -> None:
+    """In place of the answer that routing had for a request that no route matches."""
+    kind, body, headers = problem_of(error, method)
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    raw += [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": kind.status, "headers": raw})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def _request_id(scope: Scope) -> bytes:

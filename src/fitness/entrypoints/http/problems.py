@@ -51,6 +51,8 @@ from fitness.ports.outages import (
 RETRY_AFTER_S = 1
 """For a store that is down, and for a request whose first copy is still being answered."""
 
+MEDIA_TYPE = "application/problem+json"
+
 _log = logging.getLogger(__name__)
 
 
@@ -148,11 +150,17 @@ def kind_of(error: type[Exception], method: str) -> Kind:
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The problem body for `error`: a refusal, an outage, an exception of Litestar's or a crash."""
-    kind = kind_of(type(error), request.method)
-    if isinstance(error, HTTPException) and kind is CRASH and error.status_code < 500:
-        kind = Kind(error.status_code, "malformed_request", "Malformed request")
+    kind, body, headers = problem_of(error, request.method)
     if kind is CRASH:
         _log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
+    return Response(body, status_code=kind.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def problem_of(error: Exception, method: str) -> tuple[Kind, bytes, dict[str, str]]:
+    """The kind, the body and the headers of the answer to a request that failed with `error`."""
+    kind = kind_of(type(error), method)
+    if isinstance(error, HTTPException) and kind is CRASH and error.status_code < 500:
+        kind = Kind(error.status_code, "malformed_request", "Malformed request")
     problem = Problem(
         type=f"urn:fitness:problem:{kind.code}",
         title=kind.title,
@@ -163,12 +171,7 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
         restore=_restore_link(error, kind),
         existing_id=error.existing_id if isinstance(error, DuplicateActivity) else None,
     )
-    return Response(
-        _encoded(problem),
-        status_code=kind.status,
-        media_type="application/problem+json",
-        headers=_headers(error, kind),
-    )
+    return kind, _encoded(problem), _headers(error, kind)
 
 
 def _encoded(problem: Problem) -> bytes:
