@@ -73,7 +73,8 @@ class TestPostgresCacheState(InOneDatabase, CacheStateContract):
     async def test_servers_change_at_most_once_in_five_seconds(self, database: Database):
         states = PostgresCacheState(database, database)
         state = (await states.name_server("first", epoch=0)).state
-        assert not (await states.name_server("second", epoch=state.epoch)).changed
+        state = (await states.name_server("second", epoch=state.epoch)).state
+        assert not (await states.name_server("third", epoch=state.epoch)).changed
 
 
 class OftenSwitched(PostgresCacheState):

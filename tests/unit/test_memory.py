@@ -96,9 +96,10 @@ class TestInMemoryCacheState(InOneStore, CacheStateContract):
         now_s = 100.0
         states = InMemoryCacheState(InMemoryStore(monotonic_s=lambda: now_s))
         state = (await states.name_server("first", epoch=0)).state
-        assert not (await states.name_server("second", epoch=state.epoch)).changed
+        state = (await states.name_server("second", epoch=state.epoch)).state
+        assert not (await states.name_server("third", epoch=state.epoch)).changed
         now_s += SWITCH_S
-        assert (await states.name_server("second", epoch=state.epoch)).changed
+        assert (await states.name_server("third", epoch=state.epoch)).changed
 
 
 class TestObservedCacheState(InOneStore, CacheStateContract):

@@ -52,7 +52,8 @@ class InMemoryCacheState:
             or (known and now_s < self._switched_s + self._switch_s)
         ):
             return Transition(state, changed=False)
-        self._switched_s = now_s
+        if known:
+            self._switched_s = now_s
         return self._changed(era=Era(run_id, self._new_name()), closed=known, unread=known)
 
     def _changed(self, **changes: object) -> Transition:

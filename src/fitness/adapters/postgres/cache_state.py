@@ -56,7 +56,7 @@ NAME_SERVER = f"""
         closed_at = CASE WHEN run_id IS NULL THEN NULL ELSE clock_timestamp() END,
         unread = run_id IS NOT NULL,
         epoch = epoch + 1,
-        switched_at = clock_timestamp()
+        switched_at = CASE WHEN run_id IS NULL THEN switched_at ELSE clock_timestamp() END
     WHERE epoch = %(epoch)s AND run_id IS DISTINCT FROM %(run_id)s
         AND switched_at <= clock_timestamp() - interval '5 seconds'
     RETURNING {COLUMNS}

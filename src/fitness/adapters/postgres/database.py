@@ -73,6 +73,7 @@ class Database:
         self._places = asyncio.Semaphore(max_connections)
         self._waiting = 0
         self._abandoned = 0
+        self._failing = False
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             make_conninfo(url, **_KEEPALIVE),
             min_size=1,
@@ -117,11 +118,16 @@ class Database:
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """What `work` returns, each of its statements a transaction of its own."""
+        loop = asyncio.get_running_loop()
+        asked_s = loop.time()
         await self._place()
+        # Where PostgreSQL did not answer lately, it is what the wait for a connection was for: both are one deadline.
+        patience_s = self._deadline_s - (loop.time() - asked_s if self._failing else 0.0)
         task = self._tasks.start(self._run(work), log_errors=False)
         task.add_done_callback(lambda _: self._places.release())
-        if not await self._in_time(task):
+        if not await self._in_time(task, max(0.0, patience_s)):
             self._abandoned += 1
+            self._failing = True
             task.add_done_callback(self._ended_after_all)
             _log.warning("PostgreSQL did not answer within %s s", self._deadline_s)
             raise DatabaseUnavailable("PostgreSQL does not answer in time")
@@ -141,18 +147,18 @@ class Database:
                     async with asyncio.timeout(self._deadline_s):
                         await self._places.acquire()
                     return
-                if self._abandoned:
+                if self._abandoned or self._failing:
                     raise DatabaseUnavailable("PostgreSQL does not answer in time")
         finally:
             self._waiting -= 1
         raise Overloaded("no connection to PostgreSQL became free in time")
 
-    async def _in_time(self, task: asyncio.Task[Any]) -> bool:
+    async def _in_time(self, task: asyncio.Task[Any], patience_s: float) -> bool:
         loop = asyncio.get_running_loop()
         late = True
         while late and not task.done():
-            due_s = loop.time() + self._deadline_s
-            await asyncio.wait({task}, timeout=self._deadline_s)
+            due_s = loop.time() + patience_s
+            await asyncio.wait({task}, timeout=patience_s)
             late = loop.time() - due_s > LATE_S
         return task.done()
 
@@ -172,8 +178,11 @@ class Database:
     async def _run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         try:
             async with self._pool.connection() as connection:
-                return await work(connection)
+                result = await work(connection)
+                self._failing = False
+                return result
         except _OUTAGES as error:
+            self._failing = True
             if not isinstance(error, PoolTimeout | PoolClosed | TooManyRequests):
                 self._look_for_dead_connections()
             _log.warning("PostgreSQL is unavailable: %s", error)

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from fitness.adapters.telemetry.ended import leave_counts
 from fitness.adapters.telemetry.exchange import begin_exchange
 from fitness.domain.use_cases.caching.invalidation import OutboxRelay
-from fitness.domain.use_cases.caching.lease import RENEW_S, Lease
+from fitness.domain.use_cases.caching.lease import RECOVERY_S, RENEW_S, Lease
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.container import Container
 from fitness.foundation.tasks import SupervisedTasks
@@ -72,7 +72,7 @@ async def lifespan(container: Container, *, background: bool) -> AsyncIterator[N
 async def _rounds(relay: OutboxRelay, lease: Lease) -> None:
     well = lease.usable
     while True:
-        await asyncio.sleep(RENEW_S)
+        await asyncio.sleep(RENEW_S if lease.usable else RECOVERY_S)
         well = await _round(relay, log_outage=well)  # only the first failed round of an outage is logged
 
 

@@ -18,6 +18,9 @@ LEASE_S = 1.0
 RENEW_S = 0.2
 """How often each process renews its lease, and looks at what else there is to do for the cache."""
 
+RECOVERY_S = 0.1
+"""How often while the cache is not to be read."""
+
 EXPIRY_S = LEASE_S * 1.1
 """After this every lease is over, by any process's clock: they run at the same rate within a tenth."""
 
@@ -101,9 +104,14 @@ class Lease:
             return  # a later answer overtook this one
         if not state.closed:
             self._closed_since_s = float("inf")
-        elif self._state is None or self._state.epoch != state.epoch:
+        elif not self._closed_all_along(state):
             self._closed_since_s = self._monotonic_s()  # it was closed before; this process knows since now
         self._state, self._asked_s, self._valid_until_s = state, asked_s, asked_s + LEASE_S
+
+    def _closed_all_along(self, state: CacheState) -> bool:
+        """Whether the cache was not open since the row was read last: at most one change, from closed to closed."""
+        last = self._state
+        return last is not None and last.closed and last.epoch <= state.epoch <= last.epoch + 1
 
     def others_expired(self, closed: CacheState) -> bool:
         """Whether every lease from before this closure is over, on every process."""
