@@ -16,6 +16,9 @@ from fitness.ports.outages import DatabaseUnavailable, Overloaded
 DEADLINE_S = 0.8
 """For an answer, from when there is a connection for the question."""
 
+CONNECTING = 0.9
+"""Of the deadline, for a connection; so that its refusal comes before the deadline."""
+
 MAX_CONNECTIONS = 10
 LEASE_CONNECTIONS = 2
 CONNECTIONS_OF_A_PROCESS = MAX_CONNECTIONS + LEASE_CONNECTIONS
@@ -78,7 +81,7 @@ class Database:
             make_conninfo(url, **_KEEPALIVE),
             min_size=1,
             max_size=max_connections,
-            timeout=deadline_s * 0.9,
+            timeout=deadline_s * CONNECTING,
             # The pool waits ever longer between its attempts to reconnect; after 1 s the next request tries instead.
             reconnect_timeout=1.0,
             kwargs={"autocommit": True, "options": _SESSION},
@@ -144,7 +147,7 @@ class Database:
         try:
             for _ in range(round(PATIENCE_S / self._deadline_s)):
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._deadline_s):
+                    async with asyncio.timeout(self._deadline_s * CONNECTING):
                         await self._places.acquire()
                     return
                 if self._abandoned or self._failing:
