@@ -13,7 +13,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 from fitness.foundation.tasks import SupervisedTasks
 from fitness.ports.outages import DatabaseUnavailable, Overloaded
 
-DEADLINE_S = 0.6
+DEADLINE_S = 0.8
 """For an answer, from when there is a connection for the question."""
 
 CONNECTING = 0.9
