@@ -1,4 +1,4 @@
-"""What may import what, where import-linter cannot see it: the standard library's names, circles, folders beside src."""
+"""What may import what, where import-linter does not look: the standard library, circles, folders beside src."""
 
 import ast
 import sys
