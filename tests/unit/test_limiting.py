@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fitness.adapters.guards.breaker import FAILURES_BORNE, LONGEST_PAUSE_S, Breaker, GuardedRateLimiter
+from fitness.adapters.guards.breaker import FAILURES_TO_OPEN, LONGEST_PAUSE_S, Breaker, GuardedRateLimiter
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.store import InMemoryStore
@@ -196,14 +196,14 @@ class TestWithoutTheSharedLimiter:
         limits = service(shared, clock)
         shared.down = True
         await admitted(limits, Action.CREATE, ANN)
-        assert len(shared.asked) == FAILURES_BORNE
+        assert len(shared.asked) == FAILURES_TO_OPEN
         clock.now_s += 1.2
         await admitted(limits, Action.CREATE, ANN)
-        assert len(shared.asked) == FAILURES_BORNE + 1
+        assert len(shared.asked) == FAILURES_TO_OPEN + 1
         shared.down = False
         clock.now_s += 2.4
         await admitted(limits, Action.CREATE, ANN, tries=3)
-        assert len(shared.asked) == FAILURES_BORNE + 4
+        assert len(shared.asked) == FAILURES_TO_OPEN + 4
 
 
 def test_pauses_double_up_to_ten_seconds_and_begin_anew_after_a_success():
@@ -216,7 +216,7 @@ def test_pauses_double_up_to_ten_seconds_and_begin_anew_after_a_success():
             clock.now_s += 0.01
         return clock.now_s - began_s
 
-    for _ in range(FAILURES_BORNE):
+    for _ in range(FAILURES_TO_OPEN):
         assert breaker.lets_ask()
         breaker.failed()
     for about_s in (1, 2, 4, 8, 10, 10):
@@ -225,7 +225,7 @@ def test_pauses_double_up_to_ten_seconds_and_begin_anew_after_a_success():
         breaker.failed()
     pause_s()
     breaker.succeeded()
-    for _ in range(FAILURES_BORNE):
+    for _ in range(FAILURES_TO_OPEN):
         assert breaker.lets_ask()
         breaker.failed()
     assert pause_s() <= 1.21

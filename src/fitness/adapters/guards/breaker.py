@@ -8,7 +8,7 @@ from fitness.domain.model.rate_limits import Charge, Decision
 from fitness.ports.outages import LimiterUnavailable
 from fitness.ports.rate_limits import RateLimiterPort
 
-FAILURES_BORNE = 5
+FAILURES_TO_OPEN = 5
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 10.0
 PROBE_S = 1.0
@@ -16,8 +16,9 @@ PROBE_S = 1.0
 
 
 class Breaker:
-    """Opens after FAILURES_BORNE failures in a row. From then on one request is let through after each pause; the pause
-    doubles with every failure, up to LONGEST_PAUSE_S. A success closes it.
+    """Opens after FAILURES_TO_OPEN failures in a row. From then on one request is let through after each pause.
+
+    The pause doubles with every failure, up to LONGEST_PAUSE_S. A success closes the breaker.
     """
 
     def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
@@ -27,7 +28,7 @@ class Breaker:
         self._open_until_s = 0.0
 
     def lets_ask(self) -> bool:
-        if self._failures < FAILURES_BORNE:
+        if self._failures < FAILURES_TO_OPEN:
             return True
         now_s = self._monotonic_s()
         if now_s < self._open_until_s:
@@ -41,7 +42,7 @@ class Breaker:
 
     def failed(self) -> None:
         self._failures += 1
-        if self._failures >= FAILURES_BORNE:
+        if self._failures >= FAILURES_TO_OPEN:
             pause_s = self._pause_s * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, guards nothing
             self._open_until_s = self._monotonic_s() + pause_s
             self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)

@@ -98,6 +98,9 @@ class Database:
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """What `work` returns, each of its statements a transaction of its own."""
+        # Not asyncio.timeout(): it would cancel the query, and psycopg then asks the server to cancel and waits for it,
+        # which takes seconds if the server hangs. `wait` leaves the task alone. The server ends its query after
+        # STATEMENT_TIMEOUT_MS, and `_tasks` marks what an abandoned task raises as retrieved.
         task = self._tasks.start(self._run(work), log_errors=False)
         done, _ = await asyncio.wait({task}, timeout=DEADLINE_S)
         if not done:
