@@ -43,6 +43,7 @@ _CLASS = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b")
 SERVICES = ("accounts", "activities", "imports", "limits", "administration", "metrics_door", "stores", "kitchen")
 
 
+@cache
 def _without_engines(*more: HTTPRouteHandler) -> Litestar:
     return Litestar(
         route_handlers=[*HANDLERS, *more],
