@@ -27,32 +27,36 @@ from ops.local.service import Instance, engines, serving
 HERE = Path(__file__).parents[2]
 NEVER_EXCEEDED = "10000"
 IN_TURN = 200
+MOST_ATTEMPTS = 20
 
-Ask = Callable[[Client, str], Awaitable[None]]
-
-
-async def get(client: Client, path: str) -> None:
-    answer = await client.ask("GET", path)
-    assert answer.status == 200, answer
-    # A miss is one of thousands: the activity was in the cache for its five minutes.
-    assert b"x-cache: bypass" not in answer.headers, answer
+Ask = Callable[[Client, str], Awaitable[bool]]
+"""Makes one request; False if the answer is not the one to be measured."""
 
 
-async def create(client: Client, _: str) -> None:
-    answer = await client.ask("POST", "/activities", BODY)
-    assert answer.status == 201, answer
+async def get(client: Client, path: str) -> bool:
+    return b"x-cache: hit" in (await client.ask("GET", path)).headers
+
+
+async def create(client: Client, _: str) -> bool:
+    return (await client.ask("POST", "/activities", BODY)).status == 201
 
 
 ASKS: dict[str, Ask] = {"cached GET": get, "create": create}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Side:
     """One checkout's service, its clients, and an activity in its cache."""
 
     instance: Instance
     clients: tuple[Client, ...]
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    cpu_s: float
+    took_s: list[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +92,38 @@ async def measured(here: Side, other: Side, *, rounds: int, requests: int) -> Fo
 
 
 async def round_of(ask: Ask, here: Side, other: Side, requests: int) -> tuple[Cost, Cost]:
-    took_s: tuple[list[float], list[float]] = ([], [])
-    cpu_s = [0.0, 0.0]
-    for turn in range(requests // IN_TURN):
-        for number in (0, 1) if turn % 2 else (1, 0):  # neither is always the second
-            one = (here, other)[number]
-            before_s = one.instance.cpu_s()
-            await asyncio.gather(*(share(ask, client, one.path, took_s[number]) for client in one.clients))
-            cpu_s[number] += one.instance.cpu_s() - before_s
-    costs = (Cost(cpu_s[n] / len(took_s[n]) * 1e6, statistics.median(took_s[n]) * 1e6) for n in (0, 1))
-    return next(costs), next(costs)
+    took: dict[Side, list[Turn]] = {here: [], other: []}
+    for number in range(requests // IN_TURN):
+        for one in (here, other) if number % 2 else (other, here):  # neither is always the second
+            took[one].append(await turn(ask, one))
+    return cost(took[here]), cost(took[other])
 
 
-async def share(ask: Ask, client: Client, path: str, took_s: list[float]) -> None:
+async def turn(ask: Ask, one: Side) -> Turn:
+    """Asked again where an answer was not as it should be: a busy machine makes the service bypass its cache."""
+    for _ in range(MOST_ATTEMPTS):
+        took_s: list[float] = []
+        before_s = one.instance.cpu_s()
+        answered = await asyncio.gather(*(share(ask, client, one.path, took_s) for client in one.clients))
+        if all(answered):
+            return Turn(one.instance.cpu_s() - before_s, took_s)
+    sys.exit("the service does not answer as it should; is the machine too busy?")
+
+
+async def share(ask: Ask, client: Client, path: str, took_s: list[float]) -> bool:
+    """Whether every answer was as it should be."""
+    sound = True
     for _ in range(IN_TURN // CLIENTS):
         started_s = time.perf_counter()
-        await ask(client, path)
+        sound &= await ask(client, path)
         took_s.append(time.perf_counter() - started_s)
+    client.close()  # the service closes what is idle for some seconds, as these are while it is the other's turn
+    return sound
+
+
+def cost(turns: list[Turn]) -> Cost:
+    took_s = [one for turn in turns for one in turn.took_s]
+    return Cost(sum(turn.cpu_s for turn in turns) / len(took_s) * 1e6, statistics.median(took_s) * 1e6)
 
 
 def line(name: str, here: list[float], other: list[float]) -> str:
