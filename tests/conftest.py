@@ -16,6 +16,10 @@ gc.set_threshold(50_000, 50, 100)
 logging.getLogger("httpx").setLevel(logging.WARNING)  # the tests' client; its lines are not the service's
 
 
+def pytest_collection_finish() -> None:
+    gc.freeze()  # the collector need not look at the modules of service and tests; it is asked often, by pytest too
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"

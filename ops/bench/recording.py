@@ -12,10 +12,9 @@ import os
 import statistics
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 from ops.local.client import Client, logged_in
-from ops.local.service import Instance, engines, serving
+from ops.local.service import engines, serving
 
 CLIENTS = 8
 REQUESTS = 4_000
@@ -44,15 +43,6 @@ async def prepared(port: int) -> tuple[str, str]:
         await asyncio.sleep(0.05)
 
 
-def cpu_s(instance: Instance) -> float:
-    """Of the service and all its children."""
-    ticks = 0
-    for pid in instance.pids():
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rounds", type=int, default=10)
@@ -67,10 +57,10 @@ def main() -> None:
         ready = {state: asyncio.run(prepared(instance.port)) for state, instance in instances.items()}
         for number in range(given.rounds + 1):
             for state, instance in instances.items():
-                before_s = cpu_s(instance)
+                before_s = instance.cpu_s()
                 asyncio.run(asked(instance.port, *ready[state]))
                 if number:  # the first round warms up
-                    took_us[state].append((cpu_s(instance) - before_s) / REQUESTS * 1e6)
+                    took_us[state].append((instance.cpu_s() - before_s) / REQUESTS * 1e6)
             print(f"\rround {number} of {given.rounds}", end="", file=sys.stderr, flush=True)
     on, off = (statistics.median(took_us[state]) for state in ("on", "off"))
     print(f"\rCPU of a cached GET: {on:.0f} us with metrics, {off:.0f} us without; ratio {on / off:.3f}")

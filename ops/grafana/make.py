@@ -183,13 +183,6 @@ DASHBOARDS = {
                 "Activities an hour", "short", {"activities": f"sum(increase(activities_created_total{{{ON}}}[1h]))"}
             ),
             Panel("New users a day", "short", {"users": f"sum(increase(users_registered_total{{{ON}}}[1d]))"}),
-            Panel("Photos a day", "short", {"photos": f"sum(increase(photos_uploaded_total{{{ON}}}[1d]))"}),
-            Panel("Open WebSockets", "short", {"sockets": sampled("websocket_connections", "sum")}),
-            Panel(
-                "Jobs",
-                "ops",
-                {"{{exported_job}} {{outcome}}": rate("background_jobs_processed_total", "exported_job, outcome")},
-            ),
         ],
     ),
     "stores": (

@@ -16,7 +16,6 @@ from pathlib import Path
 from ops.local.network import free_port
 
 from fitness.adapters.embedded.engines import EngineUrls, running_engines
-from fitness.adapters.postgres.migration_runner import Migrations
 
 FITNESS = Path(sys.executable).parent / "fitness"
 PATIENCE_S = 60.0
@@ -34,28 +33,36 @@ def own_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def engines() -> Iterator[EngineUrls]:
-    """PostgreSQL, migrated, and both Valkeys, in a folder that is removed after."""
+def engines(*, source: Path | None = None) -> Iterator[EngineUrls]:
+    """PostgreSQL, migrated, and both Valkeys, in a folder that is removed after.
+
+    Where a `source` is named, by its migrations.
+    """
     with own_folder() as folder, running_engines(folder, connections=150) as urls:
-        Migrations(urls.database_url).up()
+        subprocess.run([FITNESS, "migrate", "up"], env=environment(urls, source), stdout=subprocess.DEVNULL, check=True)
         yield urls
+
+
+def environment(urls: EngineUrls, source: Path | None = None, **settings: str) -> dict[str, str]:
+    """For a command of the service on those engines; its code is in `source`, or what this environment imports."""
+    given = {
+        "DATABASE_URL": urls.database_url,
+        "REDIS_URL": urls.redis_url,
+        "STATE_REDIS_URL": urls.state_redis_url,
+        "SECRET_KEYS": "k" * 32,
+        **settings,
+    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FITNESS_")}
+    code = {"PYTHONPATH": str(source)} if source else {}
+    return kept | code | {f"FITNESS_{name}": value for name, value in given.items()}
 
 
 class Instance:
     """The service on given engines, which outlive it."""
 
-    def __init__(self, urls: EngineUrls, settings: Mapping[str, str]) -> None:
+    def __init__(self, urls: EngineUrls, settings: Mapping[str, str], *, source: Path | None = None) -> None:
         self.port = free_port()
-        given = {
-            "PORT": str(self.port),
-            "DATABASE_URL": urls.database_url,
-            "REDIS_URL": urls.redis_url,
-            "STATE_REDIS_URL": urls.state_redis_url,
-            "SECRET_KEYS": "k" * 32,
-            **settings,
-        }
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("FITNESS_")}
-        self._environment = kept | {f"FITNESS_{name}": value for name, value in given.items()}
+        self._environment = environment(urls, source, **{"PORT": str(self.port), **settings})
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -89,6 +96,14 @@ class Instance:
             found += [int(child) for child in children]
         return found
 
+    def cpu_s(self) -> float:
+        """What the service and its workers have used so far."""
+        ticks = 0
+        for pid in self.pids():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def _ready(self) -> bool:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health/ready", timeout=1) as answer:
@@ -98,8 +113,8 @@ class Instance:
 
 
 @contextmanager
-def serving(urls: EngineUrls, **settings: str) -> Iterator[Instance]:
-    instance = Instance(urls, settings)
+def serving(urls: EngineUrls, *, source: Path | None = None, **settings: str) -> Iterator[Instance]:
+    instance = Instance(urls, settings, source=source)
     instance.start()
     try:
         yield instance

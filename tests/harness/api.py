@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 from dependency_injector import providers
+from litestar import Litestar
 
 from fitness.adapters.memory.credentials import InMemoryPasswordHasher
 from fitness.domain.model.users import Role
@@ -71,6 +72,11 @@ class Person:
 class Api:
     http: httpx.AsyncClient
     container: Container
+    app: Litestar
+
+    def seen_from(self, address: str) -> "Api":
+        """The same service, to whose limits this client is another."""
+        return replace(self, http=_client(self.app, address))
 
     async def person(self, **stated: Any) -> Person:
         """A new account, logged in."""
@@ -95,6 +101,9 @@ class Stores:
     redis_url: str
 
 
+IN_MEMORY = Stores(MEMORY, MEMORY)
+
+
 def activity_body(**stated: Any) -> dict[str, Any]:
     plain = {"activity_type": "run", "activity_date": "2026-11-20T12:30:00Z", "duration_minutes": 30}
     return plain | stated
@@ -116,6 +125,10 @@ async def serving(database_url: str, redis_url: str, **stated: Any) -> AsyncIter
         if settings.in_memory:  # the quick suite: argon2 would take most of its time
             container.password_hasher.override(providers.Singleton(InMemoryPasswordHasher))
         app = create_app(container)
-        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
-        async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://fitness") as client:
-            yield Api(client, container)
+        async with app.lifespan(), _client(app, "127.0.0.1") as client:
+            yield Api(client, container, app)
+
+
+def _client(app: Litestar, address: str) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app=app, client=(address, 123))  # type: ignore[arg-type]
+    return httpx.AsyncClient(transport=transport, base_url="http://fitness")

@@ -1,6 +1,7 @@
 """Real engines: one PostgreSQL and one Valkey for the whole run, an empty database and an empty cache for each test."""
 
 from collections.abc import AsyncIterator, Iterator
+from ipaddress import IPv4Address
 from itertools import count
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from fitness.adapters.embedded.engines import EngineUrls, running_engines
 from fitness.adapters.postgres.database import Database
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.redis.client import AnyLine, connected, line_to
-from tests.harness.api import Api, Person, Stores, serving
+from tests.harness.api import IN_MEMORY, Api, Person, Stores, serving
 
 # On which adapters the HTTP tests run.
 ADAPTERS = ["memory", "engines"]
@@ -100,12 +101,33 @@ async def line(redis_url: str) -> AsyncIterator[AnyLine]:
 def stores(request: pytest.FixtureRequest) -> Stores:
     """Empty ones, of the kind that `pytest_generate_tests` chose."""
     if request.param == "memory":
-        return Stores("memory:", "memory:")
+        return IN_MEMORY
     return Stores(request.getfixturevalue("database_url"), request.getfixturevalue("redis_url"))
 
 
 @pytest.fixture
-async def api(stores: Stores) -> AsyncIterator[Api]:
+def api(stores: Stores, request: pytest.FixtureRequest) -> Api:
+    """The service on empty stores, seen from an address of which no limit is used up.
+
+    On memory one application serves all tests of a module, so they must leave it whole; see `own_api`.
+    """
+    if stores == IN_MEMORY:
+        shared: Api = request.getfixturevalue("shared_api")
+        shared.container.store().clear()
+        return shared.seen_from(str(IPv4Address("127.0.1.0") + next(_numbers)))
+    own: Api = request.getfixturevalue("own_api")
+    return own
+
+
+@pytest.fixture(scope="module")
+async def shared_api() -> AsyncIterator[Api]:
+    async with serving(IN_MEMORY.database_url, IN_MEMORY.redis_url) as api:
+        yield api
+
+
+@pytest.fixture
+async def own_api(stores: Stores) -> AsyncIterator[Api]:
+    """A service for one test, which may break it."""
     async with serving(stores.database_url, stores.redis_url) as api:
         yield api
 

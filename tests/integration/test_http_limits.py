@@ -16,13 +16,19 @@ from fitness.domain.model.rate_limits import Action, RateLimited
 from fitness.domain.model.users import Caller, Tier
 from fitness.domain.use_cases.limiting import LimitService, Requester
 from tests.files import A_TRACK
-from tests.harness.api import NOWHERE_REDIS, PASSWORD, Api, Person, Stores, activity_body, serving
+from tests.harness.api import IN_MEMORY, NOWHERE_REDIS, PASSWORD, Api, Person, Stores, activity_body, serving
 
 LIMIT_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit-policy", "ratelimit")
 
 
+@pytest.fixture(scope="module")
+async def shared_api() -> AsyncIterator[Api]:
+    async with serving(IN_MEMORY.database_url, IN_MEMORY.redis_url, rate_limit_scale=1.0) as api:
+        yield api
+
+
 @pytest.fixture
-async def api(stores: Stores) -> AsyncIterator[Api]:
+async def own_api(stores: Stores) -> AsyncIterator[Api]:
     async with serving(stores.database_url, stores.redis_url, rate_limit_scale=1.0) as api:
         yield api
 
@@ -169,11 +175,11 @@ class TestWhoIsCharged:
 
     async def test_a_forged_forwarding_header_changes_nothing(self, api: Api):
         statuses: Counter[int] = Counter()
-        for number in range(1_000):
+        for number in range(500):
             headers = {"X-Forwarded-For": f"10.{number % 7}.{number // 250}.{number % 250}, 1.2.3.{number % 99}"}
             statuses[(await api.http.get("/api/v1/users/me", headers=headers)).status_code] += 1
         assert statuses[401] <= 20 + 10  # as many as come back in half a minute
-        assert statuses[401] + statuses[429] == 1_000
+        assert statuses[401] + statuses[429] == 500
 
     async def test_behind_a_trusted_proxy_each_client_has_its_own(self, stores: Stores):
         trusted = {"rate_limit_scale": 1.0, "trusted_proxies": (ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"))}

@@ -62,9 +62,11 @@ async def test_a_request_without_a_proper_id_is_given_one(api: Api, given: str |
     assert all(len(one) == 32 for one in ids)
 
 
-async def test_what_goes_wrong_in_a_request_is_logged_under_its_id(caught: Caught, api: Api):
-    api.container.access_tokens().verify = None  # type: ignore[assignment, method-assign]
-    response = await api.http.get("/api/v1/users/me", headers={"Authorization": "Bearer x", "X-Request-ID": "abc-2"})
+async def test_what_goes_wrong_in_a_request_is_logged_under_its_id(caught: Caught, own_api: Api):
+    own_api.container.access_tokens().verify = None  # type: ignore[assignment, method-assign]
+    response = await own_api.http.get(
+        "/api/v1/users/me", headers={"Authorization": "Bearer x", "X-Request-ID": "abc-2"}
+    )
     assert response.status_code == 500
     (line,) = [line for line in caught() if line["level"] == "error"]
     assert line["request_id"] == "abc-2"

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from fitness.adapters.guards.denials import MOST_REMEMBERED, DenialMemory
+from fitness.adapters.guards.denials import DenialMemory
 from fitness.adapters.memory.activities import InMemoryActivityRepo
 from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import MOST_KEPT, InMemoryCache
@@ -286,10 +286,9 @@ class TestDenialMemory(RateLimiterContract):
         await clock.turn(30 * SECOND_US)
         assert (await limiter.acquire([one])).allowed
 
-    async def test_no_more_is_remembered_than_there_is_room_for(
-        self, limiter: RateLimiterPort, counted: ObservedRateLimiter
-    ):
-        everybody = [charge(1, subject=f"address:{number}") for number in range(MOST_REMEMBERED + 10)]
+    async def test_no_more_is_remembered_than_there_is_room_for(self, counted: ObservedRateLimiter, clock: TurnedClock):
+        limiter = DenialMemory(counted, clock.monotonic_s, most_remembered=1_000)
+        everybody = [charge(1, subject=f"address:{number}") for number in range(1_010)]
         for one in everybody:
             await limiter.acquire([one])
             await limiter.acquire([one])

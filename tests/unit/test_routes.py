@@ -5,6 +5,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 import pytest
@@ -43,6 +44,7 @@ _CLASS = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b")
 SERVICES = ("accounts", "activities", "imports", "limits", "administration", "metrics_door", "stores", "kitchen")
 
 
+@cache
 def _without_engines(*more: HTTPRouteHandler) -> Litestar:
     return Litestar(
         route_handlers=[*HANDLERS, *more],
@@ -98,7 +100,7 @@ def _called_by(function: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
     """The methods of services, and the functions of its module, that a handler calls."""
     services = _services(function)
     used = set()
-    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
+    for node in _nodes(function):
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=method)) if name in services:
                 used.add(name)
@@ -106,6 +108,11 @@ def _called_by(function: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
             case ast.Call(func=ast.Name(id=name)) if inspect.isfunction(inspect.unwrap(_global(function, name))):
                 yield _global(function, name)
     assert used == services.keys(), f"{function.__name__} does not itself call {services.keys() - used}"
+
+
+@cache
+def _nodes(function: Callable[..., Any]) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))))
 
 
 def _global(function: Callable[..., Any], name: str) -> Any:

@@ -62,7 +62,7 @@ def _load(settings: CompleteSettings, metrics_dir: Path, parent_pid: int) -> Lit
 
 def _tune_garbage_collection() -> None:
     gc.collect()
-    gc.freeze()  # the collector need not look at what lives as long as the process
+    gc.freeze()  # what is there now stays until the process ends: the collector need not look at it
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
 
 

@@ -30,7 +30,7 @@ class OutOfMemory(Exception):
 class ProcessLimits:
     at_once: int
     """Processes, and so calls that run at the same time; further calls wait."""
-    timeout_s: int
+    timeout_s: float
     """For each call, from when it begins to run."""
     memory_bytes: int
     """Address space of each process."""
@@ -81,14 +81,14 @@ def _begin(on_start: Callable[[], None], memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 
-def _call(function: Callable[[A], R], argument: A, timeout_s: int) -> R:
-    signal.alarm(timeout_s)
+def _call(function: Callable[[A], R], argument: A, timeout_s: float) -> R:
+    signal.setitimer(signal.ITIMER_REAL, timeout_s)
     try:
         return function(argument)
     except MemoryError as error:
         raise OutOfMemory from error
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _out_of_time(*_: object) -> NoReturn:

@@ -22,7 +22,7 @@ class Created:
 
 
 class ActivityRepoPort(Protocol):
-    """The truth about activities. Every method is one transaction and raises DatabaseUnavailable when it cannot tell.
+    """The kept activities. Every method is one transaction. It raises DatabaseUnavailable when there is no answer.
 
     A method that changes something does so in full or not at all, and its result says whether it did. The change's
     `messages` are written in the same transaction, and only if there is a change.

@@ -1,4 +1,4 @@
-"""Where the audit log is read; it is written by the transactions it tells of."""
+"""Where the audit log is read; each entry is written by the transaction that it records."""
 
 from typing import Protocol
 

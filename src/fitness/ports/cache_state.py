@@ -48,6 +48,6 @@ class CacheStatePort(Protocol):
     async def name_server(self, run_id: str, *, epoch: int) -> Transition:
         """Begin a new era with another server, closed; if the row is still as it was at `epoch`.
 
-        At most one such change in 5 s: two primaries that fight keep the cache closed. The very first server's era is open at once, since nobody can hold an older
-        lease.
+        At most one such change in 5 s: two primaries that fight keep the cache closed, not wrong. The era of the very
+        first server is open at once, since nobody can hold an older lease.
         """

@@ -18,7 +18,7 @@ class Credentials:
 
 
 class UserRepoPort(Protocol):
-    """The truth about accounts. Every method is one transaction and raises DatabaseUnavailable when it cannot tell."""
+    """The kept accounts. Every method is one transaction. It raises DatabaseUnavailable when there is no answer."""
 
     async def add(self, registration: Registration, *, password_hash: str, at: datetime) -> User:
         """A new account: role user, tier free, weeks from Monday. Raises EmailTaken."""

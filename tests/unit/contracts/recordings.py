@@ -18,8 +18,8 @@ from tests.files import A_TRACK
 
 @cache
 def a_bomb() -> bytes:
-    """Half a gigabyte of zeros, packed. Made once a run, since that takes a second."""
-    return gzip.compress(b"\0" * 500_000_000, compresslevel=1)
+    """Four times what a file may hold, packed. Made once a run, since that takes a moment."""
+    return gzip.compress(b"\0" * (4 * MAX_RECORDING_BYTES), compresslevel=1)
 
 
 class RecordingReaderContract:

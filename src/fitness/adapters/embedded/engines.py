@@ -107,6 +107,7 @@ def _only_one(data_dir: Path) -> Iterator[None]:
             raise EnginesUnusable(
                 f"a service is already running on {data_dir}; choose another folder with FITNESS_DATA_DIR"
             ) from error
+        # We hold the lock, so this was left behind by a service that was killed: nobody may connect to its engines.
         (data_dir / "engines.json").unlink(missing_ok=True)
         yield
 
@@ -126,6 +127,7 @@ def _in_use(data_dir: Path) -> bool:
 def _announced(data_dir: Path, urls: EngineUrls) -> Iterator[None]:
     """Lets `running_urls` of other processes find the engines."""
     path, half = data_dir / "engines.json", data_dir / "engines.json.half"
+    # A file of another name, renamed when it is complete: a reader finds all of it or nothing.
     half.write_text(json.dumps(asdict(urls)))
     half.chmod(0o600)
     half.rename(path)

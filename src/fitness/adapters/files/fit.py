@@ -53,7 +53,7 @@ def read_fit(content: bytes) -> list[Recording]:
 
 
 def _recording(session: Any, sport_name: str | None, utc_offset: timedelta | None) -> Recording | None:
-    """None where it does not tell when it was, or where it took no time."""
+    """None for a session without a start or a duration."""
     started_at = _moment(session, "start_time")
     duration_s = _number(session, "total_timer_time") or _number(session, "total_elapsed_time")
     if started_at is None or not duration_s:
@@ -79,7 +79,7 @@ def _value(message: Any, field: str) -> Any:
 
 
 def _number(message: Any, field: str) -> float | None:
-    """None also for what a file may define to be no number: a text, an array, a NaN."""
+    """None also where the file has a text, an array or a NaN in place of the number."""
     value = _value(message, field)
     return value if isinstance(value, int | float) and isfinite(value) else None
 

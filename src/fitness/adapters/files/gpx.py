@@ -43,7 +43,7 @@ def _text(content: bytes) -> str:
 
 
 def _recording(track: GPXTrack) -> Recording | None:
-    """None where the times of the first and the last point do not tell how long it took."""
+    """None where the first and the last point have no times, or times that give no duration."""
     points = [point for segment in track.segments for point in segment.points]
     first, last = points[0].time, points[-1].time
     if first is None or last is None or _utc(last) <= _utc(first):

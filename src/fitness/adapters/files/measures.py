@@ -1,10 +1,10 @@
-"""Measurements as devices give them, freed of what is none."""
+"""Measurements as devices give them, without impossible values."""
 
 from collections.abc import Sequence
 
 
 def heart_rate(bpm: float | None) -> int | None:
-    """None where no sensor was worn, which devices write as 0, or where it talked nonsense."""
+    """None where no sensor was worn, which devices write as 0, or where the value is impossible."""
     return round(bpm) if bpm is not None and 20 <= bpm <= 250 else None
 
 

@@ -25,7 +25,7 @@ def read_tcx(content: bytes) -> list[Recording]:
 
 
 def _recording(activity: Any, laps: list[Any]) -> Recording | None:
-    """None where it does not tell when it was, or where it took no time."""
+    """None for an activity without a start or a duration."""
     starts = [moment for lap in laps if (moment := _moment(lap.get("StartTime"))) is not None]
     duration_s = sum(_number(lap, "TotalTimeSeconds") or 0 for lap in laps)
     if not starts or duration_s <= 0:

@@ -13,8 +13,15 @@ MOST_REMEMBERED = 10_000
 class DenialMemory:
     """A refusal stays valid until its `retry_us` has passed, so it can be repeated from memory until then."""
 
-    def __init__(self, limiter: RateLimiterPort, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limiter: RateLimiterPort,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        *,
+        most_remembered: int = MOST_REMEMBERED,
+    ) -> None:
         self._limiter = limiter
+        self._most_remembered = most_remembered
         self._monotonic_s = monotonic_s
         self._denied: OrderedDict[Charge, tuple[int, Balance]] = OrderedDict()
 
@@ -49,5 +56,5 @@ class DenialMemory:
             if charge.policy in refused:
                 self._denied[charge] = asked_us, refused[charge.policy]
                 self._denied.move_to_end(charge)
-        while len(self._denied) > MOST_REMEMBERED:
+        while len(self._denied) > self._most_remembered:
             self._denied.popitem(last=False)

@@ -26,6 +26,11 @@ class InMemoryStore:
     monotonic_s: Callable[[], float] = time.monotonic
     ids: "count[int]" = field(default_factory=lambda: count(1))
 
+    def clear(self) -> None:
+        """Removes all rows. Ids go on rising, so that a copy cached under an old id is never a new row's."""
+        for table in (self.activities, self.users, self.password_hashes, self.answers, self.audit, self.outbox):
+            table.clear()
+
     def write(self, messages: Messages) -> None:
         """What a change carries into the outbox; nothing where it carries no invalidation."""
         if messages.invalidates:

@@ -1,4 +1,4 @@
-"""The audit log in PostgreSQL, to read; the transactions it tells of write it."""
+"""The audit log in PostgreSQL, to read: each entry is written by the transaction that it records."""
 
 from typing import Any
 

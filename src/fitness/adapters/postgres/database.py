@@ -126,6 +126,9 @@ class Database:
         await self._place()
         # Where PostgreSQL did not answer lately, it is what the wait for a connection was for: both are one deadline.
         patience_s = self._deadline_s - (loop.time() - asked_s if self._failing else 0.0)
+        # Not asyncio.timeout(): it would cancel the query, and psycopg then asks the server to cancel and waits for it,
+        # which takes seconds if the server hangs. `wait` leaves the task alone. The server ends its query after
+        # STATEMENT_TIMEOUT_MS, and `_tasks` marks what an abandoned task raises as retrieved.
         task = self._tasks.start(self._run(work), log_errors=False)
         task.add_done_callback(lambda _: self._places.release())
         if not await self._in_time(task, max(0.0, patience_s)):

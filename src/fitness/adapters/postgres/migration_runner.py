@@ -129,7 +129,7 @@ class Migrations:
         return [MigrationStatus(migration.title, done.get(migration.version)) for migration in self._shipped]
 
     def _applied(self, connection: psycopg.Connection[Any]) -> dict[int, datetime]:
-        """When each version was applied, after a look whether the database and the files tell the same story."""
+        """When each version was applied, after a check that the database and the files agree."""
         connection.execute(CREATE_TABLE)
         known = {migration.version: migration for migration in self._shipped}
         applied = {}

@@ -8,7 +8,7 @@ there is never more than one series for each. Processes that have ended count as
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO
@@ -39,9 +39,10 @@ def begin_exchange(folder: Path) -> None:
 class MetricsExchange:
     """In `folder`, which belongs to this instance of the service alone; see `begin_exchange`."""
 
-    def __init__(self, folder: Path, render: Callable[[], bytes]) -> None:
+    def __init__(self, folder: Path, render: Callable[[], bytes], *, answer_s: float = ANSWER_S) -> None:
         self._folder = folder
         self._render = render
+        self._answer_s = answer_s
 
     @asynccontextmanager
     async def serve_metrics(self) -> AsyncIterator[None]:
@@ -58,10 +59,10 @@ class MetricsExchange:
                 path.unlink(missing_ok=True)
 
     async def collect(self) -> bytes:
-        """Every process's metrics, in Prometheus's text format. One that does not answer in time is left out."""
+        """Every process's metrics, in Prometheus's text format. One that takes longer than `answer_s` is left out."""
         with _short(self._folder) as folder:
             sockets = sorted(folder.glob("*.sock"))
-            answers = await asyncio.gather(*(_ask(path) for path in sockets))
+            answers = await asyncio.gather(*(_ask(path, self._answer_s) for path in sockets))
         texts = [(path.stem, answer.decode()) for path, answer in zip(sockets, answers, strict=True)]
         return merged([*texts, (ENDED, left_counts(self._folder))])
 
@@ -97,7 +98,7 @@ def _labelled(sample: str, worker: str) -> str:
     return f'{name}{{worker="{worker}"}} {value}'
 
 
-async def _ask(path: Path) -> bytes:
+async def _ask(path: Path, answer_s: float) -> bytes:
     async def answer() -> bytes:
         reader, writer = await asyncio.open_unix_connection(path)
         try:
@@ -105,12 +106,8 @@ async def _ask(path: Path) -> bytes:
         finally:
             writer.close()
 
-    return await _or_nothing(answer())
-
-
-async def _or_nothing(answer: Awaitable[bytes]) -> bytes:
     try:
-        return await asyncio.wait_for(answer, ANSWER_S)
+        return await asyncio.wait_for(answer(), answer_s)
     except (OSError, TimeoutError):
         return b""
 

@@ -14,7 +14,6 @@ QUERY_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.5)
 REQUEST_DURATION = "http_request_duration_seconds"
 QUERY_DURATION = "db_query_duration_seconds"
 
-JOBS = ("purge_trash",)
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 Source = Callable[[Readings, MetricSources], Mapping[Labels, float]]
@@ -165,15 +164,6 @@ INSTRUMENTS = (
         "activities_created_total", COUNTER, "Activities recorded or imported.", (), lambda own, _: own.activities
     ),
     Instrument("users_registered_total", COUNTER, "Accounts opened.", (), lambda own, _: own.users),
-    Instrument("photos_uploaded_total", COUNTER, "Pictures uploaded.", (), lambda *_: {(): 0}),
-    Instrument("websocket_connections", GAUGE, "Open WebSockets.", (), lambda *_: {(): 0}),
-    Instrument(
-        "background_jobs_processed_total",
-        COUNTER,
-        "Jobs done.",
-        ("job", "outcome"),
-        lambda *_: {(job, outcome): 0 for job in JOBS for outcome in ("succeeded", "failed")},
-    ),
     Instrument(
         "build_info",
         GAUGE,

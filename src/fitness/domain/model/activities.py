@@ -1,4 +1,4 @@
-"""Training activities: what one is, what makes one valid, and the pure steps of its life."""
+"""Training activities: what one is, what makes one valid, and its changes as pure functions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -113,7 +113,7 @@ class DetailsChanges(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewActivity(Details):
-    """An activity on its way in: `external_id` names it at its `source`, once among a user's living activities."""
+    """An activity on its way in: `external_id` names it at its `source`, once among a user's live activities."""
 
     source: str = "manual"
     external_id: str | None = None
@@ -206,7 +206,7 @@ def normalized_tag(tag: str) -> str:
 
 
 class ActivityState(StrEnum):
-    """Where a kept activity stands in its life."""
+    """Whether a kept activity is live or in the trash."""
 
     LIVE = "live"
     TRASHED = "trashed"

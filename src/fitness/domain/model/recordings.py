@@ -1,4 +1,4 @@
-"""What a recorded file tells of an activity, whatever the device and format."""
+"""What a recorded file says of an activity, whatever the device and format."""
 
 import zlib
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ FAILURES_BORNE = 5
 FIRST_DELAY = timedelta(seconds=30)
 LONGEST_DELAY = timedelta(minutes=15)
 
-# One @ with something sensible on either side; whether mail arrives there only a mail can tell.
+# One @ with something sensible on either side; only a mail shows whether mail arrives there.
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f.]+(\.[^@\s\x00-\x1f\x7f.]+)*")
 
 

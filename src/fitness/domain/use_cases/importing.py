@@ -30,7 +30,7 @@ class ImportService:
         """An activity for each session in the file, all or none.
 
         Raises a RecordingRefused, ReaderUnavailable, DuplicateActivity, InvalidFields where the device recorded
-        nonsense.
+        impossible values.
         """
         user = still_there(await self.users.get(by.id))
         content = await self.reader.unpack(data)

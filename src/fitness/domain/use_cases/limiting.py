@@ -123,7 +123,7 @@ class LimitService:
             if not local.allowed:
                 return _stricter(local, await self._limiter.acquire(charges, dry_run=True))
             decision = await self._limiter.acquire(charges)
-            if decision.allowed:
+            if decision.allowed:  # charged here too, so that an outage begins with what was admitted before it
                 await self._local.acquire(charges)
             return decision
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from litestar import Request, Response, Router, delete, get, patch, post
-from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
-from litestar.enums import RequestEncodingType
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, JSONBody
 
@@ -33,13 +31,11 @@ from fitness.domain.use_cases.importing import ImportService
 from fitness.entrypoints.http.bodies import JsonBody
 from fitness.entrypoints.http.etags import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, etag, has_copy, versions_to_change
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
-from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
 from fitness.entrypoints.http.queries import ListBody, PageQuery, list_body, page_of, read_query
 from fitness.entrypoints.http.routes import Access, Route
+from fitness.entrypoints.http.uploads import MULTIPART_OVERHEAD_BYTES, UPLOAD_FIELD, uploaded_file
 from fitness.ports.messages import IdempotencyKey
 from fitness.ports.outages import ReaderUnavailable
-
-MULTIPART_OVERHEAD_BYTES = 100_000
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -101,12 +97,12 @@ async def list_trash(request: ApiRequest, activities: NamedDependency[ActivitySe
         access=Access.ACCOUNT,
         action=Action.CREATE,
         refuses=(DuplicateActivity, RecordingRefused, ReaderUnavailable),
-        upload="file",
+        upload=UPLOAD_FIELD,
     ).opt,
 )
 async def import_file(request: ApiRequest, imports: NamedDependency[ImportService]) -> Imported:
     """Make activities of one FIT, GPX or TCX file, plain or gzipped, of at most 25 MB: one for each session in it."""
-    return Imported(tuple(await imports.import_file(await _uploaded_file(request), by=request.user)))
+    return Imported(tuple(await imports.import_file(await uploaded_file(request), by=request.user)))
 
 
 @get(
@@ -203,20 +199,6 @@ activities_router = Router(
 
 def _headers(activity: Activity) -> dict[str, str]:
     return {"ETag": etag(activity.version)}
-
-
-async def _uploaded_file(request: ApiRequest) -> bytes:
-    """Raises UnsupportedMediaType, MalformedRequest, InvalidFields."""
-    media_type, _ = request.content_type
-    if media_type != RequestEncodingType.MULTI_PART:
-        raise UnsupportedMediaType(f"this route reads {RequestEncodingType.MULTI_PART.value} with a field `file`")
-    try:
-        file = (await request.form()).get("file")
-    except (LookupError, UnicodeError) as error:  # a part names an encoding that does not exist
-        raise MalformedRequest("the form's parts cannot be decoded") from error
-    if not isinstance(file, UploadFile):
-        raise InvalidFields(FieldProblem("file", "is required, as an uploaded file"))
-    return await file.read()
 
 
 async def _idempotency_key(request: ApiRequest) -> IdempotencyKey | None:

@@ -31,7 +31,7 @@ def create_app(container: Container) -> Litestar:
     """The application over `container`, which it opens when it starts and closes when it stops."""
 
     @asynccontextmanager
-    async def opened(_: Litestar) -> AsyncIterator[None]:
+    async def while_serving(_: Litestar) -> AsyncIterator[None]:
         async with lifespan(container, background=True), container.metrics_exchange().serve_metrics():
             yield
 
@@ -58,7 +58,7 @@ def create_app(container: Container) -> Litestar:
         },
         middleware=[gate],
         exception_handlers={Exception: answer},
-        lifespan=[opened],
+        lifespan=[while_serving],
         openapi_config=openapi_config(),
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,

@@ -107,6 +107,8 @@ def _asset(name: str, media_type: str) -> Response[bytes]:
 
 
 def _completed(document: dict[str, Any], app: Litestar) -> dict[str, Any]:
+    # Litestar describes only what it reads itself. Query strings, uploads and problems are our own code's, so they are
+    # added here, to the finished document, from what each handler's Route declares.
     schemas: dict[str, Any] = document["components"].setdefault("schemas", {})
     _schema(Problem, schemas)
     for method, path, handler in operations(app):

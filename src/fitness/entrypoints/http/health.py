@@ -1,4 +1,4 @@
-"""/health: whether the process lives, and whether its stores answer."""
+"""/health: whether the process runs, and whether its stores answer."""
 
 import asyncio
 from collections.abc import Mapping
