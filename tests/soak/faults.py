@@ -312,7 +312,7 @@ async def killed(stage: Stage) -> None:
 
 
 async def workers_killed(stage: Stage) -> None:
-    """One after the other; the supervisor ends where one is killed within 5 s of another one's end again and again."""
+    """One after the other: the supervisor gives up where one worker ends twice within 5.5 s."""
     os.kill(random.choice(stage.workers()), signal.SIGKILL)
     await asyncio.sleep(CALM_S)
 
