@@ -18,8 +18,12 @@ test: $(VENV)/dev.stamp ## all tests, on engines that they start themselves
 unit: $(VENV)/dev.stamp ## the tests that need no engine, in under 20 s
 	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/$(VENV)/bytecode $(PY) -m pytest -q -m "not engines and not slow"
 
-soak: $(VENV)/dev.stamp ## load the service for minutes: stale reads, kill -9, rate limits, logins
+soak: $(VENV)/dev.stamp ## load the service for half an hour: stale reads, faults, kill -9, rate limits, logins
 	@$(PY) -m tests.soak.freshness
+	@$(PY) -m tests.soak.faults
+	@$(PY) -m tests.soak.busy
+	@$(PY) -m tests.soak.outage
+	@$(PY) -m tests.soak.lease_states
 	@$(PY) -m tests.soak.crashes
 	@$(PY) -m tests.soak.limits
 	@$(PY) -m tests.soak.logins

@@ -58,12 +58,15 @@ class Client:
             self._streams = None
 
 
-async def logged_in(port: int, email: str) -> str:
+PASSWORD = "correct horse"
+
+
+async def logged_in(port: int, email: str, *, headers: str = "") -> str:
     """The access token of an account, which is opened where it is not there yet."""
     client = Client(port)
-    body = {"email": email, "password": "correct horse"}
-    await client.ask("POST", "/auth/register", body)
-    answer = await client.ask("POST", "/auth/login", body)
+    body = {"email": email, "password": PASSWORD}
+    await client.ask("POST", "/auth/register", body, headers=headers)
+    answer = await client.ask("POST", "/auth/login", body, headers=headers)
     client.close()
     assert answer.status == 200, answer.body
     token: str = answer.json()["access_token"]

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -80,11 +82,71 @@ class ValkeyServer(Server):
             answer: object = client.execute_command(*command)
             return answer
 
+    def says(self, *command: str) -> str:
+        """The answer as text, without what a client makes of it."""
+        with self._client() as client:
+            client.response_callbacks.clear()
+            return str(client.execute_command(*command))
+
+    def _client(self) -> "redis.Redis":
+        return redis.Redis(unix_socket_path=str(self.socket), protocol=2, decode_responses=True)
+
     def _answers(self) -> bool:
         try:
             return bool(self.do("PING"))
         except redis.RedisError:
             return False
+
+
+class TcpValkey(ValkeyServer):
+    """On a port of 127.0.0.1, as Clusters and Sentinels need it."""
+
+    def __init__(self, folder: Path, port: int, *options: str) -> None:
+        super().__init__(folder, "--bind", "127.0.0.1", *options)
+        self.port = port
+
+    def start(self) -> None:
+        command: list[str | Path] = [self.program, "--port", str(self.port), "--dir", self.folder, "--save", ""]
+        self.launch([*command, *self.options], self._answers)
+
+    def do(self, *command: str) -> str:
+        return self.says(*command)
+
+    def _client(self) -> "redis.Redis":
+        return redis.Redis(port=self.port, protocol=2, decode_responses=True)
+
+
+class SentinelServer(TcpValkey):
+    def __init__(self, folder: Path, port: int, primary_port: int) -> None:
+        super().__init__(folder, port)
+        settings = self.folder / "sentinel.conf"
+        settings.write_text(
+            f"port {port}\nbind 127.0.0.1\ndir {self.folder}\n"
+            f"sentinel monitor primary 127.0.0.1 {primary_port} 1\n"
+            "sentinel down-after-milliseconds primary 500\nsentinel failover-timeout primary 2000\n"
+        )
+        settings.chmod(0o666)  # it rewrites its own settings
+        self.settings = settings
+
+    def start(self) -> None:
+        self.launch([self.program, self.settings, "--sentinel"], self._answers)
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    found: list[int] = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return found
+
+
+def wait_until_says(server: ValkeyServer, fact: str, *command: str) -> None:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while fact not in (said := server.says(*command)):
+        assert time.monotonic() < give_up_s, f"not {fact} after {PATIENCE_S} s: {said}"
+        time.sleep(0.05)
 
 
 class PostgresServer(Server):
@@ -111,11 +173,11 @@ class PostgresServer(Server):
 
 
 class Proxy:
-    """Between the service and its Redis, on a unix socket: passes everything on until `mode` says otherwise."""
+    """Between the service and a store, on a unix socket: passes everything on until `mode` says otherwise."""
 
-    def __init__(self, upstream: Path) -> None:
+    def __init__(self, upstream: Path, path: Path | None = None) -> None:
         self.upstream = upstream
-        self.path = upstream.with_name("proxy.sock")
+        self.path = path or upstream.with_name("proxy.sock")
         self.mode = "pass"
         self._connections: set[asyncio.StreamWriter] = set()
 
@@ -171,6 +233,51 @@ class Proxy:
                 return
             writer.write(data)
             await writer.drain()
+
+
+class ProxyProcess:
+    """A proxy in a process of its own. While that is stopped, nothing gets through, and nobody is told."""
+
+    def __init__(self, upstream: Path, path: Path) -> None:
+        code = f"import tests.harness.servers as s; s.serve_proxy({str(upstream)!r}, {str(path)!r})"
+        self._process = subprocess.Popen([sys.executable, "-c", code])
+        give_up_s = time.monotonic() + PATIENCE_S
+        while not path.exists():
+            assert time.monotonic() < give_up_s
+            time.sleep(0.01)
+
+    def freeze(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def serve_proxy(upstream: str, path: str) -> None:
+    """Until this process is killed."""
+
+    async def serve() -> None:
+        async with Proxy(Path(upstream), Path(path)).running():
+            await asyncio.get_running_loop().create_future()
+
+    asyncio.run(serve())
+
+
+@contextmanager
+def busy_loops(count: int, *, at_most_s: float) -> Iterator[None]:
+    """So many processes that only use up the cores; they end with the context, and by themselves `at_most_s` later."""
+    code = f"import time\nend_s = time.monotonic() + {at_most_s}\nwhile time.monotonic() < end_s: pass"
+    loops = [subprocess.Popen([sys.executable, "-S", "-c", code]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 @contextmanager

@@ -1,13 +1,11 @@
 """The cache on a real three-node Cluster and behind a real Sentinel, all of the Valkey binary."""
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import redis
 from ops.local.service import own_folder
 from redis.asyncio import RedisCluster
 
@@ -17,59 +15,9 @@ from fitness.adapters.redis.rate_limits import RedisRateLimiter
 from fitness.ports.cache import CachePort, Era
 from fitness.ports.outages import CacheUnavailable
 from tests.harness.api import serving
-from tests.harness.servers import PATIENCE_S, ValkeyServer
+from tests.harness.servers import PATIENCE_S, SentinelServer, TcpValkey, free_ports, wait_until_says
 from tests.unit.contracts.cache import ANN, BOB, CacheContract, key
 from tests.unit.contracts.rate_limits import charge
-
-
-class TcpValkey(ValkeyServer):
-    """On a port of 127.0.0.1, as Clusters and Sentinels need it."""
-
-    def __init__(self, folder: Path, port: int, *options: str) -> None:
-        super().__init__(folder, "--bind", "127.0.0.1", *options)
-        self.port = port
-
-    def start(self) -> None:
-        command: list[str | Path] = [self.program, "--port", str(self.port), "--dir", self.folder, "--save", ""]
-        self.launch([*command, *self.options], self._answers)
-
-    def do(self, *command: str) -> str:
-        with redis.Redis(port=self.port, protocol=2, decode_responses=True) as client:
-            client.response_callbacks.clear()  # the text, not what the client makes of it
-            return str(client.execute_command(*command))
-
-
-class SentinelServer(TcpValkey):
-    def __init__(self, folder: Path, port: int, primary_port: int) -> None:
-        super().__init__(folder, port)
-        settings = self.folder / "sentinel.conf"
-        settings.write_text(
-            f"port {port}\nbind 127.0.0.1\ndir {self.folder}\n"
-            f"sentinel monitor primary 127.0.0.1 {primary_port} 1\n"
-            "sentinel down-after-milliseconds primary 500\nsentinel failover-timeout primary 2000\n"
-        )
-        settings.chmod(0o666)  # it rewrites its own settings
-        self.settings = settings
-
-    def start(self) -> None:
-        self.launch([self.program, self.settings, "--sentinel"], self._answers)
-
-
-def ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    found: list[int] = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return found
-
-
-def wait_until_says(server: TcpValkey, fact: str, *command: str) -> None:
-    give_up_s = time.monotonic() + PATIENCE_S
-    while fact not in (said := server.do(*command)):
-        assert time.monotonic() < give_up_s, f"not {fact} after {PATIENCE_S} s: {said}"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +28,7 @@ def cluster_url() -> Iterator[str]:
 
 def _cluster(folder: Path) -> Iterator[str]:
     # A node's bus has a port 10 000 above its own.
-    chosen = [port for port in ports(30) if port < 50_000][:3] or [17_001, 17_002, 17_003]
+    chosen = [port for port in free_ports(30) if port < 50_000][:3] or [17_001, 17_002, 17_003]
     nodes = [TcpValkey(folder / f"node-{port}", port, "--cluster-enabled", "yes") for port in chosen]
     for node in nodes:
         node.start()
@@ -146,7 +94,7 @@ async def test_the_whole_service_runs_on_a_cluster(database_url: str, cluster_ur
 
 
 async def test_behind_a_sentinel_the_service_follows_the_primary_and_shows_nothing_old(database_url: str, folder: Path):
-    first_port, second_port, sentinel_port = ports(3)
+    first_port, second_port, sentinel_port = free_ports(3)
     first, second = TcpValkey(folder / "first", first_port), TcpValkey(folder / "second", second_port)
     sentinel = SentinelServer(folder / "sentinel", sentinel_port, first_port)
     first.start()

@@ -16,13 +16,16 @@ from redis.exceptions import ReadOnlyError, RedisClusterException, RedisError, R
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 DEADLINE_S = 0.05
-"""For an answer, from when the question was written."""
+"""For the next answer, from when the server gave the one before, or the question was written. A server that answers one
+question after the other is well, however many wait."""
 
+LOOK_S = 0.005
 LATE_S = 0.005
 GRACE_S = 0.02
 LONGEST_WAIT_S = 1.0
-"""A busy process cannot tell a slow server from its own delay. While its timers come late by more than LATE_S, it gives
-the answer another GRACE_S, up to this."""
+"""A busy process cannot tell a slow server from its own delay. An event loop that was busy runs its timers before it
+reads its sockets, so at the deadline the answer may be there, unread, even if the timer comes in time. So the line
+looks again after LOOK_S. While that timer comes late by more than LATE_S, it looks again after GRACE_S, up to this."""
 
 RETRY_S = 0.1
 """Between attempts to connect to a server that is down."""
@@ -86,6 +89,7 @@ class RedisLine:
         self._serving: asyncio.Task[None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._watched = False
+        self._answered_s = float("-inf")
         self._down: Exception | None = None
         self._reading: asyncio.Task[None] | None = None
         self._writing: asyncio.Task[None] | None = None
@@ -149,7 +153,7 @@ class RedisLine:
     async def _connect(self, connection: Connection) -> None:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        late = loop.call_at(began_s + DEADLINE_S, self._connects_late, began_s, began_s + DEADLINE_S)
+        looking = loop.call_at(began_s + DEADLINE_S, self._connects_late, began_s, None)
         # A task of its own, left behind at the deadline: redis-py loses a cancellation that comes while it connects.
         handshake = asyncio.ensure_future(_handshake(connection))
         try:
@@ -161,18 +165,23 @@ class RedisLine:
             self._go_down(error)
             raise
         finally:
-            late.cancel()
+            looking.cancel()
             handshake.cancel()
             handshake.add_done_callback(_retrieve)
         self._down = None
 
-    def _connects_late(self, began_s: float, due_s: float) -> None:
-        """Questions stop to wait for the connection, unless it is this process that is late."""
+    def _connects_late(self, began_s: float, again_s: float | None) -> None:
+        """Questions stop to wait for the connection, unless it is this process that is late: see LONGEST_WAIT_S.
+
+        `again_s` is when it was to look again.
+        """
         loop = asyncio.get_running_loop()
         now_s = loop.time()
         if self.run_id is not None or self._down is not None:
             return
-        if now_s - due_s > LATE_S and now_s - began_s < LONGEST_WAIT_S:
+        if again_s is None:
+            loop.call_at(now_s + LOOK_S, self._connects_late, began_s, now_s + LOOK_S)
+        elif now_s - again_s > LATE_S and now_s - began_s < LONGEST_WAIT_S:
             loop.call_at(now_s + GRACE_S, self._connects_late, began_s, now_s + GRACE_S)
         else:
             self._go_down(RedisTimeoutError(f"the server did not complete the handshake within {DEADLINE_S} s"))
@@ -212,7 +221,7 @@ class RedisLine:
             await connection.send_packed_command(packed, check_health=False)
 
     async def _read(self, connection: Connection) -> None:
-        unanswered = self._unanswered
+        unanswered, now_s = self._unanswered, asyncio.get_running_loop().time
         while True:
             try:
                 reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
@@ -220,6 +229,7 @@ class RedisLine:
                 reply = error
             if not unanswered:
                 raise RedisConnectionError("the server answered what nobody asked")
+            self._answered_s = now_s()
             question = unanswered[0]
             question.replies.append(reply)
             if len(question.replies) == len(question.commands):
@@ -241,20 +251,26 @@ class RedisLine:
         """One timer for the oldest unanswered question, since all that come later are due later."""
         if not self._watched and self._unanswered:
             self._watched = True
-            loop = asyncio.get_running_loop()
-            due_s = self._unanswered[0].written_s + DEADLINE_S
-            loop.call_at(due_s, self._due, due_s)
+            self._look_at(self._due_s, again=False)
 
-    def _due(self, due_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
+    @property
+    def _due_s(self) -> float:
+        return max(self._unanswered[0].written_s, self._answered_s) + DEADLINE_S
+
+    def _look_at(self, at_s: float, *, again: bool) -> None:
+        asyncio.get_running_loop().call_at(at_s, self._look, at_s, again)
+
+    def _look(self, at_s: float, again: bool) -> None:
+        """Whether an answer is overdue; `again` if it was so already when the sockets were last read."""
+        now_s = asyncio.get_running_loop().time()
         if not self._unanswered:
             self._watched = False
-        elif now_s < (next_s := self._unanswered[0].written_s + DEADLINE_S):
-            loop.call_at(next_s, self._due, next_s)
-        elif now_s - due_s > LATE_S and now_s - self._unanswered[0].written_s < LONGEST_WAIT_S:
-            # The loop was busy: the answer may lie in the socket, unread.
-            loop.call_at(now_s + GRACE_S, self._due, now_s + GRACE_S)
+        elif now_s < self._due_s:
+            self._look_at(self._due_s, again=False)
+        elif not again:
+            self._look_at(now_s + LOOK_S, again=True)
+        elif now_s - at_s > LATE_S and now_s - self._due_s < LONGEST_WAIT_S:
+            self._look_at(now_s + GRACE_S, again=True)
         else:
             self._watched = False
             self._lose(RedisTimeoutError(f"no answer within {DEADLINE_S} s"))

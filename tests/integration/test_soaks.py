@@ -1,0 +1,40 @@
+"""Short runs of the soaks that `make soak` runs for minutes."""
+
+import pytest
+from ops.local.service import engines as own_engines
+from ops.local.service import serving
+
+from tests.harness.servers import ValkeyServer, breakable_cache
+from tests.soak.busy import BEYOND_REACH, SITUATIONS, TRUSTED, grown_too_fast, levels, limited
+from tests.soak.faults import FAULTS, Fault, watched
+
+pytestmark = [pytest.mark.engines, pytest.mark.slow]
+
+READS = 1_000
+HELD_BACK_S = 2.0
+SECONDS = 2.0
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+async def test_no_read_is_older_than_what_was_acknowledged_before_it(fault: Fault):
+    with fault.stage() as stage:
+        stage.hold_s = HELD_BACK_S
+        watch = await watched(stage, fault.act, READS)
+    assert watch.stale == []
+    assert watch.wrong == []
+    assert watch.good, watch.row()
+
+
+async def test_many_connections_are_no_outage():
+    with own_engines() as urls, breakable_cache(urls) as (own, _), serving(own, **TRUSTED, **BEYOND_REACH) as one:
+        measured = await levels(one, [64, 256, 1_000], SECONDS)
+    assert [what for level in measured for what in level.wrong] == []
+    assert grown_too_fast(measured) == []
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+async def test_nobody_is_admitted_more_often_than_the_limit_says(situation: str):
+    with own_engines() as urls, breakable_cache(urls) as (own, cache), serving(own, **TRUSTED) as one:
+        assert isinstance(cache, ValkeyServer)
+        seen = await limited(one, cache, SITUATIONS[situation], 1_000, SECONDS)
+    assert seen.wrong == []
