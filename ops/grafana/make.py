@@ -47,7 +47,11 @@ def sampled(metric: str, function: str = "max") -> str:
     return f"{function}({metric}{{{ON}}})"
 
 
-HITS, MISSES = rate("cache_hits_total"), rate("cache_misses_total")
+def reads(by: str = "") -> str:
+    """What readers asked for, whether it was a hit, a miss or a bypass."""
+    return " + ".join(rate(f"cache_{result}_total", by) for result in ("hits", "misses", "bypasses"))
+
+
 REQUESTS, FAILED = rate("http_requests_total"), rate("http_requests_total", where='status=~"5.."')
 HTTP, DB = "http_request_duration_seconds", "db_query_duration_seconds"
 
@@ -103,12 +107,18 @@ DASHBOARDS = {
     "cache": (
         "Cache",
         [
-            Panel("Hit ratio", "percentunit", {"all": ratio(HITS, f"{HITS} + {MISSES}")}, stat=True),
+            Panel(
+                "Hit ratio",
+                "percentunit",
+                {"all": ratio(rate("cache_hits_total"), reads())},
+                "Share of what readers asked for that came from the cache; what bypassed it counts as missed.",
+                stat=True,
+            ),
             Panel(
                 "Usable",
                 "none",
                 {"{{instance}} {{worker}}": f"min by (instance, worker) (cache_usable{{{ON}}})"},
-                "1 while a worker reads from the cache; 0 while it bypasses it.",
+                "1 while a worker may read from the cache: its lease is valid, and the cache is open.",
                 stat=True,
             ),
             Panel(
@@ -118,17 +128,42 @@ DASHBOARDS = {
                 "Age of the oldest change whose cache invalidation is still pending.",
                 stat=True,
             ),
-            Panel("Hits by cache", "ops", {"{{cache}}": rate("cache_hits_total", "cache")}),
-            Panel("Misses by cache", "ops", {"{{cache}}": rate("cache_misses_total", "cache")}),
             Panel(
                 "Hit ratio by cache",
                 "percentunit",
-                {
-                    "{{cache}}": ratio(
-                        rate("cache_hits_total", "cache"),
-                        f"{rate('cache_hits_total', 'cache')} + {rate('cache_misses_total', 'cache')}",
-                    )
-                },
+                {"{{cache}}": ratio(rate("cache_hits_total", "cache"), reads("cache"))},
+            ),
+            Panel("Hits by cache", "ops", {"{{cache}}": rate("cache_hits_total", "cache")}),
+            Panel("Misses by cache", "ops", {"{{cache}}": rate("cache_misses_total", "cache")}),
+            Panel(
+                "Bypasses by cache",
+                "ops",
+                {"{{cache}}": rate("cache_bypasses_total", "cache")},
+                "Reads that went to PostgreSQL since the cache was closed or did not answer.",
+            ),
+            Panel(
+                "Closed",
+                "none",
+                {"closed": sampled("cache_closed")},
+                "1 while no process may read from the cache.",
+            ),
+            Panel(
+                "Workers without a lease",
+                "none",
+                {"{{instance}}": f"sum by (instance) (1 - cache_lease_valid{{{ON}}})"},
+                "They cannot tell whether the cache may be read, and read from PostgreSQL.",
+            ),
+            Panel(
+                "Closings by reason",
+                "short",
+                {"{{reason}}": f"sum by (reason) (increase(cache_closings_total{{{ON}}}[{RATE}]))"},
+                "An invalidation was not confirmed, or another Redis took the place of the one that counts.",
+            ),
+            Panel(
+                "Internal reads",
+                "ops",
+                {"{{cache}} {{result}}": rate("cache_internal_reads_total", "cache, result")},
+                "Reads by the service itself: tiers for the limits, read-backs after changes. In no hit ratio.",
             ),
             Panel("Errors by cache", "ops", {"{{cache}}": rate("cache_errors_total", "cache")}),
             Panel("Memory", "bytes", {"Redis": sampled("cache_memory_bytes")}),

@@ -69,8 +69,8 @@ async def test_stores_set_up_as_the_embedded_ones_are_good(settings: CompleteSet
     [
         ("cache", "maxmemory", "0", "wrong cache Redis: maxmemory is not set"),
         ("cache", "maxmemory-policy", "noeviction", "wrong cache Redis: maxmemory-policy is noeviction"),
-        ("cache", "save", "60 1000", "wrong cache Redis: save is '60 1000'"),
-        ("cache", "appendonly", "yes", "wrong cache Redis: appendonly is on"),
+        ("cache", "save", "60 1000", "doubtful cache Redis: save is '60 1000'"),
+        ("cache", "appendonly", "yes", "doubtful cache Redis: appendonly is on"),
         ("state", "maxmemory-policy", "allkeys-lru", "wrong state Redis: maxmemory-policy is allkeys-lru"),
         ("state", "appendonly", "no", "wrong state Redis: appendonly is off"),
         ("state", "appendfsync", "no", "doubtful state Redis: appendfsync is no"),
@@ -97,6 +97,14 @@ async def test_a_setting_that_does_not_fit_the_purpose_is_named(
 async def test_one_redis_for_both_purposes_is_doubtful(settings: CompleteSettings):
     (found,) = await bad(replace(settings, state_redis_url=settings.redis_url))
     assert found.startswith("doubtful state Redis: cache, limits and sessions share this Redis")
+
+
+async def test_a_redis_for_the_limits_alone_is_looked_at_as_well(settings: CompleteSettings):
+    assert "limits Redis" not in await diagnose(settings)
+    (found,) = await bad(replace(settings, limits_redis_url=settings.redis_url))
+    assert found.startswith("doubtful limits Redis: cache and limits share this Redis")
+    *_, found = await bad(replace(settings, limits_redis_url="redis://127.0.0.1:2"))
+    assert found.startswith("wrong limits Redis: does not answer")
 
 
 async def test_a_redis_that_keeps_its_settings_to_itself_is_doubtful(settings: CompleteSettings, cache: ValkeyServer):
@@ -129,3 +137,18 @@ async def test_a_postgresql_that_may_forget_or_is_too_small_is_wrong(settings: C
         "wrong PostgreSQL: synchronous_commit",
         "wrong PostgreSQL: max_connections",
     ]
+
+
+async def test_a_closed_cache_is_doubtful_and_a_shown_run_id_is_the_one_that_counts(settings: CompleteSettings):
+    states = "UPDATE cache_state SET run_id = {}, closed_at = {}"
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        before = connection.execute("SELECT run_id, closed_at FROM cache_state").fetchone()
+        try:
+            connection.execute(states.format("'abc'", "clock_timestamp() - interval '7 s'"))
+            connection.execute("INSERT INTO cache_outbox (id, scopes, unconfirmed) VALUES (-1, '{}', true)")
+            (found,) = await bad(settings)
+        finally:
+            connection.execute("DELETE FROM cache_outbox WHERE id = -1")
+            connection.execute(states.format("%s", "%s"), before)
+    assert found.startswith("doubtful cache state: the cache has been closed for 7 s, unconfirmed invalidations: 1;")
+    assert "run id abc" in found

@@ -1,6 +1,7 @@
 """What operators run beside the service: every expression parses and asks for a metric there is."""
 
 import json
+import math
 import re
 from itertools import chain
 from pathlib import Path
@@ -10,6 +11,11 @@ import promql_parser
 import pytest
 from ops.grafana.make import DASHBOARDS, FOLDER, written
 from ruamel.yaml import YAML
+
+from fitness.adapters.observed.cache_state import REASONS
+from fitness.adapters.telemetry.instruments import INTERNAL, OUTCOMES
+from fitness.adapters.telemetry.table import INSTRUMENTS, REQUEST_BUCKETS_S
+from fitness.domain.use_cases.caching.keys import KINDS
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "ops" / "prometheus"
@@ -70,6 +76,25 @@ def test_every_alert_has_three_cases_and_every_page_an_alert():
     assert set(cases) == names
     assert all(cases.count(name) >= 3 for name in names)
     assert {page.stem for page in (ROOT / "ops" / "runbooks").glob("*.md")} == names
+
+
+def test_the_cases_are_made_of_series_as_the_service_shows_them():
+    """What a case invents cannot show that an alert fires in production."""
+    labels = {row.name: {*row.labels} for row in INSTRUMENTS}
+    for file in ("rules.test.yml", "burn.test.yml"):
+        for case in loaded(PROMETHEUS / file)["tests"]:
+            for series in (one["series"] for one in case["input_series"]):
+                name, _, rest = series.partition("{")
+                given = dict(re.findall(r'(\w+)="([^"]*)"', rest))
+                metric = re.sub(r"_(bucket|sum|count)$", "", name)
+                if name in FOREIGN or "otel_metric_overflow" in given:
+                    continue
+                assert given.keys() <= labels[metric] | {"job", "instance", "worker", "le"}, series
+                assert given.get("cache", "activity") in {*KINDS, *INTERNAL}, series
+                assert given.get("cache") not in INTERNAL or metric == "cache_internal_reads_total", series
+                assert given.get("reason", REASONS[0]) in REASONS, series
+                assert given.get("outcome", OUTCOMES[0]) in OUTCOMES, series
+                assert float(given.get("le", "inf")) in {*REQUEST_BUCKETS_S, math.inf}, series
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ class PostgresDiagnosis:
     def _room(self, settings: dict[str, str]) -> Finding:
         room, needed = int(settings["max_connections"]), self._workers * CONNECTIONS_OF_A_PROCESS
         if room > needed:
-            return Finding(GOOD, f"max_connections is {room}; {self._workers} workers take {needed} at most")
-        return Finding(WRONG, f"max_connections is {room}, and {self._workers} workers may take {needed}: raise it")
+            return Finding(GOOD, f"max_connections is {room}; the service takes {needed} of them at most")
+        return Finding(WRONG, f"max_connections is {room}, and the service may take {needed}: raise it")
 
     def _schema(self) -> Finding:
         try:
@@ -81,12 +81,13 @@ class CacheStateDiagnosis:
         if run_id is None:
             return [Finding(GOOD, "no service has used the cache yet")]
         if closed_s is None:
-            return [Finding(GOOD, f"the cache is open; it is the Redis with run id {run_id}")]
+            return [Finding(GOOD, f"the cache is open; the Redis that counts has the run id {run_id}")]
         return [
             Finding(
                 DOUBTFUL,
-                f"closed since {closed_s:.0f} s, with {unconfirmed} invalidations unconfirmed: reads bypass the cache "
-                "until Redis confirms them; see ops/runbooks/CacheClosed.md",
+                f"the cache has been closed for {closed_s:.0f} s, unconfirmed invalidations: {unconfirmed}; reads go "
+                f"to PostgreSQL until the Redis with the run id {run_id} has carried them out: see "
+                "ops/runbooks/CacheClosed.md",
             )
         ]
 

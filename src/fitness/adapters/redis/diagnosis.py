@@ -54,7 +54,11 @@ def cache_rules(settings: Settings) -> list[Finding]:
         findings.append(Finding(GOOD, f"maxmemory-policy is {policy}"))
     if kept := _persistence(settings):
         findings.append(
-            Finding(WRONG, f"{kept}: a restart brings back copies that were dropped since; set save '', appendonly no")
+            Finding(
+                DOUBTFUL,
+                f"{kept}: writing to disk delays answers, and what a restart loads is never read; set save '' and "
+                "appendonly no",
+            )
         )
     else:
         findings.append(Finding(GOOD, "nothing is kept on disk"))

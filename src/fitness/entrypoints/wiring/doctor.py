@@ -9,7 +9,8 @@ from fitness.adapters.redis.diagnosis import RedisDiagnosis, cache_rules, state_
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.ports.health import DiagnosisPort, Finding, Verdict
 
-SHARED = "cache, limits and sessions share this Redis: eviction can delete both; set FITNESS_STATE_REDIS_URL"
+SHARED = "cache, limits and sessions share this Redis: eviction can delete each; set FITNESS_STATE_REDIS_URL"
+LIMITS_SHARED = "cache and limits share this Redis: eviction frees limits; set FITNESS_LIMITS_REDIS_URL to another one"
 IN_MEMORY = "everything is kept in memory, and nothing of it after the service stops; set both URLs or neither"
 
 
@@ -18,16 +19,22 @@ async def diagnose(settings: CompleteSettings) -> dict[str, list[Finding]]:
     if settings.in_memory:
         return {"memory": [Finding(Verdict.DOUBTFUL, IN_MEMORY)]}
     cache, state = connected(settings.redis_url), connected(settings.state_redis_url)
+    limits = connected(settings.limits_redis_url)
     diagnoses: dict[str, DiagnosisPort] = {
         "PostgreSQL": PostgresDiagnosis(settings.database_url, Migrations(settings.database_url), settings.workers),
         "cache Redis": RedisDiagnosis(cache, cache_rules),
         "state Redis": RedisDiagnosis(state, state_rules),
+        "limits Redis": RedisDiagnosis(limits, state_rules),
         "cache state": CacheStateDiagnosis(settings.database_url),
     }
     try:
         found = {store: [*await diagnosis.diagnose()] for store, diagnosis in diagnoses.items()}
     finally:
-        await asyncio.gather(cache.aclose(), state.aclose())
+        await asyncio.gather(cache.aclose(), state.aclose(), limits.aclose())
     if settings.state_redis_url == settings.redis_url:
         found["state Redis"] = [Finding(Verdict.DOUBTFUL, SHARED)]
+    if settings.limits_redis_url == settings.state_redis_url:
+        del found["limits Redis"]  # the same, and said already
+    elif settings.limits_redis_url == settings.redis_url:
+        found["limits Redis"] = [Finding(Verdict.DOUBTFUL, LIMITS_SHARED)]
     return found
