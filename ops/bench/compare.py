@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ops.bench.recording import BODY, CLIENTS, prepared
 from ops.local.client import Client
-from ops.local.service import Instance, engines, serving
+from ops.local.service import Instance, engines, serving_from
 
 HERE = Path(__file__).parents[2]
 NEVER_EXCEEDED = "10000"
@@ -74,7 +74,7 @@ Found = dict[str, list[tuple[Cost, Cost]]]
 def side(stack: ExitStack, checkout: Path, scale: str) -> Side:
     source = checkout / "src"
     urls = stack.enter_context(engines(source=source))
-    instance = stack.enter_context(serving(urls, source=source, RATE_LIMIT_SCALE=scale))
+    instance = stack.enter_context(serving_from(source, urls, {"RATE_LIMIT_SCALE": scale}))
     token, path = asyncio.run(prepared(instance.port))
     return Side(instance, tuple(Client(instance.port, token) for _ in range(CLIENTS)), path)
 

@@ -125,7 +125,14 @@ class Instance:
 
 
 @contextmanager
-def serving(urls: EngineUrls, *, source: Path | None = None, **settings: str) -> Iterator[Instance]:
+def serving(urls: EngineUrls, **settings: str) -> Iterator[Instance]:
+    with serving_from(None, urls, settings) as instance:
+        yield instance
+
+
+@contextmanager
+def serving_from(source: Path | None, urls: EngineUrls, settings: Mapping[str, str]) -> Iterator[Instance]:
+    """The service whose code is in the checkout `source`; None for this one."""
     instance = Instance(urls, settings, source=source)
     instance.start()
     try:
