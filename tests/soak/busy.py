@@ -16,7 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -274,7 +274,8 @@ async def limited(
     everybody = await readers(instance.port)
     email, address = f"busy{next(_numbers)}@example.org", from_elsewhere()
     registration = {"email": email, "password": PASSWORD}
-    assert (await Client(instance.port).ask("POST", "/auth/register", registration, headers=address)).status == 201
+    with closing(Client(instance.port)) as client:
+        assert (await client.ask("POST", "/auth/register", registration, headers=address)).status == 201
     before = await asyncio.to_thread(Troubles.counted, instance)
     load = Load(instance.port, everybody, connections)
     async with situation(cache):
@@ -284,6 +285,8 @@ async def limited(
         attempts = [client.ask("POST", "/auth/login", registration, headers=address) for client in clients]
         logins = Counter(answer.status for answer in await asyncio.gather(*attempts))
         await running
+    for client in clients:
+        client.close()
     return Limited(load, logins, (await asyncio.to_thread(Troubles.counted, instance)).since(before))
 
 

@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
@@ -83,7 +83,10 @@ class Watch:
     stop: bool = False
 
     async def read(self, number: int, token: str, own: list[Known]) -> None:
-        client = Client(self.ports[number % len(self.ports)], token)
+        with closing(Client(self.ports[number % len(self.ports)], token)) as client:
+            await self._read(client, own)
+
+    async def _read(self, client: Client, own: list[Known]) -> None:
         while not self.stop:
             asked = [random.choice(own)] if random.random() < 0.5 else own
             promised = [one.promised for one in asked]
@@ -114,7 +117,10 @@ class Watch:
                     self.stale.append(f"{path} ({origin}): {one.id} is {shown.get(one.id)}, was {at_least}")
 
     async def write(self, number: int, token: str, own: list[Known]) -> None:
-        client = Client(self.ports[number % len(self.ports)], token)
+        with closing(Client(self.ports[number % len(self.ports)], token)) as client:
+            await self._write(client, own)
+
+    async def _write(self, client: Client, own: list[Known]) -> None:
         while not self.stop:
             one = random.choice(own)
             began_s = time.monotonic()
@@ -414,6 +420,7 @@ async def watched(stage: Stage, act: Act, reads: int) -> Watch:
     finally:
         watch.stop = True
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # connections are closed in the loop's next turn
     return watch
 
 
