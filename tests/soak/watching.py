@@ -2,22 +2,25 @@
 
     python -m tests.soak.watching [--seconds 60]
 
-A service of 4 workers under mixed traffic, scraped each second. Then an imitation of it whose errors and durations are
-set, with the rules' times shortened, in front of a real Alertmanager and a webhook. Ends with 1 where an expression
-fails, is empty or is no number, a request went uncounted, or an alert came that should not have, or did not.
+A service of 4 workers under mixed traffic, scraped each second. Then, with the rules' times shortened, in front of a
+real Alertmanager and a webhook: a service whose cache is starved, closed and lost, and an imitation of it whose errors
+and durations are set. Ends with 1 where an expression fails, is empty or is no number, a request went uncounted, or an
+alert came that should not have, or did not.
 """
 
 import argparse
 import asyncio
+import itertools
 import json
 import math
 import random
 import re
 import sys
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,10 +29,16 @@ from ops.local.client import Client, logged_in
 from ops.local.network import QuietHandler, listening
 from ops.local.service import engines, serving
 from ops.production import OPS, sink, watching
+from redis import Redis
 
 CLIENTS = 8
 REQUESTS = 10_000
 MOST_SERIES = 2_000
+GPX = """<?xml version="1.0"?>
+<gpx version="1.1" creator="watch" xmlns="http://www.topografix.com/GPX/1/1"><trk><type>running</type><trkseg>
+<trkpt lat="47.0" lon="8.0"><ele>400</ele><time>2026-05-02T08:00:00Z</time></trkpt>
+<trkpt lat="47.01" lon="8.0"><ele>410</ele><time>2026-05-02T08:10:00Z</time></trkpt>
+</trkseg></trk></gpx>"""
 BODY = {"activity_type": "run", "activity_date": "2026-11-01T08:00:00Z", "duration_minutes": 30}
 
 # So many times as fast.
@@ -62,8 +71,21 @@ def expressions() -> Iterator[tuple[str, str]]:
     rules = (OPS / "prometheus" / "rules.yml").read_text()
     for alert, text in re.findall(r"alert: (\w+)\n\s+expr: \|-\n(.*?)\n\s+(?:for|labels):", rules, re.DOTALL):
         for part in re.split(r"\n\s+(?:and|or) ", text):
-            if alert != "MetricOverflow" and "absent" not in part:  # empty as long as all is well
+            if alert != "MetricOverflow" and not re.search("absent|unless", part):  # empty as long as all is well
                 yield f"alert {alert}", re.sub(r" (>|==) [\d.]+$", "", part.strip())
+
+
+def imports_one(port: int, token: str) -> None:
+    """Each of them is refused as recorded already, but the first."""
+    head = '--b\r\nContent-Disposition: form-data; name="file"; filename="a.gpx"\r\n\r\n'
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "multipart/form-data; boundary=b"}
+    url = f"http://127.0.0.1:{port}/api/v1/activities/import"
+    asked = urllib.request.Request(url, f"{head}{GPX}\r\n--b--\r\n".encode(), headers)
+    try:
+        urllib.request.urlopen(asked, timeout=10).close()
+    except urllib.error.HTTPError as refusal:
+        if refusal.code != 409:
+            raise
 
 
 async def traffic(port: int, seconds: float) -> None:
@@ -92,7 +114,12 @@ async def traffic(port: int, seconds: float) -> None:
             await asyncio.sleep(0.05)
         client.close()
 
-    await asyncio.gather(*(one(random.choice(tokens)) for _ in range(CLIENTS)))
+    async def imports() -> None:
+        while time.monotonic() < stop_s:
+            await asyncio.to_thread(imports_one, port, tokens[0])
+            await asyncio.sleep(1)
+
+    await asyncio.gather(imports(), *(one(random.choice(tokens)) for _ in range(CLIENTS)))
 
 
 async def exactly(port: int) -> None:
@@ -145,8 +172,96 @@ def see(seconds: float) -> list[str]:
     return wrong
 
 
+IMPORT = 'endpoint="/api/v1/activities/import"'
+
+Alarm = tuple[str, str]
+"""An alert's name, and the kind of copy that it is about, if any."""
+
+OF_THE_CACHE = {"CacheMissRatioHigh", "CacheClosed", "CacheLeaseExpired", "RedisDegraded"}
+
+
+WARM_UP_S = 10.0
+"""Until copies are there, or an outage is seen by all, so that each part begins in the state that it is about."""
+
+WATCHED_S = 35.0
+
+Busy = Callable[[Client], Awaitable[object]]
+
+RECORDED = 60
+LONG = {**BODY, "notes": "x" * 9_000}
+ROOM_BYTES = 200_000
+"""A sixth of what all of these activities, and pages of one each, take in the cache."""
+
+
+async def nothing(_: Client) -> None: ...
+
+
+async def another_activity(client: Client) -> None:
+    """Drops every list of its user, and no other activity."""
+    assert (await client.ask("POST", "/activities", BODY)).status == 201
+
+
+async def recorded(port: int, token: str) -> list[str]:
+    client = Client(port, token)
+    made = [(await client.ask("POST", "/activities", LONG)).json() for _ in range(RECORDED)]
+    client.close()
+    return [f"/activities/{activity['id']}" for activity in made]
+
+
+async def reading(port: int, token: str, paths: list[str], seconds: float, busy: Busy) -> None:
+    """Each activity and its page in turn, over and over; each round takes some seconds."""
+    client, stop_s = Client(port, token), time.monotonic() + seconds
+    for number in itertools.cycle(range(RECORDED)):
+        if time.monotonic() >= stop_s:
+            break
+        await busy(client)
+        for path in (paths[number], f"/activities?limit=1&page={number + 1}"):
+            answer = await client.ask("GET", path)
+            assert answer.status == 200, answer.body
+        await asyncio.sleep(0.02)
+    client.close()
+
+
+def starve() -> list[str]:
+    """The alerts of a real cache while it is well, and while it fails in four ways."""
+    wrong = []
+    with engines() as urls, serving(urls, WORKERS="2", RATE_LIMIT_SCALE="1000") as instance:
+        cache = Redis.from_url(urls.redis_url)
+        token = asyncio.run(logged_in(instance.port, "starved@example.org"))
+        paths = asyncio.run(recorded(instance.port, token))
+
+        def while_it(how: str, *expected: Alarm, busy: Busy = nothing) -> None:
+            came: set[Alarm] = set()
+
+            def note(_: str, alert: dict[str, Any]) -> None:
+                labels = alert["labels"]
+                if labels["alertname"] in OF_THE_CACHE:
+                    came.add((labels["alertname"], labels.get("cache", "")))
+
+            target = f"127.0.0.1:{instance.port}"
+            asyncio.run(reading(instance.port, token, paths, WARM_UP_S, busy))
+            with sink(note) as webhook, watching([target], webhook, every="1s", rules=hurried):
+                asyncio.run(reading(instance.port, token, paths, WATCHED_S, busy))
+            print(f"cache {how}: {sorted(came)}", flush=True)
+            if came != {*expected}:
+                wrong.append(f"cache {how}: {came} came, not {expected}")
+
+        while_it("is well")
+        while_it("drops every list", ("CacheMissRatioHigh", "listing"), busy=another_activity)
+        cache.flushall()
+        cache.config_set("maxmemory", cache.info("memory")["used_memory"] + ROOM_BYTES)
+        while_it("has too little memory", ("CacheMissRatioHigh", "activity"), ("CacheMissRatioHigh", "listing"))
+        cache.config_set("maxmemory-policy", "noeviction")
+        while_it("refuses writes", ("CacheClosed", ""), busy=another_activity)
+        cache.config_set("maxmemory", 0)
+        while_it("is well again")
+        cache.client_pause(round((WARM_UP_S + WATCHED_S) * 1000))
+        while_it("hangs, and nobody writes", ("RedisDegraded", ""))
+    return wrong
+
+
 class Imitation:
-    """A service whose counters grow by the rates it was given."""
+    """A service whose counters grow by the rates it was given; its imports take 7 s."""
 
     def __init__(self, failed: float, slow: bool) -> None:
         self.failed = failed
@@ -164,6 +279,10 @@ class Imitation:
             f'http_requests_total{{status="500"}} {failed}',
         ]
         lines += [f'http_request_duration_seconds_bucket{{le="{le}"}} {count}' for le, count in buckets.items()]
+        imports = requests / 10
+        lines.append(f'http_requests_total{{{IMPORT},status="201"}} {imports}')
+        for le, count in {"2.0": 0, "5.0": 0, "10.0": imports, "+Inf": imports}.items():
+            lines.append(f'http_request_duration_seconds_bucket{{{IMPORT},le="{le}"}} {count}')
         return "\n".join(lines) + "\n"
 
 
@@ -205,15 +324,16 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seconds", type=float, default=60)
     given = options.parse_args()
-    wrong = see(given.seconds)
+    wrong = see(given.seconds) + starve()
     for failed, slow, pages in [(0.02, False, {"ErrorRateHigh"}), (0.009, False, set()), (0, True, {"LatencyHigh"})]:
         came = delivered(failed, slow, 45)
         got = {alert for receiver, alert in came if receiver == "page"} & {"ErrorRateHigh", "LatencyHigh"}
         print(f"{failed:.1%} failed, p99 {'2.1' if slow else '1.9'} s: {sorted(came)}")
         if got != pages:
             wrong.append(f"{failed:.1%} failed, slow {slow}: {got} came, not {pages}")
-        if ("watchdog", "Watchdog") not in came:
-            wrong.append("the watchdog did not come through")
+        for others in (("watchdog", "Watchdog"), ("ticket", "ImportLatencyHigh")):
+            if others not in came:
+                wrong.append(f"{others[1]} did not come through")
     print(*wrong, sep="\n")
     if wrong:
         sys.exit(1)
