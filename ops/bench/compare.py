@@ -53,6 +53,10 @@ class Side:
     path: str
 
 
+class TooBusy(Exception):
+    """The service did not answer as it should, however often it was asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     cpu_s: float
@@ -79,16 +83,14 @@ def side(stack: ExitStack, checkout: Path, scale: str) -> Side:
     return Side(instance, tuple(Client(instance.port, token) for _ in range(CLIENTS)), path)
 
 
-async def measured(here: Side, other: Side, *, rounds: int, requests: int) -> Found:
-    found: Found = {name: [] for name in ASKS}
+async def measure(here: Side, other: Side, found: Found, *, rounds: int, requests: int) -> None:
+    """Adds each round's costs to `found`. Raises TooBusy."""
     for number in range(rounds + 1):
         for name, ask in ASKS.items():
             costs = await round_of(ask, here, other, requests)
             if number:  # the first round warms up
                 found[name].append(costs)
         print(f"\rround {number} of {rounds}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    return found
 
 
 async def round_of(ask: Ask, here: Side, other: Side, requests: int) -> tuple[Cost, Cost]:
@@ -107,7 +109,7 @@ async def turn(ask: Ask, one: Side) -> Turn:
         answered = await asyncio.gather(*(share(ask, client, one.path, took_s) for client in one.clients))
         if all(answered):
             return Turn(one.instance.cpu_s() - before_s, took_s)
-    sys.exit("the service does not answer as it should; is the machine too busy?")
+    raise TooBusy
 
 
 async def share(ask: Ask, client: Client, path: str, took_s: list[float]) -> bool:
@@ -128,6 +130,8 @@ def cost(turns: list[Turn]) -> Cost:
 
 def line(name: str, here: list[float], other: list[float]) -> str:
     ratios = [one / another for one, another in zip(here, other, strict=True)]
+    if len(ratios) < 2:
+        return f"{name:16} too few rounds"
     low, _, high = statistics.quantiles(ratios, n=4)
     return (
         f"{name:16} {statistics.median(here):7.0f} us here {statistics.median(other):7.0f} us there"
@@ -145,7 +149,12 @@ def main() -> None:
     scale = NEVER_EXCEEDED if given.limits else "0"
     with ExitStack() as stack:
         here, other = (side(stack, checkout, scale) for checkout in (HERE, given.other.absolute()))
-        found = asyncio.run(measured(here, other, rounds=given.rounds, requests=given.requests))
+        found: Found = {name: [] for name in ASKS}
+        try:
+            asyncio.run(measure(here, other, found, rounds=given.rounds, requests=given.requests))
+        except TooBusy:
+            print("\nthe service does not answer as it should; what follows are the rounds before", file=sys.stderr)
+    print(file=sys.stderr)
     for name, costs in found.items():
         print(line(f"{name}, CPU", [one.cpu_us for one, _ in costs], [one.cpu_us for _, one in costs]))
         print(line(f"{name}, p50", [one.p50_us for one, _ in costs], [one.p50_us for _, one in costs]))
