@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from fitness.adapters.redis.client import AnyLine
-from fitness.adapters.redis.line import FAILURES, Answer, Command, LineFull, facts_of
+from fitness.adapters.redis.connection import Command, facts_of
+from fitness.adapters.redis.line import FAILURES, Answer, LineFull
 from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Era, Hit, Miss, Scope, T
 from fitness.ports.outages import CacheUnavailable, Overloaded
 

@@ -7,7 +7,8 @@ from typing import Any
 from redis.asyncio import RedisCluster
 from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError
 
-from fitness.adapters.redis.line import Answer, Command, RedisLine
+from fitness.adapters.redis.connection import Command
+from fitness.adapters.redis.line import Answer, RedisLine
 
 REFRESH_S = 0.2
 """At least this long between two looks at who has which slots."""

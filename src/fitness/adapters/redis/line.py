@@ -8,12 +8,13 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-import hiredis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from fitness.adapters.redis.connection import Command, Connection, handshaken, pack
 
 DEADLINE_S = 0.05
 """For the next answer, from when the server gave the one before, or the question was written. A server that answers one
@@ -34,10 +35,6 @@ CONNECT_S = 1.0
 MAX_WAITING = 20_000
 """Questions without an answer. Beyond it, questions are refused."""
 
-Command = tuple[str | int | float | bytes | memoryview, ...]
-
-pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment] # its stub wants tuples of one
-
 
 class LineFull(Exception):
     """This process asks more than the server answers; nothing says that the server is down."""
@@ -51,18 +48,6 @@ class Answer(NamedTuple):
     run_id: str
     """Of the server that answered."""
     replies: list[Any]
-
-
-class Connection(Protocol):
-    """What a connection of redis-py offers, as far as a line needs it."""
-
-    async def connect(self) -> None: ...
-
-    async def disconnect(self, nowait: bool = False) -> None: ...
-
-    async def send_packed_command(self, command: list[bytes], check_health: bool = True) -> None: ...
-
-    async def read_response(self, disable_decoding: bool = False, timeout: float | None = None) -> Any: ...
 
 
 class _Question:
@@ -155,7 +140,7 @@ class RedisLine:
         began_s = loop.time()
         looking = loop.call_at(began_s + DEADLINE_S, self._connects_late, began_s, None)
         # A task of its own, left behind at the deadline: redis-py loses a cancellation that comes while it connects.
-        handshake = asyncio.ensure_future(_handshake(connection))
+        handshake = asyncio.ensure_future(handshaken(connection))
         try:
             await asyncio.wait({handshake}, timeout=CONNECT_S)
             if not handshake.done():
@@ -287,22 +272,6 @@ class RedisLine:
         self._lose(error)
         waiting, self._queue = self._queue, deque()
         _fail(waiting, error)
-
-
-async def _handshake(connection: Connection) -> str:
-    """Connect, authenticate, and ask for the run id, once, before the connection is used."""
-    await connection.connect()
-    await connection.send_packed_command([pack(("INFO", "server"))], check_health=False)
-    facts = facts_of(await connection.read_response(disable_decoding=True, timeout=math.inf))
-    if "run_id" not in facts:
-        raise ResponseError("INFO names no run id")
-    return facts["run_id"]
-
-
-def facts_of(reply: bytes) -> dict[str, str]:
-    """The lines `name:value` of an answer to INFO."""
-    lines = reply.decode("utf-8", "replace").splitlines()
-    return {name: value for name, colon, value in (line.partition(":") for line in lines) if colon}
 
 
 def _fail(questions: deque[_Question], error: Exception) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from fitness.adapters.redis.client import AnyLine
-from fitness.adapters.redis.line import FAILURES, Command, LineFull
+from fitness.adapters.redis.connection import Command
+from fitness.adapters.redis.line import FAILURES, LineFull
 from fitness.domain.model.rate_limits import USER, Balance, Charge, Decision
 from fitness.ports.outages import LimiterUnavailable, Overloaded
 
