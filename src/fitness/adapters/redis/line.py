@@ -63,8 +63,8 @@ class _Question:
 class RedisLine:
     """Connects when first asked, and again by itself whenever the connection is lost.
 
-    While a connection is being made, questions wait for it. Once an attempt has failed, or taken longer than
-    DEADLINE_S, the server counts as down: then questions fail at once, until a later attempt succeeds.
+    While a connection is being made, questions wait for it. Once an answer is overdue, or an attempt has failed or
+    taken longer than DEADLINE_S, the server counts as down: questions then fail at once, until an attempt succeeds.
     """
 
     def __init__(self, make_connection: Callable[[], Connection]) -> None:
@@ -258,7 +258,8 @@ class RedisLine:
             self._look_at(now_s + GRACE_S, again=True)
         else:
             self._watched = False
-            self._lose(RedisTimeoutError(f"no answer within {DEADLINE_S} s"))
+            # Down at once: who asks next need not wait for a second deadline, that of the handshake.
+            self._go_down(RedisTimeoutError(f"no answer within {DEADLINE_S} s"))
             self.reconnect()
 
     def _lose(self, error: Exception) -> None:
