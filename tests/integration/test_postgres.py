@@ -90,7 +90,9 @@ class TestPostgresActivityRepo(InOneDatabase, ActivityRepoContract):
         self, repo: ActivityRepoPort, audit: AuditLogPort, users: UserRepoPort
     ):
         owner = await users.add(a_registration(), password_hash="-", at=NOW)
-        kept = await add_all(repo, [an_activity(user_id=owner.id) for _ in range(2_000)])
+        kept = []
+        for _ in range(20):  # each batch is one transaction, with one deadline
+            kept += await add_all(repo, [an_activity(user_id=owner.id) for _ in range(100)])
         restored = purged = 0
         for first in range(0, 2_000, 4):
             batch = kept[first : first + 4]

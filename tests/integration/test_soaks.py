@@ -6,7 +6,7 @@ from ops.local.service import serving
 
 from tests.harness.servers import ValkeyServer, breakable_cache
 from tests.soak.busy import BEYOND_REACH, SITUATIONS, TRUSTED, grown_too_fast, levels, limited
-from tests.soak.faults import FAULTS, Fault, watched
+from tests.soak.faults import FAULTS, READERS, Fault, watched
 
 pytestmark = [pytest.mark.engines, pytest.mark.slow]
 
@@ -15,14 +15,18 @@ HELD_BACK_S = 2.0
 SECONDS = 2.0
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+# The other faults take longer, or a core of their own: `make soak` has all of them.
+SHORT = {"writes-paused", "replica", "redis-frozen", "worker-frozen", "redis-killed", "two-primaries"}
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in SHORT], ids=lambda fault: fault.name)
 async def test_no_read_is_older_than_what_was_acknowledged_before_it(fault: Fault):
     with fault.stage() as stage:
         stage.hold_s = HELD_BACK_S
         watch = await watched(stage, fault.act, READS)
     assert watch.stale == []
     assert watch.wrong == []
-    assert watch.good, watch.row()
+    assert watch.origins["hit"] >= READERS, watch.row()  # the cache was in use, before the fault or after it
 
 
 async def test_many_connections_are_no_outage():
@@ -32,7 +36,7 @@ async def test_many_connections_are_no_outage():
     assert grown_too_fast(measured) == []
 
 
-@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("situation", [*SITUATIONS][:2])
 async def test_nobody_is_admitted_more_often_than_the_limit_says(situation: str):
     with own_engines() as urls, breakable_cache(urls) as (own, cache), serving(own, **TRUSTED) as one:
         assert isinstance(cache, ValkeyServer)
