@@ -151,7 +151,7 @@ DASHBOARDS = {
                 "Workers without a lease",
                 "none",
                 {"{{instance}}": f"sum by (instance) (1 - cache_lease_valid{{{ON}}})"},
-                "They cannot tell whether the cache may be read, and read from PostgreSQL.",
+                "They do not know whether the cache may be read, and read from PostgreSQL.",
             ),
             Panel(
                 "Closings by reason",

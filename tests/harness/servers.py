@@ -236,7 +236,7 @@ class Proxy:
 
 
 class ProxyProcess:
-    """A proxy in a process of its own. While that is stopped, nothing gets through, and nobody is told."""
+    """A proxy in a process of its own. While that is stopped, nothing gets through, and no connection ends."""
 
     def __init__(self, upstream: Path, path: Path) -> None:
         code = f"import tests.harness.servers as s; s.serve_proxy({str(upstream)!r}, {str(path)!r})"

@@ -110,7 +110,7 @@ async def test_a_redis_for_the_limits_alone_is_looked_at_as_well(settings: Compl
 async def test_a_redis_that_keeps_its_settings_to_itself_is_doubtful(settings: CompleteSettings, cache: ValkeyServer):
     cache.do("ACL", "SETUSER", "guest", "on", ">secret", "~*", "+@all", "-config")
     (found,) = await bad(replace(settings, redis_url=cache.url.replace("unix://", "unix://guest:secret@")))
-    assert found.startswith("doubtful cache Redis: does not tell its settings")
+    assert found.startswith("doubtful cache Redis: does not show its settings")
 
 
 async def test_stores_that_do_not_answer_are_wrong(settings: CompleteSettings):

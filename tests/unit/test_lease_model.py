@@ -74,14 +74,14 @@ class Turn(NamedTuple):
 
 
 class SteppedLoop(asyncio.BaseEventLoop):
-    """An event loop that runs what is ready when it is told to, and never waits: there are no sockets and no timers."""
+    """An event loop that runs what is ready when it is asked to, and never waits: there are no sockets and no timers."""
 
     def __init__(self) -> None:
         super().__init__()
         self._made: list[asyncio.Task[Any]] = []
         self.set_task_factory(self._make)
 
-    def settle(self) -> None:
+    def run_ready(self) -> None:
         """Returns when everybody waits for a turn or is done."""
         ready = self._ready  # type: ignore[attr-defined]
         while ready:
@@ -94,7 +94,7 @@ class SteppedLoop(asyncio.BaseEventLoop):
         made, self._made = self._made, []
         for task in made:
             task.cancel()
-        self.settle()
+        self.run_ready()
         for task in made:
             if task.done() and not task.cancelled():
                 task.exception()  # marks it as retrieved
@@ -475,7 +475,7 @@ class Scene:
         todo = [writer.write(bounds.writes), reader.read(bounds.reads), relay.relay_rounds(bounds.rounds)]
         self.tasks = [loop.create_task(one) for one in todo]
         self.surroundings = [loop.create_task(one) for one in (self._move(), self._renew(), self._tick())]
-        loop.settle()
+        loop.run_ready()
 
     @property
     def over(self) -> bool:
@@ -483,7 +483,7 @@ class Scene:
 
     def take(self, choice: int) -> None:
         self.world.take(choice)
-        self.loop.settle()
+        self.loop.run_ready()
 
     def end(self) -> None:
         broken = [task for task in self.tasks if task.done() and task.exception() is not None]
@@ -560,7 +560,7 @@ class NotPossible(Exception):
     """The next step of the story cannot be taken; the message lists those that can."""
 
 
-def told(story: str, bounds: Bounds, rules: type[Rules]) -> bool:
+def stale_after(story: str, bounds: Bounds, rules: type[Rules]) -> bool:
     """Whether the steps of `story`, in its order, lead to a stale read. `W:commit` is a step of the writer, `R` of the
     reader, `C` of the relay; `M:2` moves the relay to the other server, `P:1` has the reader renew its lease, and `T`
     lets all leases expire.
@@ -625,9 +625,9 @@ TWO_WRITES_CLOSED = """
     ids=lambda one: one.__name__ if isinstance(one, type) else "",
 )
 def test_without_any_one_rule_a_stale_read_is_possible(broken: type[Rules], story: str, bounds: Bounds):
-    assert told(story, bounds, broken)
+    assert stale_after(story, bounds, broken)
     with suppress(NotPossible):  # with the rule some step of the story cannot come there, or the read is not stale
-        assert not told(story, bounds, Rules)
+        assert not stale_after(story, bounds, Rules)
 
 
 MANY = 5_000

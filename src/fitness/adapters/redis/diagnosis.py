@@ -23,11 +23,11 @@ class RedisDiagnosis:
 
     async def diagnose(self) -> Sequence[Finding]:
         try:
-            lives = await self._asked(self._redis.info, "server")
-            found = [Finding(GOOD, f"{name} answers, {_version(server)}") for name, server in lives.items()]
+            servers = await self._asked(self._redis.info, "server")
+            found = [Finding(GOOD, f"{name} answers, {_version(server)}") for name, server in servers.items()]
             settings = await self._asked(self._redis.config_get, "*")
         except ResponseError as error:
-            return [Finding(DOUBTFUL, f"does not tell its settings, so they go unchecked: {error}")]
+            return [Finding(DOUBTFUL, f"does not show its settings, so they go unchecked: {error}")]
         except (RedisError, RedisClusterException, OSError) as error:
             return [Finding(WRONG, f"does not answer: {error}")]
         return found + [finding for one in settings.values() for finding in self._rules(one)]

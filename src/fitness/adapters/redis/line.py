@@ -24,9 +24,10 @@ LOOK_S = 0.005
 LATE_S = 0.005
 GRACE_S = 0.02
 LONGEST_WAIT_S = 1.0
-"""A busy process cannot tell a slow server from its own delay. An event loop that was busy runs its timers before it
-reads its sockets, so at the deadline the answer may be there, unread, even if the timer comes in time. So the line
-looks again after LOOK_S. While that timer comes late by more than LATE_S, it looks again after GRACE_S, up to this."""
+"""A busy process cannot distinguish a slow server from its own delay. An event loop that was busy runs its timers
+before it reads its sockets, so at the deadline the answer may be there, unread, even if the timer comes in time. So the
+line looks again after LOOK_S. While that timer comes late by more than LATE_S, it looks again after GRACE_S, up to
+this."""
 
 RETRY_S = 0.1
 """Between attempts to connect to a server that is down."""
