@@ -74,7 +74,7 @@ class Turn(NamedTuple):
 
 
 class SteppedLoop(asyncio.BaseEventLoop):
-    """An event loop that runs what is ready when it is asked to, and never waits: there are no sockets and no timers."""
+    """An event loop that runs what is ready when it is asked to. It has no sockets and no timers, and never waits."""
 
     def __init__(self) -> None:
         super().__init__()
