@@ -16,7 +16,7 @@ SECONDS = 2.0
 
 
 # The other faults take longer, or a core of their own: `make soak` has all of them.
-SHORT = {"writes-paused", "replica", "redis-frozen", "worker-frozen", "redis-killed", "two-primaries"}
+SHORT = {"writes-paused", "redis-frozen", "redis-killed", "two-primaries"}
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in SHORT], ids=lambda fault: fault.name)

@@ -8,6 +8,7 @@ answers once no process can read from it any more. Any process carries out what 
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from itertools import islice
 from typing import Protocol, TypeVar
 
@@ -16,7 +17,7 @@ from fitness.domain.use_cases.caching.lease import Lease
 from fitness.ports.cache import CachePort, Era, Scope
 from fitness.ports.cache_state import CacheState, CacheStatePort
 from fitness.ports.messages import IdempotencyKey, Messages
-from fitness.ports.outages import CacheUnavailable
+from fitness.ports.outages import CacheUnavailable, DatabaseUnavailable
 from fitness.ports.outbox import MOST_AT_ONCE, OutboxPort, PendingInvalidation
 
 R = TypeVar("R")
@@ -98,8 +99,8 @@ class Changes:
         self._carried_out.setdefault(era, []).extend(ids)
 
     async def _deliver(self, messages: Messages) -> None:
-        state = self._lease.state or await self._lease.renew()
-        if state.era is not None and await self._seen_by_readers(state.era, messages.invalidates):
+        state = self._lease.state or await self._renewed()
+        if state is not None and state.era is not None and await self._seen_by_readers(state.era, messages.invalidates):
             self.give_back(state.era, [messages.id])
             return
         entry = PendingInvalidation(messages.id, messages.invalidates)
@@ -133,12 +134,20 @@ class Changes:
 
         Closed a moment ago means that another process may still read from another server, until its lease is over.
         """
-        state = await self._lease.renew()
-        if state.era != era or not self._lease.valid:
+        state = await self._renewed()
+        if state is None or state.era != era or not self._lease.valid:
             return False
         if state.closed:
             await self._lease.until_others_expired(state)
         return True
+
+    async def _renewed(self) -> CacheState | None:
+        """None where the row could not be read: after an outage changes are possible sooner than renewing is, since each
+        has connections of its own. Then the cache is closed, which needs no lease.
+        """
+        with suppress(DatabaseUnavailable):
+            return await self._lease.renew()
+        return None
 
 
 class OutboxRelay:
