@@ -382,6 +382,18 @@ class TestOutages:
         assert await successor.read_through(KEY, Loader("new")) == Copy("new", Origin.MISS)
         assert store.outbox == {}
 
+    async def test_a_writer_who_cannot_renew_its_lease_closes_the_cache(
+        self, cache: Fragile, store: InMemoryStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ):
+        async def no_connection() -> CacheState:
+            raise DatabaseUnavailable
+
+        await a_process(cache, store, clock)
+        writer = Process(cache, store, clock)
+        monkeypatch.setattr(writer.states, "read", no_connection)
+        await writer.change()
+        assert store.cache_state.closed
+
     async def test_a_write_whose_fate_in_the_cache_nobody_knows_is_not_acknowledged(
         self, reads: Process, cache: Fragile, clock: Clock
     ):
