@@ -634,6 +634,7 @@ MANY = 5_000
 """States in the time that a unit test may take; `python -m tests.soak.lease_states` visits 1 000 000."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "bounds",
     [

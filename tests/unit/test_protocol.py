@@ -314,8 +314,8 @@ async def _settled() -> None:
         pytest.param(readers_writer_and(evict_generation), 100_000, marks=pytest.mark.slow),
         pytest.param(two_writers, 5_000, marks=pytest.mark.slow),
         pytest.param(one_process, 1_000, marks=pytest.mark.slow),
-        (crash, 100),
-        (cut_off, 10),
+        pytest.param(crash, 100, marks=pytest.mark.slow),
+        pytest.param(cut_off, 10, marks=pytest.mark.slow),
     ],
     ids=["eviction", "two writers", "one process", "crash", "cut off"],
 )

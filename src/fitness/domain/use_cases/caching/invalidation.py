@@ -142,8 +142,8 @@ class Changes:
         return True
 
     async def _renewed(self) -> CacheState | None:
-        """None where the row could not be read: after an outage changes are possible sooner than renewing is, since each
-        has connections of its own. Then the cache is closed, which needs no lease.
+        """None where the row could not be read: after an outage changes are possible sooner than renewing is, since
+        each has connections of its own. Then the cache is closed, which needs no lease.
         """
         with suppress(DatabaseUnavailable):
             return await self._lease.renew()
