@@ -10,6 +10,12 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
+def mark_retrieved(task: "asyncio.Future[Any]") -> None:
+    """For a task that has ended: whoever awaited it has its exception, or gave up at a deadline."""
+    if not task.cancelled():
+        task.exception()
+
+
 class SupervisedTasks:
     """Keeps a reference to each task until it ends; the event loop itself keeps only a weak one."""
 
@@ -44,5 +50,4 @@ class SupervisedTasks:
 
     def _unlogged(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # mark it as retrieved; the caller already has it, or gave up at the deadline
+        mark_retrieved(task)

@@ -9,6 +9,7 @@ from redis.exceptions import AskError, MovedError, RedisClusterException, RedisE
 
 from fitness.adapters.redis.connection import Command
 from fitness.adapters.redis.line import Answer, RedisLine
+from fitness.foundation.tasks import mark_retrieved
 
 REFRESH_S = 0.2
 """At least this long between two looks at who has which slots."""
@@ -89,7 +90,7 @@ class RedisClusterLine:
         if self._refreshing is None or self._refreshing.done():
             self._refreshed_s = asyncio.get_running_loop().time()
             self._refreshing = asyncio.ensure_future(self._look_again())
-            self._refreshing.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._refreshing.add_done_callback(mark_retrieved)
         return self._refreshing
 
     async def _look_again(self) -> None:

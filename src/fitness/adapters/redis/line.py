@@ -15,6 +15,7 @@ from redis.exceptions import ReadOnlyError, RedisClusterException, RedisError, R
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from fitness.adapters.redis.connection import Command, Connection, handshaken, pack
+from fitness.foundation.tasks import mark_retrieved
 
 DEADLINE_S = 0.05
 """For the next answer, from when the server gave the one before, or the question was written. A server that answers one
@@ -153,7 +154,7 @@ class RedisLine:
         finally:
             looking.cancel()
             handshake.cancel()
-            handshake.add_done_callback(_retrieve)
+            handshake.add_done_callback(mark_retrieved)
         self._down = None
 
     def _connects_late(self, began_s: float, again_s: float | None) -> None:
@@ -280,8 +281,3 @@ def _fail(questions: deque[_Question], error: Exception) -> None:
     for question in questions:
         if not question.answer.done():
             question.answer.set_exception(error)
-
-
-def _retrieve(task: "asyncio.Future[str]") -> None:
-    if not task.cancelled():
-        task.exception()
