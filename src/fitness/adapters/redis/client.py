@@ -59,11 +59,6 @@ async def closed(line: AnyLine) -> None:
     await line.aclose()
 
 
-async def disconnected(redis: AnyRedis) -> None:
-    """Closes every connection."""
-    await redis.aclose()
-
-
 def _primary(url: str, deadlines: dict[str, Any]) -> Redis:
     service, _, database = urlsplit(url).path.strip("/").partition("/")
     if not service:
