@@ -32,6 +32,7 @@ def test_every_answer_is_counted_and_the_wrong_ones_are_named():
     ("benchmark", "options", "rows"),
     [
         ("speed", ["--only", "miss", "create"], ["hello", "miss", "create"]),
+        ("write_through", [], ["write-through, 50% read", "cache-aside, 50% read"]),
     ],
 )
 def test_a_benchmark_prints_what_it_measures(benchmark: str, options: list[str], rows: list[str]):
