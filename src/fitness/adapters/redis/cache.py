@@ -46,15 +46,16 @@ class RedisCache:
             return Miss(generation, era)
 
     async def peek(self, era: Era, *keys: CacheKey[Any]) -> Sequence[Peeked]:
-        commands: list[Command] = [("MGET", _generation_name(key.scope, era), _name(key, era)) for key in keys]
+        pairs = [(_generation_name(key.scope, era), _name(key, era)) for key in keys]
         try:
-            answers = await self._line.ask_each(commands)
+            answers = await self._line.mget(*pairs)
         except FAILURES as error:
             raise _translated(error) from error
         found: list[Peeked] = []
         for answer in answers:
             _refuse_other(era, answer)
-            found += [_peeked(generation, copy, era) for generation, copy in answer.replies]
+            values = iter(answer.replies[0])
+            found += [_peeked(generation, copy, era) for generation, copy in zip(values, values, strict=True)]
         return found
 
     async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:

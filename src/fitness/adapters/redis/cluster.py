@@ -46,6 +46,10 @@ class RedisClusterLine:
         """As `RedisLine.ask_each`."""
         return [*await asyncio.gather(*(self.ask(str(command[1]), command) for command in commands))]
 
+    async def mget(self, *pairs: tuple[str, str]) -> list[Answer]:
+        """As `RedisLine.mget`."""
+        return await self.ask_each([("MGET", *pair) for pair in pairs])
+
     async def ask_everywhere(self, *commands: Command | Packed) -> list[Answer]:
         """Every primary's answer."""
         if not self._known:

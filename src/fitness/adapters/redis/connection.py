@@ -38,22 +38,23 @@ class Connection(Protocol):
 
 
 class Conversation(asyncio.Protocol):
-    """Hands each reply to `replied`, an error as an exception, and the end of the connection to `ended`, once."""
+    """Hands the replies that came together to `replied`, errors as exceptions; and to `ended` why it ended."""
 
-    def __init__(self, replied: Callable[[Any], None], ended: Callable[[Exception], None]) -> None:
+    def __init__(self, replied: Callable[[list[Any]], None], ended: Callable[[Exception], None]) -> None:
         self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=_error, notEnoughData=_INCOMPLETE)
         self._replied = replied
         self._ended = ended
 
     def data_received(self, data: bytes) -> None:
-        reader, replied = self._reader, self._replied
+        reader, replies = self._reader, []
         try:
             reader.feed(data)
             while (reply := reader.gets(False)) is not _INCOMPLETE:
                 if not isinstance(reply, hiredis.PushNotification):  # what the server says unasked
-                    replied(reply)
+                    replies.append(reply)
         except InvalidResponse as error:
             self._ended(error)
+        self._replied(replies)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._ended(RedisConnectionError(str(error or "the server closed the connection")))

@@ -60,12 +60,13 @@ class Answer(NamedTuple):
 
 
 class _Question:
-    __slots__ = ("answer", "commands", "replies", "written_s")
+    __slots__ = ("answer", "commands", "failed", "replies", "written_s")
 
     def __init__(self, commands: tuple[Command | Packed, ...], answer: "asyncio.Future[Answer]") -> None:
         self.commands = commands
         self.answer = answer
         self.replies: list[Any] = []
+        self.failed = False
         self.written_s = 0.0
 
 
@@ -78,6 +79,7 @@ class RedisLine:
 
     def __init__(self, make_connection: Callable[[], Connection]) -> None:
         self._make_connection = make_connection
+        self._loop: asyncio.AbstractEventLoop  # from the first question on
         self._queue: deque[_Question] = deque()
         self._unanswered: deque[_Question] = deque()
         self._serving: asyncio.Task[None] | None = None
@@ -100,15 +102,19 @@ class RedisLine:
             raise RedisConnectionError(f"Redis is down: {self._down}")
         if len(self._queue) + len(self._unanswered) >= MAX_WAITING:
             raise LineFull(f"{MAX_WAITING} questions to Redis wait for their answers")
-        loop = asyncio.get_running_loop()
         if self._serving is None:
-            self._serving = loop.create_task(self._serve())
-        question = _Question(commands, loop.create_future())
-        self._queue.append(question)
-        if self._transport is not None and not self._writes_soon:
+            self._loop = asyncio.get_running_loop()
+            self._serving = self._loop.create_task(self._serve())
+        answer: asyncio.Future[Answer] = self._loop.create_future()
+        self._queue.append(_Question(commands, answer))
+        if not self._writes_soon and self._transport is not None:
             self._writes_soon = True
-            loop.call_soon(self._write)  # after all that this turn of the loop asks
-        return question.answer
+            self._loop.call_soon(self._write)  # after all that this turn of the loop asks
+        return answer
+
+    async def mget(self, *pairs: tuple[str, str]) -> list[Answer]:
+        """The values under pairs of keys, one after the other, in one answer or in several. A pair is in one slot."""
+        return [await self.ask("", ("MGET", *[name for pair in pairs for name in pair]))]
 
     async def ask_each(self, commands: Sequence[Command]) -> list[Answer]:
         """The answers to commands in any slots; the second word of each is its key."""
@@ -167,7 +173,7 @@ class RedisLine:
 
         `again_s` is when it was to look again.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         now_s = loop.time()
         if self.run_id is not None or self._down is not None:
             return
@@ -180,7 +186,7 @@ class RedisLine:
 
     async def _converse(self, connection: Connection) -> None:
         """Until the connection breaks, is given up, or an answer is overdue: each raises."""
-        self._ended = ended = asyncio.get_running_loop().create_future()
+        self._ended = ended = self._loop.create_future()
         self._transport = taken_over(connection, Conversation(self._replied, self._end))
         self._write()
         await ended
@@ -197,7 +203,7 @@ class RedisLine:
         if self._transport is None:
             return
         questions, self._queue = self._queue, deque()
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._loop.time()
         written = []
         for question in questions:
             if question.answer.done():  # nobody waits any more, and nothing was written yet
@@ -208,26 +214,29 @@ class RedisLine:
         self._transport.write(b"".join(written))
         self._watch()
 
-    def _replied(self, reply: Any) -> None:
-        if not self._unanswered:
-            self._end(RedisConnectionError("the server answered what nobody asked"))
-            return
-        self._answered_s = asyncio.get_running_loop().time()
-        question = self._unanswered[0]
-        question.replies.append(reply)
-        if len(question.replies) == len(question.commands):
-            self._unanswered.popleft()
-            self._answer(question)
+    def _replied(self, replies: list[Any]) -> None:
+        unanswered = self._unanswered
+        self._answered_s = self._loop.time()
+        for reply in replies:
+            if not unanswered:
+                self._end(RedisConnectionError("the server answered what nobody asked"))
+                return
+            question = unanswered[0]
+            question.replies.append(reply)
+            if isinstance(reply, Exception):
+                question.failed = True
+            if len(question.replies) == len(question.commands):
+                unanswered.popleft()
+                self._answer(question)
 
     def _answer(self, question: _Question) -> None:
-        error = next((reply for reply in question.replies if isinstance(reply, Exception)), None)
-        if isinstance(error, ReadOnlyError):  # it became a replica: ask for the primary again
-            self.reconnect()
-        if question.answer.done():
-            return
-        if error is not None:
-            question.answer.set_exception(error)
-        else:
+        if question.failed:
+            error = next(reply for reply in question.replies if isinstance(reply, Exception))
+            if isinstance(error, ReadOnlyError):  # it became a replica: ask for the primary again
+                self.reconnect()
+            if not question.answer.done():
+                question.answer.set_exception(error)
+        elif not question.answer.done():
             question.answer.set_result(Answer(self.run_id or "", question.replies))
 
     def _watch(self) -> None:
@@ -241,11 +250,11 @@ class RedisLine:
         return max(self._unanswered[0].written_s, self._answered_s) + DEADLINE_S
 
     def _look_at(self, at_s: float, *, again: bool) -> None:
-        asyncio.get_running_loop().call_at(at_s, self._look, at_s, again)
+        self._loop.call_at(at_s, self._look, at_s, again)
 
     def _look(self, at_s: float, again: bool) -> None:
         """Whether an answer is overdue; `again` if it was so already when the sockets were last read."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._loop.time()
         if not self._unanswered:
             self._watched = False
         elif now_s < self._due_s:

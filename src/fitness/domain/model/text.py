@@ -1,13 +1,16 @@
 """What a text has to be before it is kept."""
 
+import re
 import unicodedata
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def text_problem(text: str, *, max_length: int, min_length: int = 0) -> str | None:
     """Why `text` cannot be kept, or None. Lengths are in characters, both inclusive."""
     if "\0" in text:
         return "must not hold a NUL character"
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not text.isascii() and _SURROGATE.search(text):
         return "must not hold half a surrogate pair"
     if len(text) < min_length:
         return f"must be at least {min_length} characters long" if text else "must not be empty"

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any, Generic, TypeVar, get_type_hints
 
@@ -83,6 +84,9 @@ def model_of(fields: dict[str, Any], model: type[T], *, strict: bool, found: Seq
     """
     shaped: Any = model
     types, required = _shape(shaped)
+    if not found and fields.keys() <= types.keys():
+        with suppress(msgspec.ValidationError, OverflowError):  # then each field is looked at alone, to name them all
+            return msgspec.convert(fields, model, strict=strict)
     problems = [*found]
     problems += [FieldProblem(name, "is not a field here") for name in fields if name not in types]
     problems += [FieldProblem(name, "is required") for name in sorted(required - fields.keys())]

@@ -13,7 +13,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from fitness.domain.model.rate_limits import RateLimited
 from fitness.entrypoints.http.charging import RESPONSE_HEADERS, UNMATCHED
 from fitness.entrypoints.http.problems import MEDIA_TYPE, problem_of
-from fitness.entrypoints.http.short_way import ShortWay
+from fitness.entrypoints.http.short_way import Answer, RawHeaders, ShortWay
 from fitness.entrypoints.logs import REQUEST_ID, AccessLog, Response
 from fitness.ports.outages import LimiterUnavailable, Overloaded
 
@@ -71,60 +71,81 @@ class Edge:
         is_head = method == "HEAD"
         if is_head:
             scope["method"] = "GET"  # a route's GET handler answers its HEAD as well; `answer` drops the body
-        status = CLIENT_GONE  # until a response starts: if none does, the client has left
         headers: Headers = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id"))
         # The gate appends the limits' headers to this list. So they reach every response, also one that an exception
         # handler made, which knows nothing of limits.
         response_headers = [(b"x-request-id", request_id)]
         scope[RESPONSE_HEADERS] = response_headers  # type: ignore[literal-required]
-        REQUEST_ID.set(request_id.decode())
-
-        async def answer(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                # Routing itself answers what no route matches, so that no gate has charged it.
-                if message["status"] in UNMATCHED_STATUSES and scope.get("path_template") is None:
-                    await self._charge_unmatched(scope)
-                status = message["status"]
-                message["headers"] = [*message["headers"], *response_headers]
-            elif is_head and message["type"] == "http.response.body":
-                message["body"] = b""
-            await send(message)
-
+        name = request_id.decode()
+        REQUEST_ID.set(name)
+        sending = _Sending(send, scope, response_headers, self._charge_unmatched, without_body=is_head)
         try:
             if self._tracing.on:
-                await self._traced(scope, headers, receive, answer)
+                await self._traced(scope, headers, receive, sending)
             else:
-                await self._answered(scope, headers, receive, answer)
+                await self._answer(scope, headers, receive, sending)
         except UNCHARGEABLE as error:
-            await _send_problem(error, method, answer)
+            await _send_problem(error, method, sending)
         finally:  # a request is counted and logged once, also if its client left and it was cancelled
             seconds = time.perf_counter() - started_s
+            status = sending.status
             route = scope.get("path_template", UNMATCHED)  # never the path itself: a label must come from a closed set
             self._record(method, route, status, seconds)
             if status >= 400 or not scope["path"].startswith(UNLOGGED):
                 caller = scope.get("user")
                 user_id = caller.id if caller else None
-                self._access_log.write(
-                    Response(time.time(), method, route, status, seconds, user_id, request_id.decode())
-                )
+                self._access_log.write(Response(time.time(), method, route, status, seconds, user_id, name))
 
-    async def _traced(self, scope: HTTPScope, headers: Headers, receive: Receive, send: Send) -> None:
+    async def _traced(self, scope: HTTPScope, headers: Headers, receive: Receive, sending: "_Sending") -> None:
         texts = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
         with self._tracing.request("request", texts) as span:
-            await self._answered(scope, headers, receive, send)
+            await self._answer(scope, headers, receive, sending)
             span.update_name(f"{scope['method']} {scope.get('path_template', UNMATCHED)}")
 
-    async def _answered(self, scope: HTTPScope, headers: Headers, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: HTTPScope, headers: Headers, receive: Receive, sending: "_Sending") -> None:
         sent: list[tuple[bytes, bytes]] = scope["headers"]  # type: ignore[assignment]
         if scope["method"] == "GET" and len(headers) == len(sent):  # a repeated header is unusual
-            answer = await self._short_way.answer(scope, headers, scope[RESPONSE_HEADERS])  # type: ignore[literal-required]
+            answer = await self._short_way.answer(scope, headers, sending.headers)
             if answer is not None:
-                await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-                await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+                await sending.all_of(answer)
                 return
-        await self._app(scope, receive, send)
+        await self._app(scope, receive, sending)
+
+
+class _Sending:
+    """A response on its way: adds `headers` to it, drops its body where there is to be none, and knows its status."""
+
+    __slots__ = ("_charge_unmatched", "_scope", "_send", "_without_body", "headers", "status")
+
+    def __init__(
+        self, send: Send, scope: HTTPScope, headers: RawHeaders, charge_unmatched: Charge, *, without_body: bool
+    ) -> None:
+        self._send = send
+        self._scope = scope
+        self._charge_unmatched = charge_unmatched
+        self._without_body = without_body
+        self.headers = headers
+        self.status = CLIENT_GONE
+        """Until a response starts: if none does, the client has left."""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            # Routing itself answers what no route matches, so that no gate has charged it.
+            if message["status"] in UNMATCHED_STATUSES and self._scope.get("path_template") is None:
+                await self._charge_unmatched(self._scope)
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], *self.headers]
+        elif self._without_body and message["type"] == "http.response.body":
+            message["body"] = b""
+        await self._send(message)
+
+    async def all_of(self, answer: Answer) -> None:
+        self.status = answer.status
+        answer.headers.extend(self.headers)
+        body = b"" if self._without_body else answer.body
+        await self._send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 async def _send_problem(error: Exception, method: str, send: Send) -> None:
