@@ -136,3 +136,55 @@ def test_a_failed_migration_leaves_nothing_behind_and_keeps_those_before_it(empt
         migrations.up()
     assert [one.applied_at is not None for one in migrations.status()] == [True, False]
     assert {row[0] for row in shape(empty_database_url)} == {"good"}
+
+
+class TestWithoutTransaction:
+    def test_each_statement_is_a_transaction_of_its_own(self, empty_database_url: str):
+        statements = """-- no-transaction
+-- Neither could be part of a transaction;
+CREATE TABLE one (id int);
+CREATE INDEX CONCURRENTLY ones
+ON one (id);
+
+DO $$
+BEGIN
+    INSERT INTO one VALUES (1);
+    COMMIT;
+END
+$$;
+VACUUM one"""
+        migrations = Migrations(empty_database_url, [Migration(1, "one", statements, "DROP TABLE one")])
+        assert migrations.up() == ["001_one"]
+        assert ("one", "ones") in {row[:2] for row in shape(empty_database_url)}
+        assert migrations.down() == ["001_one"]
+        assert shape(empty_database_url) == []
+
+    def test_one_that_failed_midway_is_repeated_from_its_first_statement(self, empty_database_url: str):
+        run(empty_database_url, "CREATE TABLE one (id int); INSERT INTO one VALUES (1), (1)")
+        statements = """-- no-transaction
+DROP INDEX CONCURRENTLY IF EXISTS ones;
+CREATE UNIQUE INDEX CONCURRENTLY ones ON one (id);
+"""
+        migrations = Migrations(empty_database_url, [Migration(1, "unique", statements, "DROP INDEX ones")])
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            migrations.up()
+        assert valid(empty_database_url, "ones") is False
+        assert [one.applied_at for one in migrations.status()] == [None]
+        run(empty_database_url, "DELETE FROM one")
+        assert migrations.up() == ["001_unique"]
+        assert valid(empty_database_url, "ones") is True
+
+    def test_those_who_wait_for_their_turn_do_not_keep_an_index_from_being_made(self, empty_database_url: str):
+        run(empty_database_url, "CREATE TABLE one (id int)")
+        statements = "-- no-transaction\nCREATE INDEX CONCURRENTLY ones ON one (id);\n"
+        shipped = [Migration(1, "index", statements, "DROP INDEX ones")]
+        with ThreadPoolExecutor(4) as threads:
+            applied = list(threads.map(lambda _: Migrations(empty_database_url, shipped).up(), range(4)))
+        assert sorted(applied) == [[], [], [], ["001_index"]]
+
+
+def valid(url: str, index: str) -> bool:
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = %s::regclass", [index])
+        (is_valid,) = found.fetchone() or (False,)
+    return bool(is_valid)
