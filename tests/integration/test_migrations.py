@@ -182,6 +182,65 @@ CREATE UNIQUE INDEX CONCURRENTLY ones ON one (id);
             applied = list(threads.map(lambda _: Migrations(empty_database_url, shipped).up(), range(4)))
         assert sorted(applied) == [[], [], [], ["001_index"]]
 
+    def test_an_index_is_made_while_others_write(self, empty_database_url: str):
+        """A write that came while an index is made waits for nothing, though the index waits for older ones."""
+        shipped = shipped_migrations()
+        Migrations(empty_database_url, shipped[:13]).up()
+        run(empty_database_url, ANN)
+        with (
+            psycopg.connect(empty_database_url) as older,
+            psycopg.connect(empty_database_url, autocommit=True) as later,
+            ThreadPoolExecutor(1) as threads,
+        ):
+            older.execute(ONE_ACTIVITY)
+            making = threads.submit(Migrations(empty_database_url, shipped[:14]).up)
+            while not later.execute(WAITING).fetchone():
+                assert not making.done()
+            later.execute("SET statement_timeout = '5s'")
+            later.execute(ONE_ACTIVITY)
+            assert not making.done()
+            older.commit()
+            assert making.result() == ["014_index_listing"]
+        assert valid(empty_database_url, "activities_listed") is True
+
+
+def test_what_was_kept_before_the_search_columns_is_found_by_its_words_and_tags(empty_database_url: str):
+    shipped = shipped_migrations()
+    Migrations(empty_database_url, shipped[:11]).up()
+    run(empty_database_url, ANN)
+    run(
+        empty_database_url,
+        """
+        INSERT INTO activities (user_id, version, activity_type, activity_date, timezone, local_date, duration_minutes,
+            title, notes, tags, source, created_at, updated_at)
+        SELECT id, 1, 'run', now(), 'UTC', now(), 30, 'Été', 'STRASSE', '{b,a}', 'manual', now(), now()
+        FROM users
+        """,
+    )
+    Migrations(empty_database_url, shipped).up()
+    with psycopg.connect(empty_database_url) as connection:
+        kept = connection.execute("SELECT version, search_text, search_tags FROM activities").fetchone()
+    assert kept == (1, "ete\nstrasse", "\x1fb\x1fa\x1f")
+
+
+ANN = """
+    INSERT INTO users (email, password_hash, timezone, created_at, updated_at)
+    VALUES ('ann@example.org', '-', 'UTC', now(), now())
+"""
+
+ONE_ACTIVITY = """
+    INSERT INTO activities (user_id, version, activity_type, activity_date, timezone, local_date, duration_minutes,
+        source, created_at, updated_at)
+    SELECT id, 1, 'run', now(), 'UTC', now(), 30, 'manual', now(), now()
+    FROM users
+"""
+
+WAITING = """
+    SELECT pid
+    FROM pg_stat_progress_create_index
+    WHERE phase LIKE 'waiting for %'
+"""
+
 
 def valid(url: str, index: str) -> bool:
     with psycopg.connect(url) as connection:
