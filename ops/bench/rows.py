@@ -134,7 +134,7 @@ def filled(server: str, name: str, rows: int, *, versions: int | None = None) ->
     """The address of a database of that name with so many activities and the first `versions` migrations, or all."""
     url = make_conninfo(server, dbname=name)
     with psycopg.connect(server, autocommit=True) as connection:
-        if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone():
+        if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is not None:
             return url
         connection.execute(f"CREATE DATABASE {name}".encode())
     shipped = shipped_migrations()
@@ -179,6 +179,7 @@ async def inserts(before: str, after: str) -> tuple[Cost, Cost]:
     for database, server in zip(databases, servers, strict=True):
         await database.open()
         await server.find()
+    people = (await databases[0].one("SELECT count(*) FROM users") or (0,))[0]
     for number in range(INSERTS):
         new = NewActivity(
             activity_type=ActivityType.RUN,
@@ -189,7 +190,7 @@ async def inserts(before: str, after: str) -> tuple[Cost, Cost]:
             notes=NOTES if number % 10 else f"{NOTES} café",
             tags=("commute", "rain"),
         )
-        activity = recorded(new, user_id=FEW + number % 90, timezone="UTC", now=NOW)
+        activity = recorded(new, user_id=1 + number * 7_919 % people, timezone="UTC", now=NOW)
         for database, server, cost in zip(databases, servers, costs, strict=True):
             repo = PostgresActivityRepo(database)
             await measured(lambda: repo.add(activity, messages=Messages(id=number)), server, cost)  # noqa: B023
