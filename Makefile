@@ -36,6 +36,9 @@ soak: $(VENV)/dev.stamp ## load the service for half an hour: stale reads, fault
 	@$(PY) -m tests.soak.limits
 	@$(PY) -m tests.soak.logins
 
+bench: $(VENV)/dev.stamp ## what each kind of request costs, in three minutes; OTHER=../other-checkout for both, in turn
+	@$(PY) -m ops.bench.speed $(if $(OTHER),--other $(OTHER))
+
 watch: $(VENV)/dev.stamp ## check dashboards, counts and alerts under a real Prometheus and Alertmanager (Debian's)
 	@$(PY) -m tests.soak.watching
 
@@ -85,4 +88,4 @@ else
 endif
 	@touch $@
 
-.PHONY: help run test test-engines test-others unit soak watch lint rules format pins clean
+.PHONY: help run test test-engines test-others unit soak bench watch lint rules format pins clean

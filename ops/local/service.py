@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ops.local.network import free_port
@@ -57,19 +57,37 @@ def environment(urls: EngineUrls, source: Path | None = None, **settings: str) -
     return kept | code | {f"FITNESS_{name}": value for name, value in given.items()}
 
 
+def with_children(pid: int) -> list[int]:
+    """The process, its children and theirs."""
+    found = [pid]
+    for one in found:
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            found += [int(child) for child in Path(f"/proc/{one}/task/{one}/children").read_text().split()]
+    return found
+
+
+def process_cpu_s(pid: int) -> float:
+    """What all threads of a process have used, also those that ended, to the nanosecond."""
+    return time.clock_gettime(~pid << 3 | 2)  # Linux's number for that clock, as clock_getcpuclockid(3) returns it
+
+
 class Instance:
     """The service on given engines, which outlive it."""
 
-    def __init__(self, urls: EngineUrls, settings: Mapping[str, str], *, source: Path | None = None) -> None:
+    def __init__(
+        self, urls: EngineUrls, settings: Mapping[str, str], *, source: Path | None = None, log: Path | None = None
+    ) -> None:
         self.port = free_port()
+        self._log = log or Path(os.devnull)
         self._environment = environment(urls, source, **{"PORT": str(self.port), **settings})
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Returns when it is ready."""
-        self._process = subprocess.Popen(
-            [FITNESS, "serve"], env=self._environment, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [FITNESS, "serve"], env=self._environment, stderr=log, start_new_session=True
+            )
         give_up_s = time.monotonic() + PATIENCE_S
         while not self._ready():
             assert self._process.poll() is None, "the service ended; run `fitness serve` to see why"
@@ -90,19 +108,11 @@ class Instance:
     def pids(self) -> list[int]:
         """Of the service and its workers."""
         assert self._process is not None
-        found = [self._process.pid]
-        for pid in found:
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            found += [int(child) for child in children]
-        return found
+        return with_children(self._process.pid)
 
     def cpu_s(self) -> float:
         """What the service and its workers have used so far."""
-        ticks = 0
-        for pid in self.pids():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return sum(process_cpu_s(pid) for pid in self.pids())
 
     def workers(self) -> list[int]:
         """The processes that answer requests."""
@@ -131,9 +141,11 @@ def serving(urls: EngineUrls, **settings: str) -> Iterator[Instance]:
 
 
 @contextmanager
-def serving_from(source: Path | None, urls: EngineUrls, settings: Mapping[str, str]) -> Iterator[Instance]:
-    """The service whose code is in the checkout `source`; None for this one."""
-    instance = Instance(urls, settings, source=source)
+def serving_from(
+    source: Path | None, urls: EngineUrls, settings: Mapping[str, str], *, log: Path | None = None
+) -> Iterator[Instance]:
+    """The service whose code is in the folder `source`; None for this checkout's. What it logs is added to `log`."""
+    instance = Instance(urls, settings, source=source, log=log)
     instance.start()
     try:
         yield instance

@@ -193,7 +193,7 @@ async def test_whatever_bytes_lie_in_the_cache_no_answer_is_wrong_or_broken(api:
     page = (await ann.get("/activities")).json()
     state = await api.container.cache_state().read()
     assert state.era is not None
-    names = f"v2:{state.era.name}"
+    names = f"v3:{state.era.name}"
     activity, user = f"{{{one['id']}}}", f"{{{ann.id}}}"
     places = {
         f"/activities/{one['id']}": (f"{names}:activity:{activity}", f"{names}:generation:activity:{activity}", one),

@@ -1,7 +1,9 @@
 """The line that each request leaves in the log, its id, and its spans where somebody collects them."""
 
+import asyncio
 import io
 import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +15,7 @@ from ops.local.network import QuietHandler, listening
 from redis.asyncio import Redis
 
 from fitness.adapters.embedded.engines import EngineUrls
-from fitness.entrypoints.logs import configure_logs
+from fitness.entrypoints.logs import FLUSH_S, configure_logs
 from tests.harness.api import Api, Person, serving
 
 Caught = Callable[[], list[dict[str, Any]]]
@@ -35,10 +37,12 @@ def caught() -> Iterator[Caught]:
     logging.getLogger().handlers.clear()
 
 
-async def test_a_request_leaves_one_line_with_its_route_and_caller(caught: Caught, ann: Person):
+async def test_a_request_leaves_one_line_with_its_route_and_caller(caught: Caught, api: Api, ann: Person):
+    api.container.access_log().flush()
     caught()
     response = await ann.get("/activities/999", headers={"X-Request-ID": "abc-1"})
     assert response.headers["x-request-id"] == "abc-1"
+    api.container.access_log().flush()
     (line,) = [line for line in caught() if line["logger"] == "fitness.access"]
     assert isinstance(line.pop("duration_ms"), float)
     assert str(line.pop("at")).endswith("Z")
@@ -52,6 +56,33 @@ async def test_a_request_leaves_one_line_with_its_route_and_caller(caught: Caugh
         "user_id": ann.id,
         "request_id": "abc-1",
     }
+
+
+async def test_lines_for_people_say_the_same(api: Api, ann: Person):
+    api.container.access_log().flush()
+    stream = io.StringIO()
+    configure_logs("text", stream)
+    await ann.get("/activities/999", headers={"X-Request-ID": "abc-1"})
+    logging.getLogger("fitness.other").info("request", extra={"method": "GET"})
+    api.container.access_log().flush()
+    logging.getLogger().handlers.clear()
+    other, line = stream.getvalue().splitlines()
+    assert re.fullmatch(
+        rf"\S+Z \[info     \] request +\[fitness\.access\] duration_ms=[0-9.]+ method=GET request_id=abc-1 "
+        rf"route=/api/v1/activities/{{activity_id}} status=404 user_id={ann.id}",
+        line,
+    )
+    assert line.index("[fitness.") == other.index("[fitness.")  # in one column with what others log
+
+
+async def test_lines_wait_for_others_no_longer_than_the_flush(caught: Caught, api: Api, ann: Person):
+    api.container.access_log().flush()
+    caught()
+    await ann.get("/activities")
+    assert caught() == []
+    async with asyncio.timeout(20 * FLUSH_S):
+        while not caught():  # noqa: ASYNC110 - written by a timer of the application's own
+            await asyncio.sleep(FLUSH_S / 10)
 
 
 @pytest.mark.parametrize("given", [None, "x" * 129, "with space", ""])
@@ -89,6 +120,7 @@ def test_a_traceback_shows_no_values_for_there_may_be_passwords_among_them():
 async def test_machines_that_ask_every_few_seconds_leave_no_line(caught: Caught, api: Api):
     for path in ("/health/live", "/health/ready", "/metrics"):
         assert (await api.http.get(path)).status_code == 200
+    api.container.access_log().flush()
     assert caught() == []
 
 

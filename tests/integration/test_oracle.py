@@ -145,13 +145,13 @@ class ServiceAndOracle(RuleBasedStateMachine):
     @rule(share=st.integers(0, 3), kind=st.sampled_from(["generation", "activit"]))
     def evict(self, share: int, kind: str) -> None:
         """Some generations, or some copies, as a full cache does."""
-        for number, name in enumerate(sorted(self.valkey.keys(f"v2:*:{kind}*"))):
+        for number, name in enumerate(sorted(self.valkey.keys(f"v3:*:{kind}*"))):
             if number % 4 >= share:
                 self.valkey.delete(name)
 
     @rule()
     def expire(self) -> None:
-        for name in self.valkey.keys("v2:*:activit*"):
+        for name in self.valkey.keys("v3:*:activit*"):
             self.valkey.pexpire(name, 0)
 
     @rule()

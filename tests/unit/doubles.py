@@ -1,10 +1,10 @@
 """Stand-ins for what a test wants to break, to order or to watch."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from fitness.adapters.memory.cache import InMemoryCache
-from fitness.ports.cache import CacheKey, Era, Hit, Miss, Scope, T
+from fitness.ports.cache import CacheKey, Era, Hit, Miss, Peeked, Scope, T
 
 Before = Callable[[str], Awaitable[object]]
 
@@ -22,6 +22,10 @@ class WatchedCache:
     async def read(self, key: CacheKey[T], era: Era) -> Hit[T] | Miss:
         await self.before("read")
         return await self.inner.read(key, era)
+
+    async def peek(self, era: Era, *keys: CacheKey[Any]) -> Sequence[Peeked]:
+        await self.before("peek")
+        return await self.inner.peek(era, *keys)
 
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         await self.before("fill")

@@ -11,7 +11,7 @@ import click
 from granian.constants import Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server import Server
+from granian.server import MPServer, MTServer, Server
 from litestar import Litestar
 
 from fitness.entrypoints.http.app import create_app
@@ -35,20 +35,25 @@ def serve_http(settings: CompleteSettings) -> None:
 
 
 def _serve(settings: CompleteSettings, metrics_dir: Path) -> None:
-    server = Server(
-        "fitness",
-        address=settings.host,
-        port=settings.port,
+    server = http_server("fitness", host=settings.host, port=settings.port, workers=settings.workers)
+    server.on_startup(lambda: _say_where(settings))
+    server.serve(target_loader=partial(_load, settings, metrics_dir, os.getpid()), wrap_loader=False)
+
+
+def http_server(target: str, *, host: str, port: int, workers: int) -> MPServer | MTServer:
+    """granian as it serves this application; `ops/bench/hello.py` serves another one by it."""
+    return Server(
+        target,
+        address=host,
+        port=port,
         interface=Interfaces.ASGI,
-        workers=settings.workers,
+        workers=workers,
         loop=Loops.uvloop,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
         respawn_failed_workers=True,
         workers_kill_timeout=DRAIN_TIMEOUT_S,
         log_level=LogLevels.warning,
     )
-    server.on_startup(lambda: _say_where(settings))
-    server.serve(target_loader=partial(_load, settings, metrics_dir, os.getpid()), wrap_loader=False)
 
 
 def _load(settings: CompleteSettings, metrics_dir: Path, parent_pid: int) -> Litestar:
@@ -56,11 +61,11 @@ def _load(settings: CompleteSettings, metrics_dir: Path, parent_pid: int) -> Lit
     die_with_parent(parent_pid, signal.SIGKILL)
     configure_logs(settings.log_format)
     app = create_app(Container(settings=settings, metrics_dir=metrics_dir))
-    _tune_garbage_collection()
+    tune_garbage_collection()
     return app
 
 
-def _tune_garbage_collection() -> None:
+def tune_garbage_collection() -> None:
     gc.collect()
     gc.freeze()  # what is there now stays until the process ends: the collector need not look at it
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)

@@ -1,24 +1,26 @@
 """A shared store of copies that can be dropped in one step, and the keys they are stored under."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
 CLAIM_TTL_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+# Scopes, keys and misses are tuples, since each request makes some: a frozen dataclass takes longer to make.
+
+
+class Scope(NamedTuple):
     """What cached values are made of, and become invalid together with: an activity, or all that one user sees."""
 
     kind: str
     id: int
 
 
-@dataclass(frozen=True, slots=True)
-class CacheKey(Generic[T]):
+class CacheKey(NamedTuple, Generic[T]):
     """Where one value is cached, for how long, and of what type it is. `kind` is the name it is counted under."""
 
     name: str
@@ -43,12 +45,15 @@ class Hit(Generic[T]):
     value: T
 
 
-@dataclass(frozen=True, slots=True)
-class Miss:
+class Miss(NamedTuple):
     """No valid copy; `generation` is the scope's at that moment, and dates whatever is loaded next."""
 
     generation: bytes
     era: Era
+
+
+Peeked = bytes | Miss | None
+"""What `CachePort.peek` finds under a key."""
 
 
 class Purpose(StrEnum):
@@ -77,6 +82,12 @@ class CachePort(Protocol):
 
     async def read(self, key: CacheKey[T], era: Era) -> Hit[T] | Miss:
         """A Hit only if a copy was made under its scope's present generation and still decodes."""
+
+    async def peek(self, era: Era, *keys: CacheKey[Any]) -> Sequence[Peeked]:
+        """As `read` for each of the keys, in one round trip, and without decoding: a copy as its JSON text.
+
+        None where the scope has no generation: then nothing is kept, and `read` gives it one.
+        """
 
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         """Keep `value` for `key.ttl_s` under the generation that `miss` saw, which is older than the load of `value`.

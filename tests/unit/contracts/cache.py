@@ -1,9 +1,12 @@
 """What every CachePort promises."""
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from typing import Any
 
+import msgspec
 import pytest
 
 from fitness.domain.model.activities import Activity
@@ -37,6 +40,40 @@ class CacheContract:
     async def test_what_is_filled_is_found(self, cache: CachePort, era: Era):
         await cache.fill(key(), "value", await self.missed(cache, era, key()))
         assert await cache.read(key(), era) == Hit("value")
+
+    async def test_a_peek_finds_each_copy_as_its_json_text(self, cache: CachePort, era: Era):
+        for one in (key("one"), key("two"), key("page", BOB)):
+            await cache.fill(one, f"value of {one.name}", await self.missed(cache, era, one))
+        asked = (key("two"), key("page", BOB), key("one"))
+        assert await cache.peek(era, *asked) == [json.dumps(f"value of {one.name}").encode() for one in asked]
+
+    async def test_a_peek_makes_no_generation(self, cache: CachePort, era: Era):
+        assert await cache.peek(era, key(), key("page", BOB)) == [None, None]
+        miss = await self.missed(cache, era, key())
+        assert await cache.peek(era, key(), key("page", BOB)) == [miss, None]
+
+    async def test_a_peek_misses_what_is_invalid(self, cache: CachePort, era: Era):
+        await cache.fill(key(), "old", await self.missed(cache, era, key()))
+        await cache.invalidate(era, ANN)
+        (found,) = await cache.peek(era, key())
+        assert found == await self.missed(cache, era, key())
+        assert isinstance(found, Miss)
+        await cache.fill(key(), "new", found)
+        assert await cache.read(key(), era) == Hit("new")
+
+    async def test_the_text_of_an_activity_and_of_a_page_is_what_a_client_is_sent(self, cache: CachePort, era: Era):
+        activity = an_activity(notes="hills")
+        page = Listing((activity,), 1, Position(activity.activity_date, 7))
+        for name, value, holds in (("one", activity, Activity), ("page", page, Listing[Activity])):
+            one: CacheKey[Any] = CacheKey(f"{name}:{{1}}", ANN, 60, holds, "test")
+            await cache.fill(one, value, await self.missed(cache, era, one))
+            (text,) = await cache.peek(era, one)
+            assert text == msgspec.json.encode(value)
+            assert await cache.read(one, era) == Hit(value)
+
+    async def test_a_peek_at_another_server_is_refused(self, cache: CachePort, era: Era):
+        with pytest.raises(CacheUnavailable):
+            await cache.peek(Era("another", era.name), key())
 
     async def test_a_later_fill_replaces_an_earlier(self, cache: CachePort, era: Era):
         miss = await self.missed(cache, era, key())

@@ -27,7 +27,7 @@ class DenialMemory:
 
     async def acquire(self, charges: Sequence[Charge], *, cost: int = 1, dry_run: bool = False) -> Decision:
         asked_us = round(self._monotonic_s() * SECOND_US)
-        if cost and (known := tuple(self._known(charges, asked_us))):
+        if cost and self._denied and (known := tuple(self._known(charges, asked_us))):
             return Decision(known)
         decision = await self._limiter.acquire(charges, cost=cost, dry_run=dry_run)
         if not decision.allowed:

@@ -4,10 +4,12 @@ import random
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Era, Hit, Miss, Scope, T
+import msgspec
+
+from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Era, Hit, Miss, Peeked, Scope, T
 from fitness.ports.outages import CacheUnavailable
 
 MOST_KEPT = 10_000
@@ -28,11 +30,16 @@ class InMemoryCache:
 
     async def read(self, key: CacheKey[T], era: Era) -> Hit[T] | Miss:
         self._refuse_other(era)
-        generation = self._generations.get((era.name, key.scope)) or self._renewed(key.scope, era)
-        made_under, expires_s, value = self._copies.get((era.name, key.name), (b"", 0.0, None))
-        if made_under == generation and self._monotonic_s() < expires_s:
-            return Hit(value)
-        return Miss(generation, era)
+        if (era.name, key.scope) not in self._generations:
+            self._renewed(key.scope, era)
+        found = self._found(key, era)
+        assert found is not None
+        return found
+
+    async def peek(self, era: Era, *keys: CacheKey[Any]) -> Sequence[Peeked]:
+        self._refuse_other(era)
+        found = [self._found(key, era) for key in keys]
+        return [msgspec.json.encode(one.value) if isinstance(one, Hit) else one for one in found]
 
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         self._refuse_other(miss.era)
@@ -71,6 +78,15 @@ class InMemoryCache:
 
     async def check(self) -> None:
         return
+
+    def _found(self, key: CacheKey[T], era: Era) -> Hit[T] | Miss | None:
+        generation = self._generations.get((era.name, key.scope))
+        if generation is None:
+            return None
+        made_under, expires_s, value = self._copies.get((era.name, key.name), (b"", 0.0, None))
+        if made_under == generation and self._monotonic_s() < expires_s:
+            return Hit(value)
+        return Miss(generation, era)
 
     def _renewed(self, scope: Scope, era: Era) -> bytes:
         name = era.name, scope

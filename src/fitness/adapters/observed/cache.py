@@ -1,11 +1,11 @@
 """A cache whose errors are counted by the kind of copy."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from fitness.ports.cache import CacheKey, CachePort, Era, Hit, Miss, Scope, T
+from fitness.ports.cache import CacheKey, CachePort, Era, Hit, Miss, Peeked, Scope, T
 from fitness.ports.outages import CacheUnavailable
 
 INVALIDATION = "invalidation"
@@ -24,6 +24,14 @@ class ObservedCache:
                 return await self._cache.read(key, era)
         except CacheUnavailable:
             self.errors[(key.kind,)] += 1
+            raise
+
+    async def peek(self, era: Era, *keys: CacheKey[Any]) -> Sequence[Peeked]:
+        try:
+            with self._span("cache.peek"):
+                return await self._cache.peek(era, *keys)
+        except CacheUnavailable:
+            self.errors.update((key.kind,) for key in keys)
             raise
 
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:

@@ -26,9 +26,10 @@ class ObservedRateLimiter:
         except LimiterUnavailable:
             self.decisions.update((charge.policy, "unavailable") for charge in charges)
             raise
-        if dry_run:
-            return decision
-        if decision.allowed and cost:
-            self.decisions.update((balance.policy, "allowed") for balance in decision.balances)
-        self.decisions.update((balance.policy, "denied") for balance in decision.balances if balance.retry_us)
+        if not dry_run:
+            for balance in decision.balances:
+                if balance.retry_us:
+                    self.decisions[balance.policy, "denied"] += 1
+                elif cost and decision.allowed:
+                    self.decisions[balance.policy, "allowed"] += 1
         return decision

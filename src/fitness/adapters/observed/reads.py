@@ -16,6 +16,7 @@ class ReadCounts:
         self.misses: Counter[tuple[str, ...]] = Counter()
         self.bypasses: Counter[tuple[str, ...]] = Counter()
         self.internal: Counter[tuple[str, ...]] = Counter()
+        self._counts = {"HIT": self.hits, "MISS": self.misses, "BYPASS": self.bypasses}
 
     def count(self, kind: str, origin: str, purpose: Purpose) -> None:
         if purpose is Purpose.READ_BACK:
@@ -23,4 +24,4 @@ class ReadCounts:
         elif kind in INTERNAL_KINDS:
             self.internal[kind, origin.lower()] += 1
         else:
-            {"HIT": self.hits, "MISS": self.misses, "BYPASS": self.bypasses}[origin][(kind,)] += 1
+            self._counts[origin][(kind,)] += 1

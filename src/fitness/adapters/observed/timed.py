@@ -8,7 +8,9 @@ from typing import Any, TypeVar, cast
 
 P = TypeVar("P")
 
-Record = Callable[[float, Mapping[str, str]], None]
+Record = Callable[[float, str], None]
+"""Takes the seconds and the name of the call."""
+
 Span = Callable[[str], AbstractContextManager[object]]
 
 
@@ -56,15 +58,13 @@ class _Timed:
 def _timed(
     method: Callable[..., Any], name: str, record: Record, span: Span, done: Callable[[Any], None]
 ) -> Callable[..., Any]:
-    labels = {"query": name}
-
     async def call(*args: Any, **kwargs: Any) -> Any:
         started_s = time.perf_counter()
         try:
             with span(name):
                 result = await method(*args, **kwargs)
         finally:  # a query that failed took time as well; only what succeeded goes on to `done`
-            record(time.perf_counter() - started_s, labels)
+            record(time.perf_counter() - started_s, name)
         done(result)
         return result
 

@@ -4,13 +4,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, LiteralString, TypeVar
 
-from psycopg import AsyncConnection, InterfaceError, OperationalError
+from psycopg import AsyncConnection, AsyncCursor, InterfaceError, OperationalError
+from psycopg.abc import Params, QueryNoTemplate
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from fitness.foundation.tasks import SupervisedTasks
+from fitness.foundation.tasks import SupervisedTasks, mark_retrieved
 from fitness.ports.outages import DatabaseUnavailable, Overloaded
 
 DEADLINE_S = 0.8
@@ -58,11 +60,61 @@ _KEEPALIVE = {
 # These say that the server is not up. A server that refuses a statement is up, and the fault is ours.
 _OUTAGES = (OperationalError, InterfaceError, PoolTimeout, PoolClosed, TooManyRequests)
 
-Connection = AsyncConnection[tuple[Any, ...]]
 Row = tuple[Any, ...]
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+
+
+class Connection(AsyncConnection[Row]):
+    """Executes everything on one cursor, whose results are fetched before the next statement: making a cursor costs as
+    much as half of a short query.
+    """
+
+    _cursor: AsyncCursor[Row] | None = None
+
+    async def execute(  # type: ignore[override] # without templates
+        self, query: QueryNoTemplate, params: Params | None = None, *, prepare: bool | None = None, binary: bool = True
+    ) -> AsyncCursor[Row]:
+        if self._cursor is None:
+            self._cursor = self.cursor()
+        return await self._cursor.execute(query, params, prepare=prepare, binary=binary)
+
+
+Work = Callable[[Connection], Awaitable[T]]
+
+
+class _Worker:
+    """Does one piece of work after the other in one task: a task for each would cost as much as a short query."""
+
+    def __init__(self, run: Callable[[Work[Any]], Awaitable[Any]], tasks: SupervisedTasks) -> None:
+        self._run = run
+        self._given: asyncio.Future[tuple[Work[Any], asyncio.Future[Any]]] = asyncio.get_running_loop().create_future()
+        tasks.start(self._work())
+
+    def give(self, work: Work[T]) -> "asyncio.Future[T]":
+        """What comes of `work`; never cancelled. The worker takes more once that is there."""
+        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._given.set_result((work, outcome))
+        return outcome
+
+    def dismiss(self) -> None:
+        self._given.cancel()
+
+    async def _work(self) -> None:
+        with suppress(asyncio.CancelledError):
+            while True:
+                work, outcome = await self._given
+                self._given = asyncio.get_running_loop().create_future()
+                try:
+                    result = await self._run(work)
+                except Exception as error:  # noqa: BLE001 - it is the outcome of the work, and the worker goes on
+                    outcome.set_exception(error)
+                except BaseException:
+                    outcome.cancel()
+                    raise
+                else:
+                    outcome.set_result(result)
 
 
 class Database:
@@ -78,11 +130,13 @@ class Database:
     def __init__(self, url: str, *, max_connections: int = MAX_CONNECTIONS, deadline_s: float = DEADLINE_S) -> None:
         self._deadline_s = deadline_s
         self._places = asyncio.Semaphore(max_connections)
+        self._idle: list[_Worker] = []
         self._waiting = 0
         self._abandoned = 0
-        self._failing = False
+        self._failing = self._closed = False
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             make_conninfo(url, **_KEEPALIVE),
+            connection_class=Connection,
             min_size=1,
             max_size=max_connections,
             timeout=deadline_s * CONNECTING,
@@ -100,6 +154,10 @@ class Database:
         await self._pool.open(wait=False)
 
     async def close(self) -> None:
+        self._closed = True
+        for worker in self._idle:
+            worker.dismiss()
+        self._idle.clear()
         await self._pool.close()
 
     async def one(self, query: LiteralString, parameters: Mapping[str, Any] | None = None) -> Row | None:
@@ -114,7 +172,7 @@ class Database:
 
         return await self.run(work)
 
-    async def transaction(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def transaction(self, work: Work[T]) -> T:
         """What `work` returns, once all that it did is committed."""
 
         async def within(connection: Connection) -> T:
@@ -123,25 +181,35 @@ class Database:
 
         return await self.run(within)
 
-    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def run(self, work: Work[T]) -> T:
         """What `work` returns, each of its statements a transaction of its own."""
         loop = asyncio.get_running_loop()
         asked_s = loop.time()
         await self._place()
         # Where PostgreSQL did not answer lately, it is what the wait for a connection was for: both are one deadline.
         patience_s = self._deadline_s - (loop.time() - asked_s if self._failing else 0.0)
+        worker = self._idle.pop() if self._idle else _Worker(self._run, self._tasks)
+        outcome = worker.give(work)
+        outcome.add_done_callback(partial(self._ended, worker))
         # Not asyncio.timeout(): it would cancel the query, and psycopg then asks the server to cancel and waits for it,
-        # which takes seconds if the server hangs. `wait` leaves the task alone. The server ends its query after
-        # STATEMENT_TIMEOUT_MS, and `_tasks` marks what an abandoned task raises as retrieved.
-        task = self._tasks.start(self._run(work), log_errors=False)
-        task.add_done_callback(lambda _: self._places.release())
-        if not await self._in_time(task, max(0.0, patience_s)):
+        # which takes seconds if the server hangs. The work is left to end by itself: the server ends its query after
+        # STATEMENT_TIMEOUT_MS.
+        await in_time(outcome, max(0.0, patience_s))
+        if not outcome.done():
             self._abandoned += 1
             self._failing = True
-            task.add_done_callback(self._ended_after_all)
+            outcome.add_done_callback(lambda _: self._ended_after_all())
             _log.warning("PostgreSQL did not answer within %s s", self._deadline_s)
             raise DatabaseUnavailable("PostgreSQL does not answer in time")
-        return task.result()
+        return outcome.result()
+
+    def _ended(self, worker: _Worker, outcome: "asyncio.Future[Any]") -> None:
+        mark_retrieved(outcome)
+        self._places.release()
+        if self._closed:
+            worker.dismiss()
+        elif not outcome.cancelled():
+            self._idle.append(worker)
 
     async def _place(self) -> None:
         """Wait for a connection. While abandoned statements hold some, it is PostgreSQL that keeps us waiting."""
@@ -163,16 +231,7 @@ class Database:
             self._waiting -= 1
         raise Overloaded("no connection to PostgreSQL became free in time")
 
-    async def _in_time(self, task: asyncio.Task[Any], patience_s: float) -> bool:
-        loop = asyncio.get_running_loop()
-        late = True
-        while late and not task.done():
-            due_s = loop.time() + patience_s
-            await asyncio.wait({task}, timeout=patience_s)
-            late = loop.time() - due_s > LATE_S
-        return task.done()
-
-    def _ended_after_all(self, _: asyncio.Task[Any]) -> None:
+    def _ended_after_all(self) -> None:
         self._abandoned -= 1
 
     def usage(self) -> Mapping[str, int]:
@@ -185,7 +244,7 @@ class Database:
         """Returns when the server answers a query. Raises DatabaseUnavailable."""
         await self.one("SELECT 1")
 
-    async def _run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _run(self, work: Work[T]) -> T:
         try:
             async with self._pool.connection() as connection:
                 result = await work(connection)
@@ -202,6 +261,29 @@ class Database:
         """Where one connection is dead the idle ones may be too; a check finds them before requests do."""
         if self._checking is None or self._checking.done():
             self._checking = self._tasks.start(self._pool.check(), log_errors=False)
+
+
+async def in_time(outcome: "asyncio.Future[Any]", patience_s: float) -> None:
+    """Returns when there is an outcome, or `patience_s` later; a wait that ended LATE_S too late is begun anew."""
+    loop = asyncio.get_running_loop()
+    late = True
+    while late and not outcome.done():
+        due_s = loop.time() + patience_s
+        waiting: asyncio.Future[None] = loop.create_future()
+        over = partial(_end, waiting)
+        timer = loop.call_later(patience_s, over)
+        outcome.add_done_callback(over)
+        try:
+            await waiting
+        finally:
+            timer.cancel()
+            outcome.remove_done_callback(over)
+        late = loop.time() - due_s > LATE_S
+
+
+def _end(waiting: "asyncio.Future[None]", _: object = None) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def lease_database(url: str) -> Database:

@@ -2,7 +2,7 @@
 
 import random
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -11,17 +11,17 @@ import msgspec
 from fitness.adapters.redis.client import AnyLine
 from fitness.adapters.redis.connection import Command, facts_of
 from fitness.adapters.redis.line import FAILURES, Answer, LineFull
-from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Era, Hit, Miss, Scope, T
+from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Era, Hit, Miss, Peeked, Scope, T
 from fitness.ports.outages import CacheUnavailable, Overloaded
 
-SCHEMA = "v2"
+SCHEMA = "v3"
 """Raised with every change to what is stored, so that versions side by side never read each other's copies."""
 
 GENERATION_TTL_S = 24 * 60 * 60
 GENERATION_BYTES = 12
 MAX_COPY_BYTES = 256 * 1024
 
-_encode = msgspec.msgpack.Encoder().encode
+_encode = msgspec.json.Encoder().encode
 
 
 class RedisCache:
@@ -44,6 +44,18 @@ class RedisCache:
             self.poisoned += 1
             await self._ask(era, ("DEL", name))
             return Miss(generation, era)
+
+    async def peek(self, era: Era, *keys: CacheKey[Any]) -> Sequence[Peeked]:
+        commands: list[Command] = [("MGET", _generation_name(key.scope, era), _name(key, era)) for key in keys]
+        try:
+            answers = await self._line.ask_each(commands)
+        except FAILURES as error:
+            raise _translated(error) from error
+        found: list[Peeked] = []
+        for answer in answers:
+            _refuse_other(era, answer)
+            found += [_peeked(generation, copy, era) for generation, copy in answer.replies]
+        return found
 
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         copy = miss.generation + _encode(value)
@@ -116,6 +128,14 @@ class RedisCache:
         return answer.replies
 
 
+def _peeked(generation: bytes | None, copy: bytes | None, era: Era) -> Peeked:
+    if generation is None:
+        return None
+    if copy is None or not copy.startswith(generation):
+        return Miss(generation, era)
+    return copy[GENERATION_BYTES:]
+
+
 def _refuse_other(era: Era, answer: Answer) -> None:
     """What another server says, or confirms, is worth nothing: readers are on the era's."""
     if answer.run_id not in era.run_id:
@@ -153,5 +173,5 @@ def _claim_name(key: CacheKey[Any], miss: Miss) -> str:
 
 
 @cache
-def _decoder(holds: Any) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(holds)
+def _decoder(holds: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(holds)

@@ -7,7 +7,7 @@ from typing import Any
 from redis.asyncio import RedisCluster
 from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError
 
-from fitness.adapters.redis.connection import Command
+from fitness.adapters.redis.connection import Command, Packed
 from fitness.adapters.redis.line import Answer, RedisLine
 from fitness.foundation.tasks import mark_retrieved
 
@@ -31,7 +31,7 @@ class RedisClusterLine:
         ids = [line.run_id for line in self._lines.values()]
         return ",".join(sorted(one for one in ids if one)) if self._known and ids and all(ids) else None
 
-    async def ask(self, key: str | bytes, *commands: Command) -> Answer:
+    async def ask(self, key: str | bytes, *commands: Command | Packed) -> Answer:
         """As `RedisLine.ask`. A question that meets a slot on its way is asked once more, where the slot is now."""
         try:
             return await (await self._line(key)).ask(key, *commands)
@@ -46,7 +46,7 @@ class RedisClusterLine:
         """As `RedisLine.ask_each`."""
         return [*await asyncio.gather(*(self.ask(str(command[1]), command) for command in commands))]
 
-    async def ask_everywhere(self, *commands: Command) -> list[Answer]:
+    async def ask_everywhere(self, *commands: Command | Packed) -> list[Answer]:
         """Every primary's answer."""
         if not self._known:
             await self._refreshed()

@@ -1,15 +1,28 @@
-"""A connection of redis-py, as far as a line needs it: how it begins, and what it says."""
+"""A connection to Redis: redis-py makes it, and then it is taken over.
 
+redis-py knows how to reach a server: TLS, passwords, Sentinels, a Cluster. But reading a reply through it costs more
+than the rest of a question. So once the connection is made, bytes go from the transport to hiredis and to the line.
+"""
+
+import asyncio
 import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import hiredis
-from redis.exceptions import ResponseError
+from redis.exceptions import AskError, InvalidResponse, MovedError, NoScriptError, ReadOnlyError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 Command = tuple[str | int | float | bytes | memoryview, ...]
 
-pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment] # its stub wants tuples of one
+Packed = bytes
+"""A command as it is written to the server."""
+
+_pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment] # its stub wants tuples of one
+
+
+def packed(command: Command | Packed) -> Packed:
+    return command if isinstance(command, bytes) else _pack(command)
 
 
 class Connection(Protocol):
@@ -24,10 +37,52 @@ class Connection(Protocol):
     async def read_response(self, disable_decoding: bool = False, timeout: float | None = None) -> Any: ...
 
 
+class Conversation(asyncio.Protocol):
+    """Hands each reply to `replied`, an error as an exception, and the end of the connection to `ended`, once."""
+
+    def __init__(self, replied: Callable[[Any], None], ended: Callable[[Exception], None]) -> None:
+        self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=_error, notEnoughData=_INCOMPLETE)
+        self._replied = replied
+        self._ended = ended
+
+    def data_received(self, data: bytes) -> None:
+        reader, replied = self._reader, self._replied
+        try:
+            reader.feed(data)
+            while (reply := reader.gets(False)) is not _INCOMPLETE:
+                if not isinstance(reply, hiredis.PushNotification):  # what the server says unasked
+                    replied(reply)
+        except InvalidResponse as error:
+            self._ended(error)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._ended(RedisConnectionError(str(error or "the server closed the connection")))
+
+
+def taken_over(connection: Connection, conversation: Conversation) -> asyncio.WriteTransport:
+    """The transport of a connection on which nothing is under way; from now on its bytes go to `conversation`."""
+    writer: asyncio.StreamWriter | None = getattr(connection, "_writer", None)  # redis-py has no other way to it
+    if writer is None:
+        raise RedisConnectionError("the connection was closed")
+    transport = writer.transport
+    transport.set_protocol(conversation)
+    return transport
+
+
+_INCOMPLETE = object()
+_ERRORS = {"NOSCRIPT": NoScriptError, "READONLY": ReadOnlyError, "MOVED": MovedError, "ASK": AskError}
+
+
+def _error(text: str) -> ResponseError:
+    """What redis-py would raise; its errors of a kind are made of the text behind the kind."""
+    kind, _, rest = text.partition(" ")
+    return _ERRORS[kind](rest) if kind in _ERRORS else ResponseError(text)
+
+
 async def handshaken(connection: Connection) -> str:
     """Connect, authenticate, and ask for the run id, once, before the connection is used."""
     await connection.connect()
-    await connection.send_packed_command([pack(("INFO", "server"))], check_health=False)
+    await connection.send_packed_command([packed(("INFO", "server"))], check_health=False)
     facts = facts_of(await connection.read_response(disable_decoding=True, timeout=math.inf))
     if "run_id" not in facts:
         raise ResponseError("INFO names no run id")

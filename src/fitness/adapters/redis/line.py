@@ -5,16 +5,23 @@ to wait for, so a thousand requests at a time are one queue and not a thousand t
 """
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, RedisClusterException, RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from fitness.adapters.redis.connection import Command, Connection, handshaken, pack
+from fitness.adapters.redis.connection import (
+    Command,
+    Connection,
+    Conversation,
+    Packed,
+    handshaken,
+    packed,
+    taken_over,
+)
 from fitness.foundation.tasks import mark_retrieved
 
 DEADLINE_S = 0.05
@@ -55,7 +62,7 @@ class Answer(NamedTuple):
 class _Question:
     __slots__ = ("answer", "commands", "replies", "written_s")
 
-    def __init__(self, commands: tuple[Command, ...], answer: "asyncio.Future[Answer]") -> None:
+    def __init__(self, commands: tuple[Command | Packed, ...], answer: "asyncio.Future[Answer]") -> None:
         self.commands = commands
         self.answer = answer
         self.replies: list[Any] = []
@@ -74,16 +81,16 @@ class RedisLine:
         self._queue: deque[_Question] = deque()
         self._unanswered: deque[_Question] = deque()
         self._serving: asyncio.Task[None] | None = None
-        self._wake: asyncio.Future[None] | None = None
+        self._transport: asyncio.WriteTransport | None = None
+        self._ended: asyncio.Future[None] | None = None
+        self._writes_soon = False
         self._watched = False
         self._answered_s = float("-inf")
         self._down: Exception | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._writing: asyncio.Task[None] | None = None
         self.run_id: str | None = None
         """Of the server at the other end; None without a connection."""
 
-    def ask(self, key: str | bytes, *commands: Command) -> Awaitable[Answer]:
+    def ask(self, key: str | bytes, *commands: Command | Packed) -> Awaitable[Answer]:
         """The replies to `commands`, in their order. `key` is one of theirs; all are in its slot.
 
         The awaitable raises the first error among the replies, RedisError or OSError where there is no answer in time.
@@ -98,24 +105,22 @@ class RedisLine:
             self._serving = loop.create_task(self._serve())
         question = _Question(commands, loop.create_future())
         self._queue.append(question)
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
+        if self._transport is not None and not self._writes_soon:
+            self._writes_soon = True
+            loop.call_soon(self._write)  # after all that this turn of the loop asks
         return question.answer
 
     async def ask_each(self, commands: Sequence[Command]) -> list[Answer]:
         """The answers to commands in any slots; the second word of each is its key."""
         return [await self.ask("", *commands)] if commands else []
 
-    async def ask_everywhere(self, *commands: Command) -> list[Answer]:
+    async def ask_everywhere(self, *commands: Command | Packed) -> list[Answer]:
         """The answer of every server: of the one that there is."""
         return [await self.ask("", *commands)]
 
     def reconnect(self) -> None:
         """Give up the connection: the server may have been replaced, as Sentinels know."""
-        # The writing ends at once, so that what is asked from now on waits for the next connection.
-        for task in (self._writing, self._reading):
-            if task is not None:
-                task.cancel()
+        self._end(RedisConnectionError("the connection was given up"))
 
     async def aclose(self) -> None:
         if self._serving is not None:
@@ -132,7 +137,7 @@ class RedisLine:
             except (RedisError, OSError, ValueError) as error:
                 self._lose(error)
             finally:
-                self.run_id = None
+                self.run_id = self._transport = None
                 await connection.disconnect(nowait=True)
             if self._down is not None:
                 await asyncio.sleep(RETRY_S)
@@ -174,54 +179,45 @@ class RedisLine:
             self._go_down(RedisTimeoutError(f"the server did not complete the handshake within {DEADLINE_S} s"))
 
     async def _converse(self, connection: Connection) -> None:
-        """Until the connection breaks or an answer is overdue, both of which end the reading."""
-        tasks = [asyncio.ensure_future(self._write(connection)), asyncio.ensure_future(self._read(connection))]
-        self._writing, self._reading = tasks
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                if not task.cancelled():
-                    task.result()
-            raise RedisConnectionError("the connection was given up")
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._writing = self._reading = None
+        """Until the connection breaks, is given up, or an answer is overdue: each raises."""
+        self._ended = ended = asyncio.get_running_loop().create_future()
+        self._transport = taken_over(connection, Conversation(self._replied, self._end))
+        self._write()
+        await ended
 
-    async def _write(self, connection: Connection) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            if not self._queue:
-                self._wake = loop.create_future()
-                await self._wake
-            questions, self._queue = self._queue, deque()
-            now_s = loop.time()
-            packed = []
-            for question in questions:
-                if question.answer.done():  # nobody waits any more, and nothing was written yet
-                    continue
-                question.written_s = now_s
-                packed += [pack(command) for command in question.commands]
-                self._unanswered.append(question)
-            self._watch()
-            await connection.send_packed_command(packed, check_health=False)
+    def _end(self, error: Exception) -> None:
+        """What is asked from now on waits for the next connection."""
+        self._transport = None
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_exception(error)
 
-    async def _read(self, connection: Connection) -> None:
-        unanswered, now_s = self._unanswered, asyncio.get_running_loop().time
-        while True:
-            try:
-                reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
-            except ResponseError as error:
-                reply = error
-            if not unanswered:
-                raise RedisConnectionError("the server answered what nobody asked")
-            self._answered_s = now_s()
-            question = unanswered[0]
-            question.replies.append(reply)
-            if len(question.replies) == len(question.commands):
-                unanswered.popleft()
-                self._answer(question)
+    def _write(self) -> None:
+        """Everything that was asked since the last time, at once."""
+        self._writes_soon = False
+        if self._transport is None:
+            return
+        questions, self._queue = self._queue, deque()
+        now_s = asyncio.get_running_loop().time()
+        written = []
+        for question in questions:
+            if question.answer.done():  # nobody waits any more, and nothing was written yet
+                continue
+            question.written_s = now_s
+            written += [packed(command) for command in question.commands]
+            self._unanswered.append(question)
+        self._transport.write(b"".join(written))
+        self._watch()
+
+    def _replied(self, reply: Any) -> None:
+        if not self._unanswered:
+            self._end(RedisConnectionError("the server answered what nobody asked"))
+            return
+        self._answered_s = asyncio.get_running_loop().time()
+        question = self._unanswered[0]
+        question.replies.append(reply)
+        if len(question.replies) == len(question.commands):
+            self._unanswered.popleft()
+            self._answer(question)
 
     def _answer(self, question: _Question) -> None:
         error = next((reply for reply in question.replies if isinstance(reply, Exception)), None)

@@ -1,20 +1,23 @@
 """The rate limiter in Redis: one script a request."""
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError
 
 from fitness.adapters.redis.client import AnyLine
-from fitness.adapters.redis.connection import Command
+from fitness.adapters.redis.connection import Command, Packed, packed
 from fitness.adapters.redis.line import FAILURES, LineFull
 from fitness.domain.model.rate_limits import USER, Balance, Charge, Decision
 from fitness.ports.outages import LimiterUnavailable, Overloaded
 
 SCHEMA = "v1"
 """Raised with every change to what is kept."""
+
+MOST_REMEMBERED = 10_000
 
 SCRIPT = files("fitness.adapters.redis").joinpath("rate_limits.lua").read_text(encoding="utf-8")
 
@@ -24,29 +27,47 @@ class RedisRateLimiter:
         self._line = line
         self._script = script
         self._sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+        self._calls: OrderedDict[int, _Call] = OrderedDict()
 
     async def acquire(self, charges: Sequence[Charge], *, cost: int = 1, dry_run: bool = False) -> Decision:
+        call = self._known(charges) if cost == 1 and not dry_run else self._made(charges, cost, dry_run)
+        try:
+            try:
+                (answer,) = (await self._line.ask(call.key, call.by_digest)).replies
+            except NoScriptError:  # the server restarted, and is sent the text
+                (answer,) = (await self._line.ask(call.key, ("EVAL", self._script, *call.arguments))).replies
+        except LineFull as error:
+            raise Overloaded(str(error)) from error
+        except FAILURES as error:
+            raise LimiterUnavailable(f"Redis does not answer: {error}") from error
+        balances = zip(charges, answer[0::3], answer[1::3], answer[2::3], strict=True)
+        return Decision(tuple([Balance(charge.policy, charge.limit, *three) for charge, *three in balances]))
+
+    def _known(self, charges: Sequence[Charge]) -> "_Call":
+        """A caller's requests come with the very same charges, whose command is made once."""
+        call = self._calls.get(id(charges))
+        if call is not None and call.charges is charges:
+            return call
+        call = self._calls[id(charges)] = self._made(charges, 1, dry_run=False)
+        if len(self._calls) > MOST_REMEMBERED:
+            self._calls.popitem(last=False)
+        return call
+
+    def _made(self, charges: Sequence[Charge], cost: int, dry_run: bool) -> "_Call":
         arguments: list[Any] = [cost, "dry run" if dry_run else "charge"]
         for charge in charges:
             limit = charge.limit
             arguments += [limit.algorithm, limit.requests, limit.per_us, limit.interval_us]
         names = [_name(charge) for charge in charges]
-        answer = await self._run(names, arguments)
-        balances = zip(charges, answer[0::3], answer[1::3], answer[2::3], strict=True)
-        return Decision(tuple(Balance(charge.policy, charge.limit, *numbers) for charge, *numbers in balances))
-
-    async def _run(self, names: list[str], arguments: list[Any]) -> Any:
-        """The script's answer. A server that does not know the script, since it restarted, is sent the text."""
         call: Command = (len(names), *names, *arguments)
-        try:
-            try:
-                return (await self._line.ask(names[0], ("EVALSHA", self._sha, *call))).replies[0]
-            except NoScriptError:
-                return (await self._line.ask(names[0], ("EVAL", self._script, *call))).replies[0]
-        except LineFull as error:
-            raise Overloaded(str(error)) from error
-        except FAILURES as error:
-            raise LimiterUnavailable(f"Redis does not answer: {error}") from error
+        return _Call(charges, names[0], call, packed(("EVALSHA", self._sha, *call)))
+
+
+class _Call(NamedTuple):
+    charges: Sequence[Charge]
+    key: str
+    arguments: Command
+    by_digest: Packed
 
 
 def _name(charge: Charge) -> str:

@@ -31,7 +31,7 @@ class Instruments:
         self._metrics = metrics
         self._own = Readings()
         durations = {
-            row.name: metrics.durations(row.name, row.help, row.source)
+            row.name: metrics.durations(row.name, row.help, row.labels, row.source)
             for row in INSTRUMENTS
             if isinstance(row.source, tuple)
         }
@@ -44,10 +44,10 @@ class Instruments:
         self._own.requests[known, endpoint, str(status)] += 1
         # Requests without a route take next to no time: one series for all methods is enough.
         timed_method = OTHER_METHOD if endpoint == UNMATCHED else known
-        self._request_durations.record(seconds, {"method": timed_method, "endpoint": endpoint})
+        self._request_durations.record(seconds, (timed_method, endpoint))
 
-    def query(self, seconds: float, labels: Mapping[str, str]) -> None:
-        self._query_durations.record(seconds, labels)
+    def query(self, seconds: float, name: str) -> None:
+        self._query_durations.record(seconds, (name,))
 
     def activity_created(self, created: Created) -> None:
         self._own.activities[()] += not created.replayed

@@ -1,13 +1,15 @@
-"""This process's metrics: OpenTelemetry's instruments, read by its exporter for Prometheus."""
+"""This process's metrics: OpenTelemetry's instruments, read by its exporter for Prometheus, and histograms beside."""
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.metrics import CallbackOptions, Histogram, Observation
+from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import CollectorRegistry, generate_latest
 
+from fitness.adapters.telemetry.histograms import Histogram
 from fitness.adapters.telemetry.sources import Labels
 
 Read = Callable[[], Mapping[Labels, float]]
@@ -35,13 +37,12 @@ class Metrics:
     def gauge(self, name: str, description: str, labels: Sequence[str], read: Read) -> None:
         self._meter.create_observable_gauge(name, [_observe(read, labels)], description=description)
 
-    def durations(self, name: str, description: str, buckets_s: Sequence[float]) -> Histogram:
-        return self._meter.create_histogram(
-            name.removesuffix("_seconds"),
-            unit="s",
-            description=description,
-            explicit_bucket_boundaries_advisory=[*buckets_s],
-        )
+    def durations(self, name: str, description: str, labels: Sequence[str], buckets_s: Sequence[float]) -> Histogram:
+        """In the registry that OpenTelemetry's exporter writes to, so that a scrape shows both."""
+        histogram = Histogram(name, description, labels, buckets_s)
+        if os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true":
+            self._registry.register(histogram)
+        return histogram
 
     def render(self) -> bytes:
         """In Prometheus's text format; takes some milliseconds."""

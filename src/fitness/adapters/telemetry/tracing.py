@@ -15,6 +15,9 @@ from opentelemetry.trace import SpanKind, Tracer
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
+NO_SPAN = nullcontext()
+
+
 class Tracing:
     """On where one of ENDPOINTS is set: spans go there over HTTP, in batches, from a thread of their own."""
 
@@ -37,7 +40,7 @@ class Tracing:
 
     def span(self, name: str) -> AbstractContextManager[object]:
         """A span of what is done within, under the span that is open."""
-        return nullcontext() if self._tracer is None else self._tracer.start_as_current_span(name)
+        return NO_SPAN if self._tracer is None else self._tracer.start_as_current_span(name)
 
     def request(self, name: str, headers: Mapping[str, str]) -> AbstractContextManager[trace.Span | None]:
         """A span of a whole request, under the caller's span where `headers` have a traceparent."""

@@ -1,8 +1,11 @@
 """Rate limits: who is charged for what, and what happens to a request while the shared limiter does not answer."""
 
 import asyncio
+import json
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fitness.domain.model.rate_limits import (
     POLICIES,
@@ -19,8 +22,10 @@ from fitness.domain.model.rate_limits import (
     WhenUnavailable,
 )
 from fitness.domain.model.users import Caller, EmailAddress, Tier, account_name
+from fitness.domain.use_cases.begun import Begun
 from fitness.domain.use_cases.caching.keys import tier_key
 from fitness.domain.use_cases.caching.reads import CachedReads
+from fitness.ports.cache import CacheKey, Peeked
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
 from fitness.ports.rate_limits import RateLimiterPort
 from fitness.ports.users import UserRepoPort
@@ -49,6 +54,35 @@ class Limits:
     """Login attempts are counted under a keyed hash of the address, which gives no address away."""
 
 
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A read that was charged, and what the cache has for it."""
+
+    decision: Decision | None
+    """None where limits are switched off."""
+    found: Peeked
+
+
+class _Seen:
+    """A caller's tier as this process saw it last, and what each action is charged under it."""
+
+    __slots__ = ("_charges", "_of", "key", "text", "tier")
+
+    def __init__(self, user_id: int, tier: Tier, charges: Callable[[Action], tuple[Charge, ...]]) -> None:
+        self.tier = tier
+        self.key = tier_key(user_id)
+        self.text = json.dumps(tier).encode()
+        """As the cache keeps the tier."""
+        self._of = charges
+        self._charges: dict[Action, tuple[Charge, ...]] = {}
+
+    def charges(self, action: Action) -> tuple[Charge, ...]:
+        """The very same tuple each time, so that a limiter can keep what it made of it."""
+        if action not in self._charges:
+            self._charges[action] = self._of(action)
+        return self._charges[action]
+
+
 class LimitService:
     """`limiter` is shared by all processes; `local` is this process's own and counts what either admitted here."""
 
@@ -66,7 +100,7 @@ class LimitService:
         self._cached = cached
         self._limits = limits
         self._one_at_a_time = asyncio.Lock()
-        self._last_tiers: OrderedDict[int, Tier] = OrderedDict()
+        self._seen: OrderedDict[int, _Seen] = OrderedDict()
         self._applying = {
             (action, tier): [
                 (policy, limit.scaled(limits.scale))
@@ -95,24 +129,46 @@ class LimitService:
             raise RateLimited(decision)
         return decision
 
+    async def admit_read(self, action: Action, caller: Caller, key: CacheKey[Any]) -> Admitted | None:
+        """Charge a read of `key`; limits, tier and the cached copy are asked for in one round trip.
+
+        None, and nothing is charged, for a caller whose tier this process has not seen yet. Raises as `admit`.
+        """
+        if not self._limits.scale:
+            return Admitted(None, (await self._cached.peek(key))[0])
+        seen = self._seen.get(caller.id)
+        if seen is None:
+            return None
+        with Begun(self._cached.peek(seen.key, key)) as asked:
+            decision = await self._limiter.acquire(seen.charges(action))
+            tier, found = await asked
+        if tier == seen.text:
+            self._cached.count_hit(seen.key)
+        else:
+            decision = await self._again_if_changed(decision, seen, action, caller)
+        if not decision.allowed:
+            raise RateLimited(decision)
+        return Admitted(decision, found)
+
     async def _acquire(self, action: Action, who: Requester) -> Decision:
         """Under the tier that this process saw last, while the present one is read: both in one round trip.
 
         Only where the tier has changed is the request judged again, under the present one.
         """
-        last = self._last_tiers.get(who.caller.id) if who.caller is not None else None
-        if last is None:
+        seen = self._seen.get(who.caller.id) if who.caller is not None else None
+        if who.caller is None or seen is None:
             return await self._limiter.acquire(self._charges(action, who, await self._tier(who)))
-        decision, tier = await asyncio.gather(
-            self._limiter.acquire(self._charges(action, who, last)), self._tier(who), return_exceptions=True
-        )
-        if isinstance(tier, BaseException):
-            raise tier
-        if isinstance(decision, BaseException):
-            raise decision
-        return decision if tier is last else await self._limiter.acquire(self._charges(action, who, tier))
+        with Begun(self._tier(who)) as asked:
+            decision = await self._limiter.acquire(seen.charges(action))
+            tier = await asked
+        return decision if tier is seen.tier else await self._limiter.acquire(self._charges(action, who, tier))
 
-    async def _acquire_from_both(self, charges: list[Charge]) -> Decision:
+    async def _again_if_changed(self, decision: Decision, seen: "_Seen", action: Action, caller: Caller) -> Decision:
+        who = Requester("", caller)
+        tier = await self._tier(who)
+        return decision if tier is seen.tier else await self._limiter.acquire(self._charges(action, who, tier))
+
+    async def _acquire_from_both(self, charges: Sequence[Charge]) -> Decision:
         """The shared limiter's decision, unless the local one refuses: it knows what was admitted during an outage.
 
         Both are asked before either is charged, so that a refusal charges neither, and its Retry-After is the longer of
@@ -143,8 +199,7 @@ class LimitService:
         if outcome is WhenUnavailable.REFUSE:
             raise LimiterUnavailable("this needs the rate limiter, which is not available; try again")
         if outcome is WhenUnavailable.ADMIT:
-            last = Tier.FREE if who.caller is None else self._last_tiers.get(who.caller.id, Tier.FREE)
-            return Unjudged(tuple(self._charges(action, who, None if who.caller is None else last)))
+            return Unjudged(self._charges(action, who, None if who.caller is None else self._last_tier(who.caller.id)))
         charges = [self._part_of_this_process(charge) for charge in self._charges(action, who, None)]
         decision = await self._local.acquire(charges)
         if not decision.allowed:
@@ -159,18 +214,23 @@ class LimitService:
         try:
             tier = (await self._cached.read_through(tier_key(user_id), lambda: self._load_tier(user_id))).value
         except DatabaseUnavailable:
-            return self._last_tiers.get(user_id, Tier.FREE)
-        self._last_tiers[user_id] = tier
-        if len(self._last_tiers) > MOST_REMEMBERED:
-            self._last_tiers.popitem(last=False)
+            return self._last_tier(user_id)
+        if user_id not in self._seen or self._seen[user_id].tier is not tier:
+            self._seen[user_id] = _Seen(user_id, tier, lambda action: self._charges(action, who, tier))
+            if len(self._seen) > MOST_REMEMBERED:
+                self._seen.popitem(last=False)
         return tier
+
+    def _last_tier(self, user_id: int) -> Tier:
+        seen = self._seen.get(user_id)
+        return Tier.FREE if seen is None else seen.tier
 
     async def _load_tier(self, user_id: int) -> Tier:
         user = await self._users.get(user_id)
         return Tier.FREE if user is None else user.tier
 
-    def _charges(self, action: Action, who: Requester, tier: Tier | None) -> list[Charge]:
-        return [*self._charges_for(None, who, tier), *self._charges_for(action, who, tier)]
+    def _charges(self, action: Action, who: Requester, tier: Tier | None) -> tuple[Charge, ...]:
+        return (*self._charges_for(None, who, tier), *self._charges_for(action, who, tier))
 
     def _charges_for(self, action: Action | None, who: Requester, tier: Tier | None) -> list[Charge]:
         return [
@@ -189,7 +249,7 @@ class LimitService:
     def _part_of_this_process(self, charge: Charge) -> Charge:
         """Of the limit; at least one request."""
         limit: Limit = charge.limit
-        return replace(charge, limit=replace(limit, requests=max(1, limit.requests // self._limits.processes)))
+        return charge._replace(limit=replace(limit, requests=max(1, limit.requests // self._limits.processes)))
 
 
 def _stricter(one: Decision, other: Decision) -> Decision:

@@ -19,6 +19,7 @@ from fitness.entrypoints.http.health import Stores, health_router
 from fitness.entrypoints.http.problems import answer
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers, rate_limit
 from fitness.entrypoints.http.routes import check_declarations
+from fitness.entrypoints.http.short_way import ShortWay
 from fitness.entrypoints.http.telemetry import MetricsDoor, expected_responses, metrics
 from fitness.entrypoints.wiring.container import Container
 from fitness.entrypoints.wiring.lifecycle import lifespan
@@ -66,6 +67,11 @@ def create_app(container: Container) -> Litestar:
     check_declarations(app)
     container.instruments().declare(container.metric_sources(), expected_responses(app))
     app.asgi_handler = Edge(
-        app.asgi_handler, container.instruments().request, container.tracing(), charging.charge_unmatched
+        app.asgi_handler,
+        ShortWay(container.access_tokens(), container.limits(), container.cached_reads()),
+        container.instruments().request,
+        container.access_log(),
+        container.tracing(),
+        charging.charge_unmatched,
     )
     return app

@@ -11,6 +11,9 @@ from fitness.entrypoints.http.addresses import Network, client_address
 RESPONSE_HEADERS = "fitness.response_headers"
 """The scope's key for headers that are added to the response, whatever answers the request."""
 
+CHARGED = "fitness.charged"
+"""The scope's key that stands in the scope of a request once it is charged."""
+
 UNMATCHED = "unmatched"
 """In place of a route, for a request that none matches."""
 
@@ -34,6 +37,8 @@ class Charging:
 
     async def charge(self, action: Action, requester: Requester, scope: Scope) -> None:
         """Leaves the limits' headers in the scope. Raises RateLimited, LimiterUnavailable."""
+        if CHARGED in scope:
+            return
         response_headers: list[tuple[bytes, bytes]] = scope[RESPONSE_HEADERS]  # type: ignore[literal-required]
         try:
             decision = await self._limits.admit(action, requester)

@@ -1,21 +1,20 @@
 """The outermost layer, before routing: what holds for every response, also to an unknown path."""
 
-import logging
+import random
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from fitness.domain.model.rate_limits import RateLimited
 from fitness.entrypoints.http.charging import RESPONSE_HEADERS, UNMATCHED
 from fitness.entrypoints.http.problems import MEDIA_TYPE, problem_of
-from fitness.entrypoints.logs import ACCESS
+from fitness.entrypoints.http.short_way import ShortWay
+from fitness.entrypoints.logs import REQUEST_ID, AccessLog, Response
 from fitness.ports.outages import LimiterUnavailable, Overloaded
 
 CLIENT_GONE = 499
@@ -26,6 +25,8 @@ UNLOGGED = ("/health", "/metrics")
 """Machines ask for these every few seconds; they are logged only when they fail."""
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+
+Headers = Mapping[bytes, bytes]
 
 Record = Callable[[str, str, int, float], None]
 """Method, route, status and seconds of a response."""
@@ -45,12 +46,21 @@ class Edge:
     reports every response to `record`, the log and the tracing.
     """
 
-    def __init__(self, app: ASGIApp, record: Record, tracing: RequestTracing, charge_unmatched: Charge) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        short_way: ShortWay,
+        record: Record,
+        access_log: AccessLog,
+        tracing: RequestTracing,
+        charge_unmatched: Charge,
+    ) -> None:
         self._app = app
+        self._short_way = short_way
         self._record = record
+        self._access_log = access_log
         self._charge_unmatched = charge_unmatched
         self._tracing = tracing
-        self._log = logging.getLogger(ACCESS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -62,13 +72,13 @@ class Edge:
         if is_head:
             scope["method"] = "GET"  # a route's GET handler answers its HEAD as well; `answer` drops the body
         status = CLIENT_GONE  # until a response starts: if none does, the client has left
-        request_id = _request_id(scope)
+        headers: Headers = dict(scope["headers"])
+        request_id = _request_id(headers.get(b"x-request-id"))
         # The gate appends the limits' headers to this list. So they reach every response, also one that an exception
         # handler made, which knows nothing of limits.
         response_headers = [(b"x-request-id", request_id)]
         scope[RESPONSE_HEADERS] = response_headers  # type: ignore[literal-required]
-        structlog.contextvars.clear_contextvars()  # they may still hold the id of an earlier request
-        structlog.contextvars.bind_contextvars(request_id=request_id.decode())
+        REQUEST_ID.set(request_id.decode())
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -84,9 +94,9 @@ class Edge:
 
         try:
             if self._tracing.on:
-                await self._traced(scope, receive, answer)
+                await self._traced(scope, headers, receive, answer)
             else:
-                await self._app(scope, receive, answer)
+                await self._answered(scope, headers, receive, answer)
         except UNCHARGEABLE as error:
             await _send_problem(error, method, answer)
         finally:  # a request is counted and logged once, also if its client left and it was cancelled
@@ -94,24 +104,27 @@ class Edge:
             route = scope.get("path_template", UNMATCHED)  # never the path itself: a label must come from a closed set
             self._record(method, route, status, seconds)
             if status >= 400 or not scope["path"].startswith(UNLOGGED):
-                self._write_log(scope, method, route, status, seconds)
+                caller = scope.get("user")
+                user_id = caller.id if caller else None
+                self._access_log.write(
+                    Response(time.time(), method, route, status, seconds, user_id, request_id.decode())
+                )
 
-    async def _traced(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        with self._tracing.request("request", headers) as span:
-            await self._app(scope, receive, send)
+    async def _traced(self, scope: HTTPScope, headers: Headers, receive: Receive, send: Send) -> None:
+        texts = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
+        with self._tracing.request("request", texts) as span:
+            await self._answered(scope, headers, receive, send)
             span.update_name(f"{scope['method']} {scope.get('path_template', UNMATCHED)}")
 
-    def _write_log(self, scope: Scope, method: str, route: str, status: int, seconds: float) -> None:
-        caller = scope.get("user")
-        fields = {
-            "method": method,
-            "route": route,
-            "status": status,
-            "duration_ms": round(seconds * 1000, 2),
-            "user_id": caller.id if caller else None,
-        }
-        self._log.info("request", extra=fields)
+    async def _answered(self, scope: HTTPScope, headers: Headers, receive: Receive, send: Send) -> None:
+        sent: list[tuple[bytes, bytes]] = scope["headers"]  # type: ignore[assignment]
+        if scope["method"] == "GET" and len(headers) == len(sent):  # a repeated header is unusual
+            answer = await self._short_way.answer(scope, headers, scope[RESPONSE_HEADERS])  # type: ignore[literal-required]
+            if answer is not None:
+                await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+                await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+                return
+        await self._app(scope, receive, send)
 
 
 async def _send_problem(error: Exception, method: str, send: Send) -> None:
@@ -123,9 +136,8 @@ async def _send_problem(error: Exception, method: str, send: Send) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def _request_id(scope: Scope) -> bytes:
+def _request_id(given: bytes | None) -> bytes:
     """The client's X-Request-Id if it is visible ASCII of at most 128 characters, otherwise a new one."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return value
-    return uuid.uuid4().hex.encode()
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given
+    return b"%032x" % random.getrandbits(128)

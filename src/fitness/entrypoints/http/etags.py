@@ -34,9 +34,13 @@ def versions_to_change(request: Request[Any, Any, Any]) -> set[int] | None:
 
 
 def has_copy(request: Request[Any, Any, Any], version: int) -> bool:
-    """Whether If-None-Match names `version`, or any version by `*`."""
-    header = request.headers.get("if-none-match", "")
-    return _is_any(header) or version in _versions(header, weak=True)
+    """Whether the client has this version."""
+    return names_version(request.headers.get("if-none-match", ""), version)
+
+
+def names_version(if_none_match: str, version: int) -> bool:
+    """Whether the header names `version`, or any version by `*`."""
+    return bool(if_none_match) and (_is_any(if_none_match) or version in _versions(if_none_match, weak=True))
 
 
 def _is_any(header: str) -> bool:

@@ -54,14 +54,19 @@ class ListBody(Generic[T]):
 
 
 def read_query(request: Request[Any, Any, Any], model: type[T]) -> T:
-    """The query string as a `model`, whose list fields may be given repeatedly.
+    """The request's query string as a `model`. Raises MalformedRequest, InvalidFields."""
+    return parsed_query(request.scope["query_string"], model)
+
+
+def parsed_query(query: bytes, model: type[T]) -> T:
+    """A query string as a `model`, whose list fields may be given repeatedly.
 
     Raises MalformedRequest, InvalidFields.
     """
     types = {name.rstrip("_"): (name, hint) for name, hint in get_type_hints(model).items()}
     fields: dict[str, Any] = {}
     problems = []
-    for name, text in _pairs(request):
+    for name, text in _pairs(query):
         field, hint = types.get(name, (None, None))
         if field is None:
             problems.append(FieldProblem(name, "is not a parameter here"))
@@ -130,10 +135,10 @@ class ParameterErrors:
             raise InvalidFields(*self._problems)
 
 
-def _pairs(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
+def _pairs(query: bytes) -> list[tuple[str, str]]:
     try:
         return parse_qsl(
-            request.scope["query_string"].decode("ascii"),
+            query.decode("ascii"),
             keep_blank_values=True,
             errors="strict",
             max_num_fields=MAX_PARAMETERS,

@@ -4,14 +4,14 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
-from fitness.domain.model.rate_limits import SECOND_US, Action, Balance, Decision, Limit, Unjudged
+from fitness.domain.model.rate_limits import SECOND_US, Action, Balance, Charge, Decision, Unjudged
 from fitness.domain.model.users import Tier
 from fitness.domain.use_cases.limiting import LimitService, Requester
 from fitness.entrypoints.http.gate import requester_of
@@ -59,27 +59,27 @@ async def rate_limit(request: Request[Any, Any, Any], limits: NamedDependency[Li
     return Response(body, headers={"Cache-Control": "no-store"})
 
 
-def limit_headers(decision: Decision | Unjudged) -> Iterator[tuple[bytes, bytes]]:
+def limit_headers(decision: Decision | Unjudged) -> list[tuple[bytes, bytes]]:
     """Seconds are whole and rounded up. `RateLimit` and `RateLimit-Policy` are Structured Fields (RFC 9651): lists of
     strings with parameters, as in draft-ietf-httpapi-ratelimit-headers. What is left is said only where it is known.
     """
     if isinstance(decision, Unjudged):
-        limits = {charge.policy: charge.limit for charge in decision.charges}
-        yield b"x-ratelimit-limit", b"%d" % min(limit.requests for limit in limits.values())
-        yield b"ratelimit-policy", _policies(limits)
-        return
-    tightest = decision.tightest
-    yield b"x-ratelimit-limit", b"%d" % tightest.limit.requests
-    yield b"x-ratelimit-remaining", b"%d" % tightest.remaining
-    yield b"x-ratelimit-reset", b"%d" % _seconds(tightest.reset_us)
+        least = min(charge.limit.requests for charge in decision.charges)
+        return [(b"x-ratelimit-limit", b"%d" % least), (b"ratelimit-policy", _policies(decision.charges))]
     balances = decision.balances
-    yield b"ratelimit-policy", _policies({one.policy: one.limit for one in balances})
-    remaining = (f'"{one.policy}";r={one.remaining};t={_seconds(one.retry_us or one.reset_us)}' for one in balances)
-    yield b"ratelimit", ", ".join(remaining).encode()
+    tightest = balances[0] if len(balances) == 1 else decision.tightest
+    remaining = [f'"{one.policy}";r={one.remaining};t={_seconds(one.retry_us or one.reset_us)}' for one in balances]
+    return [
+        (b"x-ratelimit-limit", b"%d" % tightest.limit.requests),
+        (b"x-ratelimit-remaining", b"%d" % tightest.remaining),
+        (b"x-ratelimit-reset", b"%d" % _seconds(tightest.reset_us)),
+        (b"ratelimit-policy", _policies(balances)),
+        (b"ratelimit", ", ".join(remaining).encode()),
+    ]
 
 
-def _policies(limits: Mapping[str, Limit]) -> bytes:
-    return ", ".join(f'"{name}";q={limit.requests};w={limit.per_s}' for name, limit in limits.items()).encode()
+def _policies(limited: Iterable[Balance | Charge]) -> bytes:
+    return ", ".join([f'"{one.policy}";q={one.limit.requests};w={one.limit.per_s}' for one in limited]).encode()
 
 
 class ViolationLog:
@@ -109,4 +109,4 @@ def _balance(balance: Balance) -> PolicyBalance:
 
 
 def _seconds(span_us: int) -> int:
-    return math.ceil(span_us / SECOND_US)
+    return -(-span_us // SECOND_US)

@@ -52,6 +52,7 @@ from fitness.domain.use_cases.caching.lease import Lease
 from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
+from fitness.entrypoints.logs import AccessLog
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.resources import Resources
 from fitness.foundation.parent_death import die_with_parent
@@ -70,6 +71,7 @@ class Container(containers.DeclarativeContainer):
     either = partial(providers.Selector, settings.provided.kept_in)
 
     clock = once(SystemClock)
+    access_log = kept(AccessLog.flush, AccessLog)
     metrics = kept(Metrics.close, Metrics)
     instruments = once(Instruments, metrics)
     tracing = kept(Tracing.aclose, Tracing)

@@ -1,14 +1,14 @@
 """Reading through the cache: hit, miss or bypass, and one load for all who miss the same value."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from fitness.domain.use_cases.caching.lease import Lease
-from fitness.ports.cache import CLAIM_TTL_S, CacheKey, CachePort, Hit, Miss, Purpose, ReadCountsPort
+from fitness.ports.cache import CLAIM_TTL_S, CacheKey, CachePort, Hit, Miss, Peeked, Purpose, ReadCountsPort
 from fitness.ports.outages import CacheUnavailable
 
 T = TypeVar("T")
@@ -56,9 +56,30 @@ class CachedReads:
         """Whether reads use the cache; while it is not usable, they bypass it."""
         return self._lease.usable
 
-    async def read_through(self, key: CacheKey[T], load: Load[T]) -> Copy[T]:
-        """The cached value, or what `load` returns, which is then cached. What `load` raises is passed on."""
-        return await self._read(key, load, Purpose.READER)
+    async def peek(self, *keys: CacheKey[Any]) -> Sequence[Peeked]:
+        """What is cached under each key, in one round trip, a copy as its JSON text; nothing is counted.
+
+        None for each where the cache is not to be read, or does not answer.
+        """
+        era = self._lease.readable()
+        if era is not None:
+            with suppress(CacheUnavailable):
+                return await self._cache.peek(era, *keys)
+        return [None] * len(keys)
+
+    def count_hit(self, key: CacheKey[Any]) -> None:
+        """A reader was shown the copy that `peek` found."""
+        self._counts.count(key.kind, Origin.HIT, Purpose.READER)
+
+    async def read_through(self, key: CacheKey[T], load: Load[T], *, miss: Miss | None = None) -> Copy[T]:
+        """The cached value, or what `load` returns, which is then cached. What `load` raises is passed on.
+
+        With the `miss` that a `peek` found, the cache is not asked again.
+        """
+        if miss is None:
+            return await self._read(key, load, Purpose.READER)
+        self._counts.count(key.kind, Origin.MISS, Purpose.READER)
+        return Copy(await self._single_flight(key, miss, load), Origin.MISS)
 
     async def write_through(self, key: CacheKey[T], load: Load[T]) -> None:
         """After a change: have the value cached for those who read it next, by the same path as any read."""

@@ -1,0 +1,28 @@
+"""Calls at random times, so many a second, however long the calls before took."""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable
+
+
+async def paced(rate: float, seconds: float, call: Callable[[float], None]) -> None:
+    """On the event loop, with the time at which each call is due, by time.perf_counter.
+
+    From a thread, since an event loop's timers are exact to a millisecond only, which is more than an answer may take.
+    """
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+
+    def keep_time() -> None:
+        due_s = time.perf_counter()
+        ends_s = due_s + seconds
+        while (due_s := due_s + random.expovariate(rate)) < ends_s:
+            if (early_s := due_s - time.perf_counter()) > 0:
+                time.sleep(early_s)
+            loop.call_soon_threadsafe(call, due_s)
+        loop.call_soon_threadsafe(over.set)
+
+    threading.Thread(target=keep_time, daemon=True).start()
+    await over.wait()

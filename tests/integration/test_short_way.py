@@ -1,0 +1,187 @@
+"""The short way answers byte for byte as the long one does, over thousands of requests, or not at all."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+from urllib.parse import urlencode
+
+from fitness.entrypoints.http.short_way import ShortWay
+from tests.harness.api import Api, Person, Stores, serving
+
+REQUESTS = 3_000
+PROMISED = 0.25
+"""At least this share of the requests below can be answered the short way."""
+
+UNUSUAL = [(b"x-repeated", b"1"), (b"x-repeated", b"2")]
+"""A repeated header makes any request go the long way."""
+
+QUERIES: list[list[tuple[str, str]]] = [
+    [],
+    [],
+    [("limit", "2")],
+    [("page", "2"), ("limit", "3")],
+    [("page", "9")],
+    [("type", "run")],
+    [("tag", "hills"), ("tag", "race")],
+    [("exclude_tag", "Hills")],
+    [("q", "long run")],
+    [("from", "2026-11-01")],
+    [("from", "2026-11-01T08:00:00Z"), ("to", "2026-11-03")],
+    [("type", "run"), ("type", "ride"), ("with_total", "true")],
+    [("limit", "2"), ("with_total", "false")],
+    [("sort", "-distance"), ("limit", "2")],
+    [("sort", "duration"), ("min_distance_km", "1")],
+    [("sort", "up")],
+    [("limit", "0")],
+    [("limit", "x")],
+    [("page", "1"), ("cursor", "junk")],
+    [("cursor", "junk")],
+    [("unknown", "1")],
+    [("type", "flying")],
+    [("limit", "2"), ("limit", "3")],
+]
+VARYING = {b"x-request-id", b"x-ratelimit-remaining", b"x-ratelimit-reset", b"ratelimit"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    method: str
+    path: str
+    query: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+
+    def scope(self, app: Any, extra: list[tuple[bytes, bytes]]) -> dict[str, Any]:
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": self.method,
+            "scheme": "http",
+            "path": self.path,
+            "raw_path": self.path.encode(),
+            "root_path": "",
+            "query_string": self.query,
+            "headers": [*self.headers, *extra],
+            "client": ("127.0.0.1", 1),
+            "server": ("fitness", 80),
+            "app": app,
+            "state": {},
+        }
+
+
+@dataclass
+class Answered:
+    status: int = 0
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
+
+    @property
+    def lasting(self) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Without the values that differ between two requests; the names of the headers stay, in their order."""
+        return (
+            self.status,
+            [(name, b"" if name in VARYING else value) for name, value in self.headers],
+            self.body,
+        )
+
+
+async def answered(api: Api, asked: Asked, extra: list[tuple[bytes, bytes]]) -> Answered:
+    answer = Answered()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            answer.status, answer.headers = message["status"], [*message["headers"]]
+        else:
+            answer.body += message.get("body", b"")
+
+    await api.app(asked.scope(api.app, extra), receive, send)  # type: ignore[arg-type]
+    return answer
+
+
+def requests(random: Random, people: list[Person], ids: list[int]) -> Iterator[Asked]:
+    """Of every kind that the short way may meet; most are usual ones."""
+    tokens = [f"Bearer {one.token}" for one in people]
+    odd = [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer x.y.z",
+        "Basic YTpi",
+        f"bearer {people[0].token}",
+        f"Bearer  {people[0].token} ",
+    ]
+    for _ in range(REQUESTS):
+        headers = [(b"host", b"fitness"), (b"accept", b"*/*")]
+        authorization = random.choice(tokens) if random.random() < 0.85 else random.choice(odd)
+        if authorization:
+            headers.append((b"authorization", authorization.encode()))
+        if random.random() < 0.3:
+            versions = ['"1"', '"2"', 'W/"1"', "*", '"7", "1"', "junk", '"', "1", ""]
+            headers.append((b"if-none-match", random.choice(versions).encode()))
+        if random.random() < 0.2:
+            headers.append((b"x-request-id", random.choice([b"mine", b"", b"a b", b"x" * 129])))
+        random.shuffle(headers)
+        query: list[tuple[str, str]] = []
+        if random.random() < 0.5:
+            path, query = "/api/v1/activities", random.choice(QUERIES)
+        else:
+            odd_ids = ["0", "01", "99999", str(2**63 - 1), str(2**63), "9" * 30, "-1", "1x", "", "\uff11", "trash"]
+            wanted = str(random.choice(ids)) if random.random() < 0.85 else random.choice(odd_ids)
+            path = f"/api/v1/activities/{wanted}"
+            query = [("x", "1")] if random.random() < 0.05 else []
+        method = random.choice(["GET", "GET", "GET", "GET", "HEAD", "OPTIONS", "PUT"])
+        yield Asked(method, path, urlencode(query).encode(), tuple(headers))
+
+
+async def test_both_ways_answer_the_same(stores: Stores):
+    random = Random(7)
+    async with serving(stores.database_url, stores.redis_url, rate_limit_scale=1_000.0) as api:
+        people = [await api.person(), await api.person()]
+        ids = []
+        for number in range(8):
+            body = {"title": f"a long run {number}", "tags": ["hills"] if number % 2 else ["race", "hills"]}
+            ids.append((await people[number % 2].record(**body))["id"])
+        await people[0].delete(f"/activities/{ids[0]}")
+        await people[0].patch(f"/activities/{ids[2]}", json={"notes": "grüße, 走る"})
+        short_way = ShortWay(api.container.access_tokens(), api.container.limits(), api.container.cached_reads())
+        short = Counter[int]()
+        for asked in requests(random, people, ids):
+            long_answer = await answered(api, asked, UNUSUAL)
+            answer = await answered(api, asked, [])
+            if (b"x-cache", b"MISS") in long_answer.headers:  # the next one is a hit
+                long_answer = await answered(api, asked, UNUSUAL)
+            assert answer.lasting == long_answer.lasting, asked
+            scope: Any = asked.scope(api.app, [])
+            if asked.method == "GET" and (found := await short_way.answer(scope, dict(asked.headers), [])) is not None:
+                short[found.status] += 1
+        assert short.total() > REQUESTS * PROMISED
+        assert short[200] > 0
+        assert short[304] > 0
+
+
+async def test_a_request_is_charged_once_whichever_way_it_goes(stores: Stores):
+    async with serving(stores.database_url, stores.redis_url, rate_limit_scale=1.0) as api:
+        ann = await api.person()
+        one = await ann.record()
+        await ann.get(f"/activities/{one['id']}")
+        left = (await ann.get("/rate-limit")).json()["limits"][0]["remaining"]
+        charged = 0
+        for path in (
+            f"/activities/{one['id']}",
+            "/activities",
+            "/activities/99999",
+            "/activities?limit=0",
+            "/activities?q=x",
+        ):
+            for extra in ({}, {"If-None-Match": '"1"'}):
+                answer = await ann.get(path, headers=extra)
+                charged += 1
+                assert int(answer.headers["x-ratelimit-remaining"]) in (
+                    left - charged,
+                    left - charged + 1,
+                )  # one refills
