@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ops.bench.figures import percentile_ms, ratio, table
 from ops.local.service import engines, environment, process_cpu_s, with_children
@@ -31,12 +31,12 @@ from ops.local.service import engines, environment, process_cpu_s, with_children
 from fitness.domain.model.activities import ActivityType, NewActivity
 from fitness.domain.model.users import Caller, Registration
 from fitness.domain.use_cases.activities import ActivityService
-from fitness.domain.use_cases.caching.reads import CachedReads, Load, Origin
+from fitness.domain.use_cases.caching.reads import CachedReads, Origin
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.container import Container
 from fitness.entrypoints.wiring.lifecycle import lifespan
 from fitness.entrypoints.wiring.stores import settings_from, with_engines
-from fitness.ports.cache import CacheKey
+from fitness.ports.cache import CacheKey, Miss
 
 ROUNDS = 40
 CREATES = 48
@@ -60,14 +60,13 @@ COLUMNS = (
     "ratio",
 )
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 
 class CacheAside(CachedReads):
     """Nothing is cached before it is read."""
 
-    async def write_through(self, key: CacheKey[T], load: Load[T]) -> None:
+    async def begin(self, key: CacheKey[Any]) -> Miss | None:
         return None
 
 

@@ -163,7 +163,7 @@ DASHBOARDS = {
                 "Internal reads",
                 "ops",
                 {"{{cache}} {{result}}": rate("cache_internal_reads_total", "cache, result")},
-                "Reads by the service itself: tiers for the limits, read-backs after changes. In no hit ratio.",
+                "Reads by the service itself: tiers for the limits, time zones for new activities. In no hit ratio.",
             ),
             Panel("Errors by cache", "ops", {"{{cache}}": rate("cache_errors_total", "cache")}),
             Panel("Memory", "bytes", {"Redis": sampled("cache_memory_bytes")}),

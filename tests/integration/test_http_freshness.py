@@ -80,18 +80,31 @@ async def test_an_activity_that_was_only_read_is_a_hit_the_second_time(ann: Pers
     assert [(await ann.get(path)).headers["x-cache"] for _ in range(3)] == ["MISS", "HIT", "HIT"]
 
 
-@pytest.mark.parametrize("change", ["create", "patch", "restore"])
-async def test_create_update_and_restore_write_through(ann: Person, change: str):
+async def test_a_created_activity_is_in_the_cache_before_its_creation_is_answered(ann: Person):
+    one = await ann.record()
+    answer = await ann.get(f"/activities/{one['id']}")
+    assert (answer.headers["x-cache"], answer.headers["etag"]) == ("HIT", '"1"')
+    assert answer.json() == one
+
+
+@pytest.mark.parametrize("change", ["patch", "restore"])
+async def test_a_changed_one_is_loaded_by_its_next_reader(ann: Person, change: str):
     one = await ann.record()
     path = f"/activities/{one['id']}"
     if change == "patch":
         await ann.patch(path, json={"title": "new"})
-    if change == "restore":
+    else:
         await ann.delete(path)
         await ann.post(f"{path}/restore")
-    answer = await ann.get(path)
-    assert answer.headers["x-cache"] == "HIT"
-    assert answer.headers["etag"] == {"create": '"1"', "patch": '"2"', "restore": '"3"'}[change]
+    answers = [await ann.get(path) for _ in range(2)]
+    assert [answer.headers["x-cache"] for answer in answers] == ["MISS", "HIT"]
+    assert {answer.headers["etag"] for answer in answers} == {{"patch": '"2"', "restore": '"3"'}[change]}
+
+
+async def test_a_change_of_the_profiles_zone_holds_for_the_very_next_activity(ann: Person):
+    for zone in ("Europe/Paris", "Asia/Tokyo", "Europe/Paris"):
+        await ann.patch("/users/me", json={"timezone": zone})
+        assert (await ann.record())["timezone"] == zone
 
 
 @pytest.mark.parametrize("write", [create, patch, delete, restore, import_, purge])

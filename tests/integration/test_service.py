@@ -396,7 +396,7 @@ class TestCommands:
             one = await ann.record(title="kept for now")
             assert (await ann.upload(A_TRACK)).status_code == 201
             answers = [await ann.get(f"/activities/{one['id']}") for _ in range(2)]
-            assert [answer.headers["x-cache"] for answer in answers] == ["HIT", "HIT"]  # read back after the write
+            assert [answer.headers["x-cache"] for answer in answers] == ["HIT", "HIT"]  # cached when it was created
             scrape = (await client.get("/metrics")).text
         assert "db_pool_connections{" not in scrape
         assert "cache_memory_bytes{" not in scrape

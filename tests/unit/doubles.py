@@ -27,6 +27,10 @@ class WatchedCache:
         await self.before("peek")
         return await self.inner.peek(era, *keys)
 
+    async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
+        await self.before("begin")
+        return await self.inner.begin(key, era)
+
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         await self.before("fill")
         await self.inner.fill(key, value, miss)

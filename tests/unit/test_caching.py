@@ -42,7 +42,7 @@ class Fragile(WatchedCache):
         self.calls: list[str] = []
 
     def fail(self, *calls: str) -> None:
-        self.down = set(calls or ("read", "peek", "fill", "invalidate", "claim", "give_up", "run_id"))
+        self.down = set(calls or ("read", "peek", "begin", "fill", "invalidate", "claim", "give_up", "run_id"))
 
     def restart(self) -> None:
         """Empty, and under another run id."""

@@ -222,6 +222,9 @@ class SteppedCache:
         self._world.misses.append(miss)
         return [miss]
 
+    async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
+        raise NotImplementedError  # nothing is created here
+
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         server = await self._server("fill", miss.era)
         assert isinstance(value, int)

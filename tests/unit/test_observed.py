@@ -17,7 +17,7 @@ from fitness.adapters.observed.timed import timed
 from fitness.adapters.telemetry.table import INSTRUMENTS
 from fitness.domain.model.listings import ActivityFilter, Page
 from fitness.domain.use_cases.caching.keys import KINDS, activity_key, listing_key, tier_key
-from fitness.ports.cache import CacheKey, Era, Purpose, Scope
+from fitness.ports.cache import CacheKey, Era, Scope
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import PendingInvalidation
 
@@ -32,16 +32,16 @@ class Down(InMemoryCache):
 def test_reads_are_counted_by_kind_and_by_what_the_reader_got():
     counts = ReadCounts()
     for origin in ("HIT", "HIT", "MISS", "BYPASS"):
-        counts.count("stats", origin, Purpose.READER)
+        counts.count("stats", origin)
     assert (counts.hits, counts.misses, counts.bypasses) == ({("stats",): 2}, {("stats",): 1}, {("stats",): 1})
     assert counts.internal == {}
 
 
 def test_what_the_service_reads_for_itself_is_in_no_hit_ratio():
     counts = ReadCounts()
-    counts.count("tier", "HIT", Purpose.READER)
-    counts.count("activity", "MISS", Purpose.READ_BACK)
-    assert counts.internal == {("tier", "hit"): 1, ("read_back", "miss"): 1}
+    counts.count("tier", "HIT")
+    counts.count("timezone", "MISS")
+    assert counts.internal == {("tier", "hit"): 1, ("timezone", "miss"): 1}
     assert (counts.hits, counts.misses, counts.bypasses) == ({}, {}, {})
 
 

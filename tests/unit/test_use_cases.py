@@ -74,7 +74,13 @@ async def house() -> House:
         store=store,
         clock=clock,
         accounts=AccountService(
-            users, InMemoryPasswordHasher(), InMemoryAccessTokens(clock), InMemoryFailedLogins(), clock, b"secret"
+            users,
+            InMemoryPasswordHasher(),
+            InMemoryAccessTokens(clock),
+            InMemoryFailedLogins(),
+            changes,
+            clock,
+            b"secret",
         ),
         activities=ActivityService(repo, users, cached, changes, clock, trash_days=30),
         imports=ImportService(repo, users, changes, reader, clock),

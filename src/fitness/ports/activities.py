@@ -28,8 +28,11 @@ class ActivityRepoPort(Protocol):
     `messages` are written in the same transaction, and only if there is a change.
     """
 
+    async def new_ids(self, count: int) -> Sequence[int]:
+        """Ids that no activity has or had, for activities that are still to be added; each is given once."""
+
     async def add(self, activity: Activity, *, messages: Messages) -> Created:
-        """Store it under a new id. With an idempotency key, at most once in 24 hours.
+        """Store it under its id, or under a new one where that is 0. With an idempotency key, at most once in 24 hours.
 
         Raises UserNotFound when its user does not exist, DuplicateActivity when a live activity of the user has its
         source and external id, IdempotencyKeyReused when the key came with another fingerprint before, and
@@ -37,7 +40,7 @@ class ActivityRepoPort(Protocol):
         """
 
     async def add_all(self, activities: Sequence[Activity], *, messages: Messages) -> list[Activity]:
-        """Store them all under new ids, in their order, or none of them. At least one.
+        """Store them all, as `add` does, in their order, or none of them. At least one.
 
         Raises UserNotFound, and DuplicateActivity when one of them has the origin of a live activity, or of another one
         in `activities`.

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -56,17 +55,8 @@ Peeked = bytes | Miss | None
 """What `CachePort.peek` finds under a key."""
 
 
-class Purpose(StrEnum):
-    """Why something is read through the cache."""
-
-    READER = "reader"
-    """A reader asked for it."""
-    READ_BACK = "read back"
-    """It was changed, and is cached for those who read it next."""
-
-
 class ReadCountsPort(Protocol):
-    def count(self, kind: str, origin: str, purpose: Purpose) -> None:
+    def count(self, kind: str, origin: str) -> None:
         """A read through the cache was answered: HIT, MISS or BYPASS."""
 
 
@@ -88,6 +78,9 @@ class CachePort(Protocol):
 
         None where the scope has no generation: then nothing is kept, and `read` gives it one.
         """
+
+    async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
+        """Give the scope its first generation, for a `fill` with what is still to be made. None if it has one."""
 
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         """Keep `value` for `key.ttl_s` under the generation that `miss` saw, which is older than the load of `value`.

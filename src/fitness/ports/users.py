@@ -32,7 +32,9 @@ class UserRepoPort(Protocol):
     async def credentials(self, email: str) -> Credentials | None:
         """What to check a login for this address against."""
 
-    async def update_profile(self, user_id: int, changes: ProfileChanges, *, at: datetime) -> User | None:
+    async def update_profile(
+        self, user_id: int, changes: ProfileChanges, *, at: datetime, messages: Messages
+    ) -> User | None:
         """Set what `changes` names and leave the rest; the account as it is then."""
 
     async def set_standing(

@@ -1,6 +1,7 @@
 """What every ActivityRepoPort promises, but for its lists: those are in activity_lists.py."""
 
 import asyncio
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -76,6 +77,39 @@ class ActivityRepoContract:
         return await users.add(a_registration(), password_hash="-", at=NOW)
 
     # add
+
+    async def test_new_ids_are_given_once_each(self, repo: ActivityRepoPort, owner: User):
+        given = await asyncio.gather(*(repo.new_ids(3) for _ in range(50)))
+        ids = [one for some in given for one in some]
+        added = [(await repo.add(an_activity(user_id=owner.id), messages=messages())).activity.id for _ in range(3)]
+        assert len({*ids, *added}) == 153
+
+    async def test_an_activity_is_added_under_an_id_that_was_given_for_it(self, repo: ActivityRepoPort, owner: User):
+        (number,) = await repo.new_ids(1)
+        named = replace(an_activity(user_id=owner.id), id=number)
+        assert (await repo.add(named, messages=messages())).activity == named
+        assert await repo.get(number) == named
+
+    async def test_of_many_added_at_once_each_has_its_own_outcome(self, repo: ActivityRepoPort, owner: User):
+        """Sound ones, some with the origin of a live one, and some of an account that does not exist."""
+        known = await repo.add(an_activity(user_id=owner.id, source="import", external_id="x"), messages=messages())
+        sound = [an_activity(user_id=owner.id, notes=f"{number} 'héllo' \\ \n {{}}") for number in range(20)]
+        twins = [an_activity(user_id=owner.id, source="import", external_id="x") for _ in range(3)]
+        orphans = [an_activity(user_id=UNKNOWN_ID) for _ in range(3)]
+        asked = [*sound, *twins, *orphans]
+        random.shuffle(asked)
+        outcomes = await asyncio.gather(
+            *(repo.add(one, messages=messages(Scope("user", one.user_id))) for one in asked), return_exceptions=True
+        )
+        for one, outcome in zip(asked, outcomes, strict=True):
+            if one in twins:
+                assert isinstance(outcome, DuplicateActivity)
+                assert outcome.existing_id == known.activity.id
+            elif one in orphans:
+                assert isinstance(outcome, UserNotFound)
+            else:
+                assert isinstance(outcome, Created)
+                assert await repo.get(outcome.activity.id) == replace(one, id=outcome.activity.id)
 
     async def test_an_added_activity_is_read_back_whole_under_its_new_id(self, repo: ActivityRepoPort, owner: User):
         full = an_activity(

@@ -75,6 +75,21 @@ class CacheContract:
         with pytest.raises(CacheUnavailable):
             await cache.peek(Era("another", era.name), key())
 
+    async def test_a_scope_that_nobody_knows_gets_its_first_generation_once(self, cache: CachePort, era: Era):
+        begun = await cache.begin(key(), era)
+        assert begun is not None
+        assert await cache.begin(key("other"), era) is None
+        assert await self.missed(cache, era, key()) == begun
+        await cache.fill(key(), "made since", begun)
+        assert await cache.read(key(), era) == Hit("made since")
+
+    async def test_what_was_begun_before_an_invalidation_is_never_a_hit(self, cache: CachePort, era: Era):
+        begun = await cache.begin(key(), era)
+        assert begun is not None
+        await cache.invalidate(era, ANN)
+        await cache.fill(key(), "old", begun)
+        assert isinstance(await cache.read(key(), era), Miss)
+
     async def test_a_later_fill_replaces_an_earlier(self, cache: CachePort, era: Era):
         miss = await self.missed(cache, era, key())
         await cache.fill(key(), "first", miss)

@@ -66,14 +66,14 @@ class UserRepoContract:
         self, users: UserRepoPort, changes: ProfileChanges, name: str | None, timezone: str, week_start: WeekStart
     ):
         user = await users.add(a_registration(name="Ann"), password_hash="-", at=NOW)
-        changed = await users.update_profile(user.id, changes, at=LATER)
+        changed = await users.update_profile(user.id, changes, at=LATER, messages=messages())
         assert changed is not None
         assert (changed.name, changed.timezone, changed.week_start) == (name, timezone, week_start)
         assert changed.updated_at == LATER
         assert await users.get(user.id) == changed
 
     async def test_an_unknown_profile_changes_nothing(self, users: UserRepoPort):
-        assert await users.update_profile(UNKNOWN_ID, {"name": "Eve"}, at=LATER) is None
+        assert await users.update_profile(UNKNOWN_ID, {"name": "Eve"}, at=LATER, messages=messages()) is None
 
     async def test_standing_changes_in_what_is_named_and_is_logged(self, users: UserRepoPort, audit: AuditLogPort):
         user = await users.add(a_registration(), password_hash="-", at=NOW)

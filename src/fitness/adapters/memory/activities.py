@@ -19,6 +19,9 @@ class InMemoryActivityRepo:
     def __init__(self, store: InMemoryStore) -> None:
         self._store = store
 
+    async def new_ids(self, count: int) -> list[int]:
+        return [next(self._store.ids) for _ in range(count)]
+
     async def add(self, activity: Activity, *, messages: Messages) -> Created:
         idempotency = messages.idempotency
         if idempotency is None:
@@ -114,7 +117,7 @@ class InMemoryActivityRepo:
 
     def _insert(self, activity: Activity, messages: Messages) -> Activity:
         self._refuse_duplicate(activity)
-        kept = replace(activity, id=next(self._store.ids))
+        kept = activity if activity.id else replace(activity, id=next(self._store.ids))
         self._store.activities[kept.id] = kept
         self._store.write(messages)
         return kept

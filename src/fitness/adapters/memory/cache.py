@@ -41,6 +41,10 @@ class InMemoryCache:
         found = [self._found(key, era) for key in keys]
         return [msgspec.json.encode(one.value) if isinstance(one, Hit) else one for one in found]
 
+    async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
+        self._refuse_other(era)
+        return None if (era.name, key.scope) in self._generations else Miss(self._renewed(key.scope, era), era)
+
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         self._refuse_other(miss.era)
         ttl_s = key.ttl_s * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, guards nothing

@@ -45,10 +45,13 @@ class InMemoryUserRepo:
         user = await self.find(email)
         return Credentials(user.id, self._store.password_hashes[user.id]) if user is not None else None
 
-    async def update_profile(self, user_id: int, changes: ProfileChanges, *, at: datetime) -> User | None:
+    async def update_profile(
+        self, user_id: int, changes: ProfileChanges, *, at: datetime, messages: Messages
+    ) -> User | None:
         user = self._store.users.get(user_id)
         if user is not None:
             user = self._store.users[user_id] = replace(user, **changes, updated_at=at)
+            self._store.write(messages)
         return user
 
     async def set_standing(

@@ -34,6 +34,13 @@ class ObservedCache:
             self.errors.update((key.kind,) for key in keys)
             raise
 
+    async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
+        try:
+            return await self._cache.begin(key, era)
+        except CacheUnavailable:
+            self.errors[(key.kind,)] += 1
+            raise
+
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         try:
             with self._span("cache.fill"):

@@ -1,18 +1,20 @@
 """Activities in PostgreSQL."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 from psycopg.errors import ForeignKeyViolation, UniqueViolation
 
+from fitness.adapters.postgres.activity_inserts import ActivityInserts
 from fitness.adapters.postgres.activity_listing import list_parameters, list_sql
 from fitness.adapters.postgres.activity_rows import COLUMNS, activity_of, parameters_of
 from fitness.adapters.postgres.database import Connection, Database, Row, fetch_one
-from fitness.adapters.postgres.messages import audit_parameters, carrying, message_parameters
+from fitness.adapters.postgres.messages import audit_parameters, carrying, messages_parameters
 from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
+from fitness.adapters.postgres.together import Together
 from fitness.domain.model.activities import Activity, ActivityState
 from fitness.domain.model.audit import AuditAction
 from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position, position_of
@@ -27,27 +29,10 @@ from fitness.ports.messages import IdempotencyKey, Messages
 
 T = TypeVar("T")
 
-INSERT = carrying(
-    """
-    INSERT INTO activities (
-        user_id, version, activity_type, title, activity_date, timezone, local_date, duration_minutes, distance_km,
-        elevation_gain_m, calories_kcal, average_heart_rate_bpm, max_heart_rate_bpm, notes, tags, source, external_id,
-        created_at, updated_at
-    )
-    VALUES (
-        %(user_id)s, %(version)s, %(activity_type)s, %(title)s, %(activity_date)s, %(timezone)s, %(local_date)s,
-        %(duration_minutes)s, %(distance_km)s, %(elevation_gain_m)s, %(calories_kcal)s, %(average_heart_rate_bpm)s,
-        %(max_heart_rate_bpm)s, %(notes)s, %(tags)s, %(source)s, %(external_id)s, %(created_at)s, %(updated_at)s
-    )
-    RETURNING id
-    """,
-    returning="id",
-)
-
 GET = f"""
     SELECT {COLUMNS}
     FROM live_activities
-    WHERE id = %(id)s
+    WHERE id = ANY(%(ids)s)
 """
 
 STATE = """
@@ -150,29 +135,34 @@ _decode = msgspec.json.Decoder(Activity).decode
 class PostgresActivityRepo:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._inserts = ActivityInserts(database)
+        self._loads = Together(self._load)
+
+    async def new_ids(self, count: int) -> list[int]:
+        return await self._inserts.new_ids(count)
 
     async def add(self, activity: Activity, *, messages: Messages) -> Created:
         idempotency = messages.idempotency
         if idempotency is None:
-            return Created((await self.add_all([activity], messages=messages))[0])
+            insert = partial(self._inserts.one, activity, messages)
+            return Created(await self._once_per_origin([activity], insert))
 
         async def work(connection: Connection) -> Created:
-            return await _add_once(connection, activity, messages, idempotency)
+            return await self._add_once(connection, activity, messages, idempotency)
 
         return await self._once_per_origin([activity], lambda: self._database.transaction(work))
 
     async def add_all(self, activities: Sequence[Activity], *, messages: Messages) -> list[Activity]:
         _refuse_twins(activities)
-
-        async def work(connection: Connection) -> Sequence[Activity]:
-            return [await _insert(connection, activity, messages) for activity in activities]
-
-        run = self._database.run if len(activities) == 1 else self._database.transaction
-        return [*await self._once_per_origin(activities, lambda: run(work))]
+        return await self._once_per_origin(activities, partial(self._inserts.all, activities, messages))
 
     async def get(self, activity_id: int) -> Activity | None:
-        row = await self._database.one(GET, {"id": activity_id})
-        return activity_of(row) if row else None
+        return await self._loads.ask(activity_id)
+
+    async def _load(self, ids: Sequence[int]) -> Sequence[Activity | None]:
+        rows = await self._database.all(GET, {"ids": [*ids]})
+        found = {row[0]: row for row in rows}
+        return [activity_of(found[one]) if one in found else None for one in ids]
 
     async def state(self, activity_id: int, *, owner: int | None = None) -> ActivityState | None:
         row = await self._database.one(STATE, {"id": activity_id, "owner": owner})
@@ -192,14 +182,14 @@ class PostgresActivityRepo:
         return listing(rows, page, activity_of, lambda one: position_of(one, which.sort))
 
     async def update(self, activity: Activity, *, messages: Messages) -> bool:
-        parameters = parameters_of(activity) | {"id": activity.id} | message_parameters(messages)
+        parameters = parameters_of(activity) | {"id": activity.id} | messages_parameters([messages])
         return await self._database.one(UPDATE, parameters) is not None
 
     async def soft_delete(
         self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Collection[int] | None = None
     ) -> bool:
         named = None if versions is None else [*versions]
-        parameters = {"id": activity_id, "owner": owner, "at": at, "versions": named} | message_parameters(messages)
+        parameters = {"id": activity_id, "owner": owner, "at": at, "versions": named} | messages_parameters([messages])
         return await self._database.one(SOFT_DELETE, parameters) is not None
 
     async def trash(self, owner: int, page: Page) -> Listing[Activity]:
@@ -208,7 +198,7 @@ class PostgresActivityRepo:
         return listing(rows, page, activity_of, lambda one: Position(one.deleted_at or one.updated_at, one.id))
 
     async def restore(self, activity_id: int, *, owner: int, at: datetime, messages: Messages) -> Activity | None:
-        parameters = {"id": activity_id, "owner": owner, "at": at} | message_parameters(messages)
+        parameters = {"id": activity_id, "owner": owner, "at": at} | messages_parameters([messages])
         # Ends: either the twin that the restore clashed with is found, or it is gone and the next try succeeds.
         while True:
             try:
@@ -221,8 +211,34 @@ class PostgresActivityRepo:
 
     async def purge(self, activity_id: int, *, messages: Messages) -> bool:
         audit = audit_parameters(AuditAction.ACTIVITY_PURGED, messages)
-        parameters = {"id": activity_id} | audit | message_parameters(messages)
+        parameters = {"id": activity_id} | audit | messages_parameters([messages])
         return await self._database.one(PURGE, parameters) is not None
+
+    async def _add_once(
+        self, connection: Connection, activity: Activity, messages: Messages, idempotency: IdempotencyKey
+    ) -> Created:
+        """The lock is held until the transaction ends, so that of many requests with one key exactly one inserts, and
+        the others are refused while it runs and read its answer afterwards.
+        """
+        named = {"user_id": activity.user_id, "key": idempotency.value}
+        if await fetch_one(connection, LOCK_KEY, named) != (True,):
+            raise IdempotentRequestInFlight
+        await connection.execute(FORGET_KEYS, named | {"expired": activity.created_at - KEPT_FOR})
+        answer = await fetch_one(connection, GET_ANSWER, named)
+        if answer is not None:
+            fingerprint, text = answer
+            if fingerprint != idempotency.fingerprint:
+                raise IdempotencyKeyReused
+            return Created(_decode(text), replayed=True)
+        kept = await self._inserts.on(connection, activity, messages)
+        answer_kept = {
+            "fingerprint": idempotency.fingerprint,
+            "activity_id": kept.id,
+            "answer": _encode(kept).decode(),
+            "created_at": activity.created_at,
+        }
+        await connection.execute(KEEP_ANSWER, named | answer_kept)
+        return Created(kept)
 
     async def _once_per_origin(self, activities: Sequence[Activity], attempt: Callable[[], Awaitable[T]]) -> T:
         # Ends: no two of `activities` share an origin, so that a clash is with a row of somebody else's transaction.
@@ -245,39 +261,6 @@ def _refuse_twins(activities: Sequence[Activity]) -> None:
     origins = [(one.user_id, one.source, one.external_id) for one in activities if one.external_id is not None]
     if len({*origins}) < len(origins):
         raise DuplicateActivity(None)
-
-
-async def _add_once(
-    connection: Connection, activity: Activity, messages: Messages, idempotency: IdempotencyKey
-) -> Created:
-    """The lock is held until the transaction ends, so that of many requests with one key exactly one inserts, and the
-    others are refused while it runs and read its answer afterwards.
-    """
-    named = {"user_id": activity.user_id, "key": idempotency.value}
-    if await fetch_one(connection, LOCK_KEY, named) != (True,):
-        raise IdempotentRequestInFlight
-    await connection.execute(FORGET_KEYS, named | {"expired": activity.created_at - KEPT_FOR})
-    answer = await fetch_one(connection, GET_ANSWER, named)
-    if answer is not None:
-        fingerprint, text = answer
-        if fingerprint != idempotency.fingerprint:
-            raise IdempotencyKeyReused
-        return Created(_decode(text), replayed=True)
-    kept = await _insert(connection, activity, messages)
-    answer_kept = {
-        "fingerprint": idempotency.fingerprint,
-        "activity_id": kept.id,
-        "answer": _encode(kept).decode(),
-        "created_at": activity.created_at,
-    }
-    await connection.execute(KEEP_ANSWER, named | answer_kept)
-    return Created(kept)
-
-
-async def _insert(connection: Connection, activity: Activity, messages: Messages) -> Activity:
-    row = await fetch_one(connection, INSERT, parameters_of(activity) | message_parameters(messages))
-    assert row is not None
-    return replace(activity, id=int(row[0]))
 
 
 def _id(row: Row | None) -> int | None:

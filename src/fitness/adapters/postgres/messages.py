@@ -3,17 +3,17 @@
 from collections.abc import Iterable
 from typing import Any, LiteralString
 
+import msgspec
+
 from fitness.domain.model.audit import AuditAction
 from fitness.ports.cache import Scope
 from fitness.ports.messages import Messages
 
-# ON CONFLICT: the activities of one batch share one outbox entry.
 _INVALIDATE = """
     INSERT INTO cache_outbox (id, scopes)
-    SELECT %(outbox_id)s, %(outbox_scopes)s
-    FROM changed
-    LIMIT 1
-    ON CONFLICT (id) DO NOTHING
+    SELECT id, scopes
+    FROM json_to_recordset(%(messages)s::json) AS message (id bigint, scopes text[])
+    WHERE EXISTS (SELECT FROM changed)
 """
 
 
@@ -21,7 +21,7 @@ def carrying(change: LiteralString, *, returning: LiteralString, owner: LiteralS
     """One statement of `change`, which RETURNs `returning`, and its messages.
 
     Where the change needs authority, `owner` is the column that holds the owner of what it changes: then there is also
-    an entry in the audit log. Takes `message_parameters`, and `audit_parameters` where there is an owner.
+    an entry in the audit log. Takes `messages_parameters`, and `audit_parameters` where there is an owner.
     """
     audited: LiteralString = (
         f""", audited AS (
@@ -39,8 +39,10 @@ def carrying(change: LiteralString, *, returning: LiteralString, owner: LiteralS
     """
 
 
-def message_parameters(messages: Messages) -> dict[str, Any]:
-    return {"outbox_id": messages.id, "outbox_scopes": scopes_text(messages.invalidates)}
+def messages_parameters(messages: Iterable[Messages]) -> dict[str, Any]:
+    """For one change or several that are made together."""
+    entries = [{"id": one.id, "scopes": scopes_text(one.invalidates)} for one in messages]
+    return {"messages": msgspec.json.encode(entries).decode()}
 
 
 def scopes_text(scopes: Iterable[Scope]) -> list[str]:

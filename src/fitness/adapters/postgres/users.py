@@ -6,7 +6,7 @@ from typing import Any
 from psycopg.errors import UniqueViolation
 
 from fitness.adapters.postgres.database import Database
-from fitness.adapters.postgres.messages import audit_parameters, carrying, message_parameters
+from fitness.adapters.postgres.messages import audit_parameters, carrying, messages_parameters
 from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
 from fitness.domain.model.audit import AuditAction
 from fitness.domain.model.listings import Listing, Page, Position
@@ -42,7 +42,8 @@ CREDENTIALS = """
 """
 
 # A name may be cleared, so whether it is named stands apart from what it is set to.
-UPDATE_PROFILE = f"""
+UPDATE_PROFILE = carrying(
+    f"""
     UPDATE users
     SET name = CASE WHEN %(names)s THEN %(name)s ELSE name END,
         timezone = coalesce(%(timezone)s, timezone),
@@ -50,7 +51,9 @@ UPDATE_PROFILE = f"""
         updated_at = %(at)s
     WHERE id = %(id)s
     RETURNING {COLUMNS}
-"""
+    """,
+    returning=COLUMNS,
+)
 
 SET_STANDING = carrying(
     f"""
@@ -95,7 +98,9 @@ class PostgresUserRepo:
         row = await self._database.one(CREDENTIALS, {"email": email})
         return Credentials(*row) if row else None
 
-    async def update_profile(self, user_id: int, changes: ProfileChanges, *, at: datetime) -> User | None:
+    async def update_profile(
+        self, user_id: int, changes: ProfileChanges, *, at: datetime, messages: Messages
+    ) -> User | None:
         parameters = {
             "id": user_id,
             "names": "name" in changes,
@@ -104,14 +109,14 @@ class PostgresUserRepo:
             "week_start": changes.get("week_start"),
             "at": at,
         }
-        row = await self._database.one(UPDATE_PROFILE, parameters)
+        row = await self._database.one(UPDATE_PROFILE, parameters | messages_parameters([messages]))
         return _user(row) if row else None
 
     async def set_standing(
         self, user_id: int, *, role: Role | None = None, tier: Tier | None = None, messages: Messages
     ) -> User | None:
         audit = audit_parameters(AuditAction.USER_CHANGED, messages)
-        parameters = {"id": user_id, "role": role, "tier": tier} | audit | message_parameters(messages)
+        parameters = {"id": user_id, "role": role, "tier": tier} | audit | messages_parameters([messages])
         row = await self._database.one(SET_STANDING, parameters)
         return _user(row) if row else None
 

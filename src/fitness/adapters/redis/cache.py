@@ -57,6 +57,12 @@ class RedisCache:
             found += [_peeked(generation, copy, era) for generation, copy in answer.replies]
         return found
 
+    async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
+        first = _new_token()
+        name = _generation_name(key.scope, era)
+        (made,) = await self._ask(era, ("SET", name, first, "NX", "EX", GENERATION_TTL_S))
+        return None if made is None else Miss(first, era)
+
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         copy = miss.generation + _encode(value)
         ttl_ms = round(key.ttl_s * random.uniform(900, 1100))  # noqa: S311 - spreads load, guards nothing

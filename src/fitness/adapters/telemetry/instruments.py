@@ -19,7 +19,7 @@ METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS")
 OTHER_METHOD = "OTHER"
 UNMATCHED = "unmatched"
 
-INTERNAL = ("tier", "read_back")
+INTERNAL = ("tier", "timezone")
 RESULTS = ("hit", "miss", "bypass")
 OUTCOMES = ("allowed", "denied", "unavailable")
 
@@ -100,7 +100,7 @@ class Instruments:
             (sources.reads.misses, kinds),
             (sources.reads.bypasses, kinds),
             (sources.reads.internal, [(kind, result) for kind in INTERNAL for result in RESULTS]),
-            (sources.cache.errors, [*kinds, ("tier",), ("invalidation",)]),
+            (sources.cache.errors, [*kinds, *[(kind,) for kind in INTERNAL], ("invalidation",)]),
             (sources.cache_state.closings, [(reason,) for reason in ("unconfirmed", "another_server")]),
             (sources.limiter.decisions, [(policy.name, outcome) for policy in POLICIES for outcome in OUTCOMES]),
         ):

@@ -33,7 +33,7 @@ class CountedReads(Protocol):
 
     @property
     def internal(self) -> Counts:
-        """By kind, or `read_back`, and result."""
+        """By kind and result."""
 
 
 class CountedState(Protocol):

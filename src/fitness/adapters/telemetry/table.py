@@ -67,7 +67,7 @@ INSTRUMENTS = (
     Instrument(
         "cache_internal_reads_total",
         COUNTER,
-        "Reads by the service itself: tiers for the limits, read-backs after changes.",
+        "Reads by the service itself: tiers for the limits, time zones for new activities.",
         ("cache", "result"),
         lambda _, s: s.reads.internal,
     ),

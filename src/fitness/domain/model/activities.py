@@ -160,12 +160,12 @@ def checked(details: D, *, now: datetime) -> D:
     return replace(tidy, activity_date=tidy.activity_date.astimezone(UTC))
 
 
-def recorded(new: NewActivity, *, user_id: int, timezone: str, now: datetime) -> Activity:
-    """The kept form of a checked `new` in `timezone`; its id is 0 until a repository gives it one."""
+def recorded(new: NewActivity, *, user_id: int, timezone: str, now: datetime, id: int = 0) -> Activity:
+    """The kept form of a checked `new` in `timezone`; where its id is 0, a repository gives it one."""
     kept = {name: getattr(new, name) for name in DETAIL_NAMES} | {"timezone": timezone}
     return Activity(
         **kept,
-        id=0,
+        id=id,
         user_id=user_id,
         version=1,
         local_date=local_date(new.activity_date, timezone),

@@ -4,6 +4,7 @@ import math
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from fitness.domain.model.refusals import BadCredentials, LoginDelayed
 from fitness.domain.model.users import (
@@ -19,6 +20,8 @@ from fitness.domain.model.users import (
     login_delay,
     still_there,
 )
+from fitness.domain.use_cases.caching.invalidation import Changes
+from fitness.domain.use_cases.caching.keys import account_scope
 from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessToken, AccessTokenPort, PasswordHasherPort
 from fitness.ports.logins import FailedLoginsPort
@@ -33,6 +36,7 @@ class AccountService:
     passwords: PasswordHasherPort
     tokens: AccessTokenPort
     failed_logins: FailedLoginsPort
+    changes: Changes
     clock: ClockPort
     account_secret: bytes
 
@@ -65,4 +69,5 @@ class AccountService:
     async def update_me(self, changes: ProfileChanges, *, by: Caller) -> User:
         """Raises InvalidFields, NotAuthenticated when the account is gone."""
         changes = checked_profile(changes)
-        return still_there(await self.users.update_profile(by.id, changes, at=self.clock.now()))
+        update = partial(self.users.update_profile, by.id, changes, at=self.clock.now())
+        return still_there(await self.changes.make([account_scope(by.id)], update))

@@ -24,14 +24,14 @@ from fitness.domain.model.refusals import (
     VersionMismatch,
 )
 from fitness.domain.model.users import Caller, still_there
+from fitness.domain.use_cases.begun import Begun
 from fitness.domain.use_cases.caching.invalidation import Changes
-from fitness.domain.use_cases.caching.keys import activity_key, activity_scope, listing_key, user_scope
+from fitness.domain.use_cases.caching.keys import activity_key, activity_scope, listing_key, timezone_key, user_scope
 from fitness.domain.use_cases.caching.reads import CachedReads, Copy
 from fitness.ports.activities import ActivityRepoPort, Created
 from fitness.ports.cache import Scope
 from fitness.ports.clock import ClockPort
 from fitness.ports.messages import IdempotencyKey
-from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.users import UserRepoPort
 
 
@@ -50,8 +50,12 @@ class ActivityService:
         """Raises InvalidFields, DuplicateActivity, IdempotencyKeyReused, IdempotentRequestInFlight."""
         now = self.clock.now()
         new = checked(new, now=now)
-        zone = new.timezone or await self._home_timezone(by)
-        activity = recorded(new, user_id=by.id, timezone=zone, now=now)
+        (activity_id,) = await self.repo.new_ids(1)
+        key = activity_key(activity_id)
+        with Begun(self.cached.begin(key)) as asked:
+            zone = new.timezone or await self._home_timezone(by)
+            begun = await asked
+        activity = recorded(new, id=activity_id, user_id=by.id, timezone=zone, now=now)
         try:
             created = await self.changes.make(
                 [user_scope(by.id)],
@@ -62,7 +66,7 @@ class ActivityService:
         except UserNotFound as error:
             raise NotAuthenticated("the account of this token no longer exists") from error
         if not created.replayed:
-            await self._write_through(created.activity.id)
+            await self.cached.write_through(key, created.activity, begun)
         return created
 
     async def get(self, activity_id: int, *, by: Caller) -> Copy[Activity]:
@@ -106,7 +110,6 @@ class ActivityService:
             if changed is present:
                 return present
             if await self.changes.make(_stale(activity_id, by), partial(self.repo.update, changed)):
-                await self._write_through(activity_id)
                 return changed
 
     async def delete(self, activity_id: int, *, by: Caller, versions: set[int] | None = None) -> None:
@@ -133,7 +136,6 @@ class ActivityService:
             if await self.repo.state(activity_id, owner=by.id) is None:
                 raise ActivityNotFound(activity_id)
             raise ActivityNotInTrash(activity_id)
-        await self._write_through(activity_id)
         return activity
 
     async def _load(self, activity_id: int) -> Activity:
@@ -141,15 +143,6 @@ class ActivityService:
         if activity is None:
             raise ActivityNotFound(activity_id)
         return activity
-
-    async def _write_through(self, activity_id: int) -> None:
-        """Cache the changed activity by the same path as any read: what the transaction held may be old by now."""
-        if not self.cached.usable:
-            return
-        try:
-            await self.cached.write_through(activity_key(activity_id), lambda: self._load(activity_id))
-        except (ActivityNotFound, DatabaseUnavailable):
-            return  # deleted meanwhile, or the database does not answer: the change is committed all the same
 
     async def _refuse_unless_live(self, activity_id: int, by: Caller) -> None:
         """Returns where the activity was restored since it was looked for."""
@@ -160,7 +153,10 @@ class ActivityService:
             raise ActivityNotFound(activity_id)
 
     async def _home_timezone(self, by: Caller) -> str:
-        return still_there(await self.users.get(by.id)).timezone
+        async def load() -> str:
+            return still_there(await self.users.get(by.id)).timezone
+
+        return (await self.cached.read_through(timezone_key(by.id), load)).value
 
     def _with_purge_at(self, activity: Activity) -> TrashedActivity:
         assert activity.deleted_at is not None

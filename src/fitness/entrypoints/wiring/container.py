@@ -127,7 +127,9 @@ class Container(containers.DeclarativeContainer):
     cached_reads = once(CachedReads, cache, lease, read_counts)
     changes = once(Changes, cache, cache_state, lease)
     outbox_relay = once(OutboxRelay, cache, outbox, cache_state, lease, changes)
-    accounts = once(AccountService, user_repo, password_hasher, access_tokens, failed_logins, clock, account_secret)
+    accounts = once(
+        AccountService, user_repo, password_hasher, access_tokens, failed_logins, changes, clock, account_secret
+    )
     activities = once(
         ActivityService, activity_repo, user_repo, cached_reads, changes, clock, settings.provided.trash_days
     )

@@ -9,7 +9,7 @@ from fitness.ports.cache import CacheKey, Scope
 
 ACTIVITY_TTL_S = 5 * 60
 LISTING_TTL_S = 2 * 60
-TIER_TTL_S = 60 * 60
+ACCOUNT_TTL_S = 60 * 60
 
 KINDS = ("activity", "listing")
 """The names that the reads of users are counted under."""
@@ -25,7 +25,7 @@ def user_scope(user_id: int) -> Scope:
 
 
 def account_scope(user_id: int) -> Scope:
-    """All that is made of a user's account: the tier."""
+    """All that is made of a user's account: tier and time zone."""
     return Scope("account", user_id)
 
 
@@ -44,4 +44,9 @@ def listing_key(user_id: int, which: ActivityFilter, page: Page) -> CacheKey[Lis
 
 
 def tier_key(user_id: int) -> CacheKey[Tier]:
-    return CacheKey(f"user:{{{user_id}}}:tier", account_scope(user_id), TIER_TTL_S, Tier, "tier")
+    return CacheKey(f"user:{{{user_id}}}:tier", account_scope(user_id), ACCOUNT_TTL_S, Tier, "tier")
+
+
+def timezone_key(user_id: int) -> CacheKey[str]:
+    """The profile's time zone, in which activities are recorded that state none."""
+    return CacheKey(f"user:{{{user_id}}}:timezone", account_scope(user_id), ACCOUNT_TTL_S, str, "timezone")

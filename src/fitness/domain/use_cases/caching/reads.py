@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from fitness.domain.use_cases.caching.lease import Lease
-from fitness.ports.cache import CLAIM_TTL_S, CacheKey, CachePort, Hit, Miss, Peeked, Purpose, ReadCountsPort
-from fitness.ports.outages import CacheUnavailable
+from fitness.ports.cache import CLAIM_TTL_S, CacheKey, CachePort, Hit, Miss, Peeked, ReadCountsPort
+from fitness.ports.outages import CacheUnavailable, Overloaded
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ class CachedReads:
 
     def count_hit(self, key: CacheKey[Any]) -> None:
         """A reader was shown the copy that `peek` found."""
-        self._counts.count(key.kind, Origin.HIT, Purpose.READER)
+        self._counts.count(key.kind, Origin.HIT)
 
     async def read_through(self, key: CacheKey[T], load: Load[T], *, miss: Miss | None = None) -> Copy[T]:
         """The cached value, or what `load` returns, which is then cached. What `load` raises is passed on.
@@ -77,24 +77,38 @@ class CachedReads:
         With the `miss` that a `peek` found, the cache is not asked again.
         """
         if miss is None:
-            return await self._read(key, load, Purpose.READER)
-        self._counts.count(key.kind, Origin.MISS, Purpose.READER)
+            return await self._read(key, load)
+        self._counts.count(key.kind, Origin.MISS)
         return Copy(await self._single_flight(key, miss, load), Origin.MISS)
 
-    async def write_through(self, key: CacheKey[T], load: Load[T]) -> None:
-        """After a change: have the value cached for those who read it next, by the same path as any read."""
-        await self._read(key, load, Purpose.READ_BACK)
+    async def begin(self, key: CacheKey[Any]) -> Miss | None:
+        """Before something is created that nobody knows yet: give its scope the first generation.
 
-    async def _read(self, key: CacheKey[T], load: Load[T], purpose: Purpose) -> Copy[T]:
+        As with a load, the generation comes first: whatever happens to the thing after its creation makes another one.
+        None where the cache is not to be read, or the scope is known; then the first reader fills the cache.
+        """
+        era = self._lease.readable()
+        if era is not None:
+            with suppress(CacheUnavailable):
+                return await self._cache.begin(key, era)
+        return None
+
+    async def write_through(self, key: CacheKey[T], created: T, begun: Miss | None) -> None:
+        """Cache what was created, for those who read it next."""
+        if begun is not None:
+            with suppress(CacheUnavailable, Overloaded):
+                await self._cache.fill(key, created, begun)
+
+    async def _read(self, key: CacheKey[T], load: Load[T]) -> Copy[T]:
         """The lease is looked at after the read began: if it is valid then, whatever was acknowledged before is either
         invalidated in its era, or has closed the cache, which the lease would say.
         """
         found = await self._found(key)
         if isinstance(found, Hit):
-            self._counts.count(key.kind, Origin.HIT, purpose)
+            self._counts.count(key.kind, Origin.HIT)
             return Copy(found.value, Origin.HIT)
         origin = Origin.BYPASS if found is None else Origin.MISS
-        self._counts.count(key.kind, origin, purpose)
+        self._counts.count(key.kind, origin)
         return Copy(await (load() if found is None else self._single_flight(key, found, load)), origin)
 
     async def _found(self, key: CacheKey[T]) -> Hit[T] | Miss | None:

@@ -1,0 +1,102 @@
+"""Inserting activities: many in one statement, each under an id that was reserved before."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+from psycopg import Error
+
+from fitness.adapters.postgres.database import Connection, Database
+from fitness.adapters.postgres.messages import carrying, messages_parameters
+from fitness.adapters.postgres.together import Together
+from fitness.domain.model.activities import Activity
+from fitness.ports.messages import Messages
+
+RESERVED_AT_ONCE = 64
+
+RESERVE_IDS = """
+    SELECT nextval(pg_get_serial_sequence('activities', 'id'))
+    FROM generate_series(1, %(count)s)
+"""
+
+# The rows come as one JSON text: nineteen parameters for each would cost more than the statement itself.
+INSERT = carrying(
+    """
+    INSERT INTO activities (
+        id, user_id, version, activity_type, title, activity_date, timezone, local_date, duration_minutes, distance_km,
+        elevation_gain_m, calories_kcal, average_heart_rate_bpm, max_heart_rate_bpm, notes, tags, source, external_id,
+        created_at, updated_at
+    )
+    OVERRIDING SYSTEM VALUE
+    SELECT
+        id, user_id, version, activity_type, title, activity_date, timezone, local_date, duration_minutes, distance_km,
+        elevation_gain_m, calories_kcal, average_heart_rate_bpm, max_heart_rate_bpm, notes, tags, source, external_id,
+        created_at, updated_at
+    FROM json_to_recordset(%(activities)s::json) AS activity (
+        id bigint, user_id bigint, version bigint, activity_type text, title text, activity_date timestamptz,
+        timezone text, local_date date, duration_minutes double precision, distance_km double precision,
+        elevation_gain_m double precision, calories_kcal integer, average_heart_rate_bpm integer,
+        max_heart_rate_bpm integer, notes text, tags text[], source text, external_id text, created_at timestamptz,
+        updated_at timestamptz
+    )
+    RETURNING id
+    """,
+    returning="id",
+)
+
+_encode = msgspec.json.Encoder().encode
+
+Row = tuple[Activity, Messages]
+"""An activity, and what its creation carries."""
+
+
+class ActivityInserts:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._together = Together[Row, Activity](self._each)
+        self._reserved: deque[int] = deque()
+        self._reserving = asyncio.Lock()
+
+    async def new_ids(self, count: int) -> list[int]:
+        while len(self._reserved) < count:
+            async with self._reserving:
+                missing = count - len(self._reserved)
+                if missing > 0:
+                    rows = await self._database.all(RESERVE_IDS, {"count": max(missing, RESERVED_AT_ONCE)})
+                    self._reserved.extend(number for (number,) in rows)
+        return [self._reserved.popleft() for _ in range(count)]
+
+    async def one(self, activity: Activity, messages: Messages) -> Activity:
+        """Together with what others insert at the same time. Raises psycopg's Error for this activity alone."""
+        return await self._together.ask((await self._named(activity), messages))
+
+    async def all(self, activities: Sequence[Activity], messages: Messages) -> list[Activity]:
+        """All or none. Raises psycopg's Error."""
+        named = [await self._named(one) for one in activities]
+        await self._database.run(lambda connection: _insert(connection, [(one, messages) for one in named]))
+        return named
+
+    async def on(self, connection: Connection, activity: Activity, messages: Messages) -> Activity:
+        """In the transaction of that connection. Raises psycopg's Error."""
+        named = await self._named(activity)
+        await _insert(connection, [(named, messages)])
+        return named
+
+    async def _named(self, activity: Activity) -> Activity:
+        return activity if activity.id else replace(activity, id=(await self.new_ids(1))[0])
+
+    async def _each(self, rows: Sequence[Row]) -> Sequence[Activity | Exception]:
+        """Where one of them cannot be inserted, no one was: then each is tried alone."""
+        try:
+            await self._database.run(lambda connection: _insert(connection, rows))
+        except Error as error:
+            return [error] if len(rows) == 1 else [(await self._each([row]))[0] for row in rows]
+        return [activity for activity, _ in rows]
+
+
+async def _insert(connection: Connection, rows: Sequence[Row]) -> None:
+    activities = _encode([activity for activity, _ in rows]).decode()
+    carried = messages_parameters({messages.id: messages for _, messages in rows}.values())
+    await connection.execute(INSERT, {"activities": activities} | carried)
