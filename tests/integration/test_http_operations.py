@@ -79,7 +79,10 @@ async def test_the_document_describes_every_route_with_its_problems(api: Api):
         assert operation["description"], name
         assert name in public or "401" in operation["responses"]
     listing = {parameter["name"] for parameter in operations["GET /activities"]["parameters"]}
-    assert listing == {"page", "limit", "cursor", "type", "from", "to", "tag", "exclude_tag", "q"}
+    pages = {"page", "limit", "cursor", "with_total"}
+    filters = {"type", "from", "to", "tag", "exclude_tag", "q"}
+    ranges = {"min_distance_km", "max_distance_km", "min_duration_minutes", "max_duration_minutes"}
+    assert listing == pages | filters | ranges | {"sort"}
     assert operations["GET /activities/{activity_id}"]["responses"].keys() >= {"200", "404", "410"}
     given = {name: operation["requestBody"] for name, operation in operations.items() if "requestBody" in operation}
     reads_json = {name for name, body in given.items() if "application/json" in body["content"]}

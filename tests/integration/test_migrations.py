@@ -136,3 +136,114 @@ def test_a_failed_migration_leaves_nothing_behind_and_keeps_those_before_it(empt
         migrations.up()
     assert [one.applied_at is not None for one in migrations.status()] == [True, False]
     assert {row[0] for row in shape(empty_database_url)} == {"good"}
+
+
+class TestWithoutTransaction:
+    def test_each_statement_is_a_transaction_of_its_own(self, empty_database_url: str):
+        statements = """-- no-transaction
+-- Neither could be part of a transaction;
+CREATE TABLE one (id int);
+CREATE INDEX CONCURRENTLY ones
+ON one (id);
+
+DO $$
+BEGIN
+    INSERT INTO one VALUES (1);
+    COMMIT;
+END
+$$;
+VACUUM one"""
+        migrations = Migrations(empty_database_url, [Migration(1, "one", statements, "DROP TABLE one")])
+        assert migrations.up() == ["001_one"]
+        assert ("one", "ones") in {row[:2] for row in shape(empty_database_url)}
+        assert migrations.down() == ["001_one"]
+        assert shape(empty_database_url) == []
+
+    def test_one_that_failed_midway_is_repeated_from_its_first_statement(self, empty_database_url: str):
+        run(empty_database_url, "CREATE TABLE one (id int); INSERT INTO one VALUES (1), (1)")
+        statements = """-- no-transaction
+DROP INDEX CONCURRENTLY IF EXISTS ones;
+CREATE UNIQUE INDEX CONCURRENTLY ones ON one (id);
+"""
+        migrations = Migrations(empty_database_url, [Migration(1, "unique", statements, "DROP INDEX ones")])
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            migrations.up()
+        assert valid(empty_database_url, "ones") is False
+        assert [one.applied_at for one in migrations.status()] == [None]
+        run(empty_database_url, "DELETE FROM one")
+        assert migrations.up() == ["001_unique"]
+        assert valid(empty_database_url, "ones") is True
+
+    def test_those_who_wait_for_their_turn_do_not_keep_an_index_from_being_made(self, empty_database_url: str):
+        run(empty_database_url, "CREATE TABLE one (id int)")
+        statements = "-- no-transaction\nCREATE INDEX CONCURRENTLY ones ON one (id);\n"
+        shipped = [Migration(1, "index", statements, "DROP INDEX ones")]
+        with ThreadPoolExecutor(4) as threads:
+            applied = list(threads.map(lambda _: Migrations(empty_database_url, shipped).up(), range(4)))
+        assert sorted(applied) == [[], [], [], ["001_index"]]
+
+    def test_an_index_is_made_while_others_write(self, empty_database_url: str):
+        """A write that came while an index is made waits for nothing, though the index waits for older ones."""
+        shipped = shipped_migrations()
+        Migrations(empty_database_url, shipped[:13]).up()
+        run(empty_database_url, ANN)
+        with (
+            psycopg.connect(empty_database_url) as older,
+            psycopg.connect(empty_database_url, autocommit=True) as later,
+            ThreadPoolExecutor(1) as threads,
+        ):
+            older.execute(ONE_ACTIVITY)
+            making = threads.submit(Migrations(empty_database_url, shipped[:14]).up)
+            while not later.execute(WAITING).fetchone():
+                assert not making.done()
+            later.execute("SET statement_timeout = '5s'")
+            later.execute(ONE_ACTIVITY)
+            assert not making.done()
+            older.commit()
+            assert making.result() == ["014_index_listing"]
+        assert valid(empty_database_url, "activities_listed") is True
+
+
+def test_what_was_kept_before_the_search_columns_is_found_by_its_words_and_tags(empty_database_url: str):
+    shipped = shipped_migrations()
+    Migrations(empty_database_url, shipped[:11]).up()
+    run(empty_database_url, ANN)
+    run(
+        empty_database_url,
+        """
+        INSERT INTO activities (user_id, version, activity_type, activity_date, timezone, local_date, duration_minutes,
+            title, notes, tags, source, created_at, updated_at)
+        SELECT id, 1, 'run', now(), 'UTC', now(), 30, 'Été', 'STRASSE', '{b,a}', 'manual', now(), now()
+        FROM users
+        """,
+    )
+    Migrations(empty_database_url, shipped).up()
+    with psycopg.connect(empty_database_url) as connection:
+        kept = connection.execute("SELECT version, search_text, search_tags FROM activities").fetchone()
+    assert kept == (1, "ete\nstrasse", "\x1fb\x1fa\x1f")
+
+
+ANN = """
+    INSERT INTO users (email, password_hash, timezone, created_at, updated_at)
+    VALUES ('ann@example.org', '-', 'UTC', now(), now())
+"""
+
+ONE_ACTIVITY = """
+    INSERT INTO activities (user_id, version, activity_type, activity_date, timezone, local_date, duration_minutes,
+        source, created_at, updated_at)
+    SELECT id, 1, 'run', now(), 'UTC', now(), 30, 'manual', now(), now()
+    FROM users
+"""
+
+WAITING = """
+    SELECT pid
+    FROM pg_stat_progress_create_index
+    WHERE phase LIKE 'waiting for %'
+"""
+
+
+def valid(url: str, index: str) -> bool:
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = %s::regclass", [index])
+        (is_valid,) = found.fetchone() or (False,)
+    return bool(is_valid)

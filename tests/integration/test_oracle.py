@@ -38,7 +38,11 @@ QUERIES: list[dict[str, Any]] = [
     {"type": "run"},
     {"tag": "hills", "exclude_tag": "lake"},
     {"q": "da", "from": "2026-10-10", "to": "2026-10-20"},
+    {"sort": "-distance", "min_distance_km": 0},
+    {"sort": "distance"},
 ]
+
+PARAMETERS = ("type", "tag", "exclude_tag", "q", "from", "to", "min_distance_km", "sort")
 
 ORACLE = """
     SELECT id, version, title, activity_type, tags, distance_km
@@ -51,7 +55,12 @@ ORACLE = """
         AND (%(q)s::text IS NULL OR strpos(lower(title), lower(%(q)s)) > 0)
         AND (%(from)s::date IS NULL OR local_date >= %(from)s::date)
         AND (%(to)s::date IS NULL OR local_date <= %(to)s::date)
-    ORDER BY activity_date DESC, id DESC
+        AND (%(min_distance_km)s::float IS NULL OR distance_km >= %(min_distance_km)s)
+    ORDER BY
+        CASE %(sort)s::text WHEN 'distance' THEN distance_km WHEN '-distance' THEN -distance_km END NULLS LAST,
+        CASE %(sort)s::text WHEN 'distance' THEN id END,
+        CASE WHEN %(sort)s::text IS NULL THEN activity_date END DESC,
+        id DESC
 """
 
 SHOWN = ("id", "version", "title", "activity_type", "tags", "distance_km")
@@ -119,7 +128,7 @@ class ServiceAndOracle(RuleBasedStateMachine):
         activity_id, owner = self.touched
         for where in range(2):
             for query in QUERIES:
-                filters = dict.fromkeys(("type", "tag", "exclude_tag", "q", "from", "to")) | query
+                filters = dict.fromkeys(PARAMETERS) | query
                 kept = self.database.execute(ORACLE, filters | {"user_id": self.people[owner].id}).fetchall()
                 body = self.call(owner, where, "GET", "/activities", params=query).json()
                 page, limit = query.get("page", 1), query.get("limit", 20)

@@ -1,7 +1,6 @@
 """The PostgreSQL adapters under the contracts of their ports, and what is PostgreSQL's alone."""
 
 import asyncio
-from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -14,7 +13,7 @@ from fitness.adapters.postgres.database import Connection, Database, fetch_one
 from fitness.adapters.postgres.logins import PostgresFailedLogins
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.users import PostgresUserRepo
-from fitness.domain.model.listings import ActivityFilter, Page, Position
+from fitness.domain.model.listings import Page
 from fitness.domain.model.refusals import IdempotentRequestInFlight
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.audit import AuditLogPort
@@ -25,7 +24,7 @@ from fitness.ports.messages import IdempotencyKey
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.users import UserRepoPort
-from tests.builders import LUNCH, NOW, a_registration, an_activity
+from tests.builders import NOW, a_registration, an_activity
 from tests.unit.contracts.activities import (
     LATER,
     ActivityRepoContract,
@@ -112,32 +111,6 @@ class TestPostgresActivityRepo(InOneDatabase, ActivityRepoContract):
         assert restored + purged == 2_000
         assert min(restored, purged) > 100  # both do win: the race is one
         assert (await audit.list(Page())).total == purged
-
-    async def test_a_page_at_any_depth_is_read_from_the_index(self, database: Database, repo: ActivityRepoPort):
-        async def plan(connection: Connection) -> list[str]:
-            await connection.execute(
-                "INSERT INTO users (email, password_hash, timezone, created_at, updated_at)"
-                " SELECT n || '@example.org', '-', 'UTC', now(), now() FROM generate_series(1, 2) AS n"
-            )
-            await connection.execute(
-                "INSERT INTO activities (user_id, version, activity_type, activity_date, timezone, local_date,"
-                " duration_minutes, source, created_at, updated_at)"
-                " SELECT 1 + n % 2, 1, 'run', now() - n * interval '1 minute', 'UTC', now(), 30, 'manual', now(), now()"
-                " FROM generate_series(1, 20000) AS n"
-            )
-            await connection.execute("VACUUM ANALYZE activities")
-            lines = await connection.execute(
-                "EXPLAIN SELECT id FROM live_activities"
-                " WHERE user_id = 1 AND (activity_date, id) < (now() - interval '5 days', 1)"
-                " ORDER BY activity_date DESC, id DESC LIMIT 20"
-            )
-            return [str(line[0]) for line in await lines.fetchall()]
-
-        lines = await database.run(plan)
-        assert any("activities_newest" in line for line in lines), lines
-        assert not any("Sort" in line for line in lines), lines
-        deep = Position(LUNCH - timedelta(days=3650), 1)
-        assert (await repo.list(1, ActivityFilter(), Page(after=deep))).total == 10_000
 
 
 class TestPostgresUserRepo(InOneDatabase, UserRepoContract):

@@ -16,7 +16,7 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 async def kilometres_run(repo: ActivityRepoPort, member: int) -> float:
-    runs = await repo.list(member, ActivityFilter(activity_type=ActivityType.RUN), Page(limit=100))
+    runs = await repo.list(member, ActivityFilter(activity_types=(ActivityType.RUN,)), Page(limit=100))
     return sum(run.distance_km or 0 for run in runs.items)
 
 

@@ -14,7 +14,7 @@ from fitness.adapters.memory.cache_state import SWITCH_S, InMemoryCacheState
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.domain.model.activities import ActivityType
-from fitness.domain.model.listings import ActivityFilter, Page, Position
+from fitness.domain.model.listings import ActivityFilter, Page, Position, Range, Sort
 from fitness.domain.model.refusals import ActivityNotFound
 from fitness.domain.use_cases.caching.invalidation import OVERDUE_S
 from fitness.domain.use_cases.caching.keys import activity_key, activity_scope, listing_key, user_scope
@@ -574,7 +574,8 @@ class TestKeys:
         at = datetime(2026, 1, 1, tzinfo=UTC)
         filters = [
             ActivityFilter(),
-            ActivityFilter(activity_type=ActivityType.RUN),
+            ActivityFilter(activity_types=(ActivityType.RUN,)),
+            ActivityFilter(activity_types=(ActivityType.RIDE, ActivityType.RUN)),
             ActivityFilter(since=date(2026, 1, 1)),
             ActivityFilter(since=at),
             ActivityFilter(until=date(2026, 1, 1)),
@@ -583,10 +584,24 @@ class TestKeys:
             ActivityFilter(tags=("a", "b")),
             ActivityFilter(tags=("a', 'b",)),
             ActivityFilter(excluded_tags=("a",)),
-            ActivityFilter(words="a"),
-            ActivityFilter(words="run"),
+            ActivityFilter(words=("a",)),
+            ActivityFilter(words=("a", "b")),
+            ActivityFilter(words=("run",)),
+            *(ActivityFilter(sort=sort) for sort in Sort if sort is not Sort.NEWEST),
+            *(ActivityFilter(distance_km=one) for one in (Range(1.0), Range(None, 1.0), Range(1.0, 2.0))),
+            *(ActivityFilter(duration_minutes=one) for one in (Range(1.0), Range(None, 1.0), Range(1.0, 2.0))),
         ]
-        pages = [Page(), Page(number=2), Page(limit=21), Page(after=Position(at, 1)), Page(after=Position(at, 2))]
+        pages = [
+            Page(),
+            Page(counted=False),
+            Page(number=2),
+            Page(limit=21),
+            Page(after=Position(at, 1)),
+            Page(after=Position(at, 1), counted=False),
+            Page(after=Position(at, 2)),
+            Page(after=Position(2.5, 2)),
+            Page(after=Position(None, 2)),
+        ]
         names = {listing_key(7, which, page).name for which in filters for page in pages}
         assert len(names) == len(filters) * len(pages)
         assert all(name.startswith("activities:user:{7}:") for name in names)

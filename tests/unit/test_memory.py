@@ -44,6 +44,7 @@ from tests.builders import a_registration
 from tests.files import A_TRACK, MORNING
 from tests.harness.clocks import TurnedClock
 from tests.unit.contracts.activities import ActivityRepoContract
+from tests.unit.contracts.activity_lists import ActivityListContract
 from tests.unit.contracts.cache import ANN, CacheContract, key
 from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.clock import ClockContract
@@ -84,6 +85,10 @@ class InOneStore:
 
 
 class TestInMemoryActivityRepo(InOneStore, ActivityRepoContract):
+    pass
+
+
+class TestInMemoryActivityLists(InOneStore, ActivityListContract):
     pass
 
 

@@ -21,7 +21,7 @@ from fitness.domain.model.activities import (
 from fitness.domain.model.rate_limits import Balance, Decision, Limit, RateLimited
 from fitness.domain.model.recordings import Recording, imported
 from fitness.domain.model.refusals import FieldProblem, InvalidFields, Refusal
-from fitness.domain.model.text import composed, text_problem
+from fitness.domain.model.text import composed, folded, text_problem
 from fitness.domain.model.time_zones import is_time_zone, local_date, zone_with_offset
 from fitness.domain.model.users import checked_registration
 from tests.builders import LUNCH, NOW, a_new_activity, a_registration, an_activity
@@ -259,6 +259,31 @@ def test_what_is_no_problem_can_be_kept(text: str):
     if text_problem(text, max_length=100) is None:
         assert "\0" not in text
         assert len(text.encode("utf-8")) <= 400
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("Straße", "STRASSE"),
+        ("Łódź", "lodz"),
+        ("Øresund", "oresund"),
+        ("Ærø", "aero"),
+        ("cœur", "COEUR"),
+        ("Đà Nẵng", "da nang"),
+        ("İstanbul", "istanbul"),
+        ("d\u2019été", "D'ETE"),
+        ("e\u0301", "é"),
+        ("ﬁn", "FIN"),
+        ("ΣΑΣ", "σας"),
+    ],
+)
+def test_what_people_type_folds_to_the_same(text: str, same: str):
+    assert folded(text) == folded(same)
+
+
+@pytest.mark.parametrize(("text", "other"), [("नि", "न"), ("跑", "步"), ("a", "b"), ("-", "_")])
+def test_what_are_other_words_stay_so(text: str, other: str):
+    assert folded(text) != folded(other)
 
 
 def test_what_is_too_long_to_be_kept_is_not_composed():

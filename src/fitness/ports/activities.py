@@ -59,7 +59,10 @@ class ActivityRepoPort(Protocol):
         """The owner's live activity of that origin."""
 
     async def list(self, owner: int, which: ActivityFilter, page: Page) -> Listing[Activity]:
-        """Live activities, newest `activity_date` first, ties by id descending."""
+        """Live activities in the order of `which.sort`, ties by id in its direction, unknown values last.
+
+        Counted, as every list, only if the page asks for it, and only up to MAX_COUNTED.
+        """
 
     async def update(self, activity: Activity, *, messages: Messages) -> bool:
         """Store it over the live one of the same id and owner, if that has the version right before."""

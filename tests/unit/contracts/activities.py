@@ -1,16 +1,16 @@
-"""What every ActivityRepoPort promises."""
+"""What every ActivityRepoPort promises, but for its lists: those are in activity_lists.py."""
 
 import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from fitness.domain.model.activities import Activity, ActivityState, ActivityType, revised
+from fitness.domain.model.activities import Activity, ActivityState, revised
 from fitness.domain.model.audit import AuditAction, Authority
-from fitness.domain.model.listings import ActivityFilter, Listing, Page
+from fitness.domain.model.listings import ActivityFilter, Page
 from fitness.domain.model.refusals import (
     DuplicateActivity,
     IdempotencyKeyReused,
@@ -257,97 +257,6 @@ class ActivityRepoContract:
         await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
         assert await repo.live_id(owner.id, source="watch", external_id="x") is None
 
-    # list
-
-    async def test_a_list_is_newest_first_and_ties_fall_by_id(self, repo: ActivityRepoPort, owner: User):
-        hours = [2, 5, 2, 9, 2]
-        added = [
-            (await add(repo, an_activity(user_id=owner.id, activity_date=LUNCH - timedelta(hours=hour)))).activity
-            for hour in hours
-        ]
-        found = await repo.list(owner.id, EVERYTHING, Page())
-        assert found.items == tuple(sorted(added, key=lambda one: (one.activity_date, one.id), reverse=True))
-        assert (found.total, found.next) == (5, None)
-
-    async def test_a_list_holds_ones_own_live_ones_alone(self, repo: ActivityRepoPort, owner: User, stranger: User):
-        mine = (await add(repo, an_activity(user_id=owner.id))).activity
-        deleted = (await add(repo, an_activity(user_id=owner.id))).activity
-        await add(repo, an_activity(user_id=stranger.id))
-        await soft_delete(repo, deleted.id, owner=owner.id, at=LATER)
-        assert await repo.list(owner.id, EVERYTHING, Page()) == Listing((mine,), 1, None)
-
-    async def test_pages_by_number_and_by_position_cut_the_same_list(self, repo: ActivityRepoPort, owner: User):
-        for minute in [0, 1, 1, 1, 2, 3, 3]:
-            await add(repo, an_activity(user_id=owner.id, activity_date=LUNCH - timedelta(minutes=minute)))
-        whole = (await repo.list(owner.id, EVERYTHING, Page(limit=100))).items
-        assert await self.by_number(repo, owner) == whole
-        assert await self.by_position(repo, owner) == whole
-
-    async def test_a_page_past_the_end_is_empty_and_knows_the_total(self, repo: ActivityRepoPort, owner: User):
-        await add(repo, an_activity(user_id=owner.id))
-        assert await repo.list(owner.id, EVERYTHING, Page(number=5, limit=10)) == Listing((), 1, None)
-        assert await repo.list(owner.id, ActivityFilter(words="none"), Page()) == Listing((), 0, None)
-
-    async def test_a_full_last_page_leads_nowhere(self, repo: ActivityRepoPort, owner: User):
-        for _ in range(4):
-            await add(repo, an_activity(user_id=owner.id))
-        first = await repo.list(owner.id, EVERYTHING, Page(number=1, limit=2))
-        assert first.next is not None
-        assert (await repo.list(owner.id, EVERYTHING, Page(number=2, limit=2))).next is None
-
-    @pytest.mark.parametrize(
-        ("which", "titles"),
-        [
-            (ActivityFilter(activity_type=ActivityType.RIDE), ["ride"]),
-            (ActivityFilter(since=date(2024, 12, 31)), ["paris", "ride", "yoga"]),
-            (ActivityFilter(since=date(2025, 1, 1)), ["paris", "ride"]),
-            (ActivityFilter(until=date(2024, 12, 31)), ["old", "yoga"]),
-            (ActivityFilter(since=datetime.fromisoformat("2024-12-31T23:00Z")), ["paris", "ride", "yoga"]),
-            (ActivityFilter(since=datetime.fromisoformat("2024-12-31T23:00:00.000001Z")), ["ride", "yoga"]),
-            (ActivityFilter(until=datetime.fromisoformat("2024-12-31T23:00Z")), ["old"]),
-            (ActivityFilter(tags=("hills",)), ["old", "ride"]),
-            (ActivityFilter(tags=("hills", "race")), ["ride"]),
-            (ActivityFilter(excluded_tags=("race",)), ["old", "paris", "yoga"]),
-            (ActivityFilter(tags=("hills",), excluded_tags=("race",)), ["old"]),
-            (ActivityFilter(words="YOG"), ["yoga"]),
-            (ActivityFilter(words="ÉTÉ"), ["paris"]),
-            (ActivityFilter(words="50%_"), ["ride"]),
-            (ActivityFilter(words="5__"), []),
-            (ActivityFilter(words="back\\slash"), ["old"]),
-            (ActivityFilter(activity_type=ActivityType.RUN, words="cool"), ["old"]),
-        ],
-    )
-    async def test_a_filter_narrows_the_list(
-        self, repo: ActivityRepoPort, owner: User, which: ActivityFilter, titles: list[str]
-    ):
-        # 23:00 UTC on New Year's Eve is the next day in Paris and the same in New York.
-        eve = datetime.fromisoformat("2024-12-31T23:00Z")
-        added: Sequence[Activity] = [
-            an_activity(user_id=owner.id, title="paris", activity_date=eve, timezone="Europe/Paris", notes="un été"),
-            an_activity(
-                user_id=owner.id, title="yoga", activity_date=eve + timedelta(hours=1), timezone="America/New_York"
-            ),
-            an_activity(
-                user_id=owner.id,
-                title="ride",
-                activity_type=ActivityType.RIDE,
-                activity_date=eve + timedelta(days=3),
-                tags=("hills", "race"),
-                notes="at 50%_of maximum",
-            ),
-            an_activity(
-                user_id=owner.id,
-                title="old",
-                activity_date=eve - timedelta(days=30),
-                tags=("hills",),
-                notes="cool back\\slash",
-            ),
-        ]
-        await add_all(repo, added)
-        found = await repo.list(owner.id, which, Page())
-        assert sorted(str(one.title) for one in found.items) == titles
-        assert found.total == len(titles)
-
     # update
 
     async def test_an_update_replaces_the_version_right_before(self, repo: ActivityRepoPort, owner: User):
@@ -537,17 +446,3 @@ class ActivityRepoContract:
         await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
         assert await repo.owner(kept.id) == owner.id
         assert await repo.owner(UNKNOWN_ID) is None
-
-    async def by_number(self, repo: ActivityRepoPort, owner: User) -> tuple[Activity, ...]:
-        pages = [await repo.list(owner.id, EVERYTHING, Page(number=number, limit=2)) for number in (1, 2, 3, 4)]
-        return tuple(one for page in pages for one in page.items)
-
-    async def by_position(self, repo: ActivityRepoPort, owner: User) -> tuple[Activity, ...]:
-        found: tuple[Activity, ...] = ()
-        page: Page | None = Page(limit=2)
-        while page is not None:
-            listing = await repo.list(owner.id, EVERYTHING, page)
-            assert listing.total == 7
-            found += listing.items
-            page = Page(limit=2, after=listing.next) if listing.next else None
-        return found

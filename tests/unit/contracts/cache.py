@@ -201,8 +201,11 @@ class CacheContract:
         assert isinstance(hit.value.local_date, date)
         assert hit.value.activity_date.tzinfo is not None
 
-    async def test_a_page_of_domain_objects_comes_back_equal(self, cache: CachePort, era: Era):
-        page = Listing((an_activity(), an_activity(notes="two")), 12, Position(datetime(2026, 1, 1, tzinfo=UTC), 3))
+    @pytest.mark.parametrize("value", [datetime(2026, 1, 1, tzinfo=UTC), 7.0, None])
+    async def test_a_page_of_domain_objects_comes_back_equal(
+        self, cache: CachePort, era: Era, value: datetime | float | None
+    ):
+        page = Listing((an_activity(), an_activity(notes="two")), 12, Position(value, 3))
         page_key = CacheKey("page:{1}", ANN, 60, Listing[Activity], "listing")
         found = await cache.read(page_key, era)
         assert isinstance(found, Miss)

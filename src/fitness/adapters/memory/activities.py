@@ -8,8 +8,9 @@ from fitness.adapters.memory.listing import listing
 from fitness.adapters.memory.store import InMemoryStore, StoredAnswer
 from fitness.domain.model.activities import Activity, ActivityState, restored, trashed
 from fitness.domain.model.audit import AuditAction
-from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position
+from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position, position_of
 from fitness.domain.model.refusals import DuplicateActivity, IdempotencyKeyReused, UserNotFound
+from fitness.domain.model.text import folded
 from fitness.ports.activities import KEPT_FOR, Created
 from fitness.ports.messages import Messages
 
@@ -64,7 +65,7 @@ class InMemoryActivityRepo:
 
     async def list(self, owner: int, which: ActivityFilter, page: Page) -> Listing[Activity]:
         found = (one for one in self._live(owner) if _matches(one, which))
-        return listing(found, page, lambda one: Position(one.activity_date, one.id))
+        return listing(found, page, lambda one: position_of(one, which.sort), falling=which.sort.falling)
 
     async def update(self, activity: Activity, *, messages: Messages) -> bool:
         present = await self.get(activity.id)
@@ -124,8 +125,10 @@ class InMemoryActivityRepo:
     def _refuse_duplicate(self, activity: Activity) -> None:
         if activity.user_id not in self._store.users:
             raise UserNotFound(activity.user_id)
+        if activity.external_id is None:
+            return
         for one in self._live(activity.user_id):
-            if one.external_id is not None and _origin(one) == _origin(activity):
+            if _origin(one) == _origin(activity):
                 raise DuplicateActivity(one.id)
 
 
@@ -135,11 +138,13 @@ def _origin(activity: Activity) -> tuple[int, str, str | None]:
 
 def _matches(activity: Activity, which: ActivityFilter) -> bool:
     return (
-        which.activity_type in (None, activity.activity_type)
+        (not which.activity_types or activity.activity_type in which.activity_types)
         and _not_before(activity, which.since)
         and _not_after(activity, which.until)
         and all(tag in activity.tags for tag in which.tags)
         and not any(tag in activity.tags for tag in which.excluded_tags)
+        and which.distance_km.holds(activity.distance_km)
+        and which.duration_minutes.holds(activity.duration_minutes)
         and _speaks_of(activity, which.words)
     )
 
@@ -156,6 +161,6 @@ def _not_after(activity: Activity, until: date | datetime | None) -> bool:
     return until is None or activity.local_date <= until
 
 
-def _speaks_of(activity: Activity, words: str | None) -> bool:
-    texts = [text.lower() for text in (activity.title, activity.notes) if text]
-    return words is None or any(words.lower() in text for text in texts)
+def _speaks_of(activity: Activity, words: tuple[str, ...]) -> bool:
+    text = folded(f"{activity.title or ''}\n{activity.notes or ''}") if words else ""
+    return all(word in text for word in words)

@@ -2,20 +2,24 @@
 
 from collections.abc import Callable, Iterable
 
-from fitness.domain.model.listings import Listing, Page, Position, T
+from fitness.domain.model.listings import MAX_COUNTED, Listing, Page, Position, T
 
 
-def listing(found: Iterable[T], page: Page, position: Callable[[T], Position]) -> Listing[T]:
-    """The page of `found`, latest position first."""
+def listing(found: Iterable[T], page: Page, position: Callable[[T], Position], *, falling: bool = True) -> Listing[T]:
+    """The page of `found` in the order of their positions, unknown values last."""
 
-    def place(item: T) -> tuple[object, ...]:
-        return (position(item).at, position(item).id)
+    def place(at: Position) -> tuple[object, ...]:
+        unknown = at.value is None
+        return (unknown != falling, 0 if unknown else at.value, at.id)
 
-    everything = sorted(found, key=place, reverse=True)
+    everything = sorted(found, key=lambda item: place(position(item)), reverse=falling)
     onward = everything
     if page.after is not None:
-        after = (page.after.at, page.after.id)
-        onward = [item for item in everything if place(item) < after]
+        after = place(page.after)
+        onward = [
+            item for item in everything if (place(position(item)) < after if falling else place(position(item)) > after)
+        ]
     items = tuple(onward[page.offset : page.offset + page.limit])
     more = len(onward) > page.offset + page.limit
-    return Listing(items, len(everything), position(items[-1]) if more and items else None)
+    total = len(everything) if page.counted and len(everything) <= MAX_COUNTED else None
+    return Listing(items, total, position(items[-1]) if more and items else None)

@@ -9,20 +9,15 @@ import msgspec
 from psycopg.errors import ForeignKeyViolation, UniqueViolation
 
 from fitness.adapters.postgres.activity_inserts import ActivityInserts
-from fitness.adapters.postgres.activity_rows import (
-    COLUMNS,
-    activity_of,
-    conditions,
-    filter_parameters,
-    parameters_of,
-)
+from fitness.adapters.postgres.activity_listing import list_parameters, list_sql
+from fitness.adapters.postgres.activity_rows import COLUMNS, activity_of, parameters_of
 from fitness.adapters.postgres.database import Connection, Database, Row, fetch_one
 from fitness.adapters.postgres.messages import audit_parameters, carrying, messages_parameters
 from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
 from fitness.adapters.postgres.together import Together
 from fitness.domain.model.activities import Activity, ActivityState
 from fitness.domain.model.audit import AuditAction
-from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position
+from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position, position_of
 from fitness.domain.model.refusals import (
     DuplicateActivity,
     IdempotencyKeyReused,
@@ -131,7 +126,6 @@ KEEP_ANSWER = """
     VALUES (%(user_id)s, %(key)s, %(fingerprint)s, %(activity_id)s, %(answer)s, %(created_at)s)
 """
 
-OWN = "FROM live_activities WHERE user_id = %(owner)s"
 TRASHED = "FROM activities WHERE user_id = %(owner)s AND deleted_at IS NOT NULL"
 
 _encode = msgspec.json.Encoder().encode
@@ -184,11 +178,8 @@ class PostgresActivityRepo:
         return _id(await self._database.one(LIVE_ID, origin))
 
     async def list(self, owner: int, which: ActivityFilter, page: Page) -> Listing[Activity]:
-        source = " AND ".join([OWN, *conditions(which)])
-        query = page_sql(columns=COLUMNS, source=source, order="activity_date", onward=page.after is not None)
-        parameters = {"owner": owner} | filter_parameters(which) | page_parameters(page)
-        rows = await self._database.all(query, parameters)
-        return listing(rows, page, activity_of, lambda one: Position(one.activity_date, one.id))
+        rows = await self._database.all(list_sql(which, page), list_parameters(owner, which, page))
+        return listing(rows, page, activity_of, lambda one: position_of(one, which.sort))
 
     async def update(self, activity: Activity, *, messages: Messages) -> bool:
         parameters = parameters_of(activity) | {"id": activity.id} | messages_parameters([messages])
@@ -202,7 +193,7 @@ class PostgresActivityRepo:
         return await self._database.one(SOFT_DELETE, parameters) is not None
 
     async def trash(self, owner: int, page: Page) -> Listing[Activity]:
-        query = page_sql(columns=COLUMNS, source=TRASHED, order="deleted_at", onward=page.after is not None)
+        query = page_sql(columns=COLUMNS, source=TRASHED, order="deleted_at", page=page)
         rows = await self._database.all(query, {"owner": owner} | page_parameters(page))
         return listing(rows, page, activity_of, lambda one: Position(one.deleted_at or one.updated_at, one.id))
 

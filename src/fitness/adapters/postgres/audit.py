@@ -15,7 +15,7 @@ class PostgresAuditLog:
         self._database = database
 
     async def list(self, page: Page) -> Listing[AuditEntry]:
-        query = page_sql(columns=COLUMNS, source="FROM audit_log WHERE true", order="at", onward=page.after is not None)
+        query = page_sql(columns=COLUMNS, source="FROM audit_log WHERE true", order="at", page=page)
         rows = await self._database.all(query, page_parameters(page))
         return listing(rows, page, _entry, lambda entry: Position(entry.at, entry.id))
 

@@ -1,4 +1,9 @@
-"""Migrations: numbered pairs of SQL files, each applied in a transaction of its own, by one process at a time."""
+"""Migrations: numbered pairs of SQL files, applied by one process at a time.
+
+Each is one transaction, and so in force in full or not at all. A file whose first line is `-- no-transaction` is not:
+each of its statements is one, as CREATE INDEX CONCURRENTLY and VACUUM need it. If it fails midway, the next run begins
+at its first statement, so each has to bear being repeated: an index that was left invalid is dropped first.
+"""
 
 import hashlib
 import re
@@ -8,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -42,6 +47,8 @@ ERASE = """
     DELETE FROM schema_migrations
     WHERE version = %(version)s
 """
+
+NO_TRANSACTION = "-- no-transaction\n"
 
 _FILE = re.compile(r"(\d{3})_([a-z0-9_]+)\.(up|down)\.sql")
 
@@ -105,11 +112,8 @@ class Migrations:
             done = self._applied(connection)
             missing = [migration for migration in self._shipped if migration.version not in done]
             for migration in missing:
-                with connection.transaction():
-                    _run(connection, migration, migration.up)
-                    connection.execute(
-                        RECORD, {"version": migration.version, "name": migration.name, "sha256": migration.sha256}
-                    )
+                record = {"version": migration.version, "name": migration.name, "sha256": migration.sha256}
+                _run(connection, migration, migration.up, RECORD, record)
         return [migration.title for migration in missing]
 
     def down(self, steps: int = 1) -> list[str]:
@@ -118,9 +122,7 @@ class Migrations:
             done = self._applied(connection)
             last = [migration for migration in reversed(self._shipped) if migration.version in done][:steps]
             for migration in last:
-                with connection.transaction():
-                    _run(connection, migration, migration.down)
-                    connection.execute(ERASE, {"version": migration.version})
+                _run(connection, migration, migration.down, ERASE, {"version": migration.version})
         return [migration.title for migration in last]
 
     def status(self) -> list[MigrationStatus]:
@@ -163,8 +165,32 @@ class Migrations:
             yield connection  # the lock goes with the connection
 
 
-def _run(connection: psycopg.Connection[Any], migration: Migration, statements: str) -> None:
+def _run(
+    connection: psycopg.Connection[Any], migration: Migration, text: str, note: LiteralString, noted: dict[str, Any]
+) -> None:
+    """Carry out `text`, one half of the migration, and `note` that it was."""
     try:
-        connection.execute(statements.encode())
+        if text.startswith(NO_TRANSACTION):
+            for statement in _statements(text):
+                connection.execute(statement.encode())
+            connection.execute(note, noted)
+        else:
+            with connection.transaction():
+                connection.execute(text.encode())
+                connection.execute(note, noted)
     except psycopg.errors.RaiseException as error:
         raise MigrationRefused(f"{migration.title}: {error.diag.message_primary}") from error
+
+
+def _statements(text: str) -> list[str]:
+    """One by one, since PostgreSQL makes one transaction of what is sent together. Each ends with its line; what stands
+    between `$$` and `$$` is part of one."""
+    found: list[str] = []
+    begun = ""
+    for line in text.splitlines(keepends=True):
+        if begun or not line.startswith("--"):
+            begun += line
+        if begun.rstrip().endswith(";") and begun.count("$$") % 2 == 0:
+            found.append(begun)
+            begun = ""
+    return [*found, begun] if begun.strip() else found

@@ -3,18 +3,25 @@
 from collections.abc import Callable, Sequence
 from typing import Any, LiteralString
 
-from fitness.domain.model.listings import Listing, Page, Position, T
+from fitness.domain.model.listings import MAX_COUNTED, Listing, Page, Position, T
 
 
-def page_sql(*, columns: LiteralString, source: LiteralString, order: LiteralString, onward: bool) -> LiteralString:
+def counted_sql(source: LiteralString, *, counted: bool) -> LiteralString:
+    """One row: the `total` of `source` (a FROM and a WHERE), counted up to one more than is ever told, or NULL."""
+    if not counted:
+        return "SELECT NULL::bigint AS total"
+    return f"SELECT count(*) AS total FROM (SELECT {source} LIMIT %(most)s) AS found"
+
+
+def page_sql(*, columns: LiteralString, source: LiteralString, order: LiteralString, page: Page) -> LiteralString:
     """A page of `source` (a FROM and a WHERE), by `order` (an instant's column) and id, both falling.
 
-    Parameters limit, one more than the page, and offset; where it goes `onward` from a position, after_at and after_id.
+    Takes `page_parameters`.
     """
-    keyset: LiteralString = f"AND ({order}, id) < (%(after_at)s, %(after_id)s)" if onward else ""
+    keyset: LiteralString = f"AND ({order}, id) < (%(after_value)s, %(after_id)s)" if page.after else ""
     return f"""
         SELECT counted.total, page.*
-        FROM (SELECT count(*) AS total {source}) AS counted
+        FROM ({counted_sql(source, counted=page.counted)}) AS counted
         LEFT JOIN LATERAL (
             SELECT {columns}
             {source} {keyset}
@@ -30,7 +37,8 @@ def page_parameters(page: Page) -> dict[str, Any]:
     return {
         "limit": page.limit + 1,
         "offset": page.offset,
-        "after_at": after.at if after else None,
+        "most": MAX_COUNTED + 1,
+        "after_value": after.value if after else None,
         "after_id": after.id if after else None,
     }
 
@@ -41,6 +49,11 @@ def listing(
     item: Callable[[tuple[Any, ...]], T],
     position: Callable[[T], Position],
 ) -> Listing[T]:
+    """Of rows that each hold the total and then an item, of which one more than the page takes says that there are
+    more."""
     found = [item(row[1:]) for row in rows if row[1] is not None]
     items = tuple(found[: page.limit])
-    return Listing(items, int(rows[0][0]), position(items[-1]) if len(found) > page.limit else None)
+    total: int | None = rows[0][0]
+    if total is not None and total > MAX_COUNTED:
+        total = None
+    return Listing(items, total, position(items[-1]) if len(found) > page.limit else None)

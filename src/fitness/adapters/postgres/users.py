@@ -121,9 +121,7 @@ class PostgresUserRepo:
         return _user(row) if row else None
 
     async def list(self, page: Page) -> Listing[User]:
-        query = page_sql(
-            columns=COLUMNS, source="FROM users WHERE true", order="created_at", onward=page.after is not None
-        )
+        query = page_sql(columns=COLUMNS, source="FROM users WHERE true", order="created_at", page=page)
         rows = await self._database.all(query, page_parameters(page))
         return listing(rows, page, _user, lambda user: Position(user.created_at, user.id))
 

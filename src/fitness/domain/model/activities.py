@@ -16,6 +16,8 @@ MAX_TITLE_LENGTH = 250
 MAX_NOTES_LENGTH = 10_000
 MAX_TAGS = 20
 MAX_TAG_LENGTH = 50
+MAX_DURATION_MINUTES = 43_200
+MAX_DISTANCE_KM = 2_000
 
 
 class ActivityType(StrEnum):
@@ -238,8 +240,8 @@ def _detail_problems(details: Details, now: datetime) -> list[FieldProblem]:
             problems.append(FieldProblem(field, message))
 
     refuse("activity_date", _date_problem(details.activity_date, now))
-    refuse("duration_minutes", _range_problem(details.duration_minutes, 0, 43_200, above=True))
-    refuse("distance_km", _range_problem(details.distance_km, 0, 2_000))
+    refuse("duration_minutes", _range_problem(details.duration_minutes, 0, MAX_DURATION_MINUTES, above=True))
+    refuse("distance_km", _range_problem(details.distance_km, 0, MAX_DISTANCE_KM))
     refuse("elevation_gain_m", _range_problem(details.elevation_gain_m, 0, 20_000))
     refuse("calories_kcal", _range_problem(details.calories_kcal, 0, 50_000))
     refuse("average_heart_rate_bpm", _range_problem(details.average_heart_rate_bpm, 20, 250))

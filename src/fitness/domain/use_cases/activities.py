@@ -86,7 +86,7 @@ class ActivityService:
             return copy
 
     async def list(self, which: ActivityFilter, page: Page, *, by: Caller) -> Copy[Listing[Activity]]:
-        """Newest first."""
+        """Those that `which` asks for, in its order."""
         return await self.cached.read_through(
             listing_key(by.id, which, page), lambda: self.repo.list(by.id, which, page)
         )

@@ -29,6 +29,7 @@ from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.importing import ImportService
 from fitness.entrypoints.http.bodies import JsonBody
+from fitness.entrypoints.http.cursors import LATEST_DELETED, ORDERS
 from fitness.entrypoints.http.etags import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, etag, has_copy, versions_to_change
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
 from fitness.entrypoints.http.queries import ListBody, PageQuery, list_body, page_of, read_query
@@ -76,18 +77,19 @@ async def create_activity(
 async def list_activities(
     request: ApiRequest, activities: NamedDependency[ActivityService]
 ) -> Response[ListBody[Activity]]:
-    """The caller's activities, newest first."""
+    """The caller's activities, newest first unless `sort` says otherwise."""
     query = read_query(request, ListingQuery)
-    page = page_of(query)
+    order = ORDERS[query.sort]
+    page = page_of(query, order=order)
     found = await activities.list(filter_of(query), page, by=request.user)
-    return Response(list_body(found.value, page), headers={"X-Cache": found.origin})
+    return Response(list_body(found.value, page, order=order), headers={"X-Cache": found.origin})
 
 
 @get("/trash", opt=Route(access=Access.ACCOUNT, action=Action.LIST, query=PageQuery).opt)
 async def list_trash(request: ApiRequest, activities: NamedDependency[ActivityService]) -> ListBody[TrashedActivity]:
     """The caller's deleted activities, latest deleted first, with the time at which each is deleted for good."""
-    page = page_of(read_query(request, PageQuery))
-    return list_body(await activities.trash(page, by=request.user), page)
+    page = page_of(read_query(request, PageQuery), order=LATEST_DELETED)
+    return list_body(await activities.trash(page, by=request.user), page, order=LATEST_DELETED)
 
 
 @post(

@@ -13,6 +13,7 @@ from fitness.domain.model.refusals import ActivityNotFound, ActivityNotInTrash, 
 from fitness.domain.model.users import Caller, Role, Tier, User
 from fitness.domain.use_cases.administration import AdminService
 from fitness.entrypoints.http.bodies import JsonBody
+from fitness.entrypoints.http.cursors import LATEST_LOGGED
 from fitness.entrypoints.http.queries import ListBody, PageQuery, list_body, page_of, read_query
 from fitness.entrypoints.http.routes import Access, Route
 from fitness.ports.outages import LimiterUnavailable
@@ -58,8 +59,8 @@ async def purge_activity(
 )
 async def list_audit_log(request: ApiRequest, administration: NamedDependency[AdminService]) -> ListBody[AuditEntry]:
     """Who purged or changed what, when and why; latest first."""
-    page = page_of(read_query(request, PageQuery))
-    return list_body(await administration.audit_log(page, by=request.user), page)
+    page = page_of(read_query(request, PageQuery), order=LATEST_LOGGED)
+    return list_body(await administration.audit_log(page, by=request.user), page, order=LATEST_LOGGED)
 
 
 @patch(

@@ -110,12 +110,21 @@ def _completed(document: dict[str, Any], app: Litestar) -> dict[str, Any]:
     # Litestar describes only what it reads itself. Query strings, uploads and problems are our own code's, so they are
     # added here, to the finished document, from what each handler's Route declares.
     schemas: dict[str, Any] = document["components"].setdefault("schemas", {})
+    for schema in schemas.values():
+        _leave_unset_out(schema)
     _schema(Problem, schemas)
     for method, path, handler in operations(app):
         operation = document["paths"].get(path, {}).get(method.lower())
         if operation is not None:
             _complete(operation, method, handler, schemas)
     return document
+
+
+def _leave_unset_out(schema: dict[str, Any]) -> None:
+    """Litestar takes UNSET for a default; it stands for a field that may be left out, which has none."""
+    for field in schema.get("properties", {}).values():
+        if field.get("default") is msgspec.UNSET:
+            del field["default"]
 
 
 def _complete(operation: dict[str, Any], method: str, handler: HTTPRouteHandler, schemas: dict[str, Any]) -> None:

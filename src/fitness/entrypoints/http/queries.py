@@ -1,29 +1,25 @@
 """Query strings read strictly, and pages found by number or by cursor."""
 
-import base64
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Annotated, Any, Generic, TypeVar, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from fitness.domain.model.listings import MAX_DEPTH, MAX_LIMIT, Listing, Page, Position
+from fitness.domain.model.listings import MAX_DEPTH, MAX_LIMIT, Listing, Page
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.entrypoints.http.bodies import model_of
+from fitness.entrypoints.http.cursors import Order, cursor_of, position_of
 from fitness.entrypoints.http.problems import MalformedRequest
 
 MAX_PARAMETERS = 100
-MAX_INT64 = 2**63 - 1
 
 T = TypeVar("T")
 U = TypeVar("U")
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_US = int((datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) / timedelta(microseconds=1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,16 +31,25 @@ class PageQuery:
     cursor: (
         Annotated[str, Meta(description="`next_cursor` of the page before: on from there, to any depth.")] | None
     ) = None
+    with_total: (
+        Annotated[
+            bool, Meta(description="Whether to count the list: `total` is left out if false. True unless on a cursor.")
+        ]
+        | None
+    ) = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListBody(Generic[T]):
-    """Part of a list. `page` is null if a cursor was given; `next_cursor` is null at the end."""
+    """Part of a list. `page` is null if a cursor was given; `next_cursor` is null at the end.
+
+    `total` is exact up to 10 000 and null beyond; it is left out where it was not asked for.
+    """
 
     items: tuple[T, ...]
     page: int | None
     limit: int
-    total: int
+    total: int | UnsetType | None = UNSET
     next_cursor: str | None
 
 
@@ -74,25 +79,26 @@ def parsed_query(query: bytes, model: type[T]) -> T:
     return model_of(fields, model, strict=False, found=problems)
 
 
-def page_of(query: PageQuery) -> Page:
-    """Raises InvalidFields."""
+def page_of(query: PageQuery, *, order: Order) -> Page:
+    """The page of a list in that `order`. Raises InvalidFields."""
+    counted = query.cursor is None if query.with_total is None else query.with_total
     if query.cursor is not None:
         if query.page is not None:
             raise InvalidFields(FieldProblem("cursor", "cannot be combined with page"))
-        return Page(limit=query.limit, after=_position(query.cursor))
+        return Page(limit=query.limit, after=position_of(query.cursor, order), counted=counted)
     number = query.page or 1
     if number * query.limit > MAX_DEPTH:
         raise InvalidFields(FieldProblem("page", f"times limit may not pass {MAX_DEPTH}; go on with cursor"))
-    return Page(number=number, limit=query.limit)
+    return Page(number=number, limit=query.limit, counted=counted)
 
 
-def list_body(found: Listing[T], page: Page) -> ListBody[T]:
+def list_body(found: Listing[T], page: Page, *, order: Order) -> ListBody[T]:
     return ListBody(
         items=found.items,
         page=None if page.after else page.number,
         limit=page.limit,
-        total=found.total,
-        next_cursor=_cursor(found.next) if found.next else None,
+        total=found.total if page.counted else UNSET,
+        next_cursor=cursor_of(found.next, order) if found.next else None,
     )
 
 
@@ -139,21 +145,3 @@ def _pairs(query: bytes) -> list[tuple[str, str]]:
         )
     except ValueError as error:
         raise MalformedRequest("the query string is not UTF-8, or too long") from error
-
-
-def _cursor(position: Position) -> str:
-    at_us = (position.at - _EPOCH) // timedelta(microseconds=1)
-    return base64.urlsafe_b64encode(msgspec.msgpack.encode((at_us, position.id))).decode().rstrip("=")
-
-
-def _position(cursor: str) -> Position:
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        at_us, activity_id = msgspec.msgpack.decode(
-            base64.b64decode(padded, altchars=b"-_", validate=True), type=tuple[int, int]
-        )
-    except (ValueError, msgspec.DecodeError):
-        at_us, activity_id = -1, -1
-    if not (0 <= at_us <= _LAST_US and 0 < activity_id <= MAX_INT64):
-        raise InvalidFields(FieldProblem("cursor", "is not a next_cursor of this service"))
-    return Position(_EPOCH + timedelta(microseconds=at_us), activity_id)

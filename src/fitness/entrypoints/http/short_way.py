@@ -20,6 +20,7 @@ from fitness.domain.use_cases.caching.keys import activity_key, listing_key
 from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.limiting import LimitService
 from fitness.entrypoints.http.charging import CHARGED
+from fitness.entrypoints.http.cursors import ORDERS
 from fitness.entrypoints.http.etags import names_version
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
 from fitness.entrypoints.http.problems import MalformedRequest
@@ -97,7 +98,7 @@ class ShortWay:
         if not isinstance(text, bytes):
             return None
         try:
-            answer = _page(text, which[1]) if which is not None else _activity(text, caller, headers)
+            answer = _page(text, *which) if which is not None else _activity(text, caller, headers)
         except msgspec.DecodeError:
             return None
         if answer is not None:
@@ -120,7 +121,7 @@ class ShortWay:
             return known
         try:
             query = parsed_query(text, ListingQuery)
-            parsed = filter_of(query), page_of(query)
+            parsed = filter_of(query), page_of(query, order=ORDERS[query.sort])
         except (MalformedRequest, InvalidFields):
             return None
         if len(text) <= MAX_QUERY_BYTES:
@@ -141,8 +142,9 @@ def _activity(text: bytes, caller: Caller, headers: Mapping[bytes, bytes]) -> An
     return _json(text, described)
 
 
-def _page(text: bytes, page: Page) -> Answer:
-    return _json(_encode(list_body(_listing_of(text), page)), [(b"x-cache", b"HIT")])
+def _page(text: bytes, which: ActivityFilter, page: Page) -> Answer:
+    body = list_body(_listing_of(text), page, order=ORDERS[which.sort])
+    return _json(_encode(body), [(b"x-cache", b"HIT")])
 
 
 def _json(body: bytes, described: RawHeaders) -> Answer:

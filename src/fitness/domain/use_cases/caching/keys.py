@@ -38,8 +38,8 @@ def activity_key(activity_id: int) -> CacheKey[Activity]:
 
 def listing_key(user_id: int, which: ActivityFilter, page: Page) -> CacheKey[Listing[Activity]]:
     name = f"activities:user:{{{user_id}}}:page:{page.number}:limit:{page.limit}"
-    if which != ActivityFilter() or page.after:
-        name += ":" + hashlib.sha256(repr((which, page.after)).encode()).hexdigest()[:32]
+    if which != ActivityFilter() or page.after or not page.counted:
+        name += ":" + hashlib.sha256(repr((which, page.after, page.counted)).encode()).hexdigest()[:32]
     return CacheKey(name, user_scope(user_id), LISTING_TTL_S, Listing[Activity], "listing")
 
 

@@ -1,0 +1,2 @@
+-- no-transaction
+-- Nothing to take back: what was filled in is right, and goes with its columns.

@@ -1,0 +1,81 @@
+"""Cursors: a place in a list as text, which is good only for lists in the same order."""
+
+import base64
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from fitness.domain.model.listings import Position, Sort
+from fitness.domain.model.refusals import FieldProblem, InvalidFields
+
+MAX_INT64 = 2**63 - 1
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_US = int((datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) / timedelta(microseconds=1))
+
+_Text = tuple[str, int | float | None, int]
+"""The name of the order, the value (an instant in microseconds since 1970), and the id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The order of a list: its name in cursors, and whether it is by an instant, or else by a number."""
+
+    name: str
+    by_instant: bool = True
+    sort: bool = False
+    """Whether the name is one of the values of the parameter `sort`."""
+
+
+ORDERS = {sort: Order(sort.value, by_instant=sort.by == "date", sort=True) for sort in Sort}
+LATEST_DELETED = Order("-deleted_at")
+LATEST_LOGGED = Order("-at")
+
+
+def cursor_of(position: Position, order: Order) -> str:
+    value = position.value
+    if isinstance(value, datetime):
+        value = (value - _EPOCH) // timedelta(microseconds=1)
+    text = msgspec.msgpack.encode((order.name, value, position.id))
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+
+def position_of(cursor: str, order: Order) -> Position:
+    """Raises InvalidFields."""
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        text = base64.b64decode(padded, altchars=b"-_", validate=True)
+        name, value, item_id = msgspec.msgpack.decode(text, type=_Text)
+        if not 0 < item_id <= MAX_INT64:
+            raise ValueError("no id")
+        if name != order.name:
+            raise _refused(_other_order(name, order))
+        return Position(_instant(value) if order.by_instant else _number(value), item_id)
+    except (ValueError, msgspec.DecodeError) as error:
+        raise _refused("is not a next_cursor of this service") from error
+
+
+def _other_order(name: str, order: Order) -> str:
+    if order.sort and name in [*Sort]:
+        return f"belongs to sort={name}: ask with that, or without a cursor"
+    return "is a next_cursor of another list"
+
+
+def _instant(value: int | float | None) -> datetime:
+    """Raises ValueError."""
+    if not isinstance(value, int) or not 0 <= value <= _LAST_US:
+        raise ValueError("no instant")
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def _number(value: int | float | None) -> float | None:
+    """Raises ValueError."""
+    if value is not None and not math.isfinite(value):
+        raise ValueError("no number")
+    return None if value is None else float(value)
+
+
+def _refused(message: str) -> InvalidFields:
+    return InvalidFields(FieldProblem("cursor", message))
