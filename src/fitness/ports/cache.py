@@ -9,7 +9,7 @@ T = TypeVar("T")
 CLAIM_TTL_S = 1.0
 
 
-# Scopes, keys and misses are tuples, since each request makes some: a frozen dataclass takes longer to make.
+# Scopes, keys, eras and misses are tuples, since each request makes some: a frozen dataclass takes longer to make.
 
 
 class Scope(NamedTuple):
@@ -29,8 +29,7 @@ class CacheKey(NamedTuple, Generic[T]):
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class Era:
+class Era(NamedTuple):
     """A time in which one server's copies count. Nothing that was stored in an earlier era is ever read again."""
 
     run_id: str

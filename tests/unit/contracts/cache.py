@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -167,14 +166,14 @@ class CacheContract:
         assert await cache.read(key(), era) == miss
 
     async def test_nothing_of_another_era_is_ever_found(self, cache: CachePort, era: Era):
-        later = replace(era, name="later")
+        later = era._replace(name="later")
         await cache.fill(key(), "value", await self.missed(cache, era, key()))
         assert isinstance(await cache.read(key(), later), Miss)
         await cache.invalidate(later, ANN)
         assert await cache.read(key(), era) == Hit("value")
 
     async def test_what_another_server_would_have_to_answer_is_an_outage(self, cache: CachePort, era: Era):
-        another = replace(era, run_id="another")
+        another = era._replace(run_id="another")
         with pytest.raises(CacheUnavailable):
             await cache.read(key(), another)
         with pytest.raises(CacheUnavailable):

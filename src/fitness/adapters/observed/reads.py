@@ -14,10 +14,14 @@ class ReadCounts:
         self.misses: Counter[tuple[str, ...]] = Counter()
         self.bypasses: Counter[tuple[str, ...]] = Counter()
         self.internal: Counter[tuple[str, ...]] = Counter()
-        self._counts = {"HIT": self.hits, "MISS": self.misses, "BYPASS": self.bypasses}
+        self._seen: dict[tuple[str, str], tuple[Counter[tuple[str, ...]], tuple[str, ...]]] = {}
 
     def count(self, kind: str, origin: str) -> None:
-        if kind in INTERNAL_KINDS:
-            self.internal[kind, origin.lower()] += 1
-        else:
-            self._counts[origin][(kind,)] += 1
+        counts, labels = self._seen.get((kind, origin)) or self._first(kind, origin)
+        counts[labels] += 1
+
+    def _first(self, kind: str, origin: str) -> tuple[Counter[tuple[str, ...]], tuple[str, ...]]:
+        counts = {"HIT": self.hits, "MISS": self.misses, "BYPASS": self.bypasses}[origin]
+        seen = (self.internal, (kind, origin.lower())) if kind in INTERNAL_KINDS else (counts, (kind,))
+        self._seen[kind, origin] = seen
+        return seen

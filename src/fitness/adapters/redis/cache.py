@@ -3,7 +3,7 @@
 import random
 import secrets
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ SCHEMA = "v3"
 GENERATION_TTL_S = 24 * 60 * 60
 GENERATION_BYTES = 12
 MAX_COPY_BYTES = 256 * 1024
+NAMES_REMEMBERED = 10_000
 
 _encode = msgspec.json.Encoder().encode
 
@@ -46,9 +47,8 @@ class RedisCache:
             return Miss(generation, era)
 
     async def peek(self, era: Era, *keys: CacheKey[Any]) -> Sequence[Peeked]:
-        pairs = [(_generation_name(key.scope, era), _name(key, era)) for key in keys]
         try:
-            answers = await self._line.mget(*pairs)
+            answers = await self._line.mget(*[_names(key, era) for key in keys])
         except FAILURES as error:
             raise _translated(error) from error
         found: list[Peeked] = []
@@ -177,6 +177,12 @@ def _name(key: CacheKey[Any], era: Era) -> str:
 
 def _claim_name(key: CacheKey[Any], miss: Miss) -> str:
     return f"{SCHEMA}:{miss.era.name}:claim:{key.name}:{miss.generation.hex()}"
+
+
+@lru_cache(maxsize=NAMES_REMEMBERED)
+def _names(key: CacheKey[Any], era: Era) -> tuple[str, str]:
+    """Of the scope's generation, and of the copy."""
+    return _generation_name(key.scope, era), _name(key, era)
 
 
 @cache

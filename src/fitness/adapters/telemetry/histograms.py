@@ -9,6 +9,8 @@ from prometheus_client.registry import Collector
 
 from fitness.adapters.telemetry.sources import Labels
 
+Cell = list[float]
+
 
 class Histogram(Collector):
     """Durations by the values of its labels.
@@ -23,12 +25,15 @@ class Histogram(Collector):
         self._labels = tuple(labels)
         self._buckets_s = tuple(buckets_s)
         self._bounds = (*map(str, self._buckets_s), "+Inf")
-        self._cells: dict[Labels, list[float]] = {}
+        self._cells: dict[Labels, Cell] = {}
 
-    def record(self, seconds: float, labels: Labels) -> None:
+    def cell(self, labels: Labels) -> Cell:
         cell = self._cells.get(labels)
         if cell is None:
             cell = self._cells[labels] = [0.0] * (len(self._buckets_s) + 2)
+        return cell
+
+    def record(self, seconds: float, cell: Cell) -> None:
         cell[bisect_left(self._buckets_s, seconds)] += 1
         cell[-1] += seconds
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from functools import partial
 
+from fitness.adapters.telemetry.histograms import Cell
 from fitness.adapters.telemetry.metrics import Metrics
 from fitness.adapters.telemetry.sources import Labels, MetricSources, Readings
 from fitness.adapters.telemetry.table import INSTRUMENTS, QUERY_DURATION, REQUEST_DURATION, Kind
@@ -30,6 +31,7 @@ class Instruments:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._own = Readings()
+        self._seen: dict[tuple[str, str, int], tuple[Labels, Cell]] = {}
         durations = {
             row.name: metrics.durations(row.name, row.help, row.labels, row.source)
             for row in INSTRUMENTS
@@ -40,14 +42,15 @@ class Instruments:
 
     def request(self, method: str, endpoint: str, status: int, seconds: float) -> None:
         """A response; `endpoint` is the route's template."""
-        known = method if method in METHODS else OTHER_METHOD
-        self._own.requests[known, endpoint, str(status)] += 1
-        # Requests without a route take next to no time: one series for all methods is enough.
-        timed_method = OTHER_METHOD if endpoint == UNMATCHED else known
-        self._request_durations.record(seconds, (timed_method, endpoint))
+        seen = self._seen.get((method, endpoint, status))
+        if seen is None:
+            seen = self._first(method, endpoint, status)
+        labels, cell = seen
+        self._own.requests[labels] += 1
+        self._request_durations.record(seconds, cell)
 
     def query(self, seconds: float, name: str) -> None:
-        self._query_durations.record(seconds, (name,))
+        self._query_durations.record(seconds, self._query_durations.cell((name,)))
 
     def activity_created(self, created: Created) -> None:
         self._own.activities[()] += not created.replayed
@@ -74,6 +77,16 @@ class Instruments:
                 counts = {labels: value for labels, value in row.source(self._own, sources).items() if value}
                 found |= {row.name: counts} if counts else {}
         return found
+
+    def _first(self, method: str, endpoint: str, status: int) -> tuple[Labels, Cell]:
+        """Under which responses of this kind are counted. A client may send any method: those are not remembered."""
+        known = method if method in METHODS else OTHER_METHOD
+        # Requests without a route take next to no time: one series for all methods is enough.
+        timed_method = OTHER_METHOD if endpoint == UNMATCHED else known
+        seen = (known, endpoint, str(status)), self._request_durations.cell((timed_method, endpoint))
+        if method == known:
+            self._seen[method, endpoint, status] = seen
+        return seen
 
     async def sample(self, sources: MetricSources) -> None:
         """Until cancelled, look at the stores every SAMPLE_S; one that does not answer has no values until it does."""

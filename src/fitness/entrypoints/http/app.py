@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 
 from litestar import Litestar, Router
 from litestar.di import Provide
-from litestar.types import ASGIApp
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from fitness.entrypoints.http.accounts import auth_router, users_router
 from fitness.entrypoints.http.activities import activities_router
@@ -28,7 +29,22 @@ API = Router("/api/v1", route_handlers=[auth_router, users_router, activities_ro
 HANDLERS = (API, health_router, docs_router, front_door, metrics)
 
 
-def create_app(container: Container) -> Litestar:
+class Application(Litestar):
+    """Litestar behind the edge, which answers most reads without it."""
+
+    edge: Edge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override] # any scope
+        if scope["type"] == ScopeType.HTTP:
+            await self.edge(scope, receive, send)
+        else:
+            await self.routed(scope, receive, send)
+
+    async def routed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, send)
+
+
+def create_app(container: Container) -> Application:
     """The application over `container`, which it opens when it starts and closes when it stops."""
 
     @asynccontextmanager
@@ -46,7 +62,7 @@ def create_app(container: Container) -> Litestar:
 
     stores = Stores(needed={"database": container.database()}, useful={"cache": container.cache_store()})
     door = MetricsDoor(container.metrics_exchange(), settings.metrics_allow, settings.trusted_proxies)
-    app = Litestar(
+    app = Application(
         route_handlers=HANDLERS,
         dependencies={
             "accounts": Provide(lambda: container.accounts(), sync_to_thread=False),
@@ -66,8 +82,8 @@ def create_app(container: Container) -> Litestar:
     )
     check_declarations(app)
     container.instruments().declare(container.metric_sources(), expected_responses(app))
-    app.asgi_handler = Edge(
-        app.asgi_handler,
+    app.edge = Edge(
+        app.routed,
         ShortWay(container.access_tokens(), container.limits(), container.cached_reads()),
         container.instruments().request,
         container.access_log(),

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from litestar import Request, Response, get
@@ -79,7 +80,12 @@ def limit_headers(decision: Decision | Unjudged) -> list[tuple[bytes, bytes]]:
 
 
 def _policies(limited: Iterable[Balance | Charge]) -> bytes:
-    return ", ".join([f'"{one.policy}";q={one.limit.requests};w={one.limit.per_s}' for one in limited]).encode()
+    return b", ".join([_policy(one.policy, one.limit.requests, one.limit.per_s) for one in limited])
+
+
+@lru_cache(maxsize=1_000)
+def _policy(name: str, requests: int, per_s: int) -> bytes:
+    return f'"{name}";q={requests};w={per_s}'.encode()
 
 
 class ViolationLog:

@@ -107,11 +107,11 @@ class ShortWay:
         return answer
 
     def _caller(self, headers: Mapping[bytes, bytes]) -> Caller | None:
-        kind, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        if kind.lower() != "bearer" or not token:
+        credentials = headers.get(b"authorization", b"")
+        if not credentials.startswith(b"Bearer "):
             return None
         try:
-            return self._tokens.verify(token.strip())
+            return self._tokens.verify(credentials[7:].decode("latin-1").strip())
         except NotAuthenticated:
             return None
 

@@ -1,6 +1,7 @@
 """What is cached: scopes, key names and times to live. The README's table lists the same."""
 
 import hashlib
+from functools import lru_cache
 
 from fitness.domain.model.activities import Activity
 from fitness.domain.model.listings import ActivityFilter, Listing, Page
@@ -10,6 +11,9 @@ from fitness.ports.cache import CacheKey, Scope
 ACTIVITY_TTL_S = 5 * 60
 LISTING_TTL_S = 2 * 60
 ACCOUNT_TTL_S = 60 * 60
+
+KEYS_REMEMBERED = 10_000
+"""Of activities that are read again and again."""
 
 KINDS = ("activity", "listing")
 """The names that the reads of users are counted under."""
@@ -32,6 +36,7 @@ def account_scope(user_id: int) -> Scope:
 # Braces are literal: the hash tag that puts a value into the slot of its generation.
 
 
+@lru_cache(maxsize=KEYS_REMEMBERED)
 def activity_key(activity_id: int) -> CacheKey[Activity]:
     return CacheKey(f"activity:{{{activity_id}}}", activity_scope(activity_id), ACTIVITY_TTL_S, Activity, "activity")
 
