@@ -15,6 +15,7 @@ schema before them and with all of it, in turn.
 
 import argparse
 import asyncio
+import secrets
 import statistics
 import sys
 import time
@@ -174,7 +175,7 @@ async def lists(url: str) -> dict[str, tuple[Cost, Cost]]:
 async def inserts(before: str, after: str) -> tuple[Cost, Cost]:
     """What an insert costs without the columns and indexes of the lists, and with them."""
     databases = [Database(url, max_connections=1, deadline_s=30.0) for url in (before, after)]
-    servers = [Server(database) for database in databases]
+    servers, repos = [*map(Server, databases)], [*map(PostgresActivityRepo, databases)]
     costs = Cost([], []), Cost([], [])
     for database, server in zip(databases, servers, strict=True):
         await database.open()
@@ -191,9 +192,8 @@ async def inserts(before: str, after: str) -> tuple[Cost, Cost]:
             tags=("commute", "rain"),
         )
         activity = recorded(new, user_id=1 + number * 7_919 % people, timezone="UTC", now=NOW)
-        for database, server, cost in zip(databases, servers, costs, strict=True):
-            repo = PostgresActivityRepo(database)
-            await measured(lambda: repo.add(activity, messages=Messages(id=number)), server, cost)  # noqa: B023
+        for repo, server, cost in zip(repos, servers, costs, strict=True):
+            await measured(lambda: repo.add(activity, messages=Messages(id=secrets.randbits(62))), server, cost)  # noqa: B023
     for database in databases:
         await database.close()
     return costs
