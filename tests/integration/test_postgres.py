@@ -1,10 +1,12 @@
 """The PostgreSQL adapters under the contracts of their ports, and what is PostgreSQL's alone."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.errors import UniqueViolation
 
 from fitness.adapters.postgres.activities import LOCK_KEY, PostgresActivityRepo
 from fitness.adapters.postgres.audit import PostgresAuditLog
@@ -111,6 +113,14 @@ class TestPostgresActivityRepo(InOneDatabase, ActivityRepoContract):
         assert restored + purged == 2_000
         assert min(restored, purged) > 100  # both do win: the race is one
         assert (await audit.list(Page())).total == purged
+
+    async def test_an_id_that_was_given_twice_is_an_error_and_is_not_tried_for_ever(
+        self, repo: ActivityRepoPort, users: UserRepoPort
+    ):
+        owner = await users.add(a_registration(), password_hash="-", at=NOW)
+        first = (await add(repo, an_activity(user_id=owner.id))).activity
+        with pytest.raises(UniqueViolation):
+            await add(repo, replace(an_activity(user_id=owner.id), id=first.id))
 
 
 class TestPostgresUserRepo(InOneDatabase, UserRepoContract):

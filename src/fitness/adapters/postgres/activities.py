@@ -126,6 +126,9 @@ KEEP_ANSWER = """
     VALUES (%(user_id)s, %(key)s, %(fingerprint)s, %(activity_id)s, %(answer)s, %(created_at)s)
 """
 
+ORIGIN = "activities_origin"
+"""The unique index of user, source and external id among the living."""
+
 TRASHED = "FROM activities WHERE user_id = %(owner)s AND deleted_at IS NOT NULL"
 
 _encode = msgspec.json.Encoder().encode
@@ -241,14 +244,16 @@ class PostgresActivityRepo:
         return Created(kept)
 
     async def _once_per_origin(self, activities: Sequence[Activity], attempt: Callable[[], Awaitable[T]]) -> T:
-        # Ends: no two of `activities` share an origin, so that a clash is with a row of somebody else's transaction.
-        # Either that row is found, or it is gone and the next try succeeds.
+        # Ends: no two of `activities` share an origin, so that a clash of origins is with a row of somebody else's
+        # transaction. Either that row is found, or it is gone and the next try succeeds.
         while True:
             try:
                 return await attempt()
             except ForeignKeyViolation as error:
                 raise UserNotFound(activities[0].user_id) from error
             except UniqueViolation as error:
+                if error.diag.constraint_name != ORIGIN:
+                    raise
                 for one in activities:
                     origin = {"owner": one.user_id, "source": one.source, "external_id": one.external_id}
                     existing = _id(await self._database.one(LIVE_ID, origin))
