@@ -29,7 +29,7 @@ from fitness.domain.use_cases.caching.invalidation import Changes
 from fitness.domain.use_cases.caching.keys import activity_key, activity_scope, listing_key, timezone_key, user_scope
 from fitness.domain.use_cases.caching.reads import CachedReads, Copy
 from fitness.ports.activities import ActivityRepoPort, Created
-from fitness.ports.cache import Scope
+from fitness.ports.cache import Miss, Scope
 from fitness.ports.clock import ClockPort
 from fitness.ports.messages import IdempotencyKey
 from fitness.ports.users import UserRepoPort
@@ -69,12 +69,14 @@ class ActivityService:
             await self.cached.write_through(key, created.activity, begun)
         return created
 
-    async def get(self, activity_id: int, *, by: Caller) -> Copy[Activity]:
-        """Raises ActivityNotFound, ActivityInTrash."""
+    async def get(self, activity_id: int, *, by: Caller, miss: Miss | None = None) -> Copy[Activity]:
+        """With the `miss` that a peek found, the cache is not asked again. Raises ActivityNotFound, ActivityInTrash."""
+        key = activity_key(activity_id)
         while True:  # ends: each further round means that somebody restored the activity between two looks
             try:
-                copy = await self.cached.read_through(activity_key(activity_id), lambda: self._load(activity_id))
+                copy = await self.cached.read_through(key, lambda: self._load(activity_id), miss=miss)
             except ActivityNotFound as missing:
+                miss = None
                 state = await self.repo.state(activity_id, owner=by.id)
                 if state is ActivityState.TRASHED:
                     raise ActivityInTrash(activity_id) from missing
@@ -85,10 +87,12 @@ class ActivityService:
                 raise ActivityNotFound(activity_id)
             return copy
 
-    async def list(self, which: ActivityFilter, page: Page, *, by: Caller) -> Copy[Listing[Activity]]:
-        """Those that `which` asks for, in its order."""
+    async def list(
+        self, which: ActivityFilter, page: Page, *, by: Caller, miss: Miss | None = None
+    ) -> Copy[Listing[Activity]]:
+        """Those that `which` asks for, in its order; `miss` as for `get`."""
         return await self.cached.read_through(
-            listing_key(by.id, which, page), lambda: self.repo.list(by.id, which, page)
+            listing_key(by.id, which, page), lambda: self.repo.list(by.id, which, page), miss=miss
         )
 
     async def update(

@@ -84,7 +84,7 @@ def create_app(container: Container) -> Application:
     container.instruments().declare(container.metric_sources(), expected_responses(app))
     app.edge = Edge(
         app.routed,
-        ShortWay(container.access_tokens(), container.limits(), container.cached_reads()),
+        ShortWay(container.access_tokens(), container.limits(), container.cached_reads(), container.activities()),
         container.instruments().request,
         container.access_log(),
         container.tracing(),

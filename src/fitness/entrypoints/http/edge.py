@@ -9,17 +9,13 @@ from typing import Any, Protocol
 
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from fitness.domain.model.rate_limits import RateLimited
 from fitness.entrypoints.http.charging import RESPONSE_HEADERS, UNMATCHED
-from fitness.entrypoints.http.problems import MEDIA_TYPE, problem_of
+from fitness.entrypoints.http.problems import MEDIA_TYPE, logged_problem_of
 from fitness.entrypoints.http.short_way import Answer, RawHeaders, ShortWay
 from fitness.entrypoints.logs import REQUEST_ID, AccessLog, Response
-from fitness.ports.outages import LimiterUnavailable, Overloaded
 
 CLIENT_GONE = 499
 UNMATCHED_STATUSES = (404, 405)
-UNCHARGEABLE = (RateLimited, LimiterUnavailable, Overloaded)
-
 UNLOGGED = ("/health", "/metrics")
 """Machines ask for these every few seconds; they are logged only when they fail."""
 
@@ -81,8 +77,12 @@ class Edge:
                 await self._traced(scope, headers, receive, sending)
             else:
                 await self._answer(scope, headers, receive, sending)
-        except UNCHARGEABLE as error:
-            await _send_problem(error, method, sending)
+        except Exception as error:
+            # Litestar answers what its handlers raise. This was raised by the short way, or by the charge of a request
+            # that no route matches.
+            if sending.status != CLIENT_GONE:
+                raise
+            await _send_problem(error, scope, sending)
         finally:  # a request is counted and logged once, also if its client left and it was cancelled
             seconds = time.perf_counter() - started_s
             status = sending.status
@@ -144,9 +144,9 @@ class _Sending:
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def _send_problem(error: Exception, method: str, send: Send) -> None:
-    """In place of the answer that routing had for a request that no route matches."""
-    kind, body, headers = problem_of(error, method)
+async def _send_problem(error: Exception, scope: HTTPScope, send: Send) -> None:
+    """As a handler's exception is answered."""
+    kind, body, headers = logged_problem_of(error, scope["method"], scope["path"])
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     raw += [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": kind.status, "headers": raw})

@@ -150,10 +150,16 @@ def kind_of(error: type[Exception], method: str) -> Kind:
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The problem body for `error`: a refusal, an outage, an exception of Litestar's or a crash."""
-    kind, body, headers = problem_of(error, request.method)
-    if kind is CRASH:
-        _log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
+    kind, body, headers = logged_problem_of(error, request.method, request.scope["path"])
     return Response(body, status_code=kind.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def logged_problem_of(error: Exception, method: str, path: str) -> tuple[Kind, bytes, dict[str, str]]:
+    """As `problem_of`; a crash is logged."""
+    kind, body, headers = problem_of(error, method)
+    if kind is CRASH:
+        _log.error("%s %s failed", method, path, exc_info=error)
+    return kind, body, headers
 
 
 def problem_of(error: Exception, method: str) -> tuple[Kind, bytes, dict[str, str]]:

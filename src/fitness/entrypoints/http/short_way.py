@@ -1,4 +1,4 @@
-"""The short way: GET of an activity, or of a page of activities, answered from the cache's bytes before routing.
+"""The short way: GET of an activity, or of a page of activities, answered before routing, a hit from the cache's bytes.
 
 Most requests are these, and routing, dependencies and encoding cost ten times as much as the answer. The short way asks
 the same services as the handlers, and answers byte for byte as they do. Whatever it does not know goes the long way.
@@ -7,17 +7,20 @@ the same services as the handlers, and answers byte for byte as they do. Whateve
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
 from litestar.types import Scope
 
+from fitness.domain.model.activities import Activity
 from fitness.domain.model.listings import ActivityFilter, Listing, Page
 from fitness.domain.model.rate_limits import Action, RateLimited
-from fitness.domain.model.refusals import InvalidFields, NotAuthenticated
+from fitness.domain.model.refusals import InvalidFields, NotAuthenticated, Refusal
 from fitness.domain.model.users import Caller
+from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.caching.keys import activity_key, listing_key
-from fitness.domain.use_cases.caching.reads import CachedReads
+from fitness.domain.use_cases.caching.reads import CachedReads, Copy
 from fitness.domain.use_cases.limiting import LimitService
 from fitness.entrypoints.http.charging import CHARGED
 from fitness.entrypoints.http.cursors import ORDERS
@@ -60,15 +63,18 @@ class Answer(NamedTuple):
 
 
 class ShortWay:
-    def __init__(self, tokens: AccessTokenPort, limits: LimitService, cached: CachedReads) -> None:
+    def __init__(
+        self, tokens: AccessTokenPort, limits: LimitService, cached: CachedReads, activities: ActivityService
+    ) -> None:
         self._tokens = tokens
         self._limits = limits
         self._cached = cached
+        self._activities = activities
         self._queries: OrderedDict[bytes, tuple[ActivityFilter, Page]] = OrderedDict()
 
     async def answer(self, scope: Scope, headers: Mapping[bytes, bytes], response_headers: RawHeaders) -> Answer | None:
         """The answer to a GET with these `headers`. None for the long way, which does not charge a second time what was
-        charged here. The limits' headers go to `response_headers`.
+        charged here. The limits' headers go to `response_headers`. Raises an Outage of what is needed to answer.
         """
         path: str = scope["path"]
         query: bytes = scope["query_string"]
@@ -80,11 +86,12 @@ class ShortWay:
         if caller is None:
             return None
         key: CacheKey[Any]
-        if match is not None:
-            action, route, key = Action.OTHER, ACTIVITY_ROUTE, activity_key(int(match[1]))
-        else:
-            assert which is not None
+        if which is not None:
             action, route, key = Action.LIST, LISTING_PATH, listing_key(caller.id, *which)
+        else:
+            assert match is not None
+            activity_id = int(match[1])
+            action, route, key = Action.OTHER, ACTIVITY_ROUTE, activity_key(activity_id)
         try:
             admitted = await self._limits.admit_read(action, caller, key)
         except (RateLimited, Outage):
@@ -92,19 +99,21 @@ class ShortWay:
         if admitted is None:
             return None
         scope[CHARGED] = True  # type: ignore[literal-required]
+        scope["user"], scope["path_template"] = caller, route
         if admitted.decision is not None:
             response_headers += limit_headers(admitted.decision)
-        text = admitted.found
-        if not isinstance(text, bytes):
-            return None
-        try:
-            answer = _page(text, *which) if which is not None else _activity(text, caller, headers)
-        except msgspec.DecodeError:
-            return None
-        if answer is not None:
-            self._cached.count_hit(key)
-            scope["user"], scope["path_template"] = caller, route
-        return answer
+        found = admitted.found
+        with suppress(msgspec.DecodeError, Refusal):
+            if isinstance(found, bytes):
+                answer = _page(found, *which) if which is not None else _activity(found, caller, headers)
+                if answer is not None:
+                    self._cached.count_hit(key)
+                return answer
+            miss = found if found is not None else await self._cached.begin(key)
+            if which is not None:
+                return _page_of(await self._activities.list(*which, by=caller, miss=miss), *which)
+            return _activity_of(await self._activities.get(activity_id, by=caller, miss=miss), headers)
+        return None
 
     def _caller(self, headers: Mapping[bytes, bytes]) -> Caller | None:
         credentials = headers.get(b"authorization", b"")
@@ -133,18 +142,31 @@ class ShortWay:
 
 def _activity(text: bytes, caller: Caller, headers: Mapping[bytes, bytes]) -> Answer | None:
     marks = _marks_of(text)
-    if marks.user_id != caller.id:
-        return None
-    described = [(b"etag", b'"%d"' % marks.version), (b"x-cache", b"HIT")]
+    return _versioned(text, marks.version, b"HIT", headers) if marks.user_id == caller.id else None
+
+
+def _activity_of(copy: Copy[Activity], headers: Mapping[bytes, bytes]) -> Answer:
+    return _versioned(_encode(copy.value), copy.value.version, copy.origin.encode(), headers)
+
+
+def _versioned(text: bytes, version: int, origin: bytes, headers: Mapping[bytes, bytes]) -> Answer:
+    described = [(b"etag", b'"%d"' % version), (b"x-cache", origin)]
     if_none_match = headers.get(b"if-none-match")
-    if if_none_match is not None and names_version(if_none_match.decode("latin-1"), marks.version):
+    if if_none_match is not None and names_version(if_none_match.decode("latin-1"), version):
         return Answer(304, described, b"")
     return _json(text, described)
 
 
 def _page(text: bytes, which: ActivityFilter, page: Page) -> Answer:
-    body = list_body(_listing_of(text), page, order=ORDERS[which.sort])
-    return _json(_encode(body), [(b"x-cache", b"HIT")])
+    return _list(_listing_of(text), which, page, b"HIT")
+
+
+def _page_of(copy: Copy[Listing[Activity]], which: ActivityFilter, page: Page) -> Answer:
+    return _list(copy.value, which, page, copy.origin.encode())
+
+
+def _list(listing: Listing[Any], which: ActivityFilter, page: Page, origin: bytes) -> Answer:
+    return _json(_encode(list_body(listing, page, order=ORDERS[which.sort])), [(b"x-cache", origin)])
 
 
 def _json(body: bytes, described: RawHeaders) -> Answer:

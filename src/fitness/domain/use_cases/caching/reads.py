@@ -82,10 +82,10 @@ class CachedReads:
         return Copy(await self._single_flight(key, miss, load), Origin.MISS)
 
     async def begin(self, key: CacheKey[Any]) -> Miss | None:
-        """Before something is created that nobody knows yet: give its scope the first generation.
+        """Give a scope its first generation: before something is created in it, or loaded for the first time.
 
-        As with a load, the generation comes first: whatever happens to the thing after its creation makes another one.
-        None where the cache is not to be read, or the scope is known; then the first reader fills the cache.
+        The generation comes first, as always: whatever happens to the thing from then on makes another one. None where
+        the cache is not to be read, or the scope has a generation.
         """
         era = self._lease.readable()
         if era is not None:
