@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,28 @@ async def test_a_question_whose_asker_left_takes_nobody_elses_answer(own: RedisL
         await asyncio.sleep(delay_s)
         leaving.cancel()
         assert (await own.ask("a", ("GET", "a"))).replies == [b"1"]
+
+
+async def test_no_answer_of_a_connection_that_was_given_up_is_taken_for_one_of_the_next(own: RedisLine):
+    wrong = answers = 0
+
+    async def asker(number: int) -> None:
+        nonlocal wrong, answers
+        for turn in range(100):
+            asked = f"{number}:{turn}"
+            with suppress(RedisError):
+                said = (await own.ask("", ("ECHO", asked), ("ECHO", "x" * 2_000))).replies
+                answers += 1
+                wrong += said[0] != asked.encode()
+            await asyncio.sleep(0.001 * (number % 3))
+
+    asking = [asyncio.create_task(asker(number)) for number in range(20)]
+    while not all(task.done() for task in asking):
+        await asyncio.sleep(0.003)
+        own.reconnect()
+    await asyncio.gather(*asking)
+    assert wrong == 0
+    assert answers > 100
 
 
 async def test_a_server_that_hangs_costs_those_who_wait_one_deadline_and_the_others_nothing(

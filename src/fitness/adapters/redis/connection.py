@@ -45,6 +45,11 @@ class Conversation(asyncio.Protocol):
         self._replied = replied
         self._ended = ended
 
+    def leave(self) -> None:
+        """Nothing more is handed on, whatever is still on its way."""
+        self._replied = lambda _: None
+        self._ended = lambda _: None
+
     def data_received(self, data: bytes) -> None:
         reader, replies = self._reader, []
         try:

@@ -187,9 +187,15 @@ class RedisLine:
     async def _converse(self, connection: Connection) -> None:
         """Until the connection breaks, is given up, or an answer is overdue: each raises."""
         self._ended = ended = self._loop.create_future()
-        self._transport = taken_over(connection, Conversation(self._replied, self._end))
-        self._write()
-        await ended
+        conversation = Conversation(self._replied, self._end)
+        self._transport = transport = taken_over(connection, conversation)
+        try:
+            self._write()
+            await ended
+        finally:
+            # It may end long after the next one has begun, if there is something left to write.
+            conversation.leave()
+            transport.abort()
 
     def _end(self, error: Exception) -> None:
         """What is asked from now on waits for the next connection."""
