@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from contextvars import ContextVar
 from dataclasses import replace
 
 import pytest
@@ -32,6 +33,17 @@ class TestSupervisedTasks:
         await ended.wait()
         await asyncio.sleep(0)
         assert len(tasks) == 0
+
+    async def test_work_for_all_is_in_no_ones_context(self):
+        name: ContextVar[str] = ContextVar("name")
+        name.set("a request")
+
+        async def seen() -> str | None:
+            return name.get(None)
+
+        tasks = SupervisedTasks()
+        assert await tasks.start(seen()) == "a request"
+        assert await tasks.start_for_all(seen()) is None
 
     async def test_a_failure_that_nobody_awaits_is_logged(self, caplog: pytest.LogCaptureFixture):
         tasks = SupervisedTasks()

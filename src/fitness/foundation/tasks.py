@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextvars import Context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -31,6 +32,10 @@ class SupervisedTasks:
         self._running.add(task)
         task.add_done_callback(self._logged if log_errors else self._unlogged)
         return task
+
+    def start_for_all(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """As `start`, for work that serves many requests: its log lines and spans are none of the present request's."""
+        return Context().run(self.start, work)
 
     async def wait(self) -> None:
         """Returns when every task has ended by itself, whatever became of it."""

@@ -90,7 +90,7 @@ class _Worker:
     def __init__(self, run: Callable[[Work[Any]], Awaitable[Any]], tasks: SupervisedTasks) -> None:
         self._run = run
         self._given: asyncio.Future[tuple[Work[Any], asyncio.Future[Any]]] = asyncio.get_running_loop().create_future()
-        tasks.start(self._work())
+        tasks.start_for_all(self._work())
 
     def give(self, work: Work[T]) -> "asyncio.Future[T]":
         """What comes of `work`; never cancelled. The worker takes more once that is there."""

@@ -41,7 +41,7 @@ class Together(Generic[Q, A]):
         self._asked.append((question, answer))
         if self._running < self._at_once:
             self._running += 1
-            self._tasks.start(self._answer())  # begins in the loop's next turn, with all that this turn asks
+            self._tasks.start_for_all(self._answer())  # begins in the loop's next turn, with all that this turn asks
         return await asyncio.shield(answer)
 
     async def _answer(self) -> None:
