@@ -64,7 +64,10 @@ class Admitted:
 
 
 class _Seen:
-    """A caller's tier as this process saw it last, and what each action is charged under it."""
+    """A caller's tier as this process saw it last, and what each action is charged under it.
+
+    All of it to the account: no policy counts somebody who is logged in by address.
+    """
 
     __slots__ = ("_charges", "_of", "key", "text", "tier")
 
