@@ -57,16 +57,20 @@ class ActivityInserts:
         self._database = database
         self._together = Together[Row, Activity](self._each)
         self._reserved: deque[int] = deque()
-        self._reserving = asyncio.Lock()
+        self._reservations = Together[None, int](self._reserve, most=1_000)
 
     async def new_ids(self, count: int) -> list[int]:
-        while len(self._reserved) < count:
-            async with self._reserving:
-                missing = count - len(self._reserved)
-                if missing > 0:
-                    rows = await self._database.all(RESERVE_IDS, {"count": max(missing, RESERVED_AT_ONCE)})
-                    self._reserved.extend(number for (number,) in rows)
-        return [self._reserved.popleft() for _ in range(count)]
+        given = [self._reserved.popleft() for _ in range(min(count, len(self._reserved)))]
+        missing = count - len(given)
+        if missing:  # one statement for all who wait, who are all refused if there is no answer
+            given += await asyncio.gather(*(self._reservations.ask(None) for _ in range(missing)))
+        return given
+
+    async def _reserve(self, asked: Sequence[None]) -> list[int]:
+        rows = await self._database.all(RESERVE_IDS, {"count": max(len(asked), RESERVED_AT_ONCE)})
+        ids = [number for (number,) in rows]
+        self._reserved.extend(ids[len(asked) :])
+        return ids[: len(asked)]
 
     async def one(self, activity: Activity, messages: Messages) -> Activity:
         """Together with what others insert at the same time. Raises psycopg's Error for this activity alone."""

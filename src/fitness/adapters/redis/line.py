@@ -22,7 +22,7 @@ from fitness.adapters.redis.connection import (
     packed,
     taken_over,
 )
-from fitness.foundation.tasks import mark_retrieved
+from fitness.foundation.tasks import SupervisedTasks, mark_retrieved
 
 DEADLINE_S = 0.05
 """For the next answer, from when the server gave the one before, or the question was written. A server that answers one
@@ -83,6 +83,7 @@ class RedisLine:
         self._queue: deque[_Question] = deque()
         self._unanswered: deque[_Question] = deque()
         self._serving: asyncio.Task[None] | None = None
+        self._left_behind = SupervisedTasks()
         self._transport: asyncio.WriteTransport | None = None
         self._ended: asyncio.Future[None] | None = None
         self._writes_soon = False
@@ -152,7 +153,8 @@ class RedisLine:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         looking = loop.call_at(began_s + DEADLINE_S, self._connects_late, began_s, None)
-        # A task of its own, left behind at the deadline: redis-py loses a cancellation that comes while it connects.
+        # A task of its own, left behind at the deadline: redis-py loses a cancellation that comes while it connects. It
+        # may be connected after all.
         handshake = asyncio.ensure_future(handshaken(connection))
         try:
             await asyncio.wait({handshake}, timeout=CONNECT_S)
@@ -164,7 +166,9 @@ class RedisLine:
             raise
         finally:
             looking.cancel()
-            handshake.cancel()
+            if not handshake.done():
+                handshake.cancel()
+                handshake.add_done_callback(lambda _: self._left_behind.start(connection.disconnect(nowait=True)))
             handshake.add_done_callback(mark_retrieved)
         self._down = None
 
