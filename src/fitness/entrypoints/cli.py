@@ -113,10 +113,14 @@ def migrate_up() -> None:
 
 @migrate.command("down")
 @click.option("--steps", default=1, show_default=True, type=click.IntRange(min=1), help="How many to take back.")
-def migrate_down(steps: int) -> None:
-    """Take back the latest migrations; data in what they added is lost."""
+@click.option("--drop-audit-log", is_flag=True, help="Lose the audit log: who deleted or changed what, when and why.")
+def migrate_down(steps: int, drop_audit_log: bool) -> None:
+    """Take back the latest migrations; data in what they added is lost.
+
+    If one of them would lose what is in the trash or in the audit log, it is refused and nothing is changed.
+    """
     with with_running_engines(_settings()) as settings:
-        titles = Container(settings=settings).migrations().down(steps)
+        titles = Container(settings=settings).migrations().down(steps, drop_audit_log=drop_audit_log)
     for title in titles:
         click.echo(f"took back {title}")
     if not titles:
