@@ -72,7 +72,7 @@ def serve() -> None:
             for title in Container(settings=complete).migrations().up():
                 click.echo(f"applied {title}", err=True)
         else:
-            _refuse_old_schema(complete)
+            _warn_of_old_schema(complete)
         serve_http(complete)
     if ended:  # without its engine the service could only answer errors
         raise click.ClickException(f"{ended[0]} ended unexpectedly, and the service with it; nothing is lost")
@@ -229,14 +229,16 @@ def _settings() -> Settings:
     return settings
 
 
-def _refuse_old_schema(settings: CompleteSettings) -> None:
+def _warn_of_old_schema(settings: CompleteSettings) -> None:
+    """The service starts all the same: readiness keeps requests away until the schema is migrated."""
     try:
         statuses = Container(settings=settings).migrations().status()
     except DatabaseUnavailable as outage:
         logging.getLogger(__name__).warning("the schema goes unchecked: %s", outage)
         return
     if missing := [status.title for status in statuses if status.applied_at is None]:
-        raise BadSetup(f"the database lacks {', '.join(missing)}; run `fitness migrate up` first")
+        what = "the database lacks %s: run `fitness migrate up`; readiness says unavailable until then"
+        logging.getLogger(__name__).warning(what, ", ".join(missing))
 
 
 def _with_container(run: Callable[[Container], Awaitable[T]]) -> T:
