@@ -43,6 +43,7 @@ async def test_a_schema_older_than_the_service_is_unavailable_until_it_is_migrat
         assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
         why = f"the schema is at 011, this version needs {newest:03}: run `fitness migrate up`"
         assert ready.json()["checks"] == {"database": why, "cache": "up"}
+        assert (await api.http.get("/health/ready")).status_code == 503
         assert (await api.http.get("/health/live")).status_code == 200
         await asyncio.to_thread(Migrations(empty_database_url).up)
         ready = await api.http.get("/health/ready")
