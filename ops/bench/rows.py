@@ -33,7 +33,8 @@ from psycopg.conninfo import make_conninfo
 from fitness.adapters.embedded.engines import running_engines
 from fitness.adapters.postgres.activities import PostgresActivityRepo
 from fitness.adapters.postgres.database import Database
-from fitness.adapters.postgres.migration_runner import Migrations, shipped_migrations
+from fitness.adapters.postgres.migration_files import shipped_migrations
+from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.domain.model.activities import ActivityType, NewActivity, recorded
 from fitness.domain.model.listings import ActivityFilter, Page, Range, Sort, position_of
 from fitness.domain.model.text import folded

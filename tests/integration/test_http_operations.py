@@ -1,11 +1,14 @@
 """What operators and newcomers meet: health, the API reference, and errors when a store is down."""
 
+import asyncio
 import gc
 
 import httpx
 import pytest
 
 from fitness.adapters.embedded.engines import EngineUrls
+from fitness.adapters.postgres.migration_files import shipped_migrations
+from fitness.adapters.postgres.migration_runner import Migrations
 from tests.harness.api import NOWHERE_POSTGRES, Api, Person, serving
 
 
@@ -28,6 +31,23 @@ async def test_without_postgresql_requests_answer_503_and_readiness_says_so(engi
         login = await api.http.post("/api/v1/auth/login", json={"email": "a@example.org", "password": "x"})
         assert (login.status_code, login.json()["code"]) == (503, "database_unavailable")
         assert login.headers["retry-after"] == "1"
+
+
+async def test_a_schema_older_than_the_service_is_unavailable_until_it_is_migrated(
+    empty_database_url: str, engines: EngineUrls
+):
+    Migrations(empty_database_url, shipped_migrations()[:11]).up()
+    newest = shipped_migrations()[-1].version
+    async with serving(empty_database_url, engines.redis_url) as api:
+        ready = await api.http.get("/health/ready")
+        assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
+        why = f"the schema is at 011, this version needs {newest:03}: run `fitness migrate up`"
+        assert ready.json()["checks"] == {"database": why, "cache": "up"}
+        assert (await api.http.get("/health/ready")).status_code == 503
+        assert (await api.http.get("/health/live")).status_code == 200
+        await asyncio.to_thread(Migrations(empty_database_url).up)
+        ready = await api.http.get("/health/ready")
+        assert (ready.status_code, ready.json()["checks"]["database"]) == (200, "up")
 
 
 async def test_the_reference_loads_nothing_from_elsewhere(api: Api):

@@ -6,7 +6,8 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from fitness.adapters.postgres.migration_runner import Migration, MigrationRefused, Migrations, shipped_migrations
+from fitness.adapters.postgres.migration_files import Migration, MigrationRefused, shipped_migrations
+from fitness.adapters.postgres.migration_runner import Migrations
 
 SHAPE = """
     SELECT table_name, column_name, data_type, is_nullable, column_default

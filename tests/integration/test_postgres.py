@@ -13,7 +13,9 @@ from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.database import Connection, Database, fetch_one
 from fitness.adapters.postgres.logins import PostgresFailedLogins
+from fitness.adapters.postgres.migration_files import shipped_migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
+from fitness.adapters.postgres.schema import SchemaProbe
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.domain.model.listings import Page
 from fitness.domain.model.refusals import IdempotentRequestInFlight
@@ -25,6 +27,7 @@ from fitness.ports.logins import FailedLoginsPort
 from fitness.ports.messages import IdempotencyKey
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.outbox import OutboxPort
+from fitness.ports.setup import BadSetup
 from fitness.ports.users import UserRepoPort
 from tests.builders import NOW, a_registration, an_activity
 from tests.unit.contracts.activities import (
@@ -191,4 +194,38 @@ class TestDatabaseProbe(ProbeContract):
         await database.open()
         answers = await asyncio.gather(database.check(), PostgresActivityRepo(database).get(1), return_exceptions=True)
         assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 2
+        await database.close()
+
+
+class TestSchemaProbe(ProbeContract):
+    @pytest.fixture
+    def probe(self, database: Database) -> ProbePort:
+        return SchemaProbe(database)
+
+    async def test_a_schema_that_lacks_a_migration_has_to_be_migrated(self, database: Database):
+        newest = shipped_migrations()[-1].version
+        with pytest.raises(BadSetup, match=f"the schema is at {newest:03}, this version needs {newest + 1:03}: run"):
+            await SchemaProbe(database, needed=newest + 1).check()
+
+    async def test_a_database_without_any_migration_has_to_be_migrated(self, empty_database_url: str):
+        database = Database(empty_database_url)
+        await database.open()
+        with pytest.raises(BadSetup, match="the schema is at 000"):
+            await SchemaProbe(database).check()
+        await database.close()
+
+    async def test_a_later_schema_is_sound(self, database: Database):
+        await SchemaProbe(database, needed=11).check()
+
+    async def test_a_schema_that_was_good_is_not_read_again(self, database: Database):
+        probe = SchemaProbe(database)
+        await probe.check()
+        await database.run(lambda connection: connection.execute("DROP TABLE schema_migrations"))
+        await probe.check()
+
+    async def test_a_server_that_is_not_there_is_an_outage(self):
+        database = Database("postgresql://127.0.0.1:1/fitness")
+        await database.open()
+        with pytest.raises(DatabaseUnavailable):
+            await SchemaProbe(database).check()
         await database.close()

@@ -72,7 +72,7 @@ def serve() -> None:
             for title in Container(settings=complete).migrations().up():
                 click.echo(f"applied {title}", err=True)
         else:
-            _refuse_old_schema(complete)
+            _warn_of_old_schema(complete)
         serve_http(complete)
     if ended:  # without its engine the service could only answer errors
         raise click.ClickException(f"{ended[0]} ended unexpectedly, and the service with it; nothing is lost")
@@ -113,10 +113,14 @@ def migrate_up() -> None:
 
 @migrate.command("down")
 @click.option("--steps", default=1, show_default=True, type=click.IntRange(min=1), help="How many to take back.")
-def migrate_down(steps: int) -> None:
-    """Take back the latest migrations; data in what they added is lost."""
+@click.option("--drop-audit-log", is_flag=True, help="Lose the audit log: who deleted or changed what, when and why.")
+def migrate_down(steps: int, drop_audit_log: bool) -> None:
+    """Take back the latest migrations; data in what they added is lost.
+
+    If one of them would lose what is in the trash or in the audit log, it is refused and nothing is changed.
+    """
     with with_running_engines(_settings()) as settings:
-        titles = Container(settings=settings).migrations().down(steps)
+        titles = Container(settings=settings).migrations().down(steps, drop_audit_log=drop_audit_log)
     for title in titles:
         click.echo(f"took back {title}")
     if not titles:
@@ -225,14 +229,16 @@ def _settings() -> Settings:
     return settings
 
 
-def _refuse_old_schema(settings: CompleteSettings) -> None:
+def _warn_of_old_schema(settings: CompleteSettings) -> None:
+    """The service starts all the same: readiness keeps requests away until the schema is migrated."""
     try:
         statuses = Container(settings=settings).migrations().status()
     except DatabaseUnavailable as outage:
         logging.getLogger(__name__).warning("the schema goes unchecked: %s", outage)
         return
     if missing := [status.title for status in statuses if status.applied_at is None]:
-        raise BadSetup(f"the database lacks {', '.join(missing)}; run `fitness migrate up` first")
+        what = "the database lacks %s: run `fitness migrate up`; readiness says unavailable until then"
+        logging.getLogger(__name__).warning(what, ", ".join(missing))
 
 
 def _with_container(run: Callable[[Container], Awaitable[T]]) -> T:

@@ -8,7 +8,11 @@ from typing import Protocol
 
 class ProbePort(Protocol):
     async def check(self) -> None:
-        """Returns when the store answers. Raises an Outage when it does not, within a second."""
+        """Returns when the store answers and can be used.
+
+        Raises an Outage when it does not answer, within a second, and BadSetup when it answers, but an operator has to
+        change something before it can be used.
+        """
 
 
 class Verdict(StrEnum):

@@ -26,7 +26,7 @@ class NoMigrations:
     def up(self) -> Sequence[str]:
         return ()
 
-    def down(self, steps: int = 1) -> Sequence[str]:
+    def down(self, steps: int = 1, *, drop_audit_log: bool = False) -> Sequence[str]:
         return ()
 
     def status(self) -> Sequence[Never]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import psycopg
 
 from fitness.adapters.postgres.database import CONNECTIONS_OF_A_PROCESS
-from fitness.adapters.postgres.migration_runner import MigrationRefused, Migrations
+from fitness.adapters.postgres.migration_files import MigrationRefused
+from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.ports.health import Finding, Verdict
 from fitness.ports.outages import DatabaseUnavailable
 

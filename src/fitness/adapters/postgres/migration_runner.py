@@ -1,27 +1,35 @@
-"""Migrations: numbered pairs of SQL files, applied by one process at a time.
+"""Migrations, carried out by one process at a time; the files are described in migration_files.py."""
 
-Each is one transaction, and so in force in full or not at all. A file whose first line is `-- no-transaction` is not:
-each of its statements is one, as CREATE INDEX CONCURRENTLY and VACUUM need it. If it fails midway, the next run begins
-at its first statement, so each has to bear being repeated: an index that was left invalid is dropped first.
-"""
-
-import hashlib
-import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.resources import files
+from functools import partial
 from typing import Any, LiteralString
 
 import psycopg
 
+from fitness.adapters.postgres.migration_files import (
+    Migration,
+    MigrationRefused,
+    needs_no_transaction,
+    shipped_migrations,
+    statements_of,
+)
 from fitness.ports.outages import DatabaseUnavailable
-from fitness.ports.setup import BadSetup
 
 LOCK_ID = 7_063_117_441_001
 LOCK_PATIENCE_S = 60.0
+
+TABLE_LOCK_TIMEOUT_MS = 500
+"""Requests queue behind a migration that waits for a lock. This is shorter than their deadline, DEADLINE_S, so that
+they are late and not refused."""
+
+TABLE_LOCK_PAUSE_S = 1.0
+"""Between two attempts to get a lock; requests that queued go on meanwhile."""
+
+TABLE_LOCK_PATIENCE_S = 15.0
 
 CREATE_TABLE = """
     CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -48,29 +56,14 @@ ERASE = """
     WHERE version = %(version)s
 """
 
-NO_TRANSACTION = "-- no-transaction\n"
+# The guard of 007_create_audit_log reads it.
+ALLOW_DROP = "SELECT set_config('fitness.drop_audit_log', %s, false)"
 
-_FILE = re.compile(r"(\d{3})_([a-z0-9_]+)\.(up|down)\.sql")
-
-
-class MigrationRefused(BadSetup):
-    """The schema stays as it is, and the message says why."""
+SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %s, false)"
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
-    version: int
-    name: str
-    up: str
-    down: str
-
-    @property
-    def title(self) -> str:
-        return f"{self.version:03}_{self.name}"
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.up.encode()).hexdigest()
+class _LockTimeout(MigrationRefused):
+    """Another transaction holds a lock that the migration needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,32 +72,22 @@ class MigrationStatus:
     applied_at: datetime | None
 
 
-def shipped_migrations() -> list[Migration]:
-    """Those that come with this version, in order. Raises MigrationRefused when one lacks its other half."""
-    halves: dict[tuple[int, str], dict[str, str]] = {}
-    for file in files("fitness.adapters.postgres").joinpath("migrations").iterdir():
-        if not (match := _FILE.fullmatch(file.name)):
-            raise MigrationRefused(f"{file.name} is not named NNN_name.up.sql or NNN_name.down.sql")
-        version, name, direction = match.groups()
-        halves.setdefault((int(version), name), {})[direction] = file.read_text(encoding="utf-8")
-    for (version, name), pair in halves.items():
-        if pair.keys() != {"up", "down"}:
-            raise MigrationRefused(f"{version:03}_{name} lacks its other half")
-    migrations = [Migration(version, name, **pair) for (version, name), pair in sorted(halves.items())]
-    if [migration.version for migration in migrations] != list(range(1, len(migrations) + 1)):
-        raise MigrationRefused("the migrations are not numbered 001, 002, 003 … without gaps")
-    return migrations
-
-
 class Migrations:
     """The schema's way up and down.
 
     Every method raises MigrationRefused, DatabaseUnavailable, and psycopg.Error where the server refuses a statement.
     """
 
-    def __init__(self, url: str, shipped: list[Migration] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        shipped: list[Migration] | None = None,
+        *,
+        lock_patience_s: float = TABLE_LOCK_PATIENCE_S,
+    ) -> None:
         self._url = url
         self._shipped = shipped_migrations() if shipped is None else shipped
+        self._lock_patience_s = lock_patience_s
 
     def up(self) -> list[str]:
         """Apply what is missing; the titles of what was."""
@@ -113,35 +96,87 @@ class Migrations:
             missing = [migration for migration in self._shipped if migration.version not in done]
             for migration in missing:
                 record = {"version": migration.version, "name": migration.name, "sha256": migration.sha256}
-                _run(connection, migration, migration.up, RECORD, record)
+                self._run(connection, [(migration, migration.up, RECORD, record)])
         return [migration.title for migration in missing]
 
-    def down(self, steps: int = 1) -> list[str]:
-        """Take back the last `steps`; the titles of what was."""
+    def down(self, steps: int = 1, *, drop_audit_log: bool = False) -> list[str]:
+        """Take back the last `steps`; the titles of what was.
+
+        A refusal changes nothing. First the guards of every step are asked. Between their answers and the step somebody
+        may write what a guard protects, so each step asks its guards again, after it has locked the table. Steps that
+        follow one another are one transaction, and a refusal then takes back all of them. A `-- no-transaction` step
+        cannot be part of it: it is taken before the steps that follow it, and stays taken if one of those refuses at
+        that late point. It may lose nothing but indexes and settings, and the message names it.
+
+        An audit log that has entries is dropped only with `drop_audit_log`.
+        """
         with self._locked() as connection:
             done = self._applied(connection)
             last = [migration for migration in reversed(self._shipped) if migration.version in done][:steps]
-            for migration in last:
-                _run(connection, migration, migration.down, ERASE, {"version": migration.version})
-        return [migration.title for migration in last]
+            connection.execute(ALLOW_DROP, ["on" if drop_audit_log else "off"])
+            taken: list[str] = []
+            begun = ""
+            try:
+                for migration in last:
+                    self._ask_guards(connection, migration)
+                for together in _transactions(last):
+                    begun = together[0].title if together[0].down_alone else ""
+                    halves = [(one, one.down, ERASE, {"version": one.version}) for one in together]
+                    self._run(connection, halves)
+                    taken += [one.title for one in together]
+            except MigrationRefused as refused:
+                raise MigrationRefused(f"{refused}; {_what_is_left(taken, begun)}") from refused
+        return taken
 
     def status(self) -> list[MigrationStatus]:
+        """Those of this version in order, then those that only a later version knows."""
         with self._connection() as connection:
-            done = self._applied(connection)
-        return [MigrationStatus(migration.title, done.get(migration.version)) for migration in self._shipped]
+            done = self._applied(connection, later_ones=True)
+        known = [MigrationStatus(one.title, done.pop(one.version, (one.title, None))[1]) for one in self._shipped]
+        return known + [MigrationStatus(title, applied_at) for title, applied_at in done.values()]
 
-    def _applied(self, connection: psycopg.Connection[Any]) -> dict[int, datetime]:
-        """When each version was applied, after a check that the database and the files agree."""
+    def _ask_guards(self, connection: psycopg.Connection[Any], migration: Migration) -> None:
+        for guard in migration.guards:
+            self._with_patience(partial(_run_alone, connection, migration, guard))
+
+    def _run(self, connection: psycopg.Connection[Any], halves: "list[_Half]") -> None:
+        """Carry out the halves in one transaction, or a lone `-- no-transaction` half statement by statement."""
+        (migration, text, note, noted), *_ = halves
+        if needs_no_transaction(text):
+            for statement in statements_of(text):
+                self._with_patience(partial(_run_alone, connection, migration, statement))
+            connection.execute(note, noted)
+        else:
+            self._with_patience(partial(_run_together, connection, halves))
+
+    def _with_patience(self, attempt: Callable[[], None]) -> None:
+        """Repeat the attempt until it gets its locks. It may be repeated: it was rolled back, or bears it."""
+        give_up_s = time.monotonic() + self._lock_patience_s
+        while True:
+            try:
+                return attempt()
+            except _LockTimeout:
+                if time.monotonic() > give_up_s:
+                    raise
+            time.sleep(min(TABLE_LOCK_PAUSE_S, self._lock_patience_s))
+
+    def _applied(
+        self, connection: psycopg.Connection[Any], *, later_ones: bool = False
+    ) -> dict[int, tuple[str, datetime]]:
+        """The title and time of each version that was applied, after a check that the database and the files agree.
+
+        With `later_ones`, the database may be ahead of the files.
+        """
         connection.execute(CREATE_TABLE)
         known = {migration.version: migration for migration in self._shipped}
         applied = {}
         for version, name, sha256, applied_at in connection.execute(APPLIED):
             migration = known.get(version)
-            if migration is None:
+            if migration is None and not later_ones:
                 raise MigrationRefused(f"the database has {version:03}_{name}, which this version does not know")
-            if migration.sha256 != sha256:
+            if migration is not None and migration.sha256 != sha256:
                 raise MigrationRefused(f"{migration.title} was changed after it was applied")
-            applied[version] = applied_at
+            applied[version] = (f"{version:03}_{name}", applied_at)
         return applied
 
     @contextmanager
@@ -165,32 +200,54 @@ class Migrations:
             yield connection  # the lock goes with the connection
 
 
-def _run(
-    connection: psycopg.Connection[Any], migration: Migration, text: str, note: LiteralString, noted: dict[str, Any]
-) -> None:
-    """Carry out `text`, one half of the migration, and `note` that it was."""
-    try:
-        if text.startswith(NO_TRANSACTION):
-            for statement in _statements(text):
-                connection.execute(statement.encode())
-            connection.execute(note, noted)
+_Half = tuple[Migration, str, LiteralString, dict[str, Any]]
+"""A migration, its SQL one way, and the statement that notes it, with its parameters."""
+
+
+def _transactions(migrations: list[Migration]) -> list[list[Migration]]:
+    """Those to take back in one transaction, and alone each that cannot be in one."""
+    found: list[list[Migration]] = []
+    for migration in migrations:
+        if found and not migration.down_alone and not found[-1][0].down_alone:
+            found[-1].append(migration)
         else:
-            with connection.transaction():
+            found.append([migration])
+    return found
+
+
+def _what_is_left(taken: list[str], begun: str) -> str:
+    changes = [f"only {', '.join(taken)} had been taken back by then"] if taken else []
+    if begun:
+        changes.append(f"{begun} was begun, and the next run begins it anew")
+    return "; ".join(changes) or "nothing was changed"
+
+
+def _run_together(connection: psycopg.Connection[Any], halves: list[_Half]) -> None:
+    connection.execute(SET_LOCK_TIMEOUT, [str(TABLE_LOCK_TIMEOUT_MS)])
+    with connection.transaction():
+        for migration, text, note, noted in halves:
+            with _refusals_of(migration):
                 connection.execute(text.encode())
                 connection.execute(note, noted)
+
+
+def _run_alone(connection: psycopg.Connection[Any], migration: Migration, statement: str) -> None:
+    # Both wait for every older transaction, for as long as those last, and no request waits for them meanwhile.
+    blocks_nobody = "CONCURRENTLY" in statement or statement.startswith("VACUUM")
+    connection.execute(SET_LOCK_TIMEOUT, ["0" if blocks_nobody else str(TABLE_LOCK_TIMEOUT_MS)])
+    with _refusals_of(migration):
+        connection.execute(statement.encode())
+
+
+@contextmanager
+def _refusals_of(migration: Migration) -> Iterator[None]:
+    """Translates into MigrationRefused what a guard raised, and a lock that could not be had in time."""
+    try:
+        yield
     except psycopg.errors.RaiseException as error:
         raise MigrationRefused(f"{migration.title}: {error.diag.message_primary}") from error
-
-
-def _statements(text: str) -> list[str]:
-    """One by one, since PostgreSQL makes one transaction of what is sent together. Each ends with its line; what stands
-    between `$$` and `$$` is part of one."""
-    found: list[str] = []
-    begun = ""
-    for line in text.splitlines(keepends=True):
-        if begun or not line.startswith("--"):
-            begun += line
-        if begun.rstrip().endswith(";") and begun.count("$$") % 2 == 0:
-            found.append(begun)
-            begun = ""
-    return [*found, begun] if begun.strip() else found
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
+        raise _LockTimeout(
+            f"{migration.title} waited for a lock that another transaction holds, and gave up so as not to block "
+            "requests; run the command again when that transaction has ended"
+        ) from error

@@ -60,7 +60,7 @@ def create_app(container: Container) -> Application:
     def gate(app: ASGIApp) -> ASGIApp:
         return Gate(app, container.access_tokens(), charging)
 
-    stores = Stores(needed={"database": container.database()}, useful={"cache": container.cache_store()})
+    stores = Stores(needed={"database": container.database_probe()}, useful={"cache": container.cache_store()})
     door = MetricsDoor(container.metrics_exchange(), settings.metrics_allow, settings.trusted_proxies)
     app = Application(
         route_handlers=HANDLERS,

@@ -11,8 +11,11 @@ from fitness.domain.model.rate_limits import Action
 from fitness.entrypoints.http.routes import Access, Route
 from fitness.ports.health import ProbePort
 from fitness.ports.outages import Outage
+from fitness.ports.setup import BadSetup
 
 _OPEN = Route(access=Access.PUBLIC, action=Action.OTHER, limited=False, needs_database=False)
+
+UP = "up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,10 @@ class Liveness:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """`ready`; `degraded`: everything works, more slowly; `unavailable`: send requests elsewhere."""
+    """`ready`; `degraded`: everything works, more slowly; `unavailable`: send requests elsewhere.
+
+    A check is `up`, `down`, or a sentence on what an operator has to do before the store can be used.
+    """
 
     status: str
     checks: Mapping[str, str]
@@ -38,9 +44,9 @@ class Stores:
     async def readiness(self) -> Readiness:
         probes = {**self.needed, **self.useful}
         states = dict(zip(probes, await asyncio.gather(*map(_state, probes.values())), strict=True))
-        if any(states[name] == "down" for name in self.needed):
+        if any(states[name] != UP for name in self.needed):
             return Readiness("unavailable", states)
-        return Readiness("degraded" if "down" in states.values() else "ready", states)
+        return Readiness("ready" if all(state == UP for state in states.values()) else "degraded", states)
 
 
 async def _state(probe: ProbePort) -> str:
@@ -48,7 +54,9 @@ async def _state(probe: ProbePort) -> str:
         await probe.check()
     except Outage:
         return "down"
-    return "up"
+    except BadSetup as setup:
+        return str(setup)
+    return UP
 
 
 @get("/live", opt=_OPEN.opt)
@@ -59,7 +67,8 @@ async def live() -> Liveness:
 
 @get("/ready", opt=_OPEN.opt)
 async def ready(stores: NamedDependency[Stores]) -> Response[Readiness]:
-    """Whether to send requests here, with each store's state; 503 while PostgreSQL does not answer."""
+    """Whether to send requests here, with each store's state; 503 while PostgreSQL does not answer or its
+    schema is older than this version needs."""
     readiness = await stores.readiness()
     status = 503 if readiness.status == "unavailable" else 200
     return Response(readiness, status_code=status, headers={"Cache-Control": "no-store"})

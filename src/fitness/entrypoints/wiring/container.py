@@ -33,6 +33,7 @@ from fitness.adapters.postgres.database import Database, lease_database
 from fitness.adapters.postgres.logins import PostgresFailedLogins
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
+from fitness.adapters.postgres.schema import SchemaProbe
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.adapters.redis.cache import RedisCache
 from fitness.adapters.redis.client import closed, line_to
@@ -81,6 +82,7 @@ class Container(containers.DeclarativeContainer):
     store = once(InMemoryStore)
     postgres = kept(Database.close, Database, settings.provided.database_url)
     database = either(memory=once(InMemoryDatabase), stores=postgres)
+    database_probe = either(memory=database, stores=once(SchemaProbe, postgres))
     # Apart from the other pool, so that the lease is renewed while all of its connections are busy.
     postgres_for_leases = kept(Database.close, lease_database, settings.provided.database_url)
     lease_database = either(memory=once(InMemoryDatabase), stores=postgres_for_leases)

@@ -60,31 +60,31 @@ async def lifespan(container: Container, *, background: bool) -> AsyncIterator[N
         await container.lease_database().open()
         relay, lease = container.outbox_relay(), container.lease()
         # One round takes the lease, also for a command that changes something and then ends.
-        await _round(relay, log_outage=True)
+        failure = await _round(relay, logged=None)
         if background:
             tasks = SupervisedTasks()
             stack.push_async_callback(tasks.close)
-            tasks.start(_rounds(relay, lease))
+            tasks.start(_rounds(relay, lease, failure))
             tasks.start(container.instruments().sample(container.metric_sources()))
         yield
 
 
-async def _rounds(relay: OutboxRelay, lease: Lease) -> None:
-    well = lease.usable
+async def _rounds(relay: OutboxRelay, lease: Lease, failure: type[Exception] | None) -> None:
     while True:
         await asyncio.sleep(RENEW_S if lease.usable else RECOVERY_S)
-        well = await _round(relay, log_outage=well)  # only the first failed round of an outage is logged
+        failure = await _round(relay, logged=failure)
 
 
-async def _round(relay: OutboxRelay, *, log_outage: bool) -> bool:
-    """Whether it went well."""
+async def _round(relay: OutboxRelay, *, logged: type[Exception] | None) -> type[Exception] | None:
+    """Why it failed, if it did. Of rounds in a row that fail for the same reason only the first is logged."""
     try:
         await relay.relay()
     except Outage as outage:
-        if log_outage:
+        if type(outage) is not logged:
             _log.warning("reads bypass the cache until every pending invalidation has been carried out: %s", outage)
-    except Exception:  # noqa: BLE001 - the rounds have to go on
-        _log.exception("relaying the outbox failed; the next round tries again")
-    else:
-        return True
-    return False
+        return type(outage)
+    except Exception as error:  # noqa: BLE001 - the rounds have to go on
+        if type(error) is not logged:
+            _log.exception("relaying the outbox failed; the next round tries again")
+        return type(error)
+    return None

@@ -1,6 +1,7 @@
 LOCK TABLE activities IN ACCESS EXCLUSIVE MODE;
 
 -- Without the column a trashed activity would be live again.
+-- guard
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM activities WHERE deleted_at IS NOT NULL) THEN

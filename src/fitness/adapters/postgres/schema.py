@@ -1,0 +1,42 @@
+"""Whether PostgreSQL answers, and has the schema that this version needs."""
+
+from psycopg.errors import UndefinedTable
+
+from fitness.adapters.postgres.database import Database
+from fitness.adapters.postgres.migration_files import shipped_migrations
+from fitness.ports.setup import BadSetup
+
+# Migrations are numbered without gaps and applied in order, so their number is the version that the schema is at.
+APPLIED = """
+    SELECT count(*)
+    FROM schema_migrations
+    WHERE version <= %(needed)s
+"""
+
+
+class SchemaProbe:
+    """Reads the schema's version until it is the one needed or a later one; after that it only asks for an answer."""
+
+    def __init__(self, database: Database, needed: int | None = None) -> None:
+        """`needed` is a migration's number; the last one of this version if not given."""
+        self._database = database
+        self._needed = shipped_migrations()[-1].version if needed is None else needed
+        self._good = False
+
+    async def check(self) -> None:
+        if self._good:
+            await self._database.check()
+            return
+        version = await self._version()
+        if version < self._needed:
+            raise BadSetup(
+                f"the schema is at {version:03}, this version needs {self._needed:03}: run `fitness migrate up`"
+            )
+        self._good = True
+
+    async def _version(self) -> int:
+        try:
+            row = await self._database.one(APPLIED, {"needed": self._needed})
+        except UndefinedTable:  # nothing was migrated yet
+            return 0
+        return int(row[0]) if row else 0
