@@ -147,7 +147,7 @@ def proxy_says(block: str, name: str) -> list[list[str]]:
 
 
 def test_the_proxy_keeps_its_connections_to_the_replicas_and_closes_them_first():
-    assert proxy_says("upstream api", "keepalive") == [["32"]]
+    assert proxy_says("upstream api", "keepalive") == [["64"]]
     [[idle]] = proxy_says("upstream api", "keepalive_timeout")
     assert int(idle.removesuffix("s")) * 1000 < HEADER_TIMEOUT_MS
     assert proxy_says("server", "proxy_http_version") == [["1.1"]]
