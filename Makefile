@@ -57,6 +57,11 @@ rules: ## check the alert rules, their cases and Alertmanager's settings (needs 
 	promtool test rules ops/prometheus/rules.test.yml ops/prometheus/burn.test.yml
 	amtool check-config ops/alertmanager/alertmanager.yml
 
+proxy: $(VENV)/dev.stamp ## the proxy's tests and two minutes of load on it (needs Debian's nginx and iproute2, and root)
+	@command -v nginx ip >/dev/null || { echo "make: apt-get install nginx iproute2" >&2; exit 1; }
+	@$(PY) -m pytest -q tests/integration/test_proxy.py
+	@$(PY) -m tests.soak.proxy
+
 format: $(VENV)/dev.stamp ## apply ruff
 	@$(VENV)/bin/ruff check --fix-only .
 	@$(VENV)/bin/ruff format .
@@ -88,4 +93,4 @@ else
 endif
 	@touch $@
 
-.PHONY: help run test test-engines test-others unit soak bench watch lint rules format pins clean
+.PHONY: help run test test-engines test-others unit soak bench watch lint rules proxy format pins clean

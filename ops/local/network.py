@@ -14,6 +14,15 @@ def free_port() -> int:
         return port
 
 
+def accepts(host: str, port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
 @contextmanager
 def listening(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
     """The host and port at which `handler` answers."""

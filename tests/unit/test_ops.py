@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,12 @@ from ruamel.yaml import YAML
 from fitness.adapters.observed.cache_state import REASONS
 from fitness.adapters.telemetry.instruments import INTERNAL, OUTCOMES
 from fitness.adapters.telemetry.table import INSTRUMENTS, REQUEST_BUCKETS_S
+from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.use_cases.caching.keys import KINDS
+from fitness.entrypoints.http import problems
+from fitness.entrypoints.http.bodies import MAX_BODY_BYTES
+from fitness.entrypoints.http.uploads import MULTIPART_OVERHEAD_BYTES
+from fitness.entrypoints.serving import HEADER_TIMEOUT_MS
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "ops" / "prometheus"
@@ -117,6 +123,87 @@ def test_the_example_settings_are_those_that_compose_asks_for():
     example = (ROOT / ".env.example").read_text()
     assert set(re.findall(r"^(\w+)=", example, re.MULTILINE)) == asked
     assert not re.search(r"(PASSWORD|KEYS|URL)=.", example)
+
+
+def proxy_directives() -> Iterator[tuple[str, str, list[str]]]:
+    """Of nginx.conf: the block around each directive, as it is opened there, the directive's name and its arguments."""
+    text = re.sub(r"^\s*#.*$", "", (ROOT / "ops" / "proxy" / "nginx.conf").read_text(), flags=re.MULTILINE)
+    blocks, words = [""], list[str]()
+    for token in re.findall(r""""[^"]*"|'[^']*'|[{};]|[^\s{};"']+""", text):
+        if token == "{":
+            blocks.append(" ".join(words))
+        elif token == "}":
+            blocks.pop()
+        elif token == ";":
+            yield blocks[-1], words[0], [word.strip("\"'") for word in words[1:]]
+        if token in "{};":
+            words = []
+        else:
+            words.append(token)
+
+
+def proxy_says(block: str, name: str) -> list[list[str]]:
+    return [arguments for where, what, arguments in proxy_directives() if (where, what) == (block, name)]
+
+
+def test_the_proxy_keeps_its_connections_to_the_replicas_and_closes_them_first():
+    assert proxy_says("upstream api", "keepalive") == [["64"]]
+    [[idle]] = proxy_says("upstream api", "keepalive_timeout")
+    assert int(idle.removesuffix("s")) * 1000 < HEADER_TIMEOUT_MS
+    assert proxy_says("server", "proxy_http_version") == [["1.1"]]
+    assert ["Connection", "$connection_header"] in proxy_says("server", "proxy_set_header")
+    assert proxy_says("map $upgrade $connection_header", "default") == [[""]]
+    passed = [arguments for _, name, arguments in proxy_directives() if name == "proxy_pass"]
+    assert passed == [["http://api"]] * 2
+
+
+def test_the_proxy_looks_the_replicas_up_again():
+    [server] = proxy_says("upstream api", "server")
+    assert server[:2] == ["api:8000", "resolve"]
+    assert proxy_says("upstream api", "zone")
+    assert proxy_says("http", "resolver") == [["127.0.0.11", "valid=5s", "ipv6=off"]]
+    image = loaded(ROOT / "docker-compose.yml")["services"]["proxy"]["image"]
+    version = re.match(r"nginx:(\d+)\.(\d+)", image)
+    assert version is not None
+    assert (int(version[1]), int(version[2])) >= (1, 28)
+
+
+def test_the_proxy_repeats_no_change_that_may_have_been_carried_out():
+    assert proxy_says("server", "proxy_next_upstream") == [["error", "timeout"]]
+    inside = [block for block, name, _ in proxy_directives() if name == "proxy_next_upstream"]
+    assert inside == ["server"]
+
+
+def test_the_proxy_admits_bodies_as_large_as_the_service_does():
+    assert proxy_says("server", "client_max_body_size") == [[str(MAX_BODY_BYTES)]]
+    imports = proxy_says("location = /api/v1/activities/import", "client_max_body_size")
+    assert imports == [[str(MAX_RECORDING_BYTES + MULTIPART_OVERHEAD_BYTES)]]
+
+
+def test_the_proxys_refusals_are_problems_that_the_readme_lists():
+    refusals = [word for arguments in proxy_says("server", "error_page") for word in arguments]
+    assert refusals[-1] == "/problem"
+    readme = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (\d{3}) \|", readme, re.MULTILINE)
+    rows += [(kind.code, str(kind.status)) for kind in problems.KINDS.values()]
+    titles = {kind.code: kind.title for kind in problems.KINDS.values()}
+    maps = {
+        name: {what: arguments for where, what, arguments in proxy_directives() if where == f"map $status ${name}"}
+        for name in ("code", "title", "detail")
+    }
+    assert maps["code"].keys() == maps["title"].keys() == maps["detail"].keys()
+    for status, [code] in maps["code"].items():
+        if status != "default":
+            assert status in refusals or f"={status}" in refusals
+            assert (code, status) in rows
+        assert maps["title"][status] == [titles.get(code, maps["title"][status][0])]
+
+
+def test_the_proxy_shows_no_metrics_and_logs_no_query_string():
+    assert proxy_says("location /metrics", "return") == [["404"]]
+    [line] = proxy_says("http", "log_format")
+    assert not set(re.findall(r"\$(\w+)", " ".join(line))) & {"request", "request_uri", "args", "query_string"}
+    assert proxy_says("http", "access_log") == [["/dev/stdout", "line", "if=$logged"]]
 
 
 def test_compose_opens_no_port_to_the_world():

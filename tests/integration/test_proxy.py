@@ -1,0 +1,236 @@
+"""The proxy that docker-compose runs, in front of the service. Not collected where nginx is not installed."""
+
+import gzip
+import http.server
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from ops.local.network import QuietHandler, accepts, free_port
+from ops.local.proxy import Proxy, proxy
+from ops.local.service import FITNESS, own_folder
+
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[str]:
+    """The address of one in memory."""
+    port = free_port()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FITNESS_")}
+    given = {"DATABASE_URL": "memory:", "REDIS_URL": "memory:", "PORT": str(port), "TRUSTED_PROXIES": "127.0.0.1/32"}
+    process = subprocess.Popen(
+        [FITNESS, "serve"],
+        env=kept | {f"FITNESS_{name}": value for name, value in given.items()},
+        stderr=subprocess.DEVNULL,
+    )
+    give_up_s = time.monotonic() + PATIENCE_S
+    while not accepts("127.0.0.1", port):
+        assert process.poll() is None
+        assert time.monotonic() < give_up_s
+        time.sleep(0.05)
+    yield f"127.0.0.1:{port}"
+    process.terminate()
+    process.wait(PATIENCE_S)
+
+
+@pytest.fixture
+def behind() -> Iterator[Proxy]:
+    """A proxy whose only replica does not answer."""
+    with own_folder() as folder, proxy(folder, free_port(), [f"127.0.0.1:{free_port()}"]) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def edge(service: str) -> Iterator[Proxy]:
+    with own_folder() as folder, proxy(folder, free_port(), [service]) as one:
+        yield one
+
+
+@pytest.fixture
+def client(edge: Proxy) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"http://127.0.0.1:{edge.port}") as client:
+        yield client
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str) -> None:
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-request-id"]
+    body = answer.json()
+    assert body.keys() == {"type", "title", "status", "detail", "code"}
+    assert (body["status"], body["code"], body["type"]) == (status, code, f"urn:fitness:problem:{code}")
+
+
+def last_line(one: Proxy, request_id: str) -> dict[str, Any]:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up_s:
+        lines: list[dict[str, Any]] = [json.loads(line) for line in one.log.read_text().splitlines()]
+        if found := [line for line in lines if line["request_id"] == request_id]:
+            return found[-1]
+        time.sleep(0.02)
+    raise AssertionError(f"no line with the request id {request_id}")
+
+
+class Counting(QuietHandler):
+    """A replica that counts the connections to it, and the requests by method."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    connections = 0
+    posts = 0
+
+    def setup(self) -> None:
+        type(self).connections += 1
+        super().setup()
+
+    def do_GET(self) -> None:
+        body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        """Ends without an answer, as one that is killed does."""
+        type(self).posts += 1
+        self.close_connection = True
+
+
+@pytest.fixture
+def replica() -> Iterator[tuple[type[Counting], str]]:
+    handler = type("Handler", (Counting,), {})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield handler, f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_many_requests_share_few_connections_to_a_replica(replica: tuple[type[Counting], str], tmp_path: Path):
+    handler, address = replica
+    with proxy(tmp_path, free_port(), [address]) as one, httpx.Client() as client:
+        for _ in range(200):
+            assert client.get(f"http://127.0.0.1:{one.port}/").status_code == 200
+    assert handler.connections <= 4
+
+
+def test_a_post_that_a_replica_may_have_carried_out_is_not_repeated(
+    replica: tuple[type[Counting], str], tmp_path: Path
+):
+    handler, address = replica
+    with proxy(tmp_path, free_port(), [address]) as one:
+        answer = httpx.post(f"http://127.0.0.1:{one.port}/", json={})
+    assert_problem(answer, 502, "bad_gateway")
+    assert handler.posts == 1
+
+
+def test_a_replica_is_told_the_client_and_an_if_match_that_compression_made_weak(
+    replica: tuple[type[Counting], str], tmp_path: Path
+):
+    headers = {
+        "X-Forwarded-For": "203.0.113.9, 192.0.2.1",
+        "If-Match": 'W/"3"',
+        "Upgrade": "h2c",
+        "X-Request-ID": "a b",
+    }
+    with proxy(tmp_path, free_port(), [replica[1]]) as one:
+        told = httpx.get(f"http://127.0.0.1:{one.port}/", headers=headers).json()
+    assert told["x-forwarded-for"] == "192.0.2.1"
+    assert told["if-match"] == '"3"'
+    assert "upgrade" not in told
+    assert "connection" not in told
+    assert len(told["x-request-id"]) == 32
+
+
+def test_a_get_that_meets_a_replica_that_is_gone_is_answered_by_another(
+    replica: tuple[type[Counting], str], tmp_path: Path
+):
+    gone = f"127.0.0.1:{free_port()}"
+    with proxy(tmp_path, free_port(), [gone, replica[1]]) as one, httpx.Client() as client:
+        statuses = {client.get(f"http://127.0.0.1:{one.port}/").status_code for _ in range(20)}
+    assert statuses == {200}
+
+
+def test_metrics_are_not_there(client: httpx.Client):
+    assert_problem(client.get("/metrics"), 404, "not_found")
+
+
+def test_a_body_that_is_too_large_is_refused(client: httpx.Client):
+    assert_problem(client.post("/api/v1/auth/login", content=b"x" * 1_000_001), 413, "body_too_large")
+
+
+def test_an_address_that_is_too_long_is_refused(client: httpx.Client):
+    assert_problem(client.get("/" + "a" * 9_000), 414, "address_too_long")
+
+
+def test_headers_that_are_too_large_are_refused(client: httpx.Client):
+    assert_problem(client.get("/", headers={"X-Long": "a" * 9_000}), 431, "headers_too_large")
+
+
+def test_what_is_not_http_is_refused(client: httpx.Client):
+    assert_problem(client.get("/", headers={"Host": "a b"}), 400, "malformed_request")
+
+
+def test_without_a_replica_the_answer_is_a_problem_with_retry_after(behind: Proxy):
+    answer = httpx.get(f"http://127.0.0.1:{behind.port}/health/live", headers={"X-Request-ID": "mine"})
+    assert_problem(answer, 502, "bad_gateway")
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["x-request-id"] == "mine"
+
+
+def test_one_address_that_asks_too_much_is_limited_and_another_is_not(behind: Proxy):
+    asked = b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 198.51.100.1\r\n"
+    with socket.create_connection(("127.0.0.1", behind.port)) as connection:  # faster than the limit refills
+        connection.sendall((asked + b"\r\n") * 900 + asked + b"Connection: close\r\n\r\n")
+        answers = connection.makefile("rb").read().decode().split("HTTP/1.1 ")[1:]
+    refused = [answer for answer in answers if answer.startswith("429 ")]
+    assert 0 < len(refused) <= 901 - 400
+    assert "\r\nRetry-After: 1\r\n" in refused[0]
+    assert json.loads(refused[0].partition("\r\n\r\n")[2])["code"] == "rate_limited"
+    other = httpx.get(f"http://127.0.0.1:{behind.port}/", headers={"X-Forwarded-For": "198.51.100.2"})
+    assert_problem(other, 502, "bad_gateway")
+
+
+def test_a_line_says_who_asked_for_what_and_which_replica_answered(edge: Proxy, client: httpx.Client, service: str):
+    headers = {"X-Request-ID": "line-1", "X-Forwarded-For": "203.0.113.9"}
+    client.post("/api/v1/activities?secret=1", json={}, headers=headers)
+    line = last_line(edge, "line-1")
+    assert line.keys() == {
+        "time", "address", "method", "path", "status", "seconds", "bytes_in", "bytes_out", "request_id",
+        "upstream", "upstream_status", "upstream_seconds",
+    }  # fmt: skip
+    assert (line["address"], line["method"], line["path"]) == ("203.0.113.9", "POST", "/api/v1/activities")
+    assert (line["status"], line["upstream"], line["upstream_status"]) == (401, service, "401")
+    assert float(line["upstream_seconds"]) >= 0
+
+
+def test_a_line_of_a_refusal_names_the_request_and_not_where_it_led(edge: Proxy, client: httpx.Client):
+    client.post("/metrics?secret=1", headers={"X-Request-ID": "line-2"})
+    line = last_line(edge, "line-2")
+    assert (line["method"], line["path"], line["status"], line["upstream"]) == ("POST", "/metrics", 404, "")
+
+
+def test_health_checks_leave_no_line_while_they_succeed(edge: Proxy, client: httpx.Client):
+    client.get("/health/live", headers={"X-Request-ID": "health-1"})
+    client.get("/metrics", headers={"X-Request-ID": "after-1"})
+    last_line(edge, "after-1")
+    assert "health-1" not in edge.log.read_text()
+
+
+def test_long_answers_are_compressed_and_short_ones_are_not(edge: Proxy, client: httpx.Client):
+    with client.stream("GET", "/openapi.json", headers={"Accept-Encoding": "gzip"}) as answer:
+        raw = b"".join(answer.iter_raw())
+    assert answer.headers["content-encoding"] == "gzip"
+    assert "accept-encoding" in answer.headers["vary"].lower()
+    assert json.loads(gzip.decompress(raw))["openapi"]
+    assert "content-encoding" not in client.get("/health/live").headers
