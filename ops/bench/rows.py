@@ -151,7 +151,7 @@ def filled(server: str, name: str, rows: int, *, versions: int | None = None) ->
     return url
 
 
-async def lists(url: str) -> dict[str, tuple[Cost, Cost]]:
+async def lists(url: str, *, runs: int = RUNS) -> dict[str, tuple[Cost, Cost]]:
     """What each list costs the one who has many activities, and the one who has few."""
     database = Database(url, max_connections=1, deadline_s=30.0)
     await database.open()
@@ -165,7 +165,7 @@ async def lists(url: str) -> dict[str, tuple[Cost, Cost]]:
     pages["page 500"] = (ActivityFilter(), Page(number=500))
     for name, (which, page) in pages.items():
         costs = Cost([], []), Cost([], [])
-        for _ in range(RUNS):
+        for _ in range(runs):
             for person, cost in zip((MANY, FEW), costs, strict=True):
                 await measured(lambda: repo.list(person, which, page), server, cost)  # noqa: B023
         found[name] = costs
@@ -173,7 +173,7 @@ async def lists(url: str) -> dict[str, tuple[Cost, Cost]]:
     return found
 
 
-async def inserts(before: str, after: str) -> tuple[Cost, Cost]:
+async def inserts(before: str, after: str, *, count: int = INSERTS) -> tuple[Cost, Cost]:
     """What an insert costs without the columns and indexes of the lists, and with them."""
     databases = [Database(url, max_connections=1, deadline_s=30.0) for url in (before, after)]
     servers, repos = [*map(Server, databases)], [*map(PostgresActivityRepo, databases)]
@@ -182,7 +182,7 @@ async def inserts(before: str, after: str) -> tuple[Cost, Cost]:
         await database.open()
         await server.find()
     people = (await databases[0].one("SELECT count(*) FROM users") or (0,))[0]
-    for number in range(INSERTS):
+    for number in range(count):
         new = NewActivity(
             activity_type=ActivityType.RUN,
             activity_date=NOW,
