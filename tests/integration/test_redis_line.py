@@ -214,3 +214,20 @@ async def test_a_cancellation_is_heard_at_any_moment_also_while_it_connects(serv
         heard += bool(done)
         await line.aclose()
     assert heard == 60
+
+
+async def test_a_line_that_is_closed_while_it_connects_leaves_no_connection(server: ValkeyServer):
+    """However far it has come: to a server that accepts connections and says nothing."""
+    server.freeze()
+    before = asyncio.all_tasks()
+    for number in range(40):
+        line = line_to(server.url)
+        assert isinstance(line, RedisLine)
+        asking = asyncio.ensure_future(line.ask("a", ("PING",)))
+        await asyncio.sleep(number * 0.0005)
+        await line.aclose()
+        with suppress(RedisError):
+            await asking
+        # Nothing of it goes on, so that there is nobody who could still connect.
+        assert asyncio.all_tasks() == before
+    server.thaw()

@@ -13,6 +13,8 @@ import hiredis
 from redis.exceptions import AskError, InvalidResponse, MovedError, NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from fitness.foundation.tasks import mark_retrieved
+
 Command = tuple[str | int | float | bytes | memoryview, ...]
 
 Packed = bytes
@@ -93,6 +95,15 @@ async def handshaken(connection: Connection) -> str:
     if "run_id" not in facts:
         raise ResponseError("INFO names no run id")
     return facts["run_id"]
+
+
+async def given_up(connection: Connection, handshake: "asyncio.Task[str]") -> None:
+    """redis-py loses a cancellation that comes while it connects: cancel until it ends, and close what it made."""
+    while not handshake.done():
+        handshake.cancel()
+        await asyncio.wait({handshake}, timeout=0.05)
+    mark_retrieved(handshake)
+    await connection.disconnect(nowait=True)
 
 
 def facts_of(reply: bytes) -> dict[str, str]:

@@ -18,11 +18,12 @@ from fitness.adapters.redis.connection import (
     Connection,
     Conversation,
     Packed,
+    given_up,
     handshaken,
     packed,
     taken_over,
 )
-from fitness.foundation.tasks import SupervisedTasks, mark_retrieved
+from fitness.foundation.tasks import SupervisedTasks
 
 DEADLINE_S = 0.05
 """For the next answer, from when the server gave the one before, or the question was written. A server that answers one
@@ -83,7 +84,7 @@ class RedisLine:
         self._queue: deque[_Question] = deque()
         self._unanswered: deque[_Question] = deque()
         self._serving: asyncio.Task[None] | None = None
-        self._left_behind = SupervisedTasks()
+        self._given_up = SupervisedTasks()
         self._transport: asyncio.WriteTransport | None = None
         self._ended: asyncio.Future[None] | None = None
         self._writes_soon = False
@@ -133,6 +134,7 @@ class RedisLine:
         if self._serving is not None:
             self._serving.cancel()
             await asyncio.gather(self._serving, return_exceptions=True)
+        await self._given_up.wait()
         self._go_down(RedisConnectionError("the line to Redis is closed"))
 
     async def _serve(self) -> None:
@@ -153,8 +155,7 @@ class RedisLine:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         looking = loop.call_at(began_s + DEADLINE_S, self._connects_late, began_s, None)
-        # A task of its own, left behind at the deadline: redis-py loses a cancellation that comes while it connects. It
-        # may be connected after all.
+        # A task of its own: redis-py loses a cancellation that comes while it connects, and may connect after all.
         handshake = asyncio.ensure_future(handshaken(connection))
         try:
             await asyncio.wait({handshake}, timeout=CONNECT_S)
@@ -167,9 +168,7 @@ class RedisLine:
         finally:
             looking.cancel()
             if not handshake.done():
-                handshake.cancel()
-                handshake.add_done_callback(lambda _: self._left_behind.start(connection.disconnect(nowait=True)))
-            handshake.add_done_callback(mark_retrieved)
+                self._given_up.start(given_up(connection, handshake))
         self._down = None
 
     def _connects_late(self, began_s: float, again_s: float | None) -> None:
