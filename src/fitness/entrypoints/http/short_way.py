@@ -24,7 +24,7 @@ from fitness.domain.use_cases.caching.reads import CachedReads, Copy
 from fitness.domain.use_cases.limiting import LimitService
 from fitness.entrypoints.http.charging import CHARGED
 from fitness.entrypoints.http.cursors import ORDERS
-from fitness.entrypoints.http.etags import names_version
+from fitness.entrypoints.http.etags import etag, names_version
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
 from fitness.entrypoints.http.problems import MalformedRequest
 from fitness.entrypoints.http.queries import list_body, page_of, parsed_query
@@ -150,7 +150,7 @@ def _activity_of(copy: Copy[Activity], headers: Mapping[bytes, bytes]) -> Answer
 
 
 def _versioned(text: bytes, version: int, origin: bytes, headers: Mapping[bytes, bytes]) -> Answer:
-    described = [(b"etag", b'"%d"' % version), (b"x-cache", origin)]
+    described = [(b"etag", etag(version).encode()), (b"x-cache", origin)]
     if_none_match = headers.get(b"if-none-match")
     if if_none_match is not None and names_version(if_none_match.decode("latin-1"), version):
         return Answer(304, described, b"")
