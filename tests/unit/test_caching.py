@@ -122,7 +122,7 @@ class Process:
 
     @property
     def usable(self) -> bool:
-        return self._reads.usable
+        return self.lease.usable
 
     async def read_through(self, key: CacheKey[T], load: Callable[[], Coroutine[Any, Any, T]]) -> Copy[T]:
         return await self._reads.read_through(key, load)

@@ -51,11 +51,6 @@ class CachedReads:
         self._pause = pause
         self._loads: dict[tuple[str, bytes], asyncio.Task[Any]] = {}
 
-    @property
-    def usable(self) -> bool:
-        """Whether reads use the cache; while it is not usable, they bypass it."""
-        return self._lease.usable
-
     async def peek(self, *keys: CacheKey[Any]) -> Sequence[Peeked]:
         """What is cached under each key, in one round trip, a copy as its JSON text; nothing is counted.
 
