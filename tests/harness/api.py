@@ -15,6 +15,7 @@ from litestar import Litestar
 from fitness.adapters.memory.credentials import InMemoryPasswordHasher
 from fitness.domain.model.users import Role
 from fitness.entrypoints.http.app import create_app
+from fitness.entrypoints.http.telemetry import MetricsDoor
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.container import Container
 
@@ -74,6 +75,12 @@ class Api:
     container: Container
     app: Litestar
 
+    async def scrape(self, address: str = "127.0.0.1") -> httpx.Response:
+        """/metrics, as the listener of its own answers."""
+        door = MetricsDoor(self.container.metrics_exchange(), self.container.settings().metrics_allow)
+        async with _client(door, address) as client:
+            return await client.get("/metrics")
+
     def seen_from(self, address: str) -> "Api":
         """The same service, to whose limits this client is another."""
         return replace(self, http=_client(self.app, address))
@@ -129,6 +136,6 @@ async def serving(database_url: str, redis_url: str, **stated: Any) -> AsyncIter
             yield Api(client, container, app)
 
 
-def _client(app: Litestar, address: str) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app=app, client=(address, 123))  # type: ignore[arg-type]
+def _client(app: Any, address: str) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app=app, client=(address, 123))
     return httpx.AsyncClient(transport=transport, base_url="http://fitness")
