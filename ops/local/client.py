@@ -24,8 +24,9 @@ class Answer:
 class Client:
     """Speaks as much of HTTP/1.1 as the service does. Raises OSError where the connection breaks."""
 
-    def __init__(self, port: int, token: str = "") -> None:
+    def __init__(self, port: int, token: str = "", *, base: str = "/api/v1") -> None:
         self._port = port
+        self._base = base
         self._authorization = f"authorization: Bearer {token}\r\n" if token else ""
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
@@ -36,7 +37,7 @@ class Client:
         content = b"" if body is None else _encode(body)
         kind = "content-type: application/json\r\n" if content else ""
         head = (
-            f"{method} /api/v1{path} HTTP/1.1\r\nhost: fitness\r\n{self._authorization}{kind}{headers}"
+            f"{method} {self._base}{path} HTTP/1.1\r\nhost: fitness\r\n{self._authorization}{kind}{headers}"
             f"content-length: {len(content)}\r\n\r\n"
         )
         writer.write(head.encode() + content)

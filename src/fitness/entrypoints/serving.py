@@ -31,6 +31,9 @@ CLOSING_S = 5.0
 BACKLOG = 2_048
 """Connections that the kernel keeps for the workers."""
 
+SEND_BUFFER_BYTES = 128 * 1024
+"""What the kernel takes of an answer for a client that does not read it; by itself it takes up to 4 MB."""
+
 SPARE_DESCRIPTORS = 256
 """For all but clients: stores, logs, recordings that are read."""
 
@@ -79,6 +82,7 @@ def _listening_sockets(settings: Settings) -> list[socket.socket]:
 def _listening(host: str, port: int, setting: str) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # also of what it accepts
     try:
         sock.bind((host, port))
         sock.listen(BACKLOG)

@@ -1,6 +1,7 @@
 """/docs and /openapi.json: the API's reference, complete without any network but this service."""
 
 from dataclasses import fields
+from functools import cache
 from importlib.resources import files
 from types import NoneType
 from typing import Any, get_args, get_type_hints
@@ -103,7 +104,13 @@ docs_router = Router(
 
 def _asset(name: str, media_type: str) -> Response[bytes]:
     headers = {"Content-Security-Policy": SECURITY_POLICY, "Cache-Control": "max-age=3600"}
-    return Response((_ASSETS / name).read_bytes(), media_type=media_type, headers=headers)
+    return Response(_content(name), media_type=media_type, headers=headers)
+
+
+@cache
+def _content(name: str) -> bytes:
+    """One copy for all who read it, however slowly they do."""
+    return (_ASSETS / name).read_bytes()
 
 
 def _completed(document: dict[str, Any], app: Litestar) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fitness.entrypoints.server import deadlines
@@ -15,9 +15,15 @@ MAX_PIPELINED = 64
 
 class Connection(asyncio.Protocol):
     def __init__(
-        self, home: Home, app: ASGIApp, client: tuple[str, int] | None, server: tuple[str, int] | None
+        self,
+        home: Home,
+        app: ASGIApp,
+        client: tuple[str, int] | None,
+        server: tuple[str, int] | None,
+        on_end: Callable[["Connection"], None],
     ) -> None:
         self._home = home
+        self._on_end = on_end
         self._app = app
         self._quick_way: QuickWay | None = getattr(app, "quick", None)
         self._client = client
@@ -69,7 +75,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def connection_lost(self, _: Exception | None) -> None:
-        self._home.left(self)
+        self._on_end(self)
         for exchange in (self._answering, *self._pipelined):
             if exchange is not None and not exchange.answered:
                 exchange.client_left()

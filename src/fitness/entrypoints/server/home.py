@@ -1,11 +1,8 @@
 """What a connection needs of the listener that accepted it."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from fitness.entrypoints.server.exchange import RawHeaders
-
-if TYPE_CHECKING:
-    from fitness.entrypoints.server.connection import Connection
 
 
 class Home(Protocol):
@@ -18,6 +15,3 @@ class Home(Protocol):
 
     def refused(self, status: int) -> None:
         """An answer was given of which the application knows nothing."""
-
-    def left(self, connection: "Connection") -> None:
-        """The connection has ended."""

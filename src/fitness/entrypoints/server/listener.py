@@ -95,7 +95,7 @@ class Listener:
                 connection.end()
         self._looking.cancel()
 
-    def left(self, connection: Connection) -> None:
+    def _left(self, connection: Connection) -> None:
         address = self._connections.pop(connection, None)
         if address is not None:
             group = self._of_address[address]
@@ -128,7 +128,7 @@ class Listener:
         if not (self._room(group, self._per_address) and self._room(self._connections, self._most)):
             sock.close()
             return
-        connection = Connection(self, self._app, peer, self._server)
+        connection = Connection(self, self._app, peer, self._server, self._left)
         self._connections[connection] = address
         if address is not None:
             self._of_address.setdefault(address, {})[connection] = None
@@ -142,14 +142,14 @@ class Listener:
             await self._loop.connect_accepted_socket(lambda: connection, sock)
         except OSError:  # the client has left
             sock.close()
-            self.left(connection)
+            self._left(connection)
 
     def _room(self, connections: dict[Connection, None] | dict[Connection, str | None], most: int) -> bool:
         if len(connections) < most:
             return True
         for connection in connections:
             if connection.waits_for_client:
-                self.left(connection)
+                self._left(connection)
                 connection.end()
                 return True
         return False
