@@ -1,11 +1,13 @@
 """The cache on a real three-node Cluster and behind a real Sentinel, all of the Valkey binary."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from ops.local.service import own_folder
 from redis.asyncio import RedisCluster
 
@@ -70,6 +72,41 @@ class TestOnACluster(CacheContract):
         await cache.invalidate(era, *scopes)
         for scope in scopes:
             await self.missed(cache, era, key(scope=scope))
+
+
+async def test_a_line_that_is_closed_while_it_looks_for_the_slots_leaves_no_connection(cluster_url: str):
+    """However far the look has come, and whoever asks meanwhile."""
+    lines = [line_to(cluster_url) for _ in range(60)]
+    for turns, line in enumerate(lines):
+        await line.ask_everywhere(("PING",))
+        line.reconnect()
+        asking = asyncio.ensure_future(line.ask_everywhere(("PING",)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await line.aclose()
+        await asyncio.gather(asking, return_exceptions=True)
+    # The lines are still there, so that nothing was closed because it was collected.
+    assert [left for left in _clients(cluster_url) if "cmd=client" not in left] == []
+
+
+async def test_a_cluster_that_hangs_while_its_slots_are_asked_for_is_an_outage():
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections, and never answers
+        line = line_to(f"redis+cluster://127.0.0.1:{silent.getsockname()[1]}")
+        async with asyncio.timeout(PATIENCE_S):
+            with pytest.raises(CacheUnavailable):
+                await RedisCache(line).read(key(), Era("run", "era"))
+        await line.aclose()
+
+
+def _clients(cluster_url: str) -> list[str]:
+    """Who is connected to the servers, a line each."""
+    ports = [int(host.rpartition(":")[2]) for host in cluster_url.partition("://")[2].split(",")]
+    found = []
+    for port in ports:
+        with redis.Redis(port=port, protocol=2, decode_responses=True) as client:
+            client.response_callbacks.clear()
+            found += str(client.execute_command("CLIENT", "LIST", "TYPE", "NORMAL")).splitlines()
+    return found
 
 
 async def test_limits_of_anybody_are_judged_together_on_a_cluster(cluster_line: AnyLine):

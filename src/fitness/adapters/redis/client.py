@@ -45,6 +45,8 @@ def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S) -> AnyRedi
     if scheme == "redis+sentinel":
         return _primary(url, deadlines)
     if scheme == "redis+cluster":
+        # Its line asks for the slots through the client, which has no other deadline.
+        deadlines["socket_timeout"] = GIVEN_UP_S
         nodes = [ClusterNode(host, port) for host, port in _hosts(url)]
         return RedisCluster(
             startup_nodes=nodes, max_connections=MAX_CONNECTIONS, retry=_never(), **_credentials(url), **deadlines
