@@ -18,7 +18,6 @@ from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import DuplicateActivity, RecordingTooLarge, Refusal
 from fitness.domain.model.users import Caller, Registration, Role, Tier, User
 from fitness.entrypoints.logs import configure_logs
-from fitness.entrypoints.serving import refuse_taken_port, serve_http
 from fitness.entrypoints.settings import MEMORY, CompleteSettings, Settings
 from fitness.entrypoints.wiring.container import Container
 from fitness.entrypoints.wiring.doctor import diagnose
@@ -58,6 +57,9 @@ def serve() -> None:
     """
     settings = _settings()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server handles signals itself
+    # Not above: the other commands do without Litestar, and start in two thirds of the time.
+    from fitness.entrypoints.serving import refuse_taken_port, serve_http
+
     refuse_taken_port(settings)
     ended: list[str] = []
 
