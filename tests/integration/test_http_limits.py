@@ -258,8 +258,8 @@ async def wait_a_hundred_times(limits: LimitService) -> None:
         return await limits.admit(Action.CREATE, who) is not None
 
     # A few at a time, so that none of them has to wait for the others.
-    for first in range(0, 100, 10):
-        assert all(await asyncio.gather(*(waits(first + number) for number in range(10))))
+    for first in range(0, 100, 25):
+        assert all(await asyncio.gather(*(waits(first + number) for number in range(25))))
 
 
 class TestWithoutRedis:
