@@ -4,6 +4,7 @@ PostgreSQL takes some 0.3 s to copy a database and to drop the copy, which is mo
 that comes back with the schema it was lent with is emptied and lent again; any other is dropped.
 """
 
+import time
 from itertools import count
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ import psycopg
 from fitness.adapters.postgres.migration_runner import Migrations
 
 TEMPLATE = "template_fitness"
+PATIENCE_S = 30.0
 
 _numbers = count(1)
 
@@ -117,6 +119,18 @@ class Databases:
     def _execute(self, statement: str) -> None:
         with psycopg.connect(self._server_url, autocommit=True) as connection:
             connection.execute(statement.encode())
+
+
+def write_to_disk(server_url: str, how: str) -> None:
+    """Whether PostgreSQL waits for the disk: `on` or `off`. Nothing is lost by `off` but after a power cut."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        for setting in ("fsync", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = {how}".encode())
+        connection.execute("SELECT pg_reload_conf()")
+        give_up_s = time.monotonic() + PATIENCE_S
+        while connection.execute("SHOW fsync").fetchone() != (how,):  # each process reads its settings in its own time
+            assert time.monotonic() < give_up_s
+            time.sleep(0.01)
 
 
 def _rows(connection: "psycopg.Connection[tuple[object, ...]]", table: str) -> object:

@@ -15,7 +15,7 @@ from fitness.adapters.embedded.engines import EngineUrls, running_engines
 from fitness.adapters.postgres.database import Database
 from fitness.adapters.redis.client import AnyLine, connected, line_to
 from tests.harness.api import IN_MEMORY, Api, Person, Stores, serving
-from tests.harness.databases import Databases
+from tests.harness.databases import Databases, write_to_disk
 
 # On which adapters the HTTP tests run.
 ADAPTERS = ["memory", "engines"]
@@ -39,6 +39,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def engines() -> Iterator[EngineUrls]:
     with own_folder() as folder, running_engines(folder) as urls:
+        write_to_disk(urls.database_url, "off")
         yield urls
 
 
