@@ -7,7 +7,7 @@ from ops.local.service import serving
 
 from fitness.adapters.embedded.engines import EngineUrls
 from tests.harness.servers import ValkeyServer, breakable_cache
-from tests.soak.busy import BEYOND_REACH, SITUATIONS, TRUSTED, grown_too_fast, levels, limited
+from tests.soak.busy import BEYOND_REACH, SITUATIONS, TRUSTED, TURNS, grown_too_fast, levels, limited
 from tests.soak.faults import FAULTS, READERS, Fault, watched
 
 pytestmark = [pytest.mark.engines, pytest.mark.slow]
@@ -38,7 +38,7 @@ async def test_no_read_is_older_than_what_was_acknowledged_before_it(urls: Engin
 
 async def test_many_connections_are_no_outage(urls: EngineUrls):
     with breakable_cache(urls) as (own, _), serving(own, **TRUSTED, **BEYOND_REACH) as one:
-        measured = await levels(one, [64, 256, 1_000], SECONDS)
+        measured = await levels(one, [64, 256, 1_000] * TURNS, SECONDS / TURNS)
     assert [what for level in measured for what in level.wrong] == []
     assert grown_too_fast(measured) == []
 
