@@ -28,6 +28,7 @@ from tests.harness.servers import ValkeyServer, breakable_cache, busy_loops
 
 CONNECTIONS = [64, 256, 1_000]
 SECONDS = 20.0
+PATIENCE_S = 60.0
 TURNS = 3
 """In which each number of connections is measured, in turn with the others."""
 USERS = 8
@@ -60,6 +61,7 @@ class Reader:
     ended_s: float = 0.0
     admitted: int = 1
     """The activity was created under the same limit."""
+    refused: int = 0
 
     @property
     def at_most(self) -> int:
@@ -80,7 +82,8 @@ class Load:
     broken: int = 0
     stop: bool = False
 
-    async def run(self, seconds: float) -> None:
+    async def run(self, seconds: float, *, until_refused: bool = False) -> None:
+        """`until_refused` goes on until each reader was, however slow the machine is."""
         go_on = asyncio.Event()
         opened = [asyncio.Event() for _ in range(self.connections)]
         running = [asyncio.ensure_future(self._connection(n, one, go_on)) for n, one in enumerate(opened)]
@@ -88,6 +91,10 @@ class Load:
             await one.wait()
         go_on.set()
         await asyncio.sleep(seconds)
+        give_up_s = time.monotonic() + PATIENCE_S
+        while until_refused and not all(reader.refused for reader in self.readers):
+            assert time.monotonic() < give_up_s
+            await asyncio.sleep(0.05)
         self.stop = True
         await asyncio.gather(*running)
 
@@ -105,6 +112,7 @@ class Load:
                 continue
             reader.ended_s = time.monotonic()
             reader.admitted += answer.status != 429
+            reader.refused += answer.status == 429
             self.statuses[answer.status] += 1
             self.origins[answer.headers.partition(b"x-cache: ")[2].partition(b"\r")[0].decode()] += 1
             if opened.is_set():
@@ -288,7 +296,7 @@ async def limited(
     before = await asyncio.to_thread(Troubles.counted, instance)
     load = Load(instance.port, everybody, connections)
     async with situation(cache):
-        running = asyncio.ensure_future(load.run(seconds))
+        running = asyncio.ensure_future(load.run(seconds, until_refused=True))
         await asyncio.sleep(seconds / 4)
         clients = [Client(instance.port) for _ in range(LOGINS)]
         attempts = [client.ask("POST", "/auth/login", registration, headers=address) for client in clients]

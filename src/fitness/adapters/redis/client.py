@@ -1,5 +1,6 @@
 """The way to Redis, be it one server, a Sentinel's primary or a Cluster: a line for requests, a client for the rest."""
 
+import asyncio
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -30,7 +31,7 @@ def line_to(url: str) -> AnyLine:
     if isinstance(client, RedisCluster):
         return RedisClusterLine(client)
     pool: ConnectionPool = client.connection_pool
-    return RedisLine(pool.make_connection)
+    return RedisLine(pool.make_connection, client.aclose)
 
 
 def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S) -> AnyRedis:
@@ -57,6 +58,15 @@ def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S) -> AnyRedi
     return Redis.from_pool(pool)
 
 
+class _RedisOfSentinels(Redis):
+    """Closes the connections to the Sentinels too, which redis-py leaves to the garbage collector."""
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await super().aclose(close_connection_pool)
+        pool: Any = self.connection_pool
+        await asyncio.gather(*(one.aclose() for one in pool.sentinel_manager.sentinels))
+
+
 async def closed(line: AnyLine) -> None:
     await line.aclose()
 
@@ -68,6 +78,7 @@ def _primary(url: str, deadlines: dict[str, Any]) -> Redis:
     sentinel = Sentinel(_hosts(url), sentinel_kwargs=deadlines | {"retry": _never()})  # type: ignore[no-untyped-call]
     primary: Redis = sentinel.master_for(
         service,
+        redis_class=_RedisOfSentinels,
         db=int(database or 0),
         max_connections=MAX_CONNECTIONS,
         retry=_never(),
