@@ -12,6 +12,6 @@ RUN useradd --system --no-create-home --uid 10001 fitness
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH
 USER 10001
-EXPOSE 8000
+EXPOSE 8000 9100
 ENTRYPOINT ["fitness"]
 CMD ["serve"]

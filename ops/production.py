@@ -45,7 +45,7 @@ def main() -> None:
         urls = stack.enter_context(engines())
         instance: Instance = stack.enter_context(serving(urls, WORKERS=str(given.workers)))
         webhook = given.webhook or stack.enter_context(sink(_print))
-        watchers = stack.enter_context(watching([f"127.0.0.1:{instance.port}"], webhook))
+        watchers = stack.enter_context(watching([f"127.0.0.1:{instance.metrics_port}"], webhook))
         print(f"service       http://127.0.0.1:{instance.port}/docs")
         print(f"Prometheus    {watchers.prometheus}")
         print(f"Alertmanager  {watchers.alertmanager}\nCtrl-C stops it all.", flush=True)

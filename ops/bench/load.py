@@ -20,7 +20,7 @@ import uvloop
 from ops.bench.pacing import paced
 
 IDLE_S = 3.0
-"""Connections that were idle for so long are opened anew: granian closes them after five."""
+"""Connections that were idle for so long are opened anew: a server may close them."""
 
 PATIENCE_S = 15.0
 CLOSED = "connection closed"
@@ -144,7 +144,7 @@ class Sending:
     def request(self, due_s: float) -> None:
         """One is due; it waits where every connection has one under way."""
         if self._free:
-            self._send(self._free.popleft(), due_s)  # the one that was idle longest, before granian closes it
+            self._send(self._free.popleft(), due_s)  # the one that was idle longest, before the server closes it
         else:
             self._due.append(due_s)
 

@@ -77,9 +77,10 @@ class Instance:
     def __init__(
         self, urls: EngineUrls, settings: Mapping[str, str], *, source: Path | None = None, log: Path | None = None
     ) -> None:
-        self.port = free_port()
+        self.port, self.metrics_port = free_port(), free_port()
         self._log = log or Path(os.devnull)
-        self._environment = environment(urls, source, **{"PORT": str(self.port), **settings})
+        ports = {"PORT": str(self.port), "METRICS_PORT": str(self.metrics_port)}
+        self._environment = environment(urls, source, **ports, **settings)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -122,7 +123,7 @@ class Instance:
 
     def metrics(self) -> dict[str, float]:
         """Each sample of a scrape, by its name and labels as they stand there."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=PATIENCE_S) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=PATIENCE_S) as answer:
             lines = answer.read().decode().splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 

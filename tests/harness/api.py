@@ -17,6 +17,7 @@ from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.redis.rate_limits import SCRIPT, RedisRateLimiter
 from fitness.domain.model.users import Role
 from fitness.entrypoints.http.app import create_app
+from fitness.entrypoints.http.telemetry import MetricsDoor
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.container import Container
 from fitness.ports.rate_limits import RateLimiterPort
@@ -76,6 +77,12 @@ class Api:
     http: httpx.AsyncClient
     container: Container
     app: Litestar
+
+    async def scrape(self, address: str = "127.0.0.1") -> httpx.Response:
+        """/metrics, as the listener of its own answers."""
+        door = MetricsDoor(self.container.metrics_exchange(), self.container.settings().metrics_allow)
+        async with _client(door, address) as client:
+            return await client.get("/metrics")
 
     def seen_from(self, address: str) -> "Api":
         """The same service, to whose limits this client is another."""
@@ -148,6 +155,6 @@ def _standing(container: Container, *, in_memory: bool) -> "providers.Provider[R
     return providers.Singleton(RedisRateLimiter, container.limits_line, script)
 
 
-def _client(app: Litestar, address: str) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app=app, client=(address, 123))  # type: ignore[arg-type]
+def _client(app: Any, address: str) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app=app, client=(address, 123))
     return httpx.AsyncClient(transport=transport, base_url="http://fitness")

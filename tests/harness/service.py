@@ -19,8 +19,9 @@ class Service:
 
     def __init__(self, data_dir: Path, **settings: str) -> None:
         self.data_dir = data_dir
-        self.port = free_port()
-        given = {"DATA_DIR": str(data_dir), "PORT": str(self.port), "RATE_LIMIT_SCALE": "0"} | settings
+        self.port, self.metrics_port = free_port(), free_port()
+        ports = {"PORT": str(self.port), "METRICS_PORT": str(self.metrics_port)}
+        given = {"DATA_DIR": str(data_dir), **ports, "RATE_LIMIT_SCALE": "0"} | settings
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FITNESS_")}
         self.environment = kept | {f"FITNESS_{name}": value for name, value in given.items()}
         self.process: subprocess.Popen[str] | None = None
@@ -29,6 +30,9 @@ class Service:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def scrape(self) -> str:
+        return httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics").text
 
     def start(self, status: str = "ready") -> float:
         """Returns when readiness has that `status`, with the seconds that took."""

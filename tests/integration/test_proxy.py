@@ -26,7 +26,13 @@ def service() -> Iterator[str]:
     """The address of one in memory."""
     port = free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FITNESS_")}
-    given = {"DATABASE_URL": "memory:", "REDIS_URL": "memory:", "PORT": str(port), "TRUSTED_PROXIES": "127.0.0.1/32"}
+    given = {
+        "DATABASE_URL": "memory:",
+        "REDIS_URL": "memory:",
+        "PORT": str(port),
+        "METRICS_PORT": "0",
+        "TRUSTED_PROXIES": "127.0.0.1/32",
+    }
     process = subprocess.Popen(
         [FITNESS, "serve"],
         env=kept | {f"FITNESS_{name}": value for name, value in given.items()},

@@ -82,7 +82,7 @@ async def test_requests_in_flight_are_finished_when_it_stops(service: Service):
     async with httpx.AsyncClient(base_url=service.url, timeout=PATIENCE_S) as client:
         ann = await log_in(client)
         uploads = [asyncio.ensure_future(slow_upload(ann, A_TRACK + b"\n" * number, stopping)) for number in range(6)]
-        await admitted(client, "create", 6)
+        await admitted(service, "create", 6)
         service.process.send_signal(signal.SIGTERM)
         await turned_away(service)
         stopping.set()
@@ -91,11 +91,11 @@ async def test_requests_in_flight_are_finished_when_it_stops(service: Service):
     assert service.process.wait(PATIENCE_S) == 0
 
 
-async def admitted(client: httpx.AsyncClient, policy: str, times: int) -> None:
+async def admitted(service: Service, policy: str, times: int) -> None:
     """Returns once so many requests have been admitted under the policy, as /metrics counts them."""
     line = rf'^rate_limit_decisions_total{{.*outcome="allowed",policy="{policy}"}} {times}\.0$'
     give_up_s = time.monotonic() + PATIENCE_S
-    while not re.search(line, (await client.get("/metrics")).text, re.MULTILINE):
+    while not re.search(line, service.scrape(), re.MULTILINE):
         assert time.monotonic() < give_up_s
         await asyncio.sleep(0.02)
 
@@ -387,7 +387,7 @@ class TestCommands:
     def test_what_commands_do_is_counted_until_the_next_start(self, service: Service, folder: Path):
         def counted(worker: str) -> list[str]:
             """Of activities and of accounts."""
-            scrape = httpx.get(f"{service.url}/metrics").text
+            scrape = service.scrape()
             return re.findall(
                 rf'^(?:activities_created|users_registered)_total{{worker="{worker}"}} (.*)$', scrape, re.M
             )
@@ -414,7 +414,7 @@ class TestCommands:
             assert (await ann.upload(A_TRACK)).status_code == 201
             answers = [await ann.get(f"/activities/{one['id']}") for _ in range(2)]
             assert [answer.headers["x-cache"] for answer in answers] == ["HIT", "HIT"]  # cached when it was created
-            scrape = (await client.get("/metrics")).text
+            scrape = service.scrape()
         assert "db_pool_connections{" not in scrape
         assert "cache_memory_bytes{" not in scrape
         assert 'activities_created_total{worker="0"} 2.0' in scrape

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import redis
 from ops.local.service import serving
 
 from fitness.adapters.embedded.engines import EngineUrls
@@ -19,6 +20,8 @@ SECONDS = 2.0
 
 @pytest.fixture
 def urls(engines: EngineUrls, database_url: str) -> EngineUrls:
+    with redis.Redis.from_url(engines.state_redis_url) as state:
+        state.flushall()  # accounts begin at the same ids in each test, and would find their limits used up
     return replace(engines, database_url=database_url)
 
 

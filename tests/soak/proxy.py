@@ -119,6 +119,7 @@ class Replica:
             "FITNESS_REDIS_URL": "memory:",
             "FITNESS_HOST": host,
             "FITNESS_PORT": port,
+            "FITNESS_METRICS_PORT": "0",
         }
 
     def start(self) -> None:

@@ -141,7 +141,7 @@ async def exactly(port: int) -> None:
 def total(prometheus: str) -> float:
     """Of all but the scrapes themselves."""
     time.sleep(3)
-    (found,) = asked(prometheus, 'sum(http_requests_total{endpoint!="/metrics"})')
+    (found,) = asked(prometheus, "sum(http_requests_total)")
     return float(found["value"][1])
 
 
@@ -149,7 +149,7 @@ def see(seconds: float) -> list[str]:
     wrong = []
     with engines() as urls, serving(urls, WORKERS="4", RATE_LIMIT_SCALE="1000") as instance:
         ignored = sink(lambda *_: None)
-        with ignored as webhook, watching([f"127.0.0.1:{instance.port}"], webhook, every="1s") as watchers:
+        with ignored as webhook, watching([f"127.0.0.1:{instance.metrics_port}"], webhook, every="1s") as watchers:
             asyncio.run(traffic(instance.port, seconds))
             checked = 0
             for name, expression in expressions():
@@ -238,7 +238,7 @@ def starve() -> list[str]:
                 if labels["alertname"] in OF_THE_CACHE:
                     came.add((labels["alertname"], labels.get("cache", "")))
 
-            target = f"127.0.0.1:{instance.port}"
+            target = f"127.0.0.1:{instance.metrics_port}"
             asyncio.run(reading(instance.port, token, paths, WARM_UP_S, busy))
             with sink(note) as webhook, watching([target], webhook, every="1s", rules=hurried):
                 asyncio.run(reading(instance.port, token, paths, WATCHED_S, busy))

@@ -41,7 +41,7 @@ _RAISES = re.compile(r"\bRaises\b(.*?)(?:\.(?:\s|$)|$)", re.DOTALL)
 _CLASS = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b")
 
 
-SERVICES = ("accounts", "activities", "imports", "limits", "administration", "metrics_door", "stores", "kitchen")
+SERVICES = ("accounts", "activities", "imports", "limits", "administration", "stores", "kitchen")
 
 
 @cache
@@ -150,7 +150,6 @@ def test_the_check_sees_what_services_raise():
         "ReaderUnavailable",
         "AdminOnly",
         "LimiterUnavailable",
-        "AddressNotAllowed",
     }
 
 

@@ -18,6 +18,7 @@ from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import DuplicateActivity, RecordingTooLarge, Refusal
 from fitness.domain.model.users import Caller, Registration, Role, Tier, User
 from fitness.entrypoints.logs import configure_logs
+from fitness.entrypoints.server.workers import StopSignals
 from fitness.entrypoints.settings import MEMORY, CompleteSettings, Settings
 from fitness.entrypoints.wiring.container import Container
 from fitness.entrypoints.wiring.doctor import diagnose
@@ -56,7 +57,7 @@ def serve() -> None:
     place of both it keeps everything in memory, and nothing of it after.
     """
     settings = _settings()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server handles signals itself
+    stop = StopSignals()
     # Not above: the other commands do without Litestar, and start in two thirds of the time.
     from fitness.entrypoints.serving import refuse_taken_port, serve_http
 
@@ -75,7 +76,7 @@ def serve() -> None:
                 click.echo(f"applied {title}", err=True)
         else:
             _warn_of_old_schema(complete)
-        serve_http(complete)
+        serve_http(complete, stop)
     if ended:  # without its engine the service could only answer errors
         raise click.ClickException(f"{ended[0]} ended unexpectedly, and the service with it; nothing is lost")
 

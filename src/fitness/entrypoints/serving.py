@@ -1,68 +1,144 @@
-"""The HTTP server: granian, whose worker processes are children of this one."""
+"""The HTTP server: worker processes, each with the application, listeners for it and for the metrics."""
 
+import asyncio
 import gc
-import os
+import resource
 import signal
 import socket
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import click
-from granian.constants import Interfaces, Loops
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server import MPServer, MTServer, Server
-from litestar import Litestar
+import uvloop
 
-from fitness.entrypoints.http.app import create_app
+from fitness.entrypoints.http.addresses import connection_group
+from fitness.entrypoints.http.app import Application, create_app
+from fitness.entrypoints.http.problems import problem_of_server
+from fitness.entrypoints.http.telemetry import MetricsDoor
 from fitness.entrypoints.logs import configure_logs
+from fitness.entrypoints.server.exchange import ASGIApp
+from fitness.entrypoints.server.listener import Listener
+from fitness.entrypoints.server.workers import StopSignals, Workers
 from fitness.entrypoints.settings import CompleteSettings, Settings
 from fitness.entrypoints.wiring.container import Container
 from fitness.entrypoints.wiring.lifecycle import metrics_folder
-from fitness.foundation.parent_death import die_with_parent
 
-HEADER_TIMEOUT_MS = 5_000
-DRAIN_TIMEOUT_S = 15
+DRAIN_S = 15.0
+CLOSING_S = 5.0
+"""After the last answer, for the pools to close; then a worker is killed."""
+
+BACKLOG = 2_048
+"""Connections that the kernel keeps for the workers."""
+
+SPARE_DESCRIPTORS = 256
+"""For all but clients: stores, logs, recordings that are read."""
+
+MOST_CONNECTIONS = 16_384
 
 GARBAGE_THRESHOLD = 20_000
 """Allocations between searches for cycles, of which a request makes hardly any; Python's own 700 are a few requests."""
 
 
-def serve_http(settings: CompleteSettings) -> None:
-    """Serve until SIGINT or SIGTERM, then finish the requests under way."""
+def serve_http(settings: CompleteSettings, until: StopSignals) -> None:
+    """Serve until stopping is wanted, then finish the requests under way. Raises ClickException."""
+    descriptors = raised_descriptor_limit()
     with metrics_folder(settings) as folder:
-        _serve(settings, folder)
+        listening = _listening_sockets(settings)
+        workers = Workers(
+            partial(_work, settings, folder, listening, max(64, descriptors - SPARE_DESCRIPTORS)),
+            count=settings.workers,
+            sockets=listening,
+            drain_s=settings.shutdown_delay_s + DRAIN_S + CLOSING_S,
+        )
+        if not workers.run(until, lambda: _say_where(settings)):
+            raise click.ClickException("a worker process ended before it could serve; the lines above say why")
 
 
-def _serve(settings: CompleteSettings, metrics_dir: Path) -> None:
-    server = http_server("fitness", host=settings.host, port=settings.port, workers=settings.workers)
-    server.on_startup(lambda: _say_where(settings))
-    server.serve(target_loader=partial(_load, settings, metrics_dir, os.getpid()), wrap_loader=False)
+def raised_descriptor_limit() -> int:
+    """Each connection is a file descriptor: take as many as this process may have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most if most != resource.RLIM_INFINITY else MOST_CONNECTIONS
 
 
-def http_server(target: str, *, host: str, port: int, workers: int) -> MPServer | MTServer:
-    """granian as it serves this application; `ops/bench/hello.py` serves another one by it."""
-    return Server(
-        target,
-        address=host,
-        port=port,
-        interface=Interfaces.ASGI,
-        workers=workers,
-        loop=Loops.uvloop,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
-        respawn_failed_workers=True,
-        workers_kill_timeout=DRAIN_TIMEOUT_S,
-        log_level=LogLevels.warning,
-    )
+def refuse_taken_port(settings: Settings) -> None:
+    """Raises ClickException, before anything is started."""
+    for sock in _listening_sockets(settings):
+        sock.close()
 
 
-def _load(settings: CompleteSettings, metrics_dir: Path, parent_pid: int) -> Litestar:
-    """Runs first in each worker process."""
-    die_with_parent(parent_pid, signal.SIGKILL)
+def _listening_sockets(settings: Settings) -> list[socket.socket]:
+    """For the API and, unless it is switched off, for the metrics. Raises ClickException."""
+    places = [(settings.host, settings.port, "FITNESS_PORT")]
+    if settings.metrics_port:
+        places.append((settings.metrics_host, settings.metrics_port, "FITNESS_METRICS_PORT"))
+    return [_listening(*place) for place in places]
+
+
+def _listening(host: str, port: int, setting: str) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise click.ClickException(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose with {setting}"
+        ) from error
+    return sock
+
+
+def _work(
+    settings: CompleteSettings,
+    metrics_dir: Path,
+    listening: list[socket.socket],
+    most_connections: int,
+    stopping: int,
+    ready: Callable[[], None],
+) -> None:
+    """What a worker process does."""
     configure_logs(settings.log_format)
-    app = create_app(Container(settings=settings, metrics_dir=metrics_dir))
+    container = Container(settings=settings, metrics_dir=metrics_dir)
+    app = create_app(container)
     tune_garbage_collection()
-    return app
+    uvloop.run(_serve(app, container, listening, min(MOST_CONNECTIONS, most_connections), stopping, ready))
+
+
+async def _serve(
+    app: Application,
+    container: Container,
+    listening: list[socket.socket],
+    most_connections: int,
+    stopping: int,
+    ready: Callable[[], None],
+) -> None:
+    settings = container.settings()
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(stopping, stop.set)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+
+    def listener(asgi: ASGIApp, sock: socket.socket) -> Listener:
+        return Listener(
+            asgi,
+            sock,
+            per_address=settings.connections_per_address,
+            most=most_connections,
+            address_of=lambda peer: connection_group(peer, exempt=settings.trusted_proxies),
+            problem=problem_of_server,
+            refused=lambda status: container.instruments().request("", "unmatched", status, 0.0),
+        )
+
+    async with app.lifespan():
+        door = MetricsDoor(container.metrics_exchange(), settings.metrics_allow)
+        apps: tuple[ASGIApp, ...] = (app, door)  # the second only where the metrics have a listener
+        listeners = [listener(one, sock) for one, sock in zip(apps, listening, strict=False)]
+        ready()
+        await stop.wait()
+        loop.remove_reader(stopping)
+        app.stopping = True
+        await asyncio.gather(*(one.drain(notice_s=settings.shutdown_delay_s, patience_s=DRAIN_S) for one in listeners))
 
 
 def tune_garbage_collection() -> None:
@@ -71,21 +147,10 @@ def tune_garbage_collection() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
 
 
-def refuse_taken_port(settings: Settings) -> None:
-    """Raises ClickException. granian itself would share the port with whoever has it."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise click.ClickException(
-                f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose with FITNESS_PORT"
-            ) from error
-
-
 def _say_where(settings: CompleteSettings) -> None:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
     address = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
     click.echo(f"\nfitness is on {address}, its API reference on {address}/docs", err=True)
+    if settings.metrics_port:
+        click.echo(f"metrics are on http://{settings.metrics_host}:{settings.metrics_port}/metrics", err=True)
     click.echo("Ctrl-C stops it.", err=True)

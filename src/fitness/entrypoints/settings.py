@@ -43,9 +43,16 @@ class Settings:
     limits_redis_url: str | None = None
     """The limits' alone; where none is set, the state's."""
     workers: int = 1
+    connections_per_address: int = 1_024
+    """Of one client's address, in each worker process."""
+    shutdown_delay_s: float = 0.0
+    """Between saying that the service stops and refusing connections."""
     secret_keys: tuple[str, ...] = ()
     """The first signs access tokens, each verifies them; empty stands for one kept in the data folder."""
     trusted_proxies: tuple[Network, ...] = ()
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 9100
+    """0 is no listener for metrics."""
     metrics_allow: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1"))
     rate_limit_scale: float = 1.0
     trash_days: int = 30
@@ -99,8 +106,14 @@ def read_settings(environment: Mapping[str, str], postgres_url_problem: Callable
         state_redis_url=reading.one("STATE_REDIS_URL", _redis_url, None),
         limits_redis_url=reading.one("LIMITS_REDIS_URL", _redis_url, None),
         workers=reading.one("WORKERS", _whole_number(1, 256), default.workers),
+        connections_per_address=reading.one(
+            "CONNECTIONS_PER_ADDRESS", _whole_number(1, 1_000_000), default.connections_per_address
+        ),
+        shutdown_delay_s=reading.one("SHUTDOWN_DELAY_S", _number_from_zero, default.shutdown_delay_s),
         secret_keys=reading.one("SECRET_KEYS", _secret_keys, ()),
         trusted_proxies=reading.one("TRUSTED_PROXIES", _networks, default.trusted_proxies),
+        metrics_host=reading.one("METRICS_HOST", _ip_address, default.metrics_host),
+        metrics_port=reading.one("METRICS_PORT", _whole_number(0, 65_535), default.metrics_port),
         metrics_allow=reading.one("METRICS_ALLOW", _networks, default.metrics_allow),
         rate_limit_scale=reading.one("RATE_LIMIT_SCALE", _number_from_zero, default.rate_limit_scale),
         trash_days=reading.one("TRASH_DAYS", _whole_number(1, 3_650), default.trash_days),

@@ -20,6 +20,14 @@ def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Iter
     return "unknown" if address is None else _counted(address)
 
 
+def connection_group(peer: str, *, exempt: Iterable[Network]) -> str | None:
+    """Under which the connections of a peer are counted together; None for one of the `exempt` networks."""
+    address = _address(peer)
+    if address is None or any(address in network for network in exempt):
+        return None
+    return _counted(address)
+
+
 def client_ip(peer: str | None, forwarded_for: Sequence[str], trusted: Iterable[Network]) -> Address | None:
     """The client's address. None if the peer has none.
 

@@ -1,7 +1,8 @@
 """The HTTP application: routes, gate and error table put together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from litestar import Litestar, Router
 from litestar.di import Provide
@@ -21,24 +22,31 @@ from fitness.entrypoints.http.problems import answer
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers, rate_limit
 from fitness.entrypoints.http.routes import check_declarations
 from fitness.entrypoints.http.short_way import ShortWay
-from fitness.entrypoints.http.telemetry import MetricsDoor, expected_responses, metrics
+from fitness.entrypoints.http.telemetry import expected_responses
+from fitness.entrypoints.server.exchange import RawHeaders
 from fitness.entrypoints.wiring.container import Container
 from fitness.entrypoints.wiring.lifecycle import lifespan
 
 API = Router("/api/v1", route_handlers=[auth_router, users_router, activities_router, admin_router, rate_limit])
-HANDLERS = (API, health_router, docs_router, front_door, metrics)
+HANDLERS = (API, health_router, docs_router, front_door)
 
 
 class Application(Litestar):
     """Litestar behind the edge, which answers most reads without it."""
 
     edge: Edge
+    stopping = False
+    """Whether the service is to end: readiness says so, and load balancers send their requests elsewhere."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override] # any scope
         if scope["type"] == ScopeType.HTTP:
             await self.edge(scope, receive, send)
         else:
             await self.routed(scope, receive, send)
+
+    def quick(self, method: str, target: bytes, headers: RawHeaders) -> Coroutine[Any, Any, object] | None:
+        """As the server asks for a quick way: see QuickWay."""
+        return self.edge.quick(method, target, headers)
 
     async def routed(self, scope: Scope, receive: Receive, send: Send) -> None:
         await super().__call__(scope, receive, send)
@@ -60,8 +68,11 @@ def create_app(container: Container) -> Application:
     def gate(app: ASGIApp) -> ASGIApp:
         return Gate(app, container.access_tokens(), charging)
 
-    stores = Stores(needed={"database": container.database_probe()}, useful={"cache": container.cache_store()})
-    door = MetricsDoor(container.metrics_exchange(), settings.metrics_allow, settings.trusted_proxies)
+    stores = Stores(
+        needed={"database": container.database_probe()},
+        useful={"cache": container.cache_store()},
+        stopping=lambda: app.stopping,
+    )
     app = Application(
         route_handlers=HANDLERS,
         dependencies={
@@ -70,7 +81,6 @@ def create_app(container: Container) -> Application:
             "imports": Provide(lambda: container.imports(), sync_to_thread=False),
             "limits": Provide(lambda: container.limits(), sync_to_thread=False),
             "administration": Provide(lambda: container.administration(), sync_to_thread=False),
-            "metrics_door": Provide(lambda: door, sync_to_thread=False),
             "stores": Provide(lambda: stores, sync_to_thread=False),
         },
         middleware=[gate],

@@ -7,15 +7,7 @@ from litestar.types import Scope
 from fitness.domain.model.rate_limits import Action, Decision, RateLimited, Unjudged
 from fitness.domain.use_cases.limiting import LimitService, Requester
 from fitness.entrypoints.http.addresses import Network, client_address
-
-RESPONSE_HEADERS = "fitness.response_headers"
-"""The scope's key for headers that are added to the response, whatever answers the request."""
-
-CHARGED = "fitness.charged"
-"""The scope's key that stands in the scope of a request once it is charged."""
-
-UNMATCHED = "unmatched"
-"""In place of a route, for a request that none matches."""
+from fitness.entrypoints.http.arrived import ARRIVED, UNMATCHED, Arrived
 
 OnDenied = Callable[[Decision, str, Requester], None]
 
@@ -37,17 +29,17 @@ class Charging:
 
     async def charge(self, action: Action, requester: Requester, scope: Scope) -> None:
         """Leaves the limits' headers in the scope. Raises RateLimited, LimiterUnavailable."""
-        if CHARGED in scope:
+        arrived: Arrived = scope[ARRIVED]  # type: ignore[literal-required]
+        if arrived.charged:
             return
-        response_headers: list[tuple[bytes, bytes]] = scope[RESPONSE_HEADERS]  # type: ignore[literal-required]
         try:
             decision = await self._limits.admit(action, requester)
         except RateLimited as refusal:
-            response_headers += self._headers(refusal.decision)
+            arrived.answer_headers += self._headers(refusal.decision)
             self._on_denied(refusal.decision, scope.get("path_template", UNMATCHED), requester)
             raise
         if decision is not None:
-            response_headers += self._headers(decision)
+            arrived.answer_headers += self._headers(decision)
 
     async def charge_unmatched(self, scope: Scope) -> None:
         """A request that no route matches is charged to its address, as any other request without a token."""

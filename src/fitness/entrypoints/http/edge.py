@@ -1,27 +1,23 @@
 """The outermost layer, before routing: what holds for every response, also to an unknown path."""
 
-import random
-import re
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from fitness.entrypoints.http.charging import RESPONSE_HEADERS, UNMATCHED
+from fitness.entrypoints.http.arrived import ARRIVED, UNMATCHED, Arrived
 from fitness.entrypoints.http.problems import MEDIA_TYPE, logged_problem_of
-from fitness.entrypoints.http.short_way import Answer, RawHeaders, ShortWay
-from fitness.entrypoints.logs import REQUEST_ID, AccessLog, Response
+from fitness.entrypoints.http.short_way import Asked, ShortWay
+from fitness.entrypoints.logs import AccessLog, Response
+from fitness.entrypoints.server.exchange import Answer, RawHeaders
 
 CLIENT_GONE = 499
 UNMATCHED_STATUSES = (404, 405)
-UNLOGGED = ("/health", "/metrics")
-"""Machines ask for these every few seconds; they are logged only when they fail."""
-
-_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
-
-Headers = Mapping[bytes, bytes]
+UNLOGGED = "/health"
+"""Machines ask for this every few seconds; it is logged only when it fails."""
 
 Record = Callable[[str, str, int, float], None]
 """Method, route, status and seconds of a response."""
@@ -37,7 +33,7 @@ class RequestTracing(Protocol):
 
 
 class Edge:
-    """Gives each request an id, adds RESPONSE_HEADERS to its response, answers HEAD as a GET without the body, and
+    """Gives each request an id, adds what is to stand in every response, answers HEAD as a GET without the body, and
     reports every response to `record`, the log and the tracing.
     """
 
@@ -57,71 +53,92 @@ class Edge:
         self._charge_unmatched = charge_unmatched
         self._tracing = tracing
 
+    def quick(self, method: str, target: bytes, sent: RawHeaders) -> Coroutine[Any, Any, Answer | Arrived] | None:
+        """The short way to an answer, for a request without a body; None for one that it does not know.
+
+        An Arrived stands for a request that has to go the long way, with it in its scope under ARRIVED.
+        """
+        asked = self._short_way.asked(target) if method in ("GET", "HEAD") else None
+        return None if asked is None else self._quick(method, asked, sent)
+
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        started_s = time.perf_counter()
-        method: str = scope["method"]
-        is_head = method == "HEAD"
-        if is_head:
-            scope["method"] = "GET"  # a route's GET handler answers its HEAD as well; `answer` drops the body
-        headers: Headers = dict(scope["headers"])
-        request_id = _request_id(headers.get(b"x-request-id"))
-        # The gate appends the limits' headers to this list. So they reach every response, also one that an exception
-        # handler made, which knows nothing of limits.
-        response_headers = [(b"x-request-id", request_id)]
-        scope[RESPONSE_HEADERS] = response_headers  # type: ignore[literal-required]
-        name = request_id.decode()
-        REQUEST_ID.set(name)
-        sending = _Sending(send, scope, response_headers, self._charge_unmatched, without_body=is_head)
+        arrived: Arrived | None = scope.get(ARRIVED)  # type: ignore[assignment]
+        if arrived is None:
+            sent: RawHeaders = scope["headers"]  # type: ignore[assignment]
+            quick = self.quick(scope["method"], _target(scope), sent)
+            found = Arrived(scope["method"], scope["path"], sent) if quick is None else await quick
+            if isinstance(found, Answer):
+                await send({"type": "http.response.start", "status": found.status, "headers": found.headers})
+                await send({"type": "http.response.body", "body": found.body, "more_body": False})
+                return
+            arrived = found
+            scope[ARRIVED] = arrived  # type: ignore[literal-required]
+        await self._long(arrived, scope, receive, send)
+
+    async def _quick(self, method: str, asked: Asked, sent: RawHeaders) -> Answer | Arrived:
+        arrived = Arrived(method, asked.path, sent)
+        if len(arrived.headers) != len(sent):  # a repeated header is unusual
+            return arrived
         try:
             if self._tracing.on:
-                await self._traced(scope, headers, receive, sending)
+                with self._tracing.request(f"{method} {asked.route}", arrived.texts()):
+                    answer = await self._short_way.answer(asked, arrived)
             else:
-                await self._answer(scope, headers, receive, sending)
+                answer = await self._short_way.answer(asked, arrived)
+        except asyncio.CancelledError:
+            self._report(arrived, CLIENT_GONE)
+            raise
+        except Exception as error:  # noqa: BLE001 - as Litestar answers what its handlers raise
+            answer = _problem(error, arrived)
+        if answer is None:
+            return arrived
+        self._report(arrived, answer.status)
+        answer.headers.extend(arrived.answer_headers)
+        return answer if method == "GET" else answer._replace(body=b"")
+
+    async def _long(self, arrived: Arrived, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        is_head = arrived.method == "HEAD"
+        if is_head:
+            scope["method"] = "GET"  # a route's GET handler answers its HEAD as well; the body is dropped
+        sending = _Sending(send, scope, arrived, self._charge_unmatched)
+        try:
+            if self._tracing.on:
+                with self._tracing.request("request", arrived.texts()) as span:
+                    await self._app(scope, receive, sending)
+                    span.update_name(f"{scope['method']} {scope.get('path_template', UNMATCHED)}")
+            else:
+                await self._app(scope, receive, sending)
         except Exception as error:
-            # Litestar answers what its handlers raise. This was raised by the short way, or by the charge of a request
-            # that no route matches.
+            # Litestar answers what its handlers raise. The charge of a request that no route matches raised this.
             if sending.status != CLIENT_GONE:
                 raise
-            await _send_problem(error, scope, sending)
+            answer = _problem(error, arrived)
+            await sending({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+            await sending({"type": "http.response.body", "body": answer.body, "more_body": False})
         finally:  # a request is counted and logged once, also if its client left and it was cancelled
-            seconds = time.perf_counter() - started_s
-            status = sending.status
-            route = scope.get("path_template", UNMATCHED)  # never the path itself: a label must come from a closed set
-            self._record(method, route, status, seconds)
-            if status >= 400 or not scope["path"].startswith(UNLOGGED):
-                caller = scope.get("user")
-                user_id = caller.id if caller else None
-                self._access_log.write(Response(time.time(), method, route, status, seconds, user_id, name))
+            arrived.route = scope.get("path_template", UNMATCHED)
+            arrived.caller = scope.get("user")
+            self._report(arrived, sending.status)
 
-    async def _traced(self, scope: HTTPScope, headers: Headers, receive: Receive, sending: "_Sending") -> None:
-        texts = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
-        with self._tracing.request("request", texts) as span:
-            await self._answer(scope, headers, receive, sending)
-            span.update_name(f"{scope['method']} {scope.get('path_template', UNMATCHED)}")
-
-    async def _answer(self, scope: HTTPScope, headers: Headers, receive: Receive, sending: "_Sending") -> None:
-        sent: list[tuple[bytes, bytes]] = scope["headers"]  # type: ignore[assignment]
-        if scope["method"] == "GET" and len(headers) == len(sent):  # a repeated header is unusual
-            answer = await self._short_way.answer(scope, headers, sending.headers)
-            if answer is not None:
-                await sending.all_of(answer)
-                return
-        await self._app(scope, receive, sending)
+    def _report(self, arrived: Arrived, status: int) -> None:
+        seconds = time.perf_counter() - arrived.started_s
+        self._record(arrived.method, arrived.route, status, seconds)
+        if status >= 400 or not arrived.path.startswith(UNLOGGED):
+            user_id = arrived.caller.id if arrived.caller else None
+            response = Response(time.time(), arrived.method, arrived.route, status, seconds, user_id, arrived.name)
+            self._access_log.write(response)
 
 
 class _Sending:
-    """A response on its way: adds `headers` to it, drops its body where there is to be none, and knows its status."""
+    """A response on its way: adds what every response has, drops the body of a HEAD, and knows its status."""
 
-    __slots__ = ("_charge_unmatched", "_scope", "_send", "_without_body", "headers", "status")
+    __slots__ = ("_arrived", "_charge_unmatched", "_scope", "_send", "status")
 
-    def __init__(
-        self, send: Send, scope: HTTPScope, headers: RawHeaders, charge_unmatched: Charge, *, without_body: bool
-    ) -> None:
+    def __init__(self, send: Send, scope: HTTPScope, arrived: Arrived, charge_unmatched: Charge) -> None:
         self._send = send
         self._scope = scope
+        self._arrived = arrived
         self._charge_unmatched = charge_unmatched
-        self._without_body = without_body
-        self.headers = headers
         self.status = CLIENT_GONE
         """Until a response starts: if none does, the client has left."""
 
@@ -131,30 +148,21 @@ class _Sending:
             if message["status"] in UNMATCHED_STATUSES and self._scope.get("path_template") is None:
                 await self._charge_unmatched(self._scope)
             self.status = message["status"]
-            message["headers"] = [*message["headers"], *self.headers]
-        elif self._without_body and message["type"] == "http.response.body":
+            message["headers"] = [*message["headers"], *self._arrived.answer_headers]
+        elif message["type"] == "http.response.body" and self._arrived.method == "HEAD":
             message["body"] = b""
         await self._send(message)
 
-    async def all_of(self, answer: Answer) -> None:
-        self.status = answer.status
-        answer.headers.extend(self.headers)
-        body = b"" if self._without_body else answer.body
-        await self._send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
-
-async def _send_problem(error: Exception, scope: HTTPScope, send: Send) -> None:
+def _problem(error: Exception, arrived: Arrived) -> Answer:
     """As a handler's exception is answered."""
-    kind, body, headers = logged_problem_of(error, scope["method"], scope["path"])
+    kind, body, headers = logged_problem_of(error, "GET" if arrived.method == "HEAD" else arrived.method, arrived.path)
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     raw += [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": kind.status, "headers": raw})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    return Answer(kind.status, raw, body)
 
 
-def _request_id(given: bytes | None) -> bytes:
-    """The client's X-Request-Id if it is visible ASCII of at most 128 characters, otherwise a new one."""
-    if given is not None and _REQUEST_ID.fullmatch(given):
-        return given
-    return b"%032x" % random.getrandbits(128)
+def _target(scope: HTTPScope) -> bytes:
+    query = scope["query_string"]
+    path = scope.get("raw_path") or scope["path"].encode()
+    return path.partition(b"?")[0] + (b"?" + query if query else b"")

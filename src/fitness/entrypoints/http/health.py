@@ -1,7 +1,7 @@
 """/health: whether the process runs, and whether its stores answer."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from litestar import Response, Router, get
@@ -25,7 +25,7 @@ class Liveness:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """`ready`; `degraded`: everything works, more slowly; `unavailable`: send requests elsewhere.
+    """`ready`; `degraded`: everything works, more slowly; `unavailable`, `stopping`: send requests elsewhere.
 
     A check is `up`, `down`, or a sentence on what an operator has to do before the store can be used.
     """
@@ -36,14 +36,20 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The service does not work without the `needed` stores; without the `useful` ones it is slower."""
+    """The service does not work without the `needed` stores; without the `useful` ones it is slower.
+
+    `stopping` says whether this process is about to end.
+    """
 
     needed: Mapping[str, ProbePort]
     useful: Mapping[str, ProbePort]
+    stopping: Callable[[], bool]
 
     async def readiness(self) -> Readiness:
         probes = {**self.needed, **self.useful}
         states = dict(zip(probes, await asyncio.gather(*map(_state, probes.values())), strict=True))
+        if self.stopping():
+            return Readiness("stopping", states)
         if any(states[name] != UP for name in self.needed):
             return Readiness("unavailable", states)
         return Readiness("ready" if all(state == UP for state in states.values()) else "degraded", states)
@@ -67,10 +73,10 @@ async def live() -> Liveness:
 
 @get("/ready", opt=_OPEN.opt)
 async def ready(stores: NamedDependency[Stores]) -> Response[Readiness]:
-    """Whether to send requests here, with each store's state; 503 while PostgreSQL does not answer or its
-    schema is older than this version needs."""
+    """Whether to send requests here, with each store's state; 503 while PostgreSQL does not answer, its schema is
+    older than this version needs, or the service stops."""
     readiness = await stores.readiness()
-    status = 503 if readiness.status == "unavailable" else 200
+    status = 503 if readiness.status in ("unavailable", "stopping") else 200
     return Response(readiness, status_code=status, headers={"Cache-Control": "no-store"})
 
 

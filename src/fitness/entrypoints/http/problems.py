@@ -148,6 +148,29 @@ def kind_of(error: type[Exception], method: str) -> Kind:
     return next(KINDS[cls] for cls in error.__mro__ if cls in KINDS)
 
 
+KINDS_OF_SERVER: Mapping[int, Kind] = {
+    kind.status: kind
+    for kind in (
+        Kind(400, "malformed_request", "Malformed request"),
+        Kind(408, "request_too_slow", "Request too slow"),
+        Kind(414, "target_too_long", "Target too long"),
+        Kind(431, "headers_too_large", "Headers too large"),
+        Kind(505, "http_version_unsupported", "HTTP version not supported"),
+        CRASH,
+    )
+}
+"""What the server answers by itself, before there is a request to hand to the application."""
+
+
+def problem_of_server(status: int, detail: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """The headers and the body of an answer of KINDS_OF_SERVER."""
+    kind = KINDS_OF_SERVER[status]
+    problem = Problem(
+        type=f"urn:fitness:problem:{kind.code}", title=kind.title, status=status, detail=detail, code=kind.code
+    )
+    return [(b"content-type", MEDIA_TYPE.encode())], _encoded(problem)
+
+
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The problem body for `error`: a refusal, an outage, an exception of Litestar's or a crash."""
     kind, body, headers = logged_problem_of(error, request.method, request.scope["path"])

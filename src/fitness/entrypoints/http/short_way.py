@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
-from litestar.types import Scope
 
 from fitness.domain.model.activities import Activity
 from fitness.domain.model.listings import ActivityFilter, Listing, Page
@@ -22,26 +21,34 @@ from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.caching.keys import activity_key, listing_key
 from fitness.domain.use_cases.caching.reads import CachedReads, Copy
 from fitness.domain.use_cases.limiting import LimitService
-from fitness.entrypoints.http.charging import CHARGED
+from fitness.entrypoints.http.arrived import Arrived
 from fitness.entrypoints.http.cursors import ORDERS
 from fitness.entrypoints.http.etags import etag, names_version
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
 from fitness.entrypoints.http.problems import MalformedRequest
 from fitness.entrypoints.http.queries import list_body, page_of, parsed_query
 from fitness.entrypoints.http.rate_limits import limit_headers
+from fitness.entrypoints.server.exchange import Answer, RawHeaders
 from fitness.ports.cache import CacheKey
 from fitness.ports.credentials import AccessTokenPort
 from fitness.ports.outages import Outage
 
 LISTING_PATH = "/api/v1/activities"
 ACTIVITY_ROUTE = "/api/v1/activities/{activity_id}"
-_activity_path = re.compile(r"/api/v1/activities/([1-9][0-9]{0,17})").fullmatch
+_activity_id = re.compile(rb"/api/v1/activities/([1-9][0-9]{0,17})").fullmatch
 
-MOST_QUERIES = 1_000
-MAX_QUERY_BYTES = 200
-"""Longer query strings are parsed anew each time."""
+MOST_REMEMBERED = 4_000
+MAX_TARGET_BYTES = 250
+"""Longer targets are parsed anew each time."""
 
-RawHeaders = list[tuple[bytes, bytes]]
+
+class Asked(NamedTuple):
+    """What a target asks for: an activity, or a page of activities."""
+
+    path: str
+    route: str
+    activity_id: int
+    which: tuple[ActivityFilter, Page] | None
 
 
 class _Marks(msgspec.Struct):
@@ -56,12 +63,6 @@ _listing_of = msgspec.json.Decoder(Listing[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class Answer(NamedTuple):
-    status: int
-    headers: RawHeaders
-    body: bytes
-
-
 class ShortWay:
     def __init__(
         self, tokens: AccessTokenPort, limits: LimitService, cached: CachedReads, activities: ActivityService
@@ -70,49 +71,62 @@ class ShortWay:
         self._limits = limits
         self._cached = cached
         self._activities = activities
-        self._queries: OrderedDict[bytes, tuple[ActivityFilter, Page]] = OrderedDict()
+        self._asked: OrderedDict[bytes, Asked] = OrderedDict()
 
-    async def answer(self, scope: Scope, headers: Mapping[bytes, bytes], response_headers: RawHeaders) -> Answer | None:
-        """The answer to a GET with these `headers`. None for the long way, which does not charge a second time what was
-        charged here. The limits' headers go to `response_headers`. Raises an Outage of what is needed to answer.
+    def asked(self, target: bytes) -> Asked | None:
+        """What a request's target asks for; None for what only the long way knows."""
+        known = self._asked.get(target)
+        if known is not None:
+            return known
+        match = _activity_id(target)
+        if match is not None:
+            asked = Asked(target.decode(), ACTIVITY_ROUTE, int(match[1]), None)
+        else:
+            path, _, query = target.partition(b"?")
+            page = _page_asked(query) if path == LISTING_PATH.encode() else None
+            if page is None:
+                return None
+            asked = Asked(LISTING_PATH, LISTING_PATH, 0, page)
+        if len(target) <= MAX_TARGET_BYTES:
+            self._asked[target] = asked
+            if len(self._asked) > MOST_REMEMBERED:
+                self._asked.popitem(last=False)
+        return asked
+
+    async def answer(self, asked: Asked, arrived: Arrived) -> Answer | None:
+        """None for the long way, which does not charge a second time what was charged here.
+
+        Raises an Outage of what is needed to answer.
         """
-        path: str = scope["path"]
-        query: bytes = scope["query_string"]
-        match = _activity_path(path)
-        which = self._query(query) if path == LISTING_PATH else None
-        if which is None and (match is None or query):
-            return None
-        caller = self._caller(headers)
+        caller = self._caller(arrived.headers)
         if caller is None:
             return None
+        which = asked.which
         key: CacheKey[Any]
         if which is not None:
-            action, route, key = Action.LIST, LISTING_PATH, listing_key(caller.id, *which)
+            action, key = Action.LIST, listing_key(caller.id, *which)
         else:
-            assert match is not None
-            activity_id = int(match[1])
-            action, route, key = Action.OTHER, ACTIVITY_ROUTE, activity_key(activity_id)
+            action, key = Action.OTHER, activity_key(asked.activity_id)
         try:
             admitted = await self._limits.admit_read(action, caller, key)
         except (RateLimited, Outage):
             return None  # a denial is charged to nobody, and the long way finds it again
         if admitted is None:
             return None
-        scope[CHARGED] = True  # type: ignore[literal-required]
-        scope["user"], scope["path_template"] = caller, route
+        arrived.charged, arrived.caller, arrived.route = True, caller, asked.route
         if admitted.decision is not None:
-            response_headers += limit_headers(admitted.decision)
+            arrived.answer_headers += limit_headers(admitted.decision)
         found = admitted.found
         with suppress(msgspec.DecodeError, Refusal):
             if isinstance(found, bytes):
-                answer = _page(found, *which) if which is not None else _activity(found, caller, headers)
+                answer = _page(found, *which) if which is not None else _activity(found, caller, arrived.headers)
                 if answer is not None:
                     self._cached.count_hit(key)
                 return answer
             miss = found if found is not None else await self._cached.begin(key)
             if which is not None:
                 return _page_of(await self._activities.list(*which, by=caller, miss=miss), *which)
-            return _activity_of(await self._activities.get(activity_id, by=caller, miss=miss), headers)
+            return _activity_of(await self._activities.get(asked.activity_id, by=caller, miss=miss), arrived.headers)
         return None
 
     def _caller(self, headers: Mapping[bytes, bytes]) -> Caller | None:
@@ -124,20 +138,14 @@ class ShortWay:
         except NotAuthenticated:
             return None
 
-    def _query(self, text: bytes) -> tuple[ActivityFilter, Page] | None:
-        known = self._queries.get(text)
-        if known is not None:
-            return known
-        try:
-            query = parsed_query(text, ListingQuery)
-            parsed = filter_of(query), page_of(query, order=ORDERS[query.sort])
-        except (MalformedRequest, InvalidFields):
-            return None
-        if len(text) <= MAX_QUERY_BYTES:
-            self._queries[text] = parsed
-            if len(self._queries) > MOST_QUERIES:
-                self._queries.popitem(last=False)
-        return parsed
+
+def _page_asked(query: bytes) -> tuple[ActivityFilter, Page] | None:
+    """None for a query that is refused."""
+    try:
+        parsed = parsed_query(query, ListingQuery)
+        return filter_of(parsed), page_of(parsed, order=ORDERS[parsed.sort])
+    except (MalformedRequest, InvalidFields):
+        return None
 
 
 def _activity(text: bytes, caller: Caller, headers: Mapping[bytes, bytes]) -> Answer | None:

@@ -1,15 +1,17 @@
-"""/metrics: the metrics of every process of this instance, for clients in FITNESS_METRICS_ALLOW."""
+"""/metrics, on a listener of its own: the metrics of every process of this instance."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
-from litestar import Litestar, Request, Response, get
-from litestar.di import NamedDependency
+from litestar import Litestar
+from litestar.exceptions import NotFoundException
+from litestar.types import Receive, Scope, Send
 
-from fitness.domain.model.rate_limits import Action
-from fitness.entrypoints.http.addresses import LOOPBACK, Network, client_ip
-from fitness.entrypoints.http.problems import AddressNotAllowed
-from fitness.entrypoints.http.routes import Access, Route, declared, operations
+from fitness.entrypoints.http.addresses import Network, client_ip
+from fitness.entrypoints.http.problems import MEDIA_TYPE, AddressNotAllowed, problem_of
+from fitness.entrypoints.http.routes import declared, operations
+
+TEXT_FORMAT = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 def expected_responses(app: Litestar) -> Iterator[tuple[str, str, str]]:
@@ -29,35 +31,30 @@ class MetricsText(Protocol):
 
 
 class MetricsDoor:
-    """Reads the metrics out to clients of the `allowed` networks."""
+    """The application of the metrics' own listener: reads them out to peers in the `allowed` networks."""
 
-    def __init__(self, text: MetricsText, allowed: tuple[Network, ...], trusted: tuple[Network, ...]) -> None:
+    def __init__(self, text: MetricsText, allowed: tuple[Network, ...]) -> None:
         self._text = text
         self._allowed = allowed
-        # A request forwarded by a local proxy must not count as a local client.
-        self._trusted = (*trusted, *LOOPBACK)
 
-    async def open(self, request: Request[Any, Any, Any]) -> bytes:
-        """Raises AddressNotAllowed."""
-        client = request.scope["client"]
-        forwarded_for = request.headers.getall("x-forwarded-for", [])
-        address = client_ip(client[0] if client else None, forwarded_for, self._trusted)
+    async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
+        status, media_type, body = await self._answer(scope)
+        headers = [(b"content-type", media_type), (b"cache-control", b"no-store")]
+        headers += [(b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _answer(self, scope: Scope) -> tuple[int, bytes, bytes]:
+        """Status, media type and body."""
+        client = scope["client"]
+        address = client_ip(client[0] if client else None, [], ())
         if address is None or not any(address in network for network in self._allowed):
-            raise AddressNotAllowed("metrics are for the networks in FITNESS_METRICS_ALLOW")
-        return await self._text.collect()
+            return _problem(AddressNotAllowed("metrics are for the networks in FITNESS_METRICS_ALLOW"))
+        if scope["path"] != "/metrics":
+            return _problem(NotFoundException())
+        return 200, TEXT_FORMAT, await self._text.collect()
 
 
-@get(
-    "/metrics",
-    include_in_schema=False,
-    opt=Route(
-        access=Access.PUBLIC,
-        action=Action.OTHER,
-        refuses=(AddressNotAllowed,),
-        limited=False,
-        needs_database=False,
-    ).opt,
-)
-async def metrics(request: Request[Any, Any, Any], metrics_door: NamedDependency[MetricsDoor]) -> Response[bytes]:
-    text = await metrics_door.open(request)
-    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8", headers={"Cache-Control": "no-store"})
+def _problem(error: Exception) -> tuple[int, bytes, bytes]:
+    kind, body, _ = problem_of(error, "GET")
+    return kind.status, MEDIA_TYPE.encode(), body

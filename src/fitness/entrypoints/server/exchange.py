@@ -1,0 +1,270 @@
+"""One request and its response, between a connection and the ASGI application."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from http import HTTPStatus
+from typing import Any, NamedTuple, Protocol
+
+Message = dict[str, Any]
+RawHeaders = list[tuple[bytes, bytes]]
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+
+WHOLE_WRITE_BYTES = 64 * 1024
+"""A longer body is written in pieces of this size, each after the client has taken the one before."""
+
+MOST_UNREAD_BYTES = 64 * 1024
+"""Of a body, before the connection is not read any more until the application takes them."""
+
+REMAINDER_BYTES = 64 * 1024
+"""A body that is refused is read to its end, and the connection kept, if no more than this is missing."""
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus} | {
+    499: b"HTTP/1.1 499 Client Closed Request\r\n"
+}
+
+_log = logging.getLogger(__name__)
+
+
+class Answer(NamedTuple):
+    """A whole response. Its headers say how long the body is, unless there is to be none."""
+
+    status: int
+    headers: RawHeaders
+    body: bytes
+
+    def rendered(self, *, date: bytes, close: bool) -> bytes:
+        lines = [b"%b: %b\r\n" % header for header in self.headers]
+        ending = b"\r\nconnection: close\r\n\r\n" if close else b"\r\n\r\n"
+        return b"".join([_STATUS_LINES[self.status], *lines, b"date: ", date, ending, self.body])
+
+
+UNANSWERED = "server.unanswered"
+"""The scope's key under which stands what a quick way returned in place of an Answer."""
+
+QuickWay = Callable[[str, bytes, RawHeaders], Coroutine[Any, Any, object] | None]
+"""Of an application that answers some requests without a body by itself: the request's method, target and headers. None
+for one that it does not know. The coroutine returns an Answer. Anything else is put into the scope, as UNANSWERED, and
+the application is called as ever.
+"""
+
+
+class Outgoing(Protocol):
+    """What an exchange needs of its connection."""
+
+    @property
+    def date(self) -> bytes:
+        """The Date header's value."""
+
+    @property
+    def closing(self) -> bool:
+        """Whether the connection ends after this exchange."""
+
+    def write(self, data: bytes | memoryview) -> None: ...
+
+    async def drained(self) -> None:
+        """Returns when the client has taken what was written, or is gone."""
+
+    def read_on(self, on: bool) -> None: ...
+
+    def ended(self, exchange: "Exchange") -> None:
+        """The response is complete, or there will be none."""
+
+
+class Quick:
+    """One request without a body, whose whole response comes at once."""
+
+    __slots__ = ("answered", "keep_alive", "task")
+    received_all = True
+    received_bytes = 0
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        self.answered = False
+        self.keep_alive = keep_alive
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def started(self) -> bool:
+        return self.answered
+
+    def client_left(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+
+class Exchange:
+    """`body_left` is what is still to come of the request's body; None where its length is not known beforehand."""
+
+    def __init__(
+        self, connection: Outgoing, scope: Message, *, body_left: int | None, expects_continue: bool, keep_alive: bool
+    ) -> None:
+        self.scope = scope
+        self.task: asyncio.Task[None] | None = None
+        self.received_all = body_left == 0
+        self.received_bytes = 0
+        self.answered = False
+        """Whether the response is complete."""
+        self.keep_alive = keep_alive
+        self._is_head = scope["method"] == "HEAD"
+        self._connection = connection
+        self._body_left = body_left
+        self._expects_continue = expects_continue
+        self._gone = False
+        self._unread: deque[bytes] = deque()
+        self._unread_bytes = 0
+        self._handed_over = False
+        self._waiting: asyncio.Future[None] | None = None
+        self._head: Message | None = None
+        self._started = False
+        self._chunked = False
+
+    @property
+    def started(self) -> bool:
+        """Whether a part of the response has been written."""
+        return self._started
+
+    # What the connection says.
+
+    def body_came(self, data: bytes) -> None:
+        self.received_bytes += len(data)
+        if self._body_left is not None:
+            self._body_left -= len(data)
+        if self.answered:
+            return
+        self._unread.append(data)
+        self._unread_bytes += len(data)
+        if self._unread_bytes > MOST_UNREAD_BYTES:
+            self._connection.read_on(False)
+        self._wake()
+
+    def body_ended(self) -> None:
+        self.received_all = True
+        self._wake()
+
+    def client_left(self) -> None:
+        """Nothing that is sent reaches anybody. Nothing is done for a client that has left."""
+        self._gone = True
+        if self.task is not None:
+            self.task.cancel()
+
+    # What the application calls.
+
+    async def run(self, app: ASGIApp) -> None:
+        try:
+            await app(self.scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            if not self._gone:
+                raise
+        except Exception:  # noqa: BLE001 - whatever the application raises, the client gets an answer
+            _log.exception("%s %s failed", self.scope["method"], self.scope["path"])
+        finally:
+            if not self.answered:
+                self._connection.ended(self)
+
+    async def receive(self) -> Message:
+        if self._expects_continue and not self._started:
+            self._expects_continue = False
+            self._connection.write(CONTINUE)
+        while not (self._unread or self._gone or (self.received_all and not self._handed_over)):
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        if self._gone:
+            return {"type": "http.disconnect"}
+        body = b"".join(self._unread)
+        self._unread.clear()
+        self._unread_bytes = 0
+        self._handed_over = self.received_all
+        if not self.received_all:
+            self._connection.read_on(True)
+        return {"type": "http.request", "body": body, "more_body": not self.received_all}
+
+    async def send(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "http.response.start":
+            if self._head is not None:
+                raise RuntimeError("this response has begun already")
+            self._head = message
+        elif kind == "http.response.body":
+            if self._head is None or self.answered:
+                raise RuntimeError("this response has not begun, or is complete")
+            body, more = message.get("body", b""), message.get("more_body", False)
+            if self._gone:
+                return
+            if self._started:
+                await self._send_on(body, more)
+            elif more or len(body) > WHOLE_WRITE_BYTES:
+                await self._send_first(body, more)
+            else:
+                self.answer(self._head["status"], self._head["headers"], body)
+
+    def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """The whole response at once."""
+        head = self._rendered(status, [*headers], len(body))
+        self._started = True
+        self._connection.write(head if self._bodiless(status) else head + body)
+        self._end()
+
+    # How it is written.
+
+    async def _send_first(self, body: bytes, more: bool) -> None:
+        head = self._head
+        assert head is not None
+        rendered = self._rendered(head["status"], [*head["headers"]], None if more else len(body))
+        self._started = True
+        self._connection.write(rendered)
+        await self._send_on(body, more)
+
+    async def _send_on(self, body: bytes, more: bool) -> None:
+        if not self._bodiless(self._head["status"] if self._head else 200):
+            view = memoryview(body)
+            for begin in range(0, len(view), WHOLE_WRITE_BYTES):
+                piece = view[begin : begin + WHOLE_WRITE_BYTES]
+                self._connection.write(b"%x\r\n%b\r\n" % (len(piece), bytes(piece)) if self._chunked else piece)
+                await self._connection.drained()
+                if self._gone:
+                    return
+            if self._chunked and not more:
+                self._connection.write(b"0\r\n\r\n")
+        if not more:
+            self._end()
+
+    def _rendered(self, status: int, headers: RawHeaders, length: int | None) -> bytes:
+        """The head, with what the connection adds to it. `length` is the body's; None if it is not known yet."""
+        headers.append((b"date", self._connection.date))
+        if not any(name == b"content-length" for name, _ in headers) and status not in (204, 304):
+            if length is not None:
+                headers.append((b"content-length", b"%d" % length))
+            elif self.scope["http_version"] == "1.1":
+                self._chunked = True
+                headers.append((b"transfer-encoding", b"chunked"))
+            else:
+                self.keep_alive = False  # its end is the connection's
+        if not self.received_all and (self._body_left is None or self._body_left > REMAINDER_BYTES):
+            self.keep_alive = False
+        if self._expects_continue:  # the client may send its body or not: nobody knows where the next request begins
+            self.keep_alive = False
+        if self._connection.closing:
+            self.keep_alive = False
+        if not self.keep_alive:
+            headers.append((b"connection", b"close"))
+        elif self.scope["http_version"] == "1.0":
+            headers.append((b"connection", b"keep-alive"))
+        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers):
+            raise ValueError("a header of the response holds a line break")
+        return _STATUS_LINES[status] + lines + b"\r\n"
+
+    def _bodiless(self, status: int) -> bool:
+        return self._is_head or status in (204, 304)
+
+    def _end(self) -> None:
+        self.answered = True
+        self._unread.clear()
+        self._connection.ended(self)
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)

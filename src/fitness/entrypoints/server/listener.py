@@ -1,0 +1,165 @@
+"""Accepts connections, bounds how many there are, ends those that are overdue, and drains when the service stops."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from email.utils import formatdate
+
+from fitness.entrypoints.server.connection import Connection
+from fitness.entrypoints.server.exchange import ASGIApp
+
+LOOK_S = 1.0
+"""Between looks at the connections."""
+
+ACCEPTS = 64
+"""Connections taken in one turn of the event loop; the others wait in the kernel."""
+
+UNUSABLE_S = 0.5
+"""Before the next attempt to accept, if there is no file descriptor left."""
+
+IDLE_LINGER_S = 0.25
+"""When the service stops: for a request that is on its way on an idle connection."""
+
+Headers = list[tuple[bytes, bytes]]
+
+_log = logging.getLogger(__name__)
+
+
+class Listener:
+    """`per_address` connections of one client's address are kept, and `most` of all. One more ends the oldest of them
+    that waits for its client; if none does, it is not taken. So what a client leaves open does not keep anybody out,
+    and least of all itself.
+
+    `address_of` names the group of a peer's address; None for one whose connections are not bounded, such as a proxy's.
+    `problem` makes the answer to what is not HTTP, and `refused` is told its status.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        sock: socket.socket,
+        *,
+        per_address: int,
+        most: int,
+        address_of: Callable[[str], str | None],
+        problem: Callable[[int, str], tuple[Headers, bytes]],
+        refused: Callable[[int], None],
+    ) -> None:
+        self.draining = False
+        self.date = formatdate(usegmt=True).encode()
+        self.problem = problem
+        self.refused = refused
+        self._app = app
+        self._socket = sock
+        self._per_address = per_address
+        self._most = most
+        self._address_of = address_of
+        self._loop = asyncio.get_running_loop()
+        self._connections: dict[Connection, str | None] = {}
+        self._of_address: dict[str, dict[Connection, None]] = {}
+        self._accepting: set[asyncio.Task[object]] = set()
+        self._looking = self._loop.call_later(LOOK_S, self._look)
+        self._empty = asyncio.Event()
+        self._empty.set()
+        name = sock.getsockname()
+        self._server = (name[0], name[1]) if isinstance(name, tuple) else None
+        sock.setblocking(False)
+        self._loop.add_reader(sock.fileno(), self._accept)
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    async def drain(self, *, notice_s: float, patience_s: float) -> None:
+        """Take no more connections after `notice_s`, finish what is under way, and close.
+
+        All the while each answer says that its connection closes. What takes longer than `patience_s` is cut off.
+        """
+        self.draining = True
+        await asyncio.sleep(notice_s)
+        self._accept()  # whoever is connected already is answered
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        if self._connections:
+            await asyncio.sleep(IDLE_LINGER_S)
+        for connection in [*self._connections]:
+            connection.end_if_idle()
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._empty.wait()
+        except TimeoutError:
+            _log.warning("%s connections did not end within %s s, and are cut off", self.connections, patience_s)
+            for connection in [*self._connections]:
+                connection.end()
+        self._looking.cancel()
+
+    def left(self, connection: Connection) -> None:
+        address = self._connections.pop(connection, None)
+        if address is not None:
+            group = self._of_address[address]
+            group.pop(connection, None)
+            if not group:
+                del self._of_address[address]
+        if not self._connections:
+            self._empty.set()
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS):
+            try:
+                sock, peer = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # no descriptor is left: the connections wait in the kernel until there is one
+                _log.warning("cannot accept connections: %s", error.strerror)
+                self._loop.remove_reader(self._socket.fileno())
+                self._loop.call_later(UNUSABLE_S, self._accept_again)
+                return
+            self._take(sock, (peer[0], peer[1]))
+
+    def _accept_again(self) -> None:
+        if not self.draining:
+            self._loop.add_reader(self._socket.fileno(), self._accept)
+
+    def _take(self, sock: socket.socket, peer: tuple[str, int]) -> None:
+        address = self._address_of(peer[0])
+        group = {} if address is None else self._of_address.get(address, {})
+        if not (self._room(group, self._per_address) and self._room(self._connections, self._most)):
+            sock.close()
+            return
+        connection = Connection(self, self._app, peer, self._server)
+        self._connections[connection] = address
+        if address is not None:
+            self._of_address.setdefault(address, {})[connection] = None
+        self._empty.clear()
+        task = self._loop.create_task(self._connect(connection, sock))
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
+
+    async def _connect(self, connection: Connection, sock: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: connection, sock)
+        except OSError:  # the client has left
+            sock.close()
+            self.left(connection)
+
+    def _room(self, connections: dict[Connection, None] | dict[Connection, str | None], most: int) -> bool:
+        if len(connections) < most:
+            return True
+        for connection in connections:
+            if connection.waits_for_client:
+                self.left(connection)
+                connection.end()
+                return True
+        return False
+
+    def look(self, now_s: float) -> None:
+        """End every connection that is overdue at this time of the event loop."""
+        for connection in [*self._connections]:
+            connection.look(now_s)
+
+    def _look(self) -> None:
+        self._looking = self._loop.call_later(LOOK_S, self._look)
+        self.date = formatdate(usegmt=True).encode()
+        self.look(self._loop.time())

@@ -1,0 +1,202 @@
+"""The bytes of a connection as requests of HTTP/1.1: httptools parses them, and this module bounds and checks them."""
+
+from typing import Any, Protocol
+from urllib.parse import unquote_to_bytes
+
+import httptools
+
+from fitness.entrypoints.server.exchange import RawHeaders
+
+MAX_HEAD_BYTES = 32 * 1024
+MAX_HEADERS = 100
+MAX_TARGET_BYTES = 8 * 1024
+
+FRAMING_BYTES = 16 * 1024
+FRAMING_FACTOR = 8
+"""A chunked body may have so much around its chunks: a constant, and a multiple of what is in them."""
+
+_NOTED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
+
+HEAD_TOO_LARGE = f"the request's head has more than {MAX_HEAD_BYTES} bytes"
+
+
+class Refused(Exception):
+    """What came cannot be read as a request of HTTP/1.1: the answer's status, and a sentence."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class Head:
+    """`body_bytes` is the length of the body; None where it is not known beforehand."""
+
+    __slots__ = ("body_bytes", "expects_continue", "headers", "keep_alive", "method", "target", "version")
+
+    def __init__(self, method: str, target: bytes, version: str, headers: RawHeaders, *, keep_alive: bool) -> None:
+        self.method = method
+        self.target = target
+        self.version = version
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.body_bytes: int | None = 0
+        self.expects_continue = False
+
+    def scope(self, client: tuple[str, int] | None, server: tuple[str, int] | None) -> dict[str, Any]:
+        """As ASGI has it."""
+        raw_path, _, query = self.target.partition(b"?")
+        path = unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": self.version,
+            "method": self.method,
+            "scheme": "http",
+            "path": path.decode("utf-8", "replace"),
+            "raw_path": raw_path,
+            "query_string": query,
+            "root_path": "",
+            "headers": self.headers,
+            "client": client,
+            "server": server,
+            "state": {},
+        }
+
+
+class Reader(Protocol):
+    """Who is told what was parsed."""
+
+    def head_came(self, head: Head) -> None: ...
+
+    def body_came(self, data: bytes) -> None: ...
+
+    def body_ended(self) -> None: ...
+
+
+class RequestParser:
+    """`feed` raises Refused; after that, and after `ended`, it is not to be called again."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._parser = httptools.HttpRequestParser(self)
+        self._in_body = False
+        self._head_bytes = self._fed_bytes = self._framing_bytes = self._content_bytes = 0
+        self.ended = False
+        """Whether nothing after the last request is HTTP: the client asked to speak something else."""
+        self._begin()
+
+    @property
+    def within_head(self) -> bool:
+        """Whether a head has begun and not ended."""
+        return self._head_bytes > 0
+
+    def feed(self, data: bytes) -> None:
+        self._fed_bytes = len(data)
+        if self._in_body:
+            self._framing_bytes += self._fed_bytes
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.ended = True
+        except httptools.HttpParserCallbackError as error:
+            if isinstance(error.__context__, Refused):
+                raise error.__context__ from None
+            raise
+        except httptools.HttpParserError:
+            raise Refused(400, "this is not a request of HTTP/1.1") from None
+        if self._in_body:
+            self._check_framing()
+        elif self._target or self._headers:
+            self._head_bytes += self._fed_bytes
+            if self._head_bytes > MAX_HEAD_BYTES:
+                raise Refused(431, HEAD_TOO_LARGE)
+
+    # What httptools calls.
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_body:  # a trailer: nothing here reads one
+            return
+        name = name.lower()
+        if name in _NOTED:
+            if name == b"host" and name in self._noted:
+                raise Refused(400, "a request has one Host header")
+            self._noted[name] = value
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        parser, noted, headers = self._parser, self._noted, self._headers
+        version: str = parser.get_http_version()
+        self._check(version)
+        keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
+        target = self._target if self._target.startswith(b"/") else _origin_form(self._target)
+        head = Head(parser.get_method().decode("ascii"), target, version, headers, keep_alive=keep_alive)
+        self._head_bytes = self._framing_bytes = self._content_bytes = 0
+        if len(noted) > 1:
+            head.body_bytes = self._body_bytes()
+            head.expects_continue = noted.get(b"expect", b"").lower() == b"100-continue" and head.body_bytes != 0
+        self._begin()
+        self._in_body = True
+        self._reader.head_came(head)
+
+    def on_body(self, data: bytes) -> None:
+        self._framing_bytes -= len(data)
+        self._content_bytes += len(data)
+        self._reader.body_came(data)
+
+    def on_message_complete(self) -> None:
+        self._check_framing()
+        self._in_body = False
+        self._reader.body_ended()
+
+    def _begin(self) -> None:
+        self._target = b""
+        self._headers: RawHeaders = []
+        self._noted: dict[bytes, bytes] = {}
+
+    def _check(self, version: str) -> None:
+        if version == "1.1":
+            if b"host" not in self._noted:
+                raise Refused(400, "a request of HTTP/1.1 has a Host header")
+        elif version != "1.0":
+            raise Refused(505, "this server speaks HTTP/1.1")
+        if len(self._target) > MAX_TARGET_BYTES:
+            raise Refused(414, f"the request's target has more than {MAX_TARGET_BYTES} bytes")
+        if len(self._headers) > MAX_HEADERS:
+            raise Refused(431, f"the request has more than {MAX_HEADERS} headers")
+        if self._head_bytes + self._fed_bytes > MAX_HEAD_BYTES and self._headers_bytes() > MAX_HEAD_BYTES:
+            raise Refused(431, HEAD_TOO_LARGE)
+
+    def _body_bytes(self) -> int | None:
+        """As the head says; None where the body ends with its last chunk."""
+        coding = self._noted.get(b"transfer-encoding")
+        if coding is None:
+            return int(self._noted.get(b"content-length", b"0"))
+        if coding.lower() != b"chunked":
+            raise Refused(400, "a body can be chunked; no other Transfer-Encoding is known here")
+        # What came together with the head: chunks, or the next request.
+        self._framing_bytes = self._fed_bytes - self._headers_bytes()
+        return None
+
+    def _check_framing(self) -> None:
+        if self._framing_bytes > FRAMING_BYTES + FRAMING_FACTOR * self._content_bytes:
+            raise Refused(400, "the body has more around its chunks than in them")
+
+    def _headers_bytes(self) -> int:
+        return sum(len(name) + len(value) for name, value in self._headers)
+
+
+def _origin_form(target: bytes) -> bytes:
+    """Of a target that names a whole address. Raises Refused for what is none."""
+    if target == b"*":
+        return target
+    try:
+        url = httptools.parse_url(target)
+    except httptools.HttpParserInvalidURLError:
+        url = None
+    if url is None or url.schema is None:
+        raise Refused(400, "the request's target is not an address")
+    return (url.path or b"/") + (b"?" + url.query if url.query is not None else b"")
