@@ -58,8 +58,7 @@ def serve() -> None:
     """
     settings = _settings()
     stop = StopSignals()
-    # Not above: the other commands do without Litestar, and start in two thirds of the time.
-    from fitness.entrypoints.serving import refuse_taken_port, serve_http
+    from fitness.entrypoints.serving import refuse_taken_port, serve_http  # here: no other command needs Litestar
 
     refuse_taken_port(settings)
     ended: list[str] = []

@@ -1,6 +1,7 @@
 """The way to Redis, be it one server, a Sentinel's primary or a Cluster: a line for requests, a client for the rest."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -12,6 +13,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
 from fitness.adapters.redis.cluster import RedisClusterLine
+from fitness.adapters.redis.connection import Connection
 from fitness.adapters.redis.line import RedisLine
 
 GIVEN_UP_S = 1.0
@@ -31,7 +33,7 @@ def line_to(url: str) -> AnyLine:
     if isinstance(client, RedisCluster):
         return RedisClusterLine(client)
     pool: ConnectionPool = client.connection_pool
-    return RedisLine(pool.make_connection, client.aclose)
+    return _OwnLine(pool.make_connection, client)
 
 
 def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S) -> AnyRedis:
@@ -56,6 +58,18 @@ def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S) -> AnyRedi
         url, max_connections=MAX_CONNECTIONS, timeout=GIVEN_UP_S, retry=_never(), **deadlines
     )
     return Redis.from_pool(pool)
+
+
+class _OwnLine(RedisLine):
+    """Closes whoever makes its connections as well, since that may have some of its own."""
+
+    def __init__(self, make_connection: Callable[[], Connection], maker: Redis) -> None:
+        super().__init__(make_connection)
+        self._maker = maker
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self._maker.aclose()
 
 
 class _RedisOfSentinels(Redis):

@@ -78,12 +78,8 @@ class RedisLine:
     taken longer than DEADLINE_S, the server counts as down: questions then fail at once, until an attempt succeeds.
     """
 
-    def __init__(
-        self, make_connection: Callable[[], Connection], close_maker: Callable[[], Awaitable[object]] | None = None
-    ) -> None:
-        """`close_maker` is called when the line is closed: whoever makes connections may have some of its own."""
+    def __init__(self, make_connection: Callable[[], Connection]) -> None:
         self._make_connection = make_connection
-        self._close_maker = close_maker
         self._loop: asyncio.AbstractEventLoop  # from the first question on
         self._queue: deque[_Question] = deque()
         self._unanswered: deque[_Question] = deque()
@@ -140,8 +136,6 @@ class RedisLine:
             await asyncio.gather(self._serving, return_exceptions=True)
         await self._given_up.wait()
         self._go_down(RedisConnectionError("the line to Redis is closed"))
-        if self._close_maker is not None:
-            await self._close_maker()
 
     async def _serve(self) -> None:
         while True:
