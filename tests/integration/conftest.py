@@ -16,6 +16,7 @@ from fitness.adapters.postgres.database import Database
 from fitness.adapters.redis.client import AnyLine, connected, line_to
 from tests.harness.api import IN_MEMORY, Api, Person, Stores, serving
 from tests.harness.databases import Databases, write_to_disk
+from tests.harness.servers import answered
 
 # On which adapters the HTTP tests run.
 ADAPTERS = ["memory", "engines"]
@@ -97,6 +98,7 @@ async def valkey(redis_url: str) -> AsyncIterator[Redis]:
 @pytest.fixture
 async def line(redis_url: str) -> AsyncIterator[AnyLine]:
     line = line_to(redis_url)
+    await answered(line)
     yield line
     await line.aclose()
 

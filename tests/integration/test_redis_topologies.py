@@ -4,7 +4,6 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 import redis
 from ops.local.service import own_folder
 from redis.asyncio import RedisCluster
-from redis.exceptions import RedisError
 
 from fitness.adapters.redis.cache import RedisCache
 from fitness.adapters.redis.client import AnyLine, AnyRedis, connected, line_to
@@ -20,7 +18,7 @@ from fitness.adapters.redis.rate_limits import RedisRateLimiter
 from fitness.ports.cache import CachePort, Era
 from fitness.ports.outages import CacheUnavailable
 from tests.harness.api import serving
-from tests.harness.servers import PATIENCE_S, SentinelServer, TcpValkey, free_ports, wait_until_says
+from tests.harness.servers import PATIENCE_S, SentinelServer, TcpValkey, answered, free_ports, wait_until_says
 from tests.unit.contracts.cache import ANN, BOB, CacheContract, key
 from tests.unit.contracts.rate_limits import charge
 
@@ -61,6 +59,7 @@ async def cluster(cluster_url: str) -> AsyncIterator[AnyRedis]:
 @pytest.fixture
 async def cluster_line(cluster: AnyRedis, cluster_url: str) -> AsyncIterator[AnyLine]:
     line = line_to(cluster_url)
+    await answered(line)
     yield line
     await line.aclose()
 
@@ -100,16 +99,6 @@ async def test_a_cluster_that_hangs_while_its_slots_are_asked_for_is_an_outage()
             with pytest.raises(CacheUnavailable):
                 await RedisCache(line).read(key(), Era("run", "era"))
         await line.aclose()
-
-
-async def answered(line: AnyLine) -> None:
-    """Returns once every server has answered: a connection may take longer than its deadline on a busy machine."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            with suppress(RedisError):
-                await line.ask_everywhere(("PING",))
-                return
-            await asyncio.sleep(0.01)
 
 
 def clients(port: int) -> list[str]:
