@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 FIT_EPOCH = datetime(1989, 12, 31, tzinfo=UTC)
 FIT_SPORTS = {"running": 1, "cycling": 2, "transition": 3, "fitness_equipment": 4, "swimming": 5}
+FIT_SUB_SPORTS = {"indoor_rowing": 14, "virtual_activity": 58}
 
 MORNING = datetime(2026, 5, 1, 6, tzinfo=UTC)
 
@@ -64,6 +65,7 @@ class FitFile:
     def session(
         self,
         sport: str = "running",
+        sub_sport: str | None = None,
         *,
         start: datetime | None = MORNING,
         timer_s: float | None = 1800.0,
@@ -85,8 +87,10 @@ class FitFile:
             (17, 1, 0x02, highest_hr),
             (22, 2, 0x84, ascent_m),
         ]
+        if sub_sport is not None:
+            fields.append((6, 1, 0x00, FIT_SUB_SPORTS[sub_sport]))
         if start is not None:
-            fields.append((2, 4, 0x86, _fit_time(start)))
+            fields.append((2, 4, 0x86, fit_time(start)))
         if timer_s is not None:
             fields.append((8, 4, 0x86, round(timer_s * 1000)))
         self._message(18, [(n, size, (retyped or {}).get(n, kind), value) for n, size, kind, value in fields])
@@ -102,7 +106,7 @@ class FitFile:
         """The activity message: when it ended in UTC, and what the watch showed; None is a clock never set."""
         ended = MORNING + timedelta(hours=1)
         local = FIT_EPOCH if local_offset is None else ended + local_offset
-        self._message(34, [(253, 4, 0x86, _fit_time(ended)), (5, 4, 0x86, _fit_time(local))])
+        self._message(34, [(253, 4, 0x86, fit_time(ended)), (5, 4, 0x86, fit_time(local))])
         return self
 
     def content(self) -> bytes:
@@ -122,7 +126,7 @@ class FitFile:
             self._body += value.to_bytes(size, "little")
 
 
-def _fit_time(moment: datetime) -> int:
+def fit_time(moment: datetime) -> int:
     return int((moment - FIT_EPOCH).total_seconds())
 
 

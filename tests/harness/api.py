@@ -13,11 +13,14 @@ from dependency_injector import providers
 from litestar import Litestar
 
 from fitness.adapters.memory.credentials import InMemoryPasswordHasher
+from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
+from fitness.adapters.redis.rate_limits import SCRIPT, RedisRateLimiter
 from fitness.domain.model.users import Role
 from fitness.entrypoints.http.app import create_app
 from fitness.entrypoints.http.telemetry import MetricsDoor
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.container import Container
+from fitness.ports.rate_limits import RateLimiterPort
 
 PASSWORD = "correct horse"
 MEMORY = "memory:"
@@ -117,8 +120,13 @@ def activity_body(**stated: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def serving(database_url: str, redis_url: str, **stated: Any) -> AsyncIterator[Api]:
-    """Without limits, unless a `rate_limit_scale` is stated."""
+async def serving(
+    database_url: str, redis_url: str, *, limits_stand: bool = False, **stated: Any
+) -> AsyncIterator[Api]:
+    """Without limits, unless a `rate_limit_scale` is stated; none of what is charged comes back where `limits_stand`.
+
+    Else a free account has one more request each 0.6 s, and what is left depends on how fast the test was.
+    """
     settings = CompleteSettings(
         database_url=database_url,
         redis_url=redis_url,
@@ -131,9 +139,20 @@ async def serving(database_url: str, redis_url: str, **stated: Any) -> AsyncIter
         container = Container(settings=settings, metrics_dir=Path(folder))
         if settings.in_memory:  # the quick suite: argon2 would take most of its time
             container.password_hasher.override(providers.Singleton(InMemoryPasswordHasher))
+        if limits_stand:
+            container.shared_limiter.override(_standing(container, in_memory=settings.in_memory))
         app = create_app(container)
         async with app.lifespan(), _client(app, "127.0.0.1") as client:
             yield Api(client, container, app)
+
+
+def _standing(container: Container, *, in_memory: bool) -> "providers.Provider[RateLimiterPort]":
+    """The limiter, of which only the clock stands still."""
+    if in_memory:
+        return providers.Singleton(InMemoryRateLimiter, lambda: 5_000.0)
+    script = SCRIPT.replace("redis.call('TIME')", "{'1795000000', '0'}")
+    assert script != SCRIPT
+    return providers.Singleton(RedisRateLimiter, container.limits_line, script)
 
 
 def _client(app: Any, address: str) -> httpx.AsyncClient:

@@ -16,10 +16,12 @@ from urllib.parse import quote
 import psycopg
 import redis
 from ops.local.service import own_folder
+from redis.exceptions import RedisError
 
 from fitness.adapters.embedded.binaries import postgres_programs, valkey_program
 from fitness.adapters.embedded.engines import CACHE_SETTINGS, EngineUrls, initialize
 from fitness.adapters.embedded.processes import Account
+from fitness.adapters.redis.client import AnyLine
 
 PATIENCE_S = 30.0
 
@@ -147,6 +149,16 @@ def wait_until_says(server: ValkeyServer, fact: str, *command: str) -> None:
     while fact not in (said := server.says(*command)):
         assert time.monotonic() < give_up_s, f"not {fact} after {PATIENCE_S} s: {said}"
         time.sleep(0.05)
+
+
+async def answered(line: AnyLine) -> None:
+    """Returns once every server has answered: a connection may take longer than its deadline on a busy machine."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with suppress(RedisError):
+                await line.ask_everywhere(("PING",))
+                return
+            await asyncio.sleep(0.01)
 
 
 class PostgresServer(Server):

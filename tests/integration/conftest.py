@@ -5,19 +5,18 @@ from ipaddress import IPv4Address
 from itertools import count
 from pathlib import Path
 
-import psycopg
 import pytest
 import redis
 from ops.local.proxy import nginx
 from ops.local.service import own_folder
-from psycopg.conninfo import make_conninfo
 from redis.asyncio import Redis
 
 from fitness.adapters.embedded.engines import EngineUrls, running_engines
 from fitness.adapters.postgres.database import Database
-from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.redis.client import AnyLine, connected, line_to
 from tests.harness.api import IN_MEMORY, Api, Person, Stores, serving
+from tests.harness.databases import Databases, write_to_disk
+from tests.harness.servers import answered
 
 # On which adapters the HTTP tests run.
 ADAPTERS = ["memory", "engines"]
@@ -41,6 +40,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def engines() -> Iterator[EngineUrls]:
     with own_folder() as folder, running_engines(folder) as urls:
+        write_to_disk(urls.database_url, "off")
         yield urls
 
 
@@ -51,23 +51,24 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def template(engines: EngineUrls) -> str:
-    """The name of a migrated database, of which each test gets a copy."""
-    _execute(engines, "CREATE DATABASE template_fitness")
-    Migrations(make_conninfo(engines.database_url, dbname="template_fitness")).up()
-    return "template_fitness"
+def databases(engines: EngineUrls) -> Databases:
+    return Databases(engines.database_url)
 
 
 @pytest.fixture
-def empty_database_url(engines: EngineUrls) -> Iterator[str]:
+def empty_database_url(databases: Databases) -> Iterator[str]:
     """A database of one's own without any table."""
-    yield from _database(engines, "template1")
+    name = databases.make("template1")
+    yield databases.url(name)
+    databases.drop(name)
 
 
 @pytest.fixture
-def database_url(engines: EngineUrls, template: str) -> Iterator[str]:
+def database_url(databases: Databases) -> Iterator[str]:
     """A migrated database of one's own."""
-    yield from _database(engines, template)
+    name = databases.lend()
+    yield databases.url(name)
+    databases.take_back(name)
 
 
 @pytest.fixture
@@ -97,6 +98,7 @@ async def valkey(redis_url: str) -> AsyncIterator[Redis]:
 @pytest.fixture
 async def line(redis_url: str) -> AsyncIterator[AnyLine]:
     line = line_to(redis_url)
+    await answered(line)
     yield line
     await line.aclose()
 
@@ -144,15 +146,3 @@ async def ann(api: Api) -> Person:
 @pytest.fixture
 async def bob(api: Api) -> Person:
     return await api.person()
-
-
-def _database(engines: EngineUrls, template: str) -> Iterator[str]:
-    name = f"test_{next(_numbers)}"
-    _execute(engines, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield make_conninfo(engines.database_url, dbname=name)
-    _execute(engines, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _execute(engines: EngineUrls, statement: str) -> None:
-    with psycopg.connect(engines.database_url, autocommit=True) as connection:
-        connection.execute(statement.encode())

@@ -43,9 +43,9 @@ class TestArgon2PasswordHasher(PasswordHasherContract):
         spent: dict[str | None, list[float]] = {kept: [], None: []}
         for _ in range(9):
             for against, times in spent.items():
-                started = time.perf_counter()
+                started = time.process_time()  # whatever else the machine does meanwhile
                 await hasher.verify("wrong", against)
-                times.append(time.perf_counter() - started)
+                times.append(time.process_time() - started)
         assert 0.5 < median(spent[None]) / median(spent[kept]) < 2
 
 

@@ -7,11 +7,12 @@ import psycopg
 import pytest
 from ops.local.service import own_folder
 
-from fitness.adapters.embedded.engines import CACHE_SETTINGS, STATE_SETTINGS
+from fitness.adapters.embedded.engines import CACHE_SETTINGS, STATE_SETTINGS, EngineUrls
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.doctor import diagnose
 from fitness.ports.health import Verdict
 from tests.harness.api import NOWHERE_POSTGRES, NOWHERE_REDIS
+from tests.harness.databases import write_to_disk
 from tests.harness.servers import ValkeyServer
 
 
@@ -23,6 +24,14 @@ def cache() -> Iterator[ValkeyServer]:
 @pytest.fixture(scope="module")
 def state() -> Iterator[ValkeyServer]:
     yield from _server(STATE_SETTINGS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def durable(engines: EngineUrls) -> Iterator[None]:
+    """PostgreSQL as a service runs it; the other tests do not wait for the disk."""
+    write_to_disk(engines.database_url, "on")
+    yield
+    write_to_disk(engines.database_url, "off")
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ RELAYED_S = OVERDUE_S + 2 * RENEW_S
 """An entry is found overdue in the round after it became so; one round more, since that one takes a moment."""
 
 ANSWER_S = 1.0
+CLIENTS = READERS + ACTIVITIES // 2 + 4
+"""Readers, writers, creators, and who measures."""
 
 
 async def cached_again(person: Person, path: str) -> float:
@@ -219,18 +221,17 @@ async def test_a_frozen_postgresql_is_answered_for_within_a_second(
     async with serving(own_postgres.url, own_valkey.url) as api:
         async with under_load(api) as load:
             own_postgres.freeze()
-            await asyncio.sleep(2)
+            await load.until_refused(CLIENTS)
             tasks_early = len(asyncio.all_tasks())
-            await asyncio.sleep(3)
+            await load.until_refused(3 * CLIENTS)
             tasks_late = len(asyncio.all_tasks())
-            await load.until_refused(max(0, 11 - load.unavailable))
             own_postgres.thaw()
             assert await answered_again(load.people[0]) < RECOVERY_S
             await load.go_on(100)
         assert load.wrong == []
         assert load.slowest_s < ANSWER_S
         # What is abandoned holds a connection, or waits for one no longer than its deadline. So it does not pile up:
-        # without that bound the clients would leave some twenty more a second.
+        # without that bound each of the clients would have left three more by then.
         assert tasks_late < tasks_early + READERS + ACTIVITIES
         assert await outbox_relayed(api) < RELAYED_S
         await agrees_with_the_database(api, load)

@@ -25,6 +25,7 @@ from fitness.foundation.parent_death import die_with_parent
 from fitness.ports.outages import ReaderUnavailable
 from fitness.ports.recordings import RecordingReaderPort
 from tests.files import A_TRACK, MORNING, FitFile, gpx, lap, tcx, tcx_activity, track
+from tests.samples import SAMPLES
 from tests.unit.contracts.recordings import RecordingReaderContract
 
 REAL_FILES = Path(__file__).parents[3] / "shared" / "activities"
@@ -299,52 +300,92 @@ def test_a_devices_sport_is_the_nearest_of_our_types(sport: object, sub_sport: o
     assert activity_type(sport, sub_sport) is expected
 
 
-@pytest.mark.skipif(not REAL_FILES.exists(), reason="the real recorded files are not on this machine")
-class TestRealFiles:
+Understood = tuple[str, list[str], list[float], str, str]
+"""A file's name, the types and minutes of its activities, and the first one's day and time zone."""
+
+UNDERSTOOD: list[Understood] = [
+    ("run.fit", ["run"], [10.0], "2026-05-03", "Europe/Ljubljana"),
+    ("indoor-ride.fit", ["ride"], [15.0], "2026-01-18", "Europe/Ljubljana"),
+    ("indoor-rowing.fit", ["rowing"], [28.5], "2026-05-03", "Etc/GMT-1"),
+    ("virtual-ride.fit", ["virtual_ride"], [30.1], "2026-05-03", "Europe/Ljubljana"),
+    (
+        "triathlon.fit",
+        ["swim", "workout", "ride", "workout", "run"],
+        [33.0, 2.8, 73.7, 1.0, 47.5],
+        "2026-05-03",
+        "Europe/Ljubljana",
+    ),
+    (
+        "two-in-one.fit",
+        ["run", "swim", "workout", "ride", "workout", "run"],
+        [10.0, 33.0, 2.8, 73.7, 1.0, 47.5],
+        "2026-05-03",
+        "Europe/Ljubljana",
+    ),
+    ("two-walks.gpx", ["workout"] * 2, [19.9, 19.9], "2026-05-03", "Europe/Ljubljana"),
+    ("under-a-second.gpx", ["run"], [0.0], "2026-05-03", "Europe/Ljubljana"),
+    ("paddling.tcx", ["workout"], [18.5], "2026-05-03", "Europe/Ljubljana"),
+]
+REALLY_UNDERSTOOD: list[Understood] = [
+    ("garmin-fenix-5-run.fit", ["run"], [0.9], "2017-06-11", "Etc/GMT+7"),
+    ("activity-small-fenix2-run.fit", ["run"], [47.2], "2015-08-15", "Europe/Ljubljana"),
+    ("sample-activity-indoor-trainer.fit", ["ride"], [37.7], "2011-11-02", "Europe/Ljubljana"),
+    ("20170518-191602-1740899583.fit", ["rowing"], [28.5], "2017-05-18", "Etc/GMT-1"),
+    (
+        "sample_mulitple_header.fit",
+        ["swim", "workout", "ride", "workout", "run"],
+        [33.1, 2.8, 73.7, 1.0, 47.5],
+        "2018-05-27",
+        "Europe/Ljubljana",
+    ),
+    ("null_compressed_speed_dist.fit", ["virtual_ride"], [30.1], "2017-10-05", "Europe/Ljubljana"),
+    ("around-visnjan-with-car.gpx", ["workout"], [8.6], "2020-12-18", "Europe/Ljubljana"),
+    ("korita-zbevnica.gpx", ["workout"] * 2, [75.9, 142.3], "2010-10-03", "Europe/Ljubljana"),
+    ("track-with-less-sec-time.gpx", ["run"], [0.0], "2015-12-11", "Europe/Ljubljana"),
+    ("sup_activity_1.tcx", ["workout"], [18.5], "2022-07-16", "Europe/Ljubljana"),
+]
+REFUSED: list[tuple[str, type[RecordingRefused]]] = [
+    ("cut.fit", RecordingCorrupt),
+    ("wrong-sum.fit", RecordingCorrupt),
+    ("settings.fit", RecordingWithoutActivity),
+    ("planned.gpx", RecordingWithoutTimes),
+    ("waypoints.gpx", RecordingWithoutActivity),
+    ("readme.md", RecordingUnknown),
+]
+REALLY_REFUSED: list[tuple[str, type[RecordingRefused]]] = [
+    ("activity-unexpected-eof.fit", RecordingCorrupt),
+    ("activity-filecrc.fit", RecordingCorrupt),
+    ("Settings.fit", RecordingWithoutActivity),
+    ("cerknicko-without-times.gpx", RecordingWithoutTimes),
+    ("unicode.gpx", RecordingWithoutActivity),
+    ("README.md", RecordingUnknown),
+]
+
+
+def content_of(name: str) -> bytes:
+    return SAMPLES[name]() if name in SAMPLES else (REAL_FILES / name).read_bytes()
+
+
+class TestWholeFiles:
+    """Samples of our own, and real recordings where they are at hand."""
+
     @pytest.mark.parametrize(
         ("name", "kinds", "minutes", "first_day", "zone"),
-        [
-            ("garmin-fenix-5-run.fit", ["run"], [0.9], "2017-06-11", "Etc/GMT+7"),
-            ("activity-small-fenix2-run.fit", ["run"], [47.2], "2015-08-15", "Europe/Ljubljana"),
-            ("sample-activity-indoor-trainer.fit", ["ride"], [37.7], "2011-11-02", "Europe/Ljubljana"),
-            ("20170518-191602-1740899583.fit", ["rowing"], [28.5], "2017-05-18", "Etc/GMT-1"),
-            (
-                "sample_mulitple_header.fit",
-                ["swim", "workout", "ride", "workout", "run"],
-                [33.1, 2.8, 73.7, 1.0, 47.5],
-                "2018-05-27",
-                "Europe/Ljubljana",
-            ),
-            ("null_compressed_speed_dist.fit", ["virtual_ride"], [30.1], "2017-10-05", "Europe/Ljubljana"),
-            ("around-visnjan-with-car.gpx", ["workout"], [8.6], "2020-12-18", "Europe/Ljubljana"),
-            ("korita-zbevnica.gpx", ["workout"] * 2, [75.9, 142.3], "2010-10-03", "Europe/Ljubljana"),
-            ("track-with-less-sec-time.gpx", ["run"], [0.0], "2015-12-11", "Europe/Ljubljana"),
-            ("sup_activity_1.tcx", ["workout"], [18.5], "2022-07-16", "Europe/Ljubljana"),
-        ],
+        UNDERSTOOD + (REALLY_UNDERSTOOD if REAL_FILES.exists() else []),
     )
     def test_a_recorded_file_is_understood(
         self, name: str, kinds: list[str], minutes: list[float], first_day: str, zone: str
     ):
         found = [
             imported(recording, home_timezone="Europe/Ljubljana", external_id="x")
-            for recording in read_recordings((REAL_FILES / name).read_bytes())
+            for recording in read_recordings(content_of(name))
         ]
         assert [one.activity_type for one in found] == kinds
         assert [one.duration_minutes for one in found] == pytest.approx(minutes, abs=0.06)
         assert found[0].activity_date.date().isoformat() == first_day
         assert found[0].timezone == zone
 
-    @pytest.mark.parametrize(
-        ("name", "refusal"),
-        [
-            ("activity-unexpected-eof.fit", RecordingCorrupt),
-            ("activity-filecrc.fit", RecordingCorrupt),
-            ("Settings.fit", RecordingWithoutActivity),
-            ("cerknicko-without-times.gpx", RecordingWithoutTimes),
-            ("unicode.gpx", RecordingWithoutActivity),
-            ("README.md", RecordingUnknown),
-        ],
-    )
+    @pytest.mark.parametrize(("name", "refusal"), REFUSED + (REALLY_REFUSED if REAL_FILES.exists() else []))
     def test_a_file_that_is_no_activity_is_refused(self, name: str, refusal: type[RecordingRefused]):
         with pytest.raises(refusal):
-            read_recordings((REAL_FILES / name).read_bytes())
+            read_recordings(content_of(name))

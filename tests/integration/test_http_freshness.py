@@ -29,6 +29,9 @@ VIEWS = [
     "type=run&tag=a&q=run&limit=5",
 ]
 
+COPIES = 20
+ROUNDS_OF_JUNK = 250
+
 Write = Callable[[Person, Person, dict[str, Any]], Awaitable[object]]
 
 
@@ -202,33 +205,52 @@ async def test_a_hit_costs_no_query(ann: Person, api: Api):
 
 async def test_whatever_bytes_lie_in_the_cache_no_answer_is_wrong_or_broken(api: Api, ann: Person, valkey: Redis):
     """Random strings and torn copies in the place of copies, under the generation that makes them count."""
-    one = await ann.record(title="true")
-    page = (await ann.get("/activities")).json()
+    kept = [await ann.record(title=f"true {number}") for number in range(COPIES)]
     state = await api.container.cache_state().read()
     assert state.era is not None
-    names = f"v3:{state.era.name}"
-    activity, user = f"{{{one['id']}}}", f"{{{ann.id}}}"
-    places = {
-        f"/activities/{one['id']}": (f"{names}:activity:{activity}", f"{names}:generation:activity:{activity}", one),
-        "/activities": (
-            f"{names}:activities:user:{user}:page:1:limit:20",
+    names, user = f"v3:{state.era.name}", f"{{{ann.id}}}"
+    single = {
+        f"/activities/{one['id']}": (
+            f"{names}:activity:{{{one['id']}}}",
+            f"{names}:generation:activity:{{{one['id']}}}",
+        )
+        for one in kept
+    }
+    pages = {
+        f"/activities?limit={limit}": (
+            f"{names}:activities:user:{user}:page:1:limit:{limit}",
             f"{names}:generation:user:{user}",
-            page,
-        ),
+        )
+        for limit in range(1, COPIES + 1)
     }
     random = Random(1)
-    for path, (name, generation_name, body) in places.items():
-        await ann.get(path)
-        good, generation = await valkey.get(name), await valkey.get(generation_name)
-        assert isinstance(good, bytes)
-        assert isinstance(generation, bytes)
-        assert good.startswith(generation)
-        for number in range(5_000):
-            junk = random.randbytes(random.randrange(200))
-            if number % 3 == 0:
-                junk = good[len(generation) : random.randrange(len(generation), len(good))]
-            await valkey.set(name, generation + junk if number % 10 else junk)
-            answer = await ann.get(path)
-            assert (answer.status_code, answer.headers["x-cache"], answer.json()) == (200, "MISS", body)
+    for places in (single, pages):
+        await junk_in_each(ann, valkey, random, places)
     # Nine in ten were under the right generation, and had to be removed.
-    assert api.container.redis_cache().poisoned == 9_000
+    assert api.container.redis_cache().poisoned == 2 * ROUNDS_OF_JUNK * COPIES * 9 // 10
+
+
+async def kept_in(valkey: Redis, names: list[str]) -> list[bytes]:
+    found = [one for one in await valkey.mget(names) if isinstance(one, bytes)]
+    assert len(found) == len(names)
+    return found
+
+
+async def junk_in_each(ann: Person, valkey: Redis, random: Random, places: dict[str, tuple[str, str]]) -> None:
+    """`places` are paths, each with the names of its copy and of the copy's generation."""
+    bodies = {path: (await ann.get(path)).json() for path in places}
+    good = dict(zip(places, await kept_in(valkey, [name for name, _ in places.values()]), strict=True))
+    generations = dict(zip(places, await kept_in(valkey, [name for _, name in places.values()]), strict=True))
+    assert all(good[path].startswith(generations[path]) for path in places)
+    for _ in range(ROUNDS_OF_JUNK):
+        junk = {}
+        for number, (path, (name, _)) in enumerate(places.items()):
+            lies = random.randbytes(random.randrange(200))
+            if number % 3 == 0:
+                start = len(generations[path])
+                lies = good[path][start : random.randrange(start, len(good[path]))]
+            junk[name] = generations[path] + lies if number % 10 else lies
+        await valkey.mset(junk)
+        answers = await asyncio.gather(*(ann.get(path) for path in places))
+        for path, answer in zip(places, answers, strict=True):
+            assert (answer.status_code, answer.headers["x-cache"], answer.json()) == (200, "MISS", bodies[path])

@@ -23,20 +23,20 @@ LIMIT_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-rese
 
 @pytest.fixture(scope="module")
 async def shared_api() -> AsyncIterator[Api]:
-    async with serving(IN_MEMORY.database_url, IN_MEMORY.redis_url, rate_limit_scale=1.0) as api:
+    async with serving(IN_MEMORY.database_url, IN_MEMORY.redis_url, limits_stand=True, rate_limit_scale=1.0) as api:
         yield api
 
 
 @pytest.fixture
 async def own_api(stores: Stores) -> AsyncIterator[Api]:
-    async with serving(stores.database_url, stores.redis_url, rate_limit_scale=1.0) as api:
+    async with serving(stores.database_url, stores.redis_url, limits_stand=True, rate_limit_scale=1.0) as api:
         yield api
 
 
 @pytest.fixture
 async def lavish(stores: Stores) -> AsyncIterator[Api]:
     """A hundred times the limits."""
-    async with serving(stores.database_url, stores.redis_url, rate_limit_scale=100.0) as api:
+    async with serving(stores.database_url, stores.redis_url, limits_stand=True, rate_limit_scale=100.0) as api:
         yield api
 
 
@@ -183,7 +183,7 @@ class TestWhoIsCharged:
 
     async def test_behind_a_trusted_proxy_each_client_has_its_own(self, stores: Stores):
         trusted = {"rate_limit_scale": 1.0, "trusted_proxies": (ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"))}
-        async with serving(stores.database_url, stores.redis_url, **trusted) as api:
+        async with serving(stores.database_url, stores.redis_url, limits_stand=True, **trusted) as api:
 
             async def left(*hops: str) -> str:
                 headers = [("X-Forwarded-For", hop) for hop in hops]
@@ -231,7 +231,7 @@ class TestTiers:
     async def test_a_change_of_tier_is_in_force_at_once_in_every_process(
         self, api: Api, ann: Person, database_url: str, engines: EngineUrls
     ):
-        async with serving(database_url, engines.redis_url, rate_limit_scale=1.0) as other:
+        async with serving(database_url, engines.redis_url, limits_stand=True, rate_limit_scale=1.0) as other:
             there = Person(other.http, ann.id, ann.email, ann.token)
             for tier, limit in [(Tier.PREMIUM, "500"), (Tier.FREE, "100"), (Tier.PREMIUM, "500")]:
                 await api.container.administration().set_standing_as_operator(ann.email, tier=tier)
@@ -258,8 +258,8 @@ async def wait_a_hundred_times(limits: LimitService) -> None:
         return await limits.admit(Action.CREATE, who) is not None
 
     # A few at a time, so that none of them has to wait for the others.
-    for first in range(0, 100, 10):
-        assert all(await asyncio.gather(*(waits(first + number) for number in range(10))))
+    for first in range(0, 100, 25):
+        assert all(await asyncio.gather(*(waits(first + number) for number in range(25))))
 
 
 class TestWithoutRedis:

@@ -1,5 +1,6 @@
 """Whatever activities there are and whatever is asked for, memory and PostgreSQL show the same list."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -105,8 +106,9 @@ def test_memory_and_postgresql_show_the_same_lists(database_url: str):
             for one in added:
                 await memory.add(an_activity(user_id=twin.id, **one), messages=messages())
                 await kept.add(an_activity(user_id=owner.id, **one), messages=messages())
-            for which in asked:
-                assert await walk(kept, owner, which, limit) == await walk(memory, twin, which, limit)
+            shown = await asyncio.gather(*(walk(kept, owner, which, limit) for which in asked))
+            for which, found in zip(asked, shown, strict=True):
+                assert found == await walk(memory, twin, which, limit)
 
         @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[*HealthCheck], database=None)
         @given(st.lists(recorded, min_size=1, max_size=9), st.lists(filters, min_size=5, max_size=5), st.integers(1, 4))

@@ -111,7 +111,7 @@ class TestLocks:
         Migrations(empty_database_url, shipped_migrations()[:11]).up()
         with held(empty_database_url, "SELECT count(*) FROM activities") as older, ThreadPoolExecutor(1) as threads:
             going_up = threads.submit(Migrations(empty_database_url).up)
-            time.sleep(1.0)
+            _wait_for(empty_database_url, WAITING_LOCK)
             older.commit()
             assert going_up.result()[0] == "012_add_search_columns"
 

@@ -1,5 +1,6 @@
 """Whatever is done in whatever order, two instances on one cache show what SQL finds in the database."""
 
+import asyncio
 from contextlib import ExitStack
 from typing import Any
 
@@ -84,13 +85,21 @@ class ServiceAndOracle(RuleBasedStateMachine):
         self.touched: tuple[int, int] | None = None
 
     def call(self, who: int, where: int, method: str, path: str, **given: Any) -> httpx.Response:
+        return self.portal.call(lambda: self.there(who, where).call(method, path, **given))
+
+    def there(self, who: int, where: int) -> Person:
         person = self.people[who]
-        there = Person(self.clients[where], person.id, person.email, person.token)
+        return Person(self.clients[where], person.id, person.email, person.token)
 
-        async def call() -> httpx.Response:
-            return await there.call(method, path, **given)
+    def look(self, owner: int, where: int, path: str) -> list[httpx.Response]:
+        """What one instance says of the activity to both people, the owner first, and then to each query."""
 
-        return self.portal.call(call)
+        async def look() -> list[httpx.Response]:
+            person, other = self.there(owner, where), self.there(1 - owner, where)
+            lists = [person.get("/activities", params=query) for query in QUERIES]
+            return await asyncio.gather(person.get(path), other.get(path), *lists)
+
+        return self.portal.call(look)
 
     @rule(who=st.integers(0, 1), where=st.integers(0, 1), fields=stated, day=days)
     def create(self, who: int, where: int, fields: dict[str, Any], day: str) -> None:
@@ -126,21 +135,23 @@ class ServiceAndOracle(RuleBasedStateMachine):
         if self.touched is None:
             return
         activity_id, owner = self.touched
+        kept = [self.expected(query, self.people[owner].id) for query in QUERIES]
         for where in range(2):
-            for query in QUERIES:
-                filters = dict.fromkeys(PARAMETERS) | query
-                kept = self.database.execute(ORACLE, filters | {"user_id": self.people[owner].id}).fetchall()
-                body = self.call(owner, where, "GET", "/activities", params=query).json()
+            answer, others, *pages = self.look(owner, where, f"/activities/{activity_id}")
+            for query, rows, body in zip(QUERIES, kept, (page.json() for page in pages), strict=True):
                 page, limit = query.get("page", 1), query.get("limit", 20)
-                assert body["total"] == len(kept)
-                assert [*map(shown, body["items"])] == [*map(shown, kept[(page - 1) * limit : page * limit])]
-            answer = self.call(owner, where, "GET", f"/activities/{activity_id}")
+                assert body["total"] == len(rows)
+                assert [*map(shown, body["items"])] == [*map(shown, rows[(page - 1) * limit : page * limit])]
             if activity_id in self.live:
                 (row,) = self.database.execute("SELECT * FROM activities WHERE id = %s", [activity_id])
                 assert shown(answer.json()) == shown(row)
             else:
                 assert answer.status_code == 410
-            assert self.call(1 - owner, where, "GET", f"/activities/{activity_id}").status_code == 404
+            assert others.status_code == 404
+
+    def expected(self, query: dict[str, Any], user_id: int) -> list[dict[str, Any]]:
+        filters = dict.fromkeys(PARAMETERS) | query
+        return self.database.execute(ORACLE, filters | {"user_id": user_id}).fetchall()
 
     @rule(share=st.integers(0, 3), kind=st.sampled_from(["generation", "activit"]))
     def evict(self, share: int, kind: str) -> None:

@@ -107,10 +107,11 @@ class TestPostgresActivityRepo(InOneDatabase, ActivityRepoContract):
             ]
             asked = [attempt for number, race in enumerate(races) for attempt in (race if number % 2 else race[::-1])]
             answers: list[Any] = await asyncio.gather(*asked)
-            for number, one in enumerate(batch):
+            states = await asyncio.gather(*(repo.state(one.id) for one in batch))
+            for number, state in enumerate(states):
                 back, gone = answers[2 * number : 2 * number + 2][:: 1 if number % 2 else -1]
                 assert (back is not None) != gone
-                assert (await repo.state(one.id) is None) == gone
+                assert (state is None) == gone
                 restored += back is not None
                 purged += gone
         assert restored + purged == 2_000

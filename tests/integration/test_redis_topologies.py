@@ -1,11 +1,14 @@
 """The cache on a real three-node Cluster and behind a real Sentinel, all of the Valkey binary."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import redis
 from ops.local.service import own_folder
 from redis.asyncio import RedisCluster
 
@@ -15,7 +18,7 @@ from fitness.adapters.redis.rate_limits import RedisRateLimiter
 from fitness.ports.cache import CachePort, Era
 from fitness.ports.outages import CacheUnavailable
 from tests.harness.api import serving
-from tests.harness.servers import PATIENCE_S, SentinelServer, TcpValkey, free_ports, wait_until_says
+from tests.harness.servers import PATIENCE_S, SentinelServer, TcpValkey, answered, free_ports, wait_until_says
 from tests.unit.contracts.cache import ANN, BOB, CacheContract, key
 from tests.unit.contracts.rate_limits import charge
 
@@ -56,6 +59,7 @@ async def cluster(cluster_url: str) -> AsyncIterator[AnyRedis]:
 @pytest.fixture
 async def cluster_line(cluster: AnyRedis, cluster_url: str) -> AsyncIterator[AnyLine]:
     line = line_to(cluster_url)
+    await answered(line)
     yield line
     await line.aclose()
 
@@ -70,6 +74,38 @@ class TestOnACluster(CacheContract):
         await cache.invalidate(era, *scopes)
         for scope in scopes:
             await self.missed(cache, era, key(scope=scope))
+
+
+async def test_a_line_that_is_closed_while_it_looks_for_the_slots_leaves_no_connection(cluster_url: str):
+    """However far the look has come, and whoever asks meanwhile."""
+    lines = [line_to(cluster_url) for _ in range(60)]
+    for turns, line in enumerate(lines):
+        await answered(line)
+        line.reconnect()
+        asking = asyncio.ensure_future(line.ask_everywhere(("PING",)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await line.aclose()
+        await asyncio.gather(asking, return_exceptions=True)
+    # The lines are still there, so that nothing was closed because it was collected.
+    ports = [int(host.rpartition(":")[2]) for host in cluster_url.partition("://")[2].split(",")]
+    assert [left for port in ports for left in clients(port) if "cmd=client" not in left] == []
+
+
+async def test_a_cluster_that_hangs_while_its_slots_are_asked_for_is_an_outage():
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections, and never answers
+        line = line_to(f"redis+cluster://127.0.0.1:{silent.getsockname()[1]}")
+        async with asyncio.timeout(PATIENCE_S):
+            with pytest.raises(CacheUnavailable):
+                await RedisCache(line).read(key(), Era("run", "era"))
+        await line.aclose()
+
+
+def clients(port: int) -> list[str]:
+    """Who is connected to a server, a line each."""
+    with redis.Redis(port=port, protocol=2, decode_responses=True) as client:
+        client.response_callbacks.clear()
+        return str(client.execute_command("CLIENT", "LIST", "TYPE", "NORMAL")).splitlines()
 
 
 async def test_limits_of_anybody_are_judged_together_on_a_cluster(cluster_line: AnyLine):
@@ -93,37 +129,65 @@ async def test_the_whole_service_runs_on_a_cluster(database_url: str, cluster_ur
         assert await ann.titles() == ["changed"]
 
 
-async def test_behind_a_sentinel_the_service_follows_the_primary_and_shows_nothing_old(database_url: str, folder: Path):
+@dataclass(frozen=True)
+class Watched:
+    """A primary, its replica, and the Sentinel that watches them."""
+
+    first: TcpValkey
+    second: TcpValkey
+    sentinel: SentinelServer
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://127.0.0.1:{self.sentinel.port}/primary"
+
+
+@pytest.fixture
+def watched(folder: Path) -> Iterator[Watched]:
     first_port, second_port, sentinel_port = free_ports(3)
     first, second = TcpValkey(folder / "first", first_port), TcpValkey(folder / "second", second_port)
     sentinel = SentinelServer(folder / "sentinel", sentinel_port, first_port)
-    first.start()
-    second.start()
-    second.do("REPLICAOF", "127.0.0.1", str(first_port))
-    wait_until_says(second, "master_link_status:up", "INFO", "replication")
-    sentinel.start()
-    wait_until_says(sentinel, "slaves=1", "INFO", "sentinel")
     try:
-        async with serving(database_url, f"redis+sentinel://127.0.0.1:{sentinel_port}/primary") as api:
-            ann = await api.person()
-            one = await ann.record(title="before")
-            path = f"/activities/{one['id']}"
-            assert (await ann.get(path)).headers["x-cache"] == "HIT"
-            first.kill()
-            for number in range(30):  # while nobody is the primary, and after
-                assert (await ann.patch(path, json={"title": f"no {number}"})).status_code == 200
-                answer = await ann.get(path)
-                assert (answer.status_code, answer.json()["title"]) == (200, f"no {number}")
-                await asyncio.sleep(0.02)
-            give_up_s = time.monotonic() + PATIENCE_S
-            while (await ann.get(path)).headers["x-cache"] != "HIT":
-                assert time.monotonic() < give_up_s
-                await asyncio.sleep(0.1)
-            assert (await ann.get(path)).json()["title"] == "no 29"
-            wait_until_says(second, "role:master", "INFO", "replication")
+        first.start()
+        second.start()
+        second.do("REPLICAOF", "127.0.0.1", str(first_port))
+        wait_until_says(second, "master_link_status:up", "INFO", "replication")
+        sentinel.start()
+        wait_until_says(sentinel, "slaves=1", "INFO", "sentinel")
+        yield Watched(first, second, sentinel)
     finally:
         for server in (sentinel, first, second):
             server.kill()
+
+
+async def test_behind_a_sentinel_the_service_follows_the_primary_and_shows_nothing_old(
+    database_url: str, watched: Watched
+):
+    async with serving(database_url, watched.url) as api:
+        ann = await api.person()
+        one = await ann.record(title="before")
+        path = f"/activities/{one['id']}"
+        assert (await ann.get(path)).headers["x-cache"] == "HIT"
+        watched.first.kill()
+        for number in range(30):  # while nobody is the primary, and after
+            assert (await ann.patch(path, json={"title": f"no {number}"})).status_code == 200
+            answer = await ann.get(path)
+            assert (answer.status_code, answer.json()["title"]) == (200, f"no {number}")
+            await asyncio.sleep(0.02)
+        give_up_s = time.monotonic() + PATIENCE_S
+        while (await ann.get(path)).headers["x-cache"] != "HIT":
+            assert time.monotonic() < give_up_s
+            await asyncio.sleep(0.1)
+        assert (await ann.get(path)).json()["title"] == "no 29"
+        wait_until_says(watched.second, "role:master", "INFO", "replication")
+
+
+async def test_a_line_that_is_closed_leaves_no_connection_to_a_sentinel(watched: Watched):
+    line = line_to(watched.url)
+    await answered(line)
+    assert [one for one in clients(watched.sentinel.port) if "cmd=sentinel" in one] != []
+    await line.aclose()
+    assert [one for one in clients(watched.sentinel.port) if "cmd=sentinel" in one] == []
 
 
 @pytest.mark.parametrize("url", ["redis+cluster://127.0.0.1:1,127.0.0.1:2", "redis+sentinel://127.0.0.1:1/primary"])

@@ -1,5 +1,7 @@
 """The short way answers byte for byte as the long one does, over thousands of requests, or not at all."""
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,7 +12,9 @@ from urllib.parse import urlencode
 from fitness.domain.use_cases.caching.keys import activity_scope, user_scope
 from fitness.entrypoints.http.arrived import Arrived
 from fitness.entrypoints.http.short_way import ShortWay
+from fitness.ports.outages import CacheUnavailable
 from tests.harness.api import Api, Person, Stores, serving
+from tests.harness.servers import PATIENCE_S
 
 REQUESTS = 2_000
 PROMISED = 0.2
@@ -148,15 +152,21 @@ async def asked_well(
     api: Api, asked: Asked, extra: list[tuple[bytes, bytes]], people: list[Person], ids: list[int], *, cold: bool
 ) -> Answered:
     """Asked again while a store is late, as it may be on a busy machine: then the cache or the limits are bypassed."""
-    for _ in range(50):
+    give_up_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up_s:
         if cold:
-            await forget(api, people, ids)
+            try:
+                await forget(api, people, ids)
+            except CacheUnavailable:
+                await asyncio.sleep(0.02)
+                continue
         answer = await answered(api, asked, extra)
         names = dict(answer.headers)
         bypassed = names.get(b"x-cache") == (b"HIT" if cold else b"MISS") or names.get(b"x-cache") == b"BYPASS"
         unjudged = b"x-ratelimit-limit" in names and b"x-ratelimit-remaining" not in names
         if not bypassed and not unjudged and answer.status != 503:
             return answer
+        await asyncio.sleep(0.02)
     raise AssertionError("the stores are late all the time")
 
 
@@ -199,7 +209,7 @@ async def test_both_ways_answer_the_same(stores: Stores):
 
 
 async def test_a_request_is_charged_once_whichever_way_it_goes(stores: Stores):
-    async with serving(stores.database_url, stores.redis_url, rate_limit_scale=1.0) as api:
+    async with serving(stores.database_url, stores.redis_url, limits_stand=True, rate_limit_scale=1.0) as api:
         ann = await api.person()
         one = await ann.record()
         await ann.get(f"/activities/{one['id']}")
@@ -215,7 +225,4 @@ async def test_a_request_is_charged_once_whichever_way_it_goes(stores: Stores):
             for extra in ({}, {"If-None-Match": '"1"'}):
                 answer = await ann.get(path, headers=extra)
                 charged += 1
-                assert int(answer.headers["x-ratelimit-remaining"]) in (
-                    left - charged,
-                    left - charged + 1,
-                )  # one refills
+                assert int(answer.headers["x-ratelimit-remaining"]) == left - charged

@@ -189,7 +189,8 @@ Act = Callable[[Stage], Awaitable[object]]
 @dataclass(frozen=True)
 class Fault:
     name: str
-    stage: Callable[[], AbstractContextManager[Stage]]
+    stage: Callable[[EngineUrls], AbstractContextManager[Stage]]
+    """Given PostgreSQL; the cache is the stage's own."""
     act: Act
     """Brings the fault about and ends it."""
 
@@ -202,18 +203,14 @@ async def do(server: ValkeyServer, *command: str) -> None:
 
 
 @contextmanager
-def one_server() -> Iterator[Stage]:
-    with (
-        engines() as urls,
-        breakable_cache(urls) as (own, valkey),
-        serving(own, WORKERS=str(WORKERS), **UNLIMITED) as one,
-    ):
+def one_server(urls: EngineUrls) -> Iterator[Stage]:
+    with breakable_cache(urls) as (own, valkey), serving(own, WORKERS=str(WORKERS), **UNLIMITED) as one:
         yield Stage([one], [valkey])
 
 
 @contextmanager
-def sentinel() -> Iterator[Stage]:
-    with engines() as urls, own_folder() as folder, ExitStack() as stack:
+def sentinel(urls: EngineUrls) -> Iterator[Stage]:
+    with own_folder() as folder, ExitStack() as stack:
         first_port, second_port, sentinel_port = free_ports(3)
         first, second = TcpValkey(folder / "first", first_port), TcpValkey(folder / "second", second_port)
         watching = SentinelServer(folder / "sentinel", sentinel_port, first_port)
@@ -229,10 +226,10 @@ def sentinel() -> Iterator[Stage]:
 
 
 @contextmanager
-def two_servers() -> Iterator[Stage]:
+def two_servers(urls: EngineUrls) -> Iterator[Stage]:
     """Two servers, and two instances of which each follows a link to the socket of the one that it reads from."""
     settings = [word for name, value in CACHE_SETTINGS.items() for word in (f"--{name}", value)]
-    with engines() as urls, own_folder() as folder, ExitStack() as stack:
+    with own_folder() as folder, ExitStack() as stack:
         port, other_port = free_ports(2)
         servers = []
         for name, own_port in (("first", port), ("second", other_port)):
@@ -250,9 +247,9 @@ def two_servers() -> Iterator[Stage]:
 
 
 @contextmanager
-def postgres_apart() -> Iterator[Stage]:
+def postgres_apart(urls: EngineUrls) -> Iterator[Stage]:
     """One worker reaches PostgreSQL through a proxy, the others do not."""
-    with engines() as urls, breakable_cache(urls) as (own, valkey), own_folder() as folder, ExitStack() as stack:
+    with breakable_cache(urls) as (own, valkey), own_folder() as folder, ExitStack() as stack:
         socket = ".s.PGSQL.5432"
         proxy = ProxyProcess(run_folder(urls) / socket, folder / socket)
         stack.callback(proxy.kill)
@@ -433,7 +430,7 @@ def main() -> None:
     bad = []
     for fault in FAULTS:
         if fault.name in given.only:
-            with fault.stage() as stage:
+            with engines() as urls, fault.stage(urls) as stage:
                 watch = asyncio.run(watched(stage, fault.act, given.reads))
             print(f"{fault.name}: {watch.row()}", flush=True)
             for line in [*watch.stale[:5], *watch.wrong[:5]]:

@@ -19,7 +19,6 @@ from fitness.domain.model.refusals import DuplicateActivity, RecordingTooLarge, 
 from fitness.domain.model.users import Caller, Registration, Role, Tier, User
 from fitness.entrypoints.logs import configure_logs
 from fitness.entrypoints.server.workers import StopSignals
-from fitness.entrypoints.serving import refuse_taken_port, serve_http
 from fitness.entrypoints.settings import MEMORY, CompleteSettings, Settings
 from fitness.entrypoints.wiring.container import Container
 from fitness.entrypoints.wiring.doctor import diagnose
@@ -59,6 +58,8 @@ def serve() -> None:
     """
     settings = _settings()
     stop = StopSignals()
+    from fitness.entrypoints.serving import refuse_taken_port, serve_http  # here: no other command needs Litestar
+
     refuse_taken_port(settings)
     ended: list[str] = []
 

@@ -1,5 +1,7 @@
 """The way to Redis, be it one server, a Sentinel's primary or a Cluster: a line for requests, a client for the rest."""
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -11,6 +13,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
 from fitness.adapters.redis.cluster import RedisClusterLine
+from fitness.adapters.redis.connection import Connection
 from fitness.adapters.redis.line import RedisLine
 
 GIVEN_UP_S = 1.0
@@ -30,7 +33,7 @@ def line_to(url: str) -> AnyLine:
     if isinstance(client, RedisCluster):
         return RedisClusterLine(client)
     pool: ConnectionPool = client.connection_pool
-    return RedisLine(pool.make_connection)
+    return _OwnLine(pool.make_connection, client)
 
 
 def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S) -> AnyRedis:
@@ -45,6 +48,8 @@ def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S) -> AnyRedi
     if scheme == "redis+sentinel":
         return _primary(url, deadlines)
     if scheme == "redis+cluster":
+        # Its line asks for the slots through the client, which has no other deadline.
+        deadlines["socket_timeout"] = GIVEN_UP_S
         nodes = [ClusterNode(host, port) for host, port in _hosts(url)]
         return RedisCluster(
             startup_nodes=nodes, max_connections=MAX_CONNECTIONS, retry=_never(), **_credentials(url), **deadlines
@@ -53,6 +58,27 @@ def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S) -> AnyRedi
         url, max_connections=MAX_CONNECTIONS, timeout=GIVEN_UP_S, retry=_never(), **deadlines
     )
     return Redis.from_pool(pool)
+
+
+class _OwnLine(RedisLine):
+    """Closes whoever makes its connections as well, since that may have some of its own."""
+
+    def __init__(self, make_connection: Callable[[], Connection], maker: Redis) -> None:
+        super().__init__(make_connection)
+        self._maker = maker
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self._maker.aclose()
+
+
+class _RedisOfSentinels(Redis):
+    """Closes the connections to the Sentinels too, which redis-py leaves to the garbage collector."""
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await super().aclose(close_connection_pool)
+        pool: Any = self.connection_pool
+        await asyncio.gather(*(one.aclose() for one in pool.sentinel_manager.sentinels))
 
 
 async def closed(line: AnyLine) -> None:
@@ -66,6 +92,7 @@ def _primary(url: str, deadlines: dict[str, Any]) -> Redis:
     sentinel = Sentinel(_hosts(url), sentinel_kwargs=deadlines | {"retry": _never()})  # type: ignore[no-untyped-call]
     primary: Redis = sentinel.master_for(
         service,
+        redis_class=_RedisOfSentinels,
         db=int(database or 0),
         max_connections=MAX_CONNECTIONS,
         retry=_never(),

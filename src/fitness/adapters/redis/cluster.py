@@ -6,8 +6,9 @@ from typing import Any
 
 from redis.asyncio import RedisCluster
 from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
-from fitness.adapters.redis.connection import Command, Packed
+from fitness.adapters.redis.connection import Command, Packed, cancelled
 from fitness.adapters.redis.line import Answer, RedisLine
 from fitness.foundation.tasks import mark_retrieved
 
@@ -22,6 +23,7 @@ class RedisClusterLine:
         self._cluster = cluster
         self._lines: dict[str, RedisLine] = {}
         self._known = False
+        self._closed = False
         self._refreshing: asyncio.Task[None] | None = None
         self._refreshed_s = -REFRESH_S
 
@@ -66,11 +68,11 @@ class RedisClusterLine:
         self._refresh()
 
     async def aclose(self) -> None:
+        self._closed = True  # the questions that fail now ask for no further look
         if self._refreshing is not None:
-            self._refreshing.cancel()
-            await asyncio.gather(self._refreshing, return_exceptions=True)
+            await cancelled(self._refreshing)
         await asyncio.gather(*(line.aclose() for line in self._lines.values()))
-        await self._cluster.aclose()
+        await self._disconnect()
 
     async def _line(self, key: str | bytes) -> RedisLine:
         if not self._known:
@@ -84,10 +86,12 @@ class RedisClusterLine:
 
     def _refresh(self) -> None:
         """In the background, since somebody's question failed; not more often than every REFRESH_S."""
-        if asyncio.get_running_loop().time() >= self._refreshed_s + REFRESH_S:
+        if not self._closed and asyncio.get_running_loop().time() >= self._refreshed_s + REFRESH_S:
             self._look()
 
     async def _refreshed(self) -> None:
+        if self._closed:
+            raise RedisConnectionError("the line to Redis is closed")
         await asyncio.shield(self._look())
 
     def _look(self) -> "asyncio.Task[None]":
@@ -99,14 +103,28 @@ class RedisClusterLine:
 
     async def _look_again(self) -> None:
         """Who has which slots now. Lines to servers that are no primaries any more are closed."""
-        await self._cluster.aclose()
-        await self._cluster.initialize()
+        try:
+            # Not `RedisCluster.initialize`, which asks for the description of every command too: 100 KB a look.
+            await self._cluster.nodes_manager.initialize()
+        finally:
+            await self._disconnect()
         primaries: list[Any] = self._cluster.get_primaries()
         lines = {node.name: self._lines.get(node.name) or RedisLine(_maker(node)) for node in primaries}
         gone = [line for name, line in self._lines.items() if name not in lines]
         self._lines, self._known = lines, True
         await asyncio.gather(*(line.aclose() for line in gone))
 
+    async def _disconnect(self) -> None:
+        """Close the connections over which redis-py asked for the slots; the lines have their own.
+
+        `RedisCluster.aclose` closes nothing if it or `initialize` was cancelled before.
+        """
+        nodes = self._cluster.nodes_manager
+        await nodes.aclose()
+        await nodes.aclose("startup_nodes")
+        await asyncio.gather(*nodes._background_tasks, return_exceptions=True)  # they close those of former nodes
+
 
 def _maker(node: Any) -> Any:
-    return lambda: node.connection_class(**node.connection_kwargs)
+    # A line has a deadline of its own for all its answers.
+    return lambda: node.connection_class(**node.connection_kwargs | {"socket_timeout": None})

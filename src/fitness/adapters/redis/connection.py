@@ -98,12 +98,17 @@ async def handshaken(connection: Connection) -> str:
 
 
 async def given_up(connection: Connection, handshake: "asyncio.Task[str]") -> None:
-    """redis-py loses a cancellation that comes while it connects: cancel until it ends, and close what it made."""
-    while not handshake.done():
-        handshake.cancel()
-        await asyncio.wait({handshake}, timeout=0.05)
-    mark_retrieved(handshake)
+    """End the handshake, and close what it made."""
+    await cancelled(handshake)
     await connection.disconnect(nowait=True)
+
+
+async def cancelled(task: "asyncio.Task[Any]") -> None:
+    """Returns when it has ended. redis-py loses a cancellation that comes while it connects: cancel until it ends."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.05)
+    mark_retrieved(task)
 
 
 def facts_of(reply: bytes) -> dict[str, str]:

@@ -1,0 +1,140 @@
+"""Migrated databases, lent to one test after another.
+
+PostgreSQL takes some 0.3 s to copy a database and to drop the copy, which is more than most tests take. So a database
+that comes back with the schema it was lent with is emptied and lent again; any other is dropped.
+"""
+
+import time
+from itertools import count
+from urllib.parse import urlsplit
+
+import psycopg
+
+from fitness.adapters.postgres.migration_runner import Migrations
+
+TEMPLATE = "template_fitness"
+PATIENCE_S = 30.0
+
+_numbers = count(1)
+
+# Any change of a definition is a new row there. The rows of pg_class also change with what is in the tables.
+SCHEMA = """
+SELECT
+    (SELECT array_agg((oid, relname, relkind, relowner, reloptions)::text ORDER BY oid)
+        FROM pg_class WHERE oid >= 16384 AND relnamespace = 'public'::regnamespace),
+    (SELECT array_agg((attrelid, attnum, xmin)::text ORDER BY attrelid, attnum)
+        FROM pg_attribute WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)),
+    (SELECT array_agg((oid, xmin)::text ORDER BY oid) FROM pg_proc WHERE oid >= 16384),
+    (SELECT array_agg((oid, xmin)::text ORDER BY oid) FROM pg_constraint WHERE oid >= 16384),
+    (SELECT array_agg((oid, xmin)::text ORDER BY oid) FROM pg_trigger WHERE oid >= 16384),
+    (SELECT array_agg((indexrelid, xmin)::text ORDER BY indexrelid) FROM pg_index WHERE indexrelid >= 16384),
+    (SELECT array_agg((oid, xmin)::text ORDER BY oid) FROM pg_rewrite WHERE oid >= 16384),
+    (SELECT array_agg((oid, xmin)::text ORDER BY oid) FROM pg_namespace),
+    (SELECT count(*) FROM pg_db_role_setting)
+"""
+
+OTHERS_ENDED = """
+SELECT count(pg_terminate_backend(pid, 5000))
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+# As a replica, since triggers guard the audit log. A commit that is not waited for may be lost in a crash, as the
+# whole server is after the run.
+UNGUARDED = "SET session_replication_role = replica; SET synchronous_commit = off"
+
+# TRUNCATE makes new files, which takes longer than to delete a few rows.
+EMPTIED = """
+DO $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN
+        SELECT oid::regclass AS name, pg_table_size(oid) > 262144 AS large
+        FROM pg_class
+        WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+    LOOP
+        IF one.large THEN
+            EXECUTE format('TRUNCATE %s CASCADE', one.name);
+        ELSE
+            EXECUTE format('DELETE FROM %s', one.name);
+        END IF;
+    END LOOP;
+    PERFORM setval(format('%I.%I', schemaname, sequencename), start_value, false) FROM pg_sequences;
+END
+$$
+"""
+
+
+class Databases:
+    def __init__(self, server_url: str) -> None:
+        self._server_url = server_url
+        self._free: list[str] = []
+        self._execute(f"CREATE DATABASE {TEMPLATE}")
+        Migrations(self.url(TEMPLATE)).up()
+        with psycopg.connect(self.url(TEMPLATE), autocommit=True) as connection:
+            tables = connection.execute(
+                "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+            ).fetchall()
+            self._rows = {name: _rows(connection, name) for (name,) in tables}
+            self._schema = connection.execute(SCHEMA).fetchone()
+
+    def url(self, name: str) -> str:
+        return f"postgresql:///{name}?{urlsplit(self._server_url).query}"
+
+    def lend(self) -> str:
+        """The name of a database with what the migrations left in it, and nothing more."""
+        return self._free.pop() if self._free else self.make(TEMPLATE)
+
+    def take_back(self, name: str) -> None:
+        """Ends whatever is still connected to it."""
+        with psycopg.connect(self.url(name), autocommit=True) as connection:
+            connection.execute(OTHERS_ENDED)
+            as_lent = connection.execute(SCHEMA).fetchone() == self._schema
+            if as_lent:
+                self._empty(connection)
+        if as_lent:
+            self._free.append(name)
+        else:
+            self.drop(name)
+
+    def make(self, template: str) -> str:
+        name = f"test_{next(_numbers)}"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def drop(self, name: str) -> None:
+        self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _empty(self, connection: "psycopg.Connection[tuple[object, ...]]") -> None:
+        connection.execute(UNGUARDED)
+        connection.execute(EMPTIED)
+        for table, rows in self._rows.items():
+            if rows:
+                connection.execute(
+                    f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, %s::json)".encode(),
+                    [rows],
+                )
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self._server_url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+def write_to_disk(server_url: str, how: str) -> None:
+    """Whether PostgreSQL waits for the disk: `on` or `off`. Nothing is lost by `off` but after a power cut."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        for setting in ("fsync", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = {how}".encode())
+        connection.execute("SELECT pg_reload_conf()")
+        give_up_s = time.monotonic() + PATIENCE_S
+        while connection.execute("SHOW fsync").fetchone() != (how,):  # each process reads its settings in its own time
+            assert time.monotonic() < give_up_s
+            time.sleep(0.01)
+
+
+def _rows(connection: "psycopg.Connection[tuple[object, ...]]", table: str) -> object:
+    """All of a table's, as one JSON text; None of an empty one."""
+    found = connection.execute(f"SELECT json_agg(one)::text FROM {table} AS one".encode()).fetchone()
+    assert found is not None
+    return found[0]
