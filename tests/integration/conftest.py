@@ -10,7 +10,7 @@ import pytest
 import redis
 from ops.local.proxy import nginx
 from ops.local.service import own_folder
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from redis.asyncio import Redis
 
 from fitness.adapters.embedded.engines import EngineUrls, running_engines
@@ -54,20 +54,29 @@ def folder() -> Iterator[Path]:
 def template(engines: EngineUrls) -> str:
     """The name of a migrated database, of which each test gets a copy."""
     _execute(engines, "CREATE DATABASE template_fitness")
-    Migrations(make_conninfo(engines.database_url, dbname="template_fitness")).up()
+    owner_url, url = (
+        make_conninfo(one, dbname="template_fitness") for one in (engines.owner_database_url, engines.database_url)
+    )
+    Migrations(owner_url, service_url=url).up()
     return "template_fitness"
 
 
 @pytest.fixture
 def empty_database_url(engines: EngineUrls) -> Iterator[str]:
-    """A database of one's own without any table."""
+    """A database of one's own without any table, as its owner."""
     yield from _database(engines, "template1")
 
 
 @pytest.fixture
-def database_url(engines: EngineUrls, template: str) -> Iterator[str]:
-    """A migrated database of one's own."""
+def owner_url(engines: EngineUrls, template: str) -> Iterator[str]:
+    """A migrated database of one's own, as its owner."""
     yield from _database(engines, template)
+
+
+@pytest.fixture
+def database_url(engines: EngineUrls, owner_url: str) -> str:
+    """The database of `owner_url`, as the service's role, which owns nothing."""
+    return make_conninfo(engines.database_url, dbname=conninfo_to_dict(owner_url)["dbname"])
 
 
 @pytest.fixture
@@ -149,10 +158,10 @@ async def bob(api: Api) -> Person:
 def _database(engines: EngineUrls, template: str) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
     _execute(engines, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield make_conninfo(engines.database_url, dbname=name)
+    yield make_conninfo(engines.owner_database_url, dbname=name)
     _execute(engines, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _execute(engines: EngineUrls, statement: str) -> None:
-    with psycopg.connect(engines.database_url, autocommit=True) as connection:
+    with psycopg.connect(engines.owner_database_url, autocommit=True) as connection:
         connection.execute(statement.encode())

@@ -57,7 +57,7 @@ async def test_it_stops_cleanly_and_the_next_start_has_everything(service: Servi
         one = await ann.record(title="kept")
     assert service.stop(how) == 0
     assert service.engines() == []
-    log = service.data_dir / "postgres.log"
+    log = service.data_dir / "log" / "postgres.log"
     before = log.stat().st_size
     # Quick, measured by the machine's own first start, which had to create everything; and nothing had to be recovered.
     assert service.start() < 2 * first_start_s
@@ -194,7 +194,7 @@ async def test_many_clients_of_several_workers_on_one_cold_copy_cost_one_load_a_
     service.start()
     urls = running_urls(service.data_dir)
     assert urls is not None
-    log = service.data_dir / "postgres.log"
+    log = service.data_dir / "log" / "postgres.log"
     limits = httpx.Limits(max_connections=200)
     async with httpx.AsyncClient(base_url=service.url, limits=limits, timeout=30) as client:
         ann = await log_in(client)
@@ -202,7 +202,7 @@ async def test_many_clients_of_several_workers_on_one_cold_copy_cost_one_load_a_
         # Connections first, so that all ask at the same time; twice, so that every worker has prepared its statement.
         for _ in range(2):
             await asyncio.gather(*(ann.get("/activities?page=2") for _ in range(200)))
-        with psycopg.connect(urls.database_url, autocommit=True) as connection:
+        with psycopg.connect(urls.owner_database_url, autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET log_statement = 'all'")
             connection.execute("SELECT pg_reload_conf()")
         await asyncio.to_thread(log_says, log, 'parameter "log_statement" changed')

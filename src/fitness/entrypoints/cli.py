@@ -13,6 +13,7 @@ from typing import TypeVar
 import click
 
 from fitness import __version__
+from fitness.domain.model.audit_chain import ChainHead
 from fitness.domain.model.listings import Page
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import DuplicateActivity, RecordingTooLarge, Refusal
@@ -79,13 +80,20 @@ def serve() -> None:
 
 
 @main.command()
-def doctor() -> None:
-    """Check how the stores are set up, and say what is wrong.
+@click.option("--audit-head", metavar="N:HASH", help="An end of the audit log that this printed before.")
+def doctor(audit_head: str | None) -> None:
+    """Check how the stores are set up and whether the audit log is whole, and say what is wrong.
 
     Exits with 1 if something is wrong, with 0 if it is only doubtful.
     """
-    with with_running_engines(_settings()) as settings:
-        found = asyncio.run(diagnose(settings))
+    try:
+        noted = ChainHead.parse(audit_head) if audit_head else None
+    except ValueError as error:
+        raise click.ClickException("--audit-head is the position and the hash that doctor printed: N:HASH") from error
+    given = _settings()
+    with with_running_engines(given) as settings:
+        data_dir = given.data_dir if given.embedded else None
+        found = asyncio.run(diagnose(settings, data_dir=data_dir, audit_head=noted))
     colours = {Verdict.GOOD: "green", Verdict.DOUBTFUL: "yellow", Verdict.WRONG: "red"}
     for store, findings in found.items():
         for finding in findings:
