@@ -68,7 +68,7 @@ def test_the_role_of_the_embedded_service_is_no_superuser_and_owns_nothing(
         "DELETE FROM audit_head",
         "SELECT FROM audit_head FOR UPDATE",
         "INSERT INTO audit_head (one, position, hash) VALUES (true, 0, '')",
-        "INSERT INTO audit_log (id, at, action, subject_id, owner_id) OVERRIDING SYSTEM VALUE SELECT 9, now(), '', 1, 1",
+        "INSERT INTO audit_log (id, at, action) OVERRIDING SYSTEM VALUE VALUES (9, now(), '')",
         "INSERT INTO audit_log (at, action, subject_id, owner_id, position, hash) VALUES (now(), '', 1, 1, 7, '')",
         "DELETE FROM schema_migrations",
     ],

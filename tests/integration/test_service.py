@@ -13,8 +13,9 @@ import httpx
 import psycopg
 import pytest
 import redis
+from psycopg.conninfo import make_conninfo
 
-from fitness.adapters.embedded.engines import running_urls
+from fitness.adapters.embedded.engines import SERVICE, running_urls
 from tests.files import A_TRACK, FitFile
 from tests.harness.api import MEMORY, NOWHERE_POSTGRES, NOWHERE_REDIS, PASSWORD, Person, activity_body
 from tests.harness.service import PATIENCE_S, Service, command
@@ -260,6 +261,28 @@ def test_a_second_service_on_the_same_folder_or_port_says_what_to_change(service
     assert neighbour.engines() == []
 
 
+def test_the_temporary_folder_of_a_killed_service_is_removed_by_the_next_one(
+    service: Service, neighbour: Service, folder: Path
+):
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    for one in (service, neighbour):
+        one.environment |= {"FITNESS_DATABASE_URL": MEMORY, "FITNESS_REDIS_URL": MEMORY, "TMPDIR": str(temporary)}
+    service.start()
+    (left,) = temporary.glob("fitness-metrics-*")
+    service.kill_everything()
+    assert left.exists()
+    neighbour.start()
+    (used,) = temporary.glob("fitness-metrics-*")
+    assert used != left
+    service.start()
+    assert len({*temporary.glob("fitness-metrics-*")} - {used}) == 1
+    assert used.exists()
+    for one in (service, neighbour):
+        assert one.stop() == 0
+    assert list(temporary.glob("fitness-metrics-*")) == []
+
+
 def test_a_folder_too_deep_for_a_socket_works_all_the_same(folder: Path):
     deep = folder / ("d" * 100) / ("e" * 100)
     deep.parent.mkdir()
@@ -346,14 +369,20 @@ class TestCommands:
         self, service: Service, empty_database_url: str, folder: Path
     ):
         urls = {
-            "FITNESS_DATABASE_URL": _as_url(empty_database_url),
+            "FITNESS_DATABASE_URL": _as_url(make_conninfo(empty_database_url, user=SERVICE)),
             "FITNESS_REDIS_URL": "redis://127.0.0.1:1",
             "FITNESS_SECRET_KEYS": "k" * 32,
         }
+        owner_url = _as_url(empty_database_url)
         service.environment |= urls
         service.start("unavailable")
         assert "the database lacks 001_create_users" in service.log()
-        assert service.run("migrate", "up").returncode == 0
+        assert service.run("migrate", "up", FITNESS_DATABASE_URL=owner_url).returncode == 0
+        unready = httpx.get(f"{service.url}/health/ready")
+        assert unready.status_code == 503
+        assert "may not read" in unready.text
+        assert "may not read" in service.run("doctor").stdout
+        assert service.run("migrate", "up", FITNESS_MIGRATE_DATABASE_URL=owner_url).stdout == "nothing to apply\n"
         assert httpx.get(f"{service.url}/health/ready").json()["status"] == "degraded"
         assert not service.data_dir.exists()
 
@@ -415,6 +444,10 @@ class TestCommands:
         well = service.run("doctor")
         assert (well.returncode, well.stderr) == (0, "")
         assert "good      cache Redis: maxmemory-policy is allkeys-lru" in well.stdout
+        assert "good      role: it connects as fitness_service, which owns nothing" in well.stdout
+        assert "good      audit log: 0 entries, none changed or missing; the last is 0:" in well.stdout
+        assert "good      logs: nobody else can read" in well.stdout
+        assert "N:HASH" in service.run("doctor", "--audit-head", "7").stderr
         nowhere = service.run(
             "doctor",
             FITNESS_DATABASE_URL=NOWHERE_POSTGRES,

@@ -241,8 +241,8 @@ def _warn_of_old_schema(settings: CompleteSettings) -> None:
     """The service starts all the same: readiness keeps requests away until the schema is migrated."""
     try:
         statuses = Container(settings=settings).migrations().status()
-    except DatabaseUnavailable as outage:
-        logging.getLogger(__name__).warning("the schema goes unchecked: %s", outage)
+    except (DatabaseUnavailable, BadSetup) as error:
+        logging.getLogger(__name__).warning("the schema goes unchecked: %s", error)
         return
     if missing := [status.title for status in statuses if status.applied_at is None]:
         what = "the database lacks %s: run `fitness migrate up`; readiness says unavailable until then"

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ import redis
 from fitness.adapters.embedded.binaries import EnginesUnusable, postgres_programs, valkey_program
 from fitness.adapters.embedded.processes import Account, private_log
 from fitness.adapters.embedded.running import running
+from fitness.foundation.temporary import temporary_folder
 
 __all__ = ["EngineUrls", "EnginesUnusable", "initialize", "running_engines", "running_urls"]
 
@@ -174,11 +174,9 @@ def _run_folder(data_dir: Path, account: Account) -> Iterator[Path]:
     if len(os.fsencode(data_dir / "run")) <= MAX_RUN_FOLDER_LENGTH and "," not in str(data_dir):
         yield account.own(data_dir / "run")
         return
-    folder = Path(tempfile.mkdtemp(prefix="fitness-"))
-    try:
-        yield account.own(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with temporary_folder("fitness-run-") as folder:
+        folder.chmod(0o711)  # the account may go through it, and into its own folder inside alone
+        yield account.own(folder / "run")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from fitness.adapters.postgres.migration_files import (
     shipped_migrations,
     statements_of,
 )
-from fitness.adapters.postgres.rights import grant_rights, role_of
+from fitness.adapters.postgres.rights import NO_RIGHTS, grant_rights, role_of
 from fitness.ports.outages import DatabaseUnavailable
 
 LOCK_ID = 7_063_117_441_001
@@ -144,7 +144,10 @@ class Migrations:
         with self._connection() as connection:
             # The service's role may not create the table.
             begun = connection.execute(TABLE_IS_THERE).fetchone() == (True,)
-            done = self._applied(connection, later_ones=True) if begun else {}
+            try:
+                done = self._applied(connection, later_ones=True) if begun else {}
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise MigrationRefused(NO_RIGHTS) from error
         known = [MigrationStatus(one.title, done.pop(one.version, (one.title, None))[1]) for one in self._shipped]
         return known + [MigrationStatus(title, applied_at) for title, applied_at in done.values()]
 

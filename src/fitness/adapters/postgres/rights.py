@@ -13,6 +13,10 @@ AUDIT_LOG = "audit_log"
 AUDIT_COLUMNS = ("at", "actor_id", "action", "subject_id", "owner_id", "reason")
 """An entry's own; the others are given by the server."""
 
+NO_RIGHTS = (
+    "the service's role may not read the schema: run `fitness migrate up` with the owner's FITNESS_MIGRATE_DATABASE_URL"
+)
+
 OWNED = """
     SELECT relation.relname, relation.relkind, namespace.nspname
     FROM pg_class AS relation
