@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ops.local.network import accepts
 
-NGINX_CONF = Path(__file__).parents[1] / "proxy" / "nginx.conf"
+FOLDER = Path(__file__).parents[1] / "proxy"
+NGINX_CONF = FOLDER / "nginx.conf"
 PATIENCE_S = 10.0
 
 
@@ -35,7 +36,7 @@ def local_conf(*, port: int, replicas: Sequence[str], client: str = "127.0.0.1")
 
 
 class Proxy:
-    """A running nginx. Its access log is in `log`, its own words are in `errors`."""
+    """A running nginx. Its access log is in `log`; its own words, without query strings, are in `errors`."""
 
     def __init__(self, conf: str, port: int, folder: Path, inside: Sequence[str] = ()) -> None:
         self.port = port
@@ -46,7 +47,18 @@ class Proxy:
         file = folder / "nginx.conf"
         file.write_text(conf)
         globals_ = f"daemon off; pid {folder / 'nginx.pid'};"
-        self._command = [*inside, program, "-e", "stderr", "-c", str(file), "-g", globals_]
+        self._command = [
+            *inside,
+            "sh",
+            str(FOLDER / "start.sh"),
+            program,
+            "-e",
+            "stderr",
+            "-c",
+            str(file),
+            "-g",
+            globals_,
+        ]
 
     def start(self, host: str = "127.0.0.1") -> None:
         with self.log.open("ab") as log, self.errors.open("ab") as errors:

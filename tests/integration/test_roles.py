@@ -4,7 +4,9 @@ That the whole API works under it is shown by every other test of this folder: `
 """
 
 import asyncio
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -15,6 +17,10 @@ from fitness.adapters.postgres.migration_files import shipped_migrations
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.postgres.role_diagnosis import RoleDiagnosis
 from fitness.ports.setup import BadSetup
+from tests.harness.servers import PostgresServer
+
+ROLES = Path(__file__).parents[2] / "ops" / "postgres" / "roles.sh"
+PASSWORD = "SELECT rolcanlogin, rolsuper, rolpassword FROM pg_authid WHERE rolname = %s"
 
 AUDITED = "INSERT INTO audit_log (at, action, subject_id, owner_id) VALUES (now(), 'activity_purged', 1, 1)"
 WHO = "SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolbypassrls FROM pg_roles WHERE rolname = current_user"
@@ -124,6 +130,29 @@ def test_up_gives_rights_on_what_it_adds_and_gives_back_what_was_taken(empty_dat
     run(empty_database_url, f"REVOKE ALL ON activities FROM {SERVICE}")
     Migrations(empty_database_url, service_url=service_url).up()
     assert said_of(service_url)[0].startswith("good ")
+
+
+def test_the_script_for_compose_makes_the_role_and_changes_its_password(folder: Path):
+    """As its superuser, on a server of its own; twice, as on a data folder that is there already."""
+    server = PostgresServer(folder / "postgres")
+    server.start()
+    environment = {
+        "PATH": f"{server.programs}:/usr/bin:/bin",
+        "PGHOST": str(server.folder),
+        "POSTGRES_USER": "fitness",
+        "POSTGRES_DB": "postgres",
+    }
+    kept = []
+    try:
+        for password in ("it's a secret", "another"):
+            subprocess.run(["sh", ROLES], env=environment | {"SERVICE_PASSWORD": password}, check=True)
+            with psycopg.connect(server.url) as connection:
+                kept += connection.execute(PASSWORD, [SERVICE]).fetchall()
+    finally:
+        server.kill()
+    assert [row[:2] for row in kept] == [(True, False)] * 2
+    assert kept[0][2] != kept[1][2]
+    assert all(row[2].startswith("SCRAM-SHA-256$") for row in kept)
 
 
 def test_a_role_that_does_not_exist_is_refused_before_anything_is_changed(empty_database_url: str):
