@@ -447,7 +447,9 @@ class TestCommands:
         assert "good      role: it connects as fitness_service, which owns nothing" in well.stdout
         assert "good      audit log: 0 entries, none changed or missing; the last is 0:" in well.stdout
         assert "good      logs: nobody else can read" in well.stdout
-        assert "N:HASH" in service.run("doctor", "--audit-head", "7").stderr
+        assert "'--audit-head': must be a position and a hash" in service.run("doctor", "--audit-head", "7").stderr
+        noted = service.run("doctor", "--audit-head", "1:" + "00" * 32)
+        assert "wrong     audit log: the last entry is at position 0, and 1:00" in noted.stdout
         nowhere = service.run(
             "doctor",
             FITNESS_DATABASE_URL=NOWHERE_POSTGRES,

@@ -80,26 +80,18 @@ def serve() -> None:
 
 
 @main.command()
-@click.option("--audit-head", metavar="N:HASH", help="An end of the audit log that this printed before.")
-def doctor(audit_head: str | None) -> None:
-    """Check how the stores are set up and whether the audit log is whole, and say what is wrong.
-
-    Exits with 1 if something is wrong, with 0 if it is only doubtful.
-    """
-    try:
-        noted = ChainHead.parse(audit_head) if audit_head else None
-    except ValueError as error:
-        raise click.ClickException("--audit-head is the position and the hash that doctor printed: N:HASH") from error
+@click.option("--audit-head", type=ChainHead.parse, metavar="N:HASH", help="An end of the audit log, printed before.")
+def doctor(audit_head: ChainHead | None) -> None:
+    """Check how the stores are set up and whether the audit log is whole; exits with 1 if something is wrong."""
     given = _settings()
     with with_running_engines(given) as settings:
-        data_dir = given.data_dir if given.embedded else None
-        found = asyncio.run(diagnose(settings, data_dir=data_dir, audit_head=noted))
+        own = given.data_dir if given.embedded else None
+        found = asyncio.run(diagnose(settings, data_dir=own, audit_head=audit_head))
     colours = {Verdict.GOOD: "green", Verdict.DOUBTFUL: "yellow", Verdict.WRONG: "red"}
     for store, findings in found.items():
         for finding in findings:
             click.echo(f"{click.style(f'{finding.verdict:8}', colours[finding.verdict])}  {store}: {finding.message}")
-    wrong = sum(finding.verdict is Verdict.WRONG for findings in found.values() for finding in findings)
-    if wrong:
+    if wrong := sum(one.verdict is Verdict.WRONG for findings in found.values() for one in findings):
         raise click.ClickException(f"{wrong} things are wrong" if wrong > 1 else "one thing is wrong")
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -63,10 +64,9 @@ class ChainHead:
     @classmethod
     def parse(cls, text: str) -> "ChainHead":
         """What `str` made. Raises ValueError."""
-        position, _, digest = text.partition(":")
-        if len(bytes.fromhex(digest)) != hashlib.sha256().digest_size:
-            raise ValueError("not a SHA-256")
-        return cls(int(position), digest.lower())
+        if not (match := re.fullmatch(r"(\d{1,18}):([0-9a-fA-F]{64})", text, re.ASCII)):
+            raise ValueError("must be a position and a hash, N:HASH, as `fitness doctor` prints them")
+        return cls(int(match[1]), match[2].lower())
 
 
 def link_of(entry: AuditEntry) -> Link:
