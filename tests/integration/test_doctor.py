@@ -243,11 +243,13 @@ async def test_a_postgresql_whose_log_shows_values_is_doubtful(
     assert said in found
 
 
-async def test_a_log_that_others_can_read_is_wrong(settings: CompleteSettings, tmp_path: Path):
-    log = tmp_path / "log" / "postgres.log"
-    log.parent.mkdir(mode=0o700)
-    log.touch(0o600)
+@pytest.mark.parametrize("opened", ["log", "log/postgres.log", "secret_key"])
+async def test_a_log_or_a_secret_that_others_can_read_is_wrong(settings: CompleteSettings, tmp_path: Path, opened: str):
+    (tmp_path / "log").mkdir(mode=0o700)
+    for name in ("log/postgres.log", "secret_key"):
+        (tmp_path / name).touch(0o600)
     assert await bad(settings, data_dir=tmp_path) == []
-    log.chmod(0o640)
+    (tmp_path / opened).chmod(0o740)
     (found,) = await bad(settings, data_dir=tmp_path)
-    assert found == f"wrong logs: others on this machine can read the logs: chmod go-rwx {log}"
+    assert found.startswith("wrong data folder: others on this machine can read logs or data")
+    assert found.endswith(f"chmod go-rwx {tmp_path / opened}")

@@ -446,7 +446,7 @@ class TestCommands:
         assert "good      cache Redis: maxmemory-policy is allkeys-lru" in well.stdout
         assert "good      role: it connects as fitness_service, which owns nothing" in well.stdout
         assert "good      audit log: 0 entries, none changed or missing; the last is 0:" in well.stdout
-        assert "good      logs: nobody else can read" in well.stdout
+        assert "good      data folder: nobody else can read" in well.stdout
         assert "'--audit-head': must be a position and a hash" in service.run("doctor", "--audit-head", "7").stderr
         noted = service.run("doctor", "--audit-head", "1:" + "00" * 32)
         assert "wrong     audit log: the last entry is at position 0, and 1:00" in noted.stdout

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from fitness.adapters.embedded.diagnosis import LogDiagnosis
+from fitness.adapters.embedded.diagnosis import FolderDiagnosis
 from fitness.adapters.postgres.audit_diagnosis import AuditDiagnosis
 from fitness.adapters.postgres.diagnosis import CacheStateDiagnosis, PostgresDiagnosis
 from fitness.adapters.postgres.migration_runner import Migrations
@@ -40,7 +40,7 @@ async def diagnose(
         "cache state": CacheStateDiagnosis(settings.database_url),
     }
     if data_dir is not None:
-        diagnoses["logs"] = LogDiagnosis(data_dir)
+        diagnoses["data folder"] = FolderDiagnosis(data_dir)
     try:
         found = {store: [*await diagnosis.diagnose()] for store, diagnosis in diagnoses.items()}
     finally:
