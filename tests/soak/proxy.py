@@ -161,15 +161,16 @@ def ip(*arguments: str) -> None:
 
 @contextmanager
 def two_namespaces() -> Iterator[tuple[str, str]]:
-    """That of the proxy, 10.213.0.1, and that of the replicas, 10.213.0.2. Both are deleted after."""
+    """That of the proxy, 10.213.0.1, and that of the replicas, 10.213.0.2 and .3. Both are deleted after."""
     near, far = (f"fitness-{os.getpid()}-{name}" for name in ("proxy", "api"))
     with ExitStack() as stack:
         for namespace in (near, far):
             ip("netns", "add", namespace)
             stack.callback(ip, "netns", "delete", namespace)
         ip("-n", near, "link", "add", "veth0", "type", "veth", "peer", "name", "veth0", "netns", far)
-        for namespace, address in ((near, "10.213.0.1/30"), (far, "10.213.0.2/30")):
-            ip("-n", namespace, "address", "add", address, "dev", "veth0")
+        for namespace, addresses in ((near, ["10.213.0.1/29"]), (far, ["10.213.0.2/29", "10.213.0.3/29"])):
+            for address in addresses:
+                ip("-n", namespace, "address", "add", address, "dev", "veth0")
             ip("-n", namespace, "link", "set", "veth0", "up")
             ip("-n", namespace, "link", "set", "lo", "up")
         yield near, far
