@@ -229,6 +229,14 @@ def measured(replicas: Sequence[Replica], rate: float, seconds: float) -> list[s
     return wrong
 
 
+def failures(proxy: Proxy) -> Counter[str]:
+    """What nginx says of requests that failed, by the second, without the addresses."""
+    lines = proxy.errors.read_text().splitlines()
+    return Counter(
+        f"{line[11:19]} {line.partition(': *')[2].partition(' ')[2].partition(', client')[0]}" for line in lines
+    )
+
+
 def soak(rate: float, seconds: float) -> list[str]:
     with ExitStack() as stack:
         folder = stack.enter_context(own_folder())
@@ -245,7 +253,10 @@ def soak(rate: float, seconds: float) -> list[str]:
         proxy = Proxy(local_conf(port=PORT, replicas=REPLICAS), PORT, folder)
         proxy.start()
         stack.callback(proxy.stop)
-        return measured(replicas, rate, seconds)
+        wrong = measured(replicas, rate, seconds)
+        if wrong:
+            print("nginx says:", *failures(proxy).items(), sep="\n  ")
+        return wrong
 
 
 def main() -> None:
