@@ -126,10 +126,10 @@ def cluster(folder: Path | None) -> Iterator[str]:
     """A server's address; its data is in `folder`, or gone afterwards."""
     if folder is not None:
         with running_engines(folder.absolute()) as urls:
-            yield urls.database_url
+            yield urls.owner_database_url
         return
     with own_folder() as temporary, running_engines(temporary) as urls:
-        yield urls.database_url
+        yield urls.owner_database_url
 
 
 def filled(server: str, name: str, rows: int, *, versions: int | None = None) -> str:

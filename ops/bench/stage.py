@@ -91,7 +91,7 @@ def staged(stack: ExitStack, source: Path, cores: frozenset[int], *, turns: int)
     pin(instance.pids(), cores)
     port = instance.port
     reader, *writers = asyncio.run(_tokens(port))
-    kept, patched, missed = _activities(urls.database_url, [reader, *writers], turns * MISSES_A_TURN)
+    kept, patched, missed = _activities(urls.owner_database_url, [reader, *writers], turns * MISSES_A_TURN)
     scenarios = (
         Scenario(LISTED, port, partial(in_any_order, [request(port, "GET", LIST, reader)]), origin="HIT"),
         Scenario(MISS, port, partial(each_once, port, missed), origin="MISS", most=MISSES_A_TURN),

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ops.local.network import accepts
 
-NGINX_CONF = Path(__file__).parents[1] / "proxy" / "nginx.conf"
+FOLDER = Path(__file__).parents[1] / "proxy"
+NGINX_CONF = FOLDER / "nginx.conf"
 PATIENCE_S = 10.0
 
 
@@ -35,18 +36,21 @@ def local_conf(*, port: int, replicas: Sequence[str], client: str = "127.0.0.1")
 
 
 class Proxy:
-    """A running nginx. Its access log is in `log`, its own words are in `errors`."""
+    """A running nginx. Its access log is in `log`; its own words, without query strings, are in `errors`."""
 
-    def __init__(self, conf: str, port: int, folder: Path, inside: Sequence[str] = ()) -> None:
+    def __init__(
+        self, conf: str, port: int, folder: Path, inside: Sequence[str] = (), program: str | None = None
+    ) -> None:
         self.port = port
         self.log = folder / "access.log"
         self.errors = folder / "error.log"
-        program = nginx()
+        program = program or nginx()
         assert program is not None, "nginx is not installed (Debian: apt-get install nginx)"
         file = folder / "nginx.conf"
         file.write_text(conf)
         globals_ = f"daemon off; pid {folder / 'nginx.pid'};"
-        self._command = [*inside, program, "-e", "stderr", "-c", str(file), "-g", globals_]
+        start = ["sh", str(FOLDER / "start.sh"), program]
+        self._command = [*inside, *start, "-e", "stderr", "-c", str(file), "-g", globals_]
 
     def start(self, host: str = "127.0.0.1") -> None:
         with self.log.open("ab") as log, self.errors.open("ab") as errors:

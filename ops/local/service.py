@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from ops.local.network import free_port
@@ -36,10 +37,16 @@ def own_folder() -> Iterator[Path]:
 def engines(*, source: Path | None = None) -> Iterator[EngineUrls]:
     """PostgreSQL, migrated, and both Valkeys, in a folder that is removed after.
 
-    Where a `source` is named, by its migrations.
+    Where a `source` is named, by its migrations, and the service connects as the owner of the tables: an older one
+    knows no other role.
     """
     with own_folder() as folder, running_engines(folder, connections=150) as urls:
-        subprocess.run([FITNESS, "migrate", "up"], env=environment(urls, source), stdout=subprocess.DEVNULL, check=True)
+        if source is not None:
+            urls = replace(urls, database_url=urls.owner_database_url)
+        migrating = environment(urls, source)
+        if source is None:
+            migrating["FITNESS_MIGRATE_DATABASE_URL"] = urls.owner_database_url
+        subprocess.run([FITNESS, "migrate", "up"], env=migrating, stdout=subprocess.DEVNULL, check=True)
         yield urls
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from fitness.adapters.embedded.engines import EngineUrls
 from fitness.adapters.postgres.migration_runner import Migrations
 
 TEMPLATE = "template_fitness"
@@ -67,12 +68,12 @@ $$
 
 
 class Databases:
-    def __init__(self, server_url: str) -> None:
-        self._server_url = server_url
+    def __init__(self, urls: EngineUrls) -> None:
+        self._urls = urls
         self._free: list[str] = []
         self._execute(f"CREATE DATABASE {TEMPLATE}")
-        Migrations(self.url(TEMPLATE)).up()
-        with psycopg.connect(self.url(TEMPLATE), autocommit=True) as connection:
+        Migrations(self.owner_url(TEMPLATE), service_url=self.url(TEMPLATE)).up()
+        with psycopg.connect(self.owner_url(TEMPLATE), autocommit=True) as connection:
             tables = connection.execute(
                 "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
             ).fetchall()
@@ -80,7 +81,11 @@ class Databases:
             self._schema = connection.execute(SCHEMA).fetchone()
 
     def url(self, name: str) -> str:
-        return f"postgresql:///{name}?{urlsplit(self._server_url).query}"
+        """As the service's role."""
+        return _named(self._urls.database_url, name)
+
+    def owner_url(self, name: str) -> str:
+        return _named(self._urls.owner_database_url, name)
 
     def lend(self) -> str:
         """The name of a database with what the migrations left in it, and nothing more."""
@@ -88,7 +93,7 @@ class Databases:
 
     def take_back(self, name: str) -> None:
         """Ends whatever is still connected to it."""
-        with psycopg.connect(self.url(name), autocommit=True) as connection:
+        with psycopg.connect(self.owner_url(name), autocommit=True) as connection:
             connection.execute(OTHERS_ENDED)
             as_lent = connection.execute(SCHEMA).fetchone() == self._schema
             if as_lent:
@@ -117,8 +122,12 @@ class Databases:
                 )
 
     def _execute(self, statement: str) -> None:
-        with psycopg.connect(self._server_url, autocommit=True) as connection:
+        with psycopg.connect(self._urls.owner_database_url, autocommit=True) as connection:
             connection.execute(statement.encode())
+
+
+def _named(server_url: str, name: str) -> str:
+    return f"postgresql:///{name}?{urlsplit(server_url).query}"
 
 
 def write_to_disk(server_url: str, how: str) -> None:

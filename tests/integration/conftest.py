@@ -40,7 +40,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def engines() -> Iterator[EngineUrls]:
     with own_folder() as folder, running_engines(folder) as urls:
-        write_to_disk(urls.database_url, "off")
+        write_to_disk(urls.owner_database_url, "off")
         yield urls
 
 
@@ -52,23 +52,35 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def databases(engines: EngineUrls) -> Databases:
-    return Databases(engines.database_url)
+    return Databases(engines)
 
 
 @pytest.fixture
 def empty_database_url(databases: Databases) -> Iterator[str]:
-    """A database of one's own without any table."""
+    """A database of one's own without any table, as its owner."""
     name = databases.make("template1")
-    yield databases.url(name)
+    yield databases.owner_url(name)
     databases.drop(name)
 
 
 @pytest.fixture
-def database_url(databases: Databases) -> Iterator[str]:
-    """A migrated database of one's own."""
+def lent(databases: Databases) -> Iterator[str]:
+    """The name of a migrated database of one's own."""
     name = databases.lend()
-    yield databases.url(name)
+    yield name
     databases.take_back(name)
+
+
+@pytest.fixture
+def owner_url(databases: Databases, lent: str) -> str:
+    """A migrated database of one's own, as its owner."""
+    return databases.owner_url(lent)
+
+
+@pytest.fixture
+def database_url(databases: Databases, lent: str) -> str:
+    """The database of `owner_url`, as the service's role, which owns nothing."""
+    return databases.url(lent)
 
 
 @pytest.fixture

@@ -98,9 +98,9 @@ FILL: LiteralString = """
 """
 
 
-def test_a_list_looks_into_no_rows_but_its_pages(database_url: str):
+def test_a_list_looks_into_no_rows_but_its_pages(owner_url: str):
     """Also in the plan that PostgreSQL makes for whatever parameters come."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with psycopg.connect(owner_url, autocommit=True) as connection:
         connection.execute(USERS)
         connection.execute(FILL)
         connection.execute("VACUUM ANALYZE activities")

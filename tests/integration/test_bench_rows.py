@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 
 async def test_each_list_is_measured_for_one_who_has_much_and_one_who_has_little(engines: EngineUrls):
-    url = filled(engines.database_url, "bench_rows", BASE)
+    url = filled(engines.owner_database_url, "bench_rows", BASE)
     with psycopg.connect(url) as connection:
         have: dict[int, int] = dict(
             connection.execute("SELECT user_id, count(*) FROM activities GROUP BY user_id").fetchall()

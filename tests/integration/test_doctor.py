@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from ops.local.service import own_folder
+from psycopg.conninfo import make_conninfo
 
-from fitness.adapters.embedded.engines import CACHE_SETTINGS, STATE_SETTINGS, EngineUrls
+from fitness.adapters.embedded.engines import CACHE_SETTINGS, SERVICE, STATE_SETTINGS, EngineUrls
+from fitness.adapters.postgres.migration_files import shipped_migrations
+from fitness.adapters.postgres.migration_runner import Migrations
+from fitness.domain.model.audit_chain import ChainHead
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.doctor import diagnose
 from fitness.ports.health import Verdict
@@ -29,9 +35,9 @@ def state() -> Iterator[ValkeyServer]:
 @pytest.fixture(scope="module", autouse=True)
 def durable(engines: EngineUrls) -> Iterator[None]:
     """PostgreSQL as a service runs it; the other tests do not wait for the disk."""
-    write_to_disk(engines.database_url, "on")
+    write_to_disk(engines.owner_database_url, "on")
     yield
-    write_to_disk(engines.database_url, "off")
+    write_to_disk(engines.owner_database_url, "off")
 
 
 @pytest.fixture
@@ -58,9 +64,9 @@ def _server(settings: dict[str, str]) -> Iterator[ValkeyServer]:
         server.kill()
 
 
-async def bad(settings: CompleteSettings) -> list[str]:
+async def bad(settings: CompleteSettings, **given: Any) -> list[str]:
     """The findings that are not good."""
-    found = await diagnose(settings)
+    found = await diagnose(settings, **given)
     return [
         f"{finding.verdict} {store}: {finding.message}"
         for store, findings in found.items()
@@ -130,18 +136,19 @@ async def test_stores_that_do_not_answer_are_wrong(settings: CompleteSettings):
 
 
 async def test_an_old_schema_is_wrong(settings: CompleteSettings, empty_database_url: str):
-    (found,) = await bad(replace(settings, database_url=empty_database_url))
+    empty = make_conninfo(empty_database_url, user=SERVICE)
+    (found,) = await bad(replace(settings, database_url=empty))
     assert "001_create_users" in found
     assert "fitness migrate up" in found
 
 
-async def test_a_postgresql_that_may_forget_or_is_too_small_is_wrong(settings: CompleteSettings):
-    with psycopg.connect(settings.database_url, autocommit=True) as connection:
-        connection.execute("ALTER ROLE fitness SET synchronous_commit = off")
+async def test_a_postgresql_that_may_forget_or_is_too_small_is_wrong(settings: CompleteSettings, owner_url: str):
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        connection.execute("ALTER ROLE fitness_service SET synchronous_commit = off")
         try:
             found = await bad(replace(settings, workers=50))
         finally:
-            connection.execute("ALTER ROLE fitness RESET synchronous_commit")
+            connection.execute("ALTER ROLE fitness_service RESET synchronous_commit")
     assert [one.partition(" is ")[0] for one in found] == [
         "wrong PostgreSQL: synchronous_commit",
         "wrong PostgreSQL: max_connections",
@@ -161,3 +168,97 @@ async def test_a_closed_cache_is_doubtful_and_a_shown_run_id_is_the_one_that_cou
             connection.execute(states.format("%s", "%s"), before)
     assert found.startswith("doubtful cache state: the cache has been closed for 7 s, unconfirmed invalidations: 1;")
     assert "run id abc" in found
+
+
+AUDITED = """
+    INSERT INTO audit_log (at, action, subject_id, owner_id, reason)
+    SELECT now(), 'activity_purged', n, 1, 'spam'
+    FROM generate_series(1, 5) AS n
+"""
+
+
+async def noted_head(settings: CompleteSettings) -> ChainHead:
+    """As an operator copies it from what doctor says."""
+    (found,) = (await diagnose(settings))["audit log"]
+    assert found.message.startswith("5 entries, none changed or missing; the last is ")
+    return ChainHead.parse(found.message.rpartition(" ")[2])
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE audit_log SET reason = 'none' WHERE position = 3", "entry 3 at position 3 was changed"),
+        ("UPDATE audit_log SET at = at - interval '1 us' WHERE position = 5", "entry 5 at position 5 was changed"),
+        ("DELETE FROM audit_log WHERE position = 2", "the entry at position 2 is missing: the next one is entry 3"),
+        ("DELETE FROM audit_log WHERE position > 3", "the last entry is at position 3, and the head says 5:"),
+        ("DELETE FROM audit_log", "the last entry is at position 0, and the head says 5:"),
+        ("DELETE FROM audit_head", "audit_head is empty"),
+    ],
+)
+async def test_an_audit_log_that_its_owner_tampered_with_is_wrong(
+    settings: CompleteSettings, owner_url: str, statement: str, said: str
+):
+    with psycopg.connect(owner_url, autocommit=True) as owner:
+        owner.execute(AUDITED)
+        assert await bad(settings) == []
+        owner.execute("ALTER TABLE audit_log DISABLE TRIGGER audit_log_is_append_only")
+        owner.execute(statement.encode())
+    (found,) = await bad(settings)
+    assert found.startswith(f"wrong audit log: {said}")
+
+
+async def test_an_end_that_was_noted_shows_a_log_that_was_written_anew(settings: CompleteSettings, owner_url: str):
+    with psycopg.connect(owner_url, autocommit=True) as owner:
+        owner.execute(AUDITED)
+        noted = await noted_head(settings)
+        assert await bad(settings, audit_head=noted) == []
+        owner.execute("ALTER TABLE audit_log DISABLE TRIGGER audit_log_is_append_only")
+        owner.execute("TRUNCATE audit_log")
+        owner.execute("UPDATE audit_head SET position = 0, hash = decode(repeat('00', 32), 'hex')")
+        owner.execute(AUDITED)
+    assert await bad(settings) == []
+    (found,) = await bad(settings, audit_head=noted)
+    assert "entry 10 at position 5 is not the one that was noted" in found
+
+
+async def test_entries_from_before_the_chain_are_chained_as_they_were(settings: CompleteSettings, owner_url: str):
+    migrations = Migrations(owner_url, service_url=settings.database_url)
+    with psycopg.connect(owner_url, autocommit=True) as owner:
+        migrations.down(sum(one.version >= 16 for one in shipped_migrations()))
+        owner.execute(AUDITED)
+        assert migrations.up()[-1] == shipped_migrations()[-1].title
+        owner.execute(AUDITED)
+    (found,) = (await diagnose(settings))["audit log"]
+    assert (found.verdict, found.message[:10]) == (Verdict.GOOD, "10 entries")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("log_error_verbosity", "verbose", "set log_error_verbosity = terse"),
+        ("log_parameter_max_length_on_error", "64", "set log_parameter_max_length_on_error = 0"),
+    ],
+)
+async def test_a_postgresql_whose_log_shows_values_is_doubtful(
+    settings: CompleteSettings, owner_url: str, setting: str, value: str, said: str
+):
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        connection.execute(f"ALTER ROLE fitness_service SET {setting} = {value}".encode())
+        try:
+            (found,) = await bad(settings)
+        finally:
+            connection.execute(f"ALTER ROLE fitness_service RESET {setting}".encode())
+    assert found.startswith("doubtful PostgreSQL: its log shows values")
+    assert said in found
+
+
+@pytest.mark.parametrize("opened", ["log", "log/postgres.log", "secret_key"])
+async def test_a_log_or_a_secret_that_others_can_read_is_wrong(settings: CompleteSettings, tmp_path: Path, opened: str):
+    (tmp_path / "log").mkdir(mode=0o700)
+    for name in ("log/postgres.log", "secret_key"):
+        (tmp_path / name).touch(0o600)
+    assert await bad(settings, data_dir=tmp_path) == []
+    (tmp_path / opened).chmod(0o740)
+    (found,) = await bad(settings, data_dir=tmp_path)
+    assert found.startswith("wrong data folder: others on this machine can read logs or data")
+    assert found.endswith(f"chmod go-rwx {tmp_path / opened}")

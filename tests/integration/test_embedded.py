@@ -7,10 +7,22 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.errors import UniqueViolation
 
 from fitness.adapters.embedded.binaries import EnginesUnusable, postgres_programs, valkey_program
 from fitness.adapters.embedded.engines import running_engines, running_urls
 from fitness.adapters.embedded.processes import Account
+from fitness.adapters.postgres.migration_runner import Migrations
+
+ANN = """
+    INSERT INTO users (email, password_hash, timezone, created_at, updated_at)
+    VALUES (%s, '-', 'UTC', now(), now())
+"""
+
+CHECKED = """
+    INSERT INTO users (email, password_hash, timezone, tier, created_at, updated_at)
+    VALUES (%s, '-', 'UTC', 'golden', now(), now())
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +79,27 @@ def test_a_data_folder_out_of_the_engines_reach_is_refused_and_left_as_it_is(fol
     with pytest.raises(EnginesUnusable, match="FITNESS_DATA_DIR"), running_engines(closed / "data"):
         raise AssertionError("unreachable")
     assert closed.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_logs_are_closed_to_others_and_show_no_values(folder: Path):
+    """Also those that an earlier version left open."""
+    folder.joinpath("postgres.log").write_text("Key (email)=(old@example.org) already exists\n")
+    folder.joinpath("postgres.log").chmod(0o644)
+    with running_engines(folder) as urls:
+        Migrations(urls.owner_database_url, service_url=urls.database_url).up()
+        with psycopg.connect(urls.database_url, autocommit=True) as connection:
+            connection.execute(ANN, ["ann@example.org"])
+            with pytest.raises(UniqueViolation, match=r"Key \(email\)=\(ann@example.org\) already exists"):
+                connection.execute(ANN, ["ann@example.org"])
+            with pytest.raises(psycopg.errors.CheckViolation, match="Failing row contains"):
+                connection.execute(CHECKED, ["bob@example.org"])
+    logs = folder / "log"
+    assert logs.stat().st_mode & 0o777 == 0o700
+    assert {path.name: path.stat().st_mode & 0o777 for path in logs.iterdir()} == dict.fromkeys(
+        ["postgres.log", "postgres.before.log", "valkey-cache.log", "valkey-state.log"], 0o600
+    )
+    assert list(folder.glob("*.log")) == []
+    said = logs.joinpath("postgres.log").read_text()
+    assert "duplicate key value violates unique constraint" in said
+    assert "violates check constraint" in said
+    assert "example.org" not in said

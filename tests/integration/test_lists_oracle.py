@@ -90,10 +90,10 @@ def places(activity: Activity) -> Any:
     return replace(activity, id=0, user_id=0)
 
 
-def test_memory_and_postgresql_show_the_same_lists(database_url: str):
+def test_memory_and_postgresql_show_the_same_lists(database_url: str, owner_url: str):
     with (
         start_blocking_portal("asyncio") as portal,
-        psycopg.connect(database_url, autocommit=True) as connection,
+        psycopg.connect(owner_url, autocommit=True) as connection,
     ):
         database = portal.call(lambda: opened(database_url))
         kept = PostgresActivityRepo(database)

@@ -179,7 +179,9 @@ def shown(row: dict[str, Any]) -> list[Any]:
     return [row[name] for name in SHOWN]
 
 
-def test_nothing_done_in_any_order_makes_the_service_differ_from_sql(database_url: str, engines: EngineUrls):
+def test_nothing_done_in_any_order_makes_the_service_differ_from_sql(
+    database_url: str, owner_url: str, engines: EngineUrls
+):
     with ExitStack() as stack:
         portal = stack.enter_context(start_blocking_portal("asyncio"))
         both = [
@@ -193,7 +195,7 @@ def test_nothing_done_in_any_order_makes_the_service_differ_from_sql(database_ur
         Machine.portal = portal
         Machine.clients = [api.http for api in both]
         Machine.people = [portal.call(both[0].person) for _ in range(2)]
-        Machine.database = stack.enter_context(psycopg.connect(database_url, autocommit=True, row_factory=dict_row))
+        Machine.database = stack.enter_context(psycopg.connect(owner_url, autocommit=True, row_factory=dict_row))
         Machine.valkey = stack.enter_context(_client(engines))
         run_state_machine_as_test(
             Machine,

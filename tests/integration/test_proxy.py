@@ -167,8 +167,18 @@ def test_a_get_that_meets_a_replica_that_is_gone_is_answered_by_another(
     assert statuses == {200}
 
 
-def test_metrics_are_not_there(client: httpx.Client):
-    assert_problem(client.get("/metrics"), 404, "not_found")
+@pytest.mark.parametrize(
+    "path",
+    ["/metrics", "/metrics/", "//metrics", "/%6detrics", "/x/../metrics", "/./metrics", "/metrics?x", "/metrics;x"],
+)
+def test_metrics_are_not_there_however_they_are_spelt(edge: Proxy, path: str):
+    asked = f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Request-ID: spelt\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", edge.port)) as connection:
+        connection.sendall(asked.encode())
+        answer = connection.makefile("rb").read().decode()
+    assert answer.startswith("HTTP/1.1 404 ")
+    assert '"code":"not_found"' in answer
+    assert last_line(edge, "spelt")["upstream"] == ""
 
 
 def test_a_body_that_is_too_large_is_refused(client: httpx.Client):
@@ -224,6 +234,17 @@ def test_a_line_of_a_refusal_names_the_request_and_not_where_it_led(edge: Proxy,
     client.post("/metrics?secret=1", headers={"X-Request-ID": "line-2"})
     line = last_line(edge, "line-2")
     assert (line["method"], line["path"], line["status"], line["upstream"]) == ("POST", "/metrics", 404, "")
+
+
+def test_what_nginx_says_of_a_failure_has_no_query_string(behind: Proxy):
+    answer = httpx.get(f"http://127.0.0.1:{behind.port}/api?q=secret&r=secret", headers={"Referer": "http://x/?secret"})
+    assert_problem(answer, 502, "bad_gateway")
+    give_up_s = time.monotonic() + PATIENCE_S
+    while "Connection refused" not in (said := behind.errors.read_text()):
+        assert time.monotonic() < give_up_s, said
+        time.sleep(0.02)
+    assert 'request: "GET /api?... HTTP/1.1"' in said
+    assert "secret" not in said
 
 
 def test_health_checks_leave_no_line_while_they_succeed(edge: Proxy, client: httpx.Client):

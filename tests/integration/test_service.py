@@ -14,8 +14,9 @@ import psycopg
 import pytest
 import redis
 from click.testing import CliRunner
+from psycopg.conninfo import make_conninfo
 
-from fitness.adapters.embedded.engines import running_urls
+from fitness.adapters.embedded.engines import SERVICE, running_urls
 from fitness.entrypoints.cli import main
 from tests.files import A_TRACK, FitFile
 from tests.harness.api import MEMORY, NOWHERE_POSTGRES, NOWHERE_REDIS, PASSWORD, Person, activity_body
@@ -59,7 +60,7 @@ async def test_it_stops_cleanly_and_the_next_start_has_everything(service: Servi
         one = await ann.record(title="kept")
     assert service.stop(how) == 0
     assert service.engines() == []
-    log = service.data_dir / "postgres.log"
+    log = service.data_dir / "log" / "postgres.log"
     before = log.stat().st_size
     made = (service.data_dir / "postgres" / "PG_VERSION").stat()
     service.start()
@@ -199,7 +200,7 @@ async def test_many_clients_of_several_workers_on_one_cold_copy_cost_one_load_a_
     service.start()
     urls = running_urls(service.data_dir)
     assert urls is not None
-    log = service.data_dir / "postgres.log"
+    log = service.data_dir / "log" / "postgres.log"
     limits = httpx.Limits(max_connections=200)
     async with httpx.AsyncClient(base_url=service.url, limits=limits, timeout=30) as client:
         ann = await log_in(client)
@@ -207,7 +208,7 @@ async def test_many_clients_of_several_workers_on_one_cold_copy_cost_one_load_a_
         # Connections first, so that all ask at the same time; twice, so that every worker has prepared its statement.
         for _ in range(2):
             await asyncio.gather(*(ann.get("/activities?page=2") for _ in range(200)))
-        with psycopg.connect(urls.database_url, autocommit=True) as connection:
+        with psycopg.connect(urls.owner_database_url, autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET log_statement = 'all'")
             connection.execute("SELECT pg_reload_conf()")
         await asyncio.to_thread(log_says, log, 'parameter "log_statement" changed')
@@ -263,6 +264,28 @@ def test_a_second_service_on_the_same_folder_or_port_says_what_to_change(service
     assert same_port.returncode == 1
     assert "FITNESS_PORT" in same_port.stderr
     assert neighbour.engines() == []
+
+
+def test_the_temporary_folder_of_a_killed_service_is_removed_by_the_next_one(
+    service: Service, neighbour: Service, folder: Path
+):
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    for one in (service, neighbour):
+        one.environment |= {"FITNESS_DATABASE_URL": MEMORY, "FITNESS_REDIS_URL": MEMORY, "TMPDIR": str(temporary)}
+    service.start()
+    (left,) = temporary.glob("fitness-metrics-*")
+    service.kill_everything()
+    assert left.exists()
+    neighbour.start()
+    (used,) = temporary.glob("fitness-metrics-*")
+    assert used != left
+    service.start()
+    assert len({*temporary.glob("fitness-metrics-*")} - {used}) == 1
+    assert used.exists()
+    for one in (service, neighbour):
+        assert one.stop() == 0
+    assert list(temporary.glob("fitness-metrics-*")) == []
 
 
 def test_a_folder_too_deep_for_a_socket_works_all_the_same(folder: Path):
@@ -364,14 +387,20 @@ class TestCommands:
         self, service: Service, empty_database_url: str, folder: Path
     ):
         urls = {
-            "FITNESS_DATABASE_URL": empty_database_url,
+            "FITNESS_DATABASE_URL": _as_url(make_conninfo(empty_database_url, user=SERVICE)),
             "FITNESS_REDIS_URL": "redis://127.0.0.1:1",
             "FITNESS_SECRET_KEYS": "k" * 32,
         }
+        owner_url = _as_url(empty_database_url)
         service.environment |= urls
         service.start("unavailable")
         assert "the database lacks 001_create_users" in service.log()
-        assert service.run("migrate", "up").returncode == 0
+        assert service.run("migrate", "up", FITNESS_DATABASE_URL=owner_url).returncode == 0
+        unready = httpx.get(f"{service.url}/health/ready")
+        assert unready.status_code == 503
+        assert "may not read" in unready.text
+        assert "may not read" in service.run("doctor").stdout
+        assert service.run("migrate", "up", FITNESS_MIGRATE_DATABASE_URL=owner_url).stdout == "nothing to apply\n"
         assert httpx.get(f"{service.url}/health/ready").json()["status"] == "degraded"
         assert not service.data_dir.exists()
 
@@ -433,6 +462,12 @@ class TestCommands:
         well = service.run("doctor")
         assert (well.returncode, well.stderr) == (0, "")
         assert "good      cache Redis: maxmemory-policy is allkeys-lru" in well.stdout
+        assert "good      role: it connects as fitness_service, which owns nothing" in well.stdout
+        assert "good      audit log: 0 entries, none changed or missing; the last is 0:" in well.stdout
+        assert "good      data folder: nobody else can read" in well.stdout
+        assert "'--audit-head': must be a position and a hash" in service.run("doctor", "--audit-head", "7").stderr
+        noted = service.run("doctor", "--audit-head", "1:" + "00" * 32)
+        assert "wrong     audit log: the last entry is at position 0, and 1:00" in noted.stdout
         nowhere = service.run(
             "doctor",
             FITNESS_DATABASE_URL=NOWHERE_POSTGRES,

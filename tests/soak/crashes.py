@@ -85,7 +85,7 @@ async def compare(port: int, token: str, urls: EngineUrls, written: Written) -> 
     client = Client(port, token)
     for key in [*written.unanswered]:
         await create(client, written, key)
-    async with await psycopg.AsyncConnection.connect(urls.database_url, row_factory=tuple_row) as connection:
+    async with await psycopg.AsyncConnection.connect(urls.owner_database_url, row_factory=tuple_row) as connection:
         rows = await (await connection.execute("SELECT id, title, version FROM live_activities")).fetchall()
     kept = {row[0]: (row[1], row[2]) for row in rows}
     for key, activity_id in written.ids.items():

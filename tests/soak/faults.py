@@ -27,7 +27,7 @@ from ops.local.client import Client, logged_in
 from ops.local.service import Instance, engines, own_folder, serving
 from psycopg.conninfo import conninfo_to_dict
 
-from fitness.adapters.embedded.engines import CACHE_SETTINGS, EngineUrls
+from fitness.adapters.embedded.engines import CACHE_SETTINGS, SERVICE, EngineUrls
 from tests.harness.servers import (
     ProxyProcess,
     SentinelServer,
@@ -253,7 +253,7 @@ def postgres_apart(urls: EngineUrls) -> Iterator[Stage]:
         socket = ".s.PGSQL.5432"
         proxy = ProxyProcess(run_folder(urls) / socket, folder / socket)
         stack.callback(proxy.kill)
-        apart = replace(own, database_url=f"postgresql:///fitness?host={quote(str(folder), safe='')}&user=fitness")
+        apart = replace(own, database_url=f"postgresql:///fitness?host={quote(str(folder), safe='')}&user={SERVICE}")
         most = stack.enter_context(serving(own, WORKERS=str(WORKERS - 1), **UNLIMITED))
         last = stack.enter_context(serving(apart, WORKERS="1", **UNLIMITED))
         stack.callback(proxy.thaw)

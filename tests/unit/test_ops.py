@@ -13,6 +13,7 @@ import pytest
 from ops.grafana.make import DASHBOARDS, FOLDER, written
 from ruamel.yaml import YAML
 
+from fitness.adapters.embedded.engines import PRIVATE_LOG_SETTINGS, SERVICE
 from fitness.adapters.observed.cache_state import REASONS
 from fitness.adapters.telemetry.instruments import INTERNAL, OUTCOMES
 from fitness.adapters.telemetry.table import INSTRUMENTS, REQUEST_BUCKETS_S
@@ -32,6 +33,10 @@ FOREIGN = {"up", "ALERTS"}
 
 def loaded(path: Path) -> Any:
     return YAML(typ="safe").load(path.read_text())
+
+
+def loaded_all(path: Path) -> list[Any]:
+    return list(YAML(typ="safe").load_all(path.read_text()))
 
 
 def alerts() -> list[dict[str, Any]]:
@@ -204,6 +209,25 @@ def test_the_proxy_shows_no_metrics_and_logs_no_query_string():
     [line] = proxy_says("http", "log_format")
     assert not set(re.findall(r"\$(\w+)", " ".join(line))) & {"request", "request_uri", "args", "query_string"}
     assert proxy_says("http", "access_log") == [["/dev/stdout", "line", "if=$logged"]]
+
+
+def test_in_production_only_the_migration_connects_as_the_owner_of_the_tables():
+    services = loaded(ROOT / "docker-compose.yml")["services"]
+    by_role = {
+        name: {variable for variable, value in service.get("environment", {}).items() if "//fitness:" in str(value)}
+        for name, service in services.items()
+    }
+    assert {name: found for name, found in by_role.items() if found} == {"migrate": {"FITNESS_MIGRATE_DATABASE_URL"}}
+    urls = {services[name]["environment"]["FITNESS_DATABASE_URL"] for name in ("api", "migrate")}
+    assert {url.partition(":$")[0] for url in urls} == {f"postgresql://{SERVICE}"}
+    pod = loaded_all(ROOT / "ops" / "kubernetes" / "fitness.yaml")[0]["spec"]["template"]["spec"]
+    assert "fitness-owner" in str(pod["initContainers"])
+    assert "fitness-owner" not in str(pod["containers"])
+
+
+def test_no_postgresql_that_we_set_up_logs_values():
+    command = loaded(ROOT / "docker-compose.yml")["services"]["postgres"]["command"]
+    assert {*PRIVATE_LOG_SETTINGS} <= {*command}
 
 
 def test_compose_opens_no_port_to_the_world():

@@ -116,6 +116,9 @@ def test_blank_counts_as_unset():
         (STORES | {"FITNESS_DATABASE_URL": "memory:"}, "FITNESS_REDIS_URL must be memory:"),
         ({"FITNESS_DATABASE_URL": "memory:"}, "FITNESS_REDIS_URL"),
         (MEMORY | {"FITNESS_WORKERS": "2"}, "FITNESS_WORKERS"),
+        (STORES | {"FITNESS_MIGRATE_DATABASE_URL": "redis://db"}, "FITNESS_MIGRATE_DATABASE_URL"),
+        (MEMORY | {"FITNESS_MIGRATE_DATABASE_URL": "postgresql://db/fitness"}, "FITNESS_MIGRATE_DATABASE_URL"),
+        ({"FITNESS_MIGRATE_DATABASE_URL": "postgresql://db/fitness"}, "FITNESS_MIGRATE_DATABASE_URL"),
         (MEMORY | {"FITNESS_STATE_REDIS_URL": "redis://state"}, "FITNESS_STATE_REDIS_URL"),
     ],
 )

@@ -13,6 +13,7 @@ from typing import TypeVar
 import click
 
 from fitness import __version__
+from fitness.domain.model.audit_chain import ChainHead
 from fitness.domain.model.listings import Page
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import DuplicateActivity, RecordingTooLarge, Refusal
@@ -81,19 +82,18 @@ def serve() -> None:
 
 
 @main.command()
-def doctor() -> None:
-    """Check how the stores are set up, and say what is wrong.
-
-    Exits with 1 if something is wrong, with 0 if it is only doubtful.
-    """
-    with with_running_engines(_settings()) as settings:
-        found = asyncio.run(diagnose(settings))
+@click.option("--audit-head", type=ChainHead.parse, metavar="N:HASH", help="An end of the audit log, printed before.")
+def doctor(audit_head: ChainHead | None) -> None:
+    """Check how the stores are set up and whether the audit log is whole; exits with 1 if something is wrong."""
+    given = _settings()
+    with with_running_engines(given) as settings:
+        own = given.data_dir if given.embedded else None
+        found = asyncio.run(diagnose(settings, data_dir=own, audit_head=audit_head))
     colours = {Verdict.GOOD: "green", Verdict.DOUBTFUL: "yellow", Verdict.WRONG: "red"}
     for store, findings in found.items():
         for finding in findings:
             click.echo(f"{click.style(f'{finding.verdict:8}', colours[finding.verdict])}  {store}: {finding.message}")
-    wrong = sum(finding.verdict is Verdict.WRONG for findings in found.values() for finding in findings)
-    if wrong:
+    if wrong := sum(one.verdict is Verdict.WRONG for findings in found.values() for one in findings):
         raise click.ClickException(f"{wrong} things are wrong" if wrong > 1 else "one thing is wrong")
 
 
@@ -235,8 +235,8 @@ def _warn_of_old_schema(settings: CompleteSettings) -> None:
     """The service starts all the same: readiness keeps requests away until the schema is migrated."""
     try:
         statuses = Container(settings=settings).migrations().status()
-    except DatabaseUnavailable as outage:
-        logging.getLogger(__name__).warning("the schema goes unchecked: %s", outage)
+    except (DatabaseUnavailable, BadSetup) as error:
+        logging.getLogger(__name__).warning("the schema goes unchecked: %s", error)
         return
     if missing := [status.title for status in statuses if status.applied_at is None]:
         what = "the database lacks %s: run `fitness migrate up`; readiness says unavailable until then"

@@ -36,6 +36,8 @@ class Settings:
     data_dir: Path = Path("/var/lib/fitness")
     database_url: str | None = None
     """PostgreSQL's, or MEMORY; None stands for the embedded one."""
+    migrate_database_url: str | None = None
+    """PostgreSQL's, as the owner of the tables; None stands for `database_url`."""
     redis_url: str | None = None
     """The cache's, or MEMORY; None stands for the embedded one."""
     state_redis_url: str | None = None
@@ -88,6 +90,11 @@ class CompleteSettings(Settings):
     secret_keys: tuple[str, ...]
 
     @property
+    def owner_url(self) -> str:
+        """Connects to the database as the role that migrates it."""
+        return self.migrate_database_url or self.database_url
+
+    @property
     def kept_in(self) -> str:
         """`memory` or `stores`."""
         return "memory" if self.in_memory else "stores"
@@ -102,6 +109,7 @@ def read_settings(environment: Mapping[str, str], postgres_url_problem: Callable
         port=reading.one("PORT", _whole_number(1, 65_535), default.port),
         data_dir=reading.one("DATA_DIR", _folder, _default_data_dir(environment)),
         database_url=reading.one("DATABASE_URL", _memory_or(_postgres_url(postgres_url_problem)), None),
+        migrate_database_url=reading.one("MIGRATE_DATABASE_URL", _postgres_url(postgres_url_problem), None),
         redis_url=reading.one("REDIS_URL", _memory_or(_redis_url), None),
         state_redis_url=reading.one("STATE_REDIS_URL", _redis_url, None),
         limits_redis_url=reading.one("LIMITS_REDIS_URL", _redis_url, None),
@@ -133,6 +141,8 @@ def _refuse_halves(settings: Settings, reading: "_Reading") -> None:
     elif settings.in_memory != (settings.redis_url == MEMORY):
         other = "REDIS_URL" if settings.in_memory else "DATABASE_URL"
         reading.refuse(other, f"must be {MEMORY} too; either both URLs are, or neither")
+    if settings.migrate_database_url is not None and (settings.embedded or settings.in_memory):
+        reading.refuse("MIGRATE_DATABASE_URL", "is for the database of a FITNESS_DATABASE_URL; leave it unset")
     if settings.in_memory:
         if settings.workers > 1:
             reading.refuse("WORKERS", f"must be 1 with {MEMORY}: processes share no memory")

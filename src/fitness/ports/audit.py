@@ -7,7 +7,11 @@ from fitness.domain.model.listings import Listing, Page
 
 
 class AuditLogPort(Protocol):
-    """What was done with authority. Entries are never changed or removed. Raises DatabaseUnavailable."""
+    """What was done with authority. Entries are never changed or removed. Raises DatabaseUnavailable.
+
+    They are a chain, however many are written at the same time: `position` rises by one from entry to entry, and `hash`
+    is what `audit_chain.Link` expects after the entry before it.
+    """
 
     async def list(self, page: Page) -> Listing[AuditEntry]:
         """Latest `at` first, ties by id descending."""

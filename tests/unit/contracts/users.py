@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from fitness.domain.model.audit import AuditAction, Authority
+from fitness.domain.model.audit_chain import ChainHead, broken_at, link_of
 from fitness.domain.model.listings import Page
 from fitness.domain.model.refusals import EmailTaken
 from fitness.domain.model.users import ProfileChanges, Role, Tier, User, WeekStart
@@ -123,3 +124,28 @@ class UserRepoContract:
         assert first.total == 4
         rest = await audit.list(Page(limit=3, after=first.next))
         assert [entry.reason for entry in rest.items] == ["a"]
+
+    async def test_the_audit_log_is_a_chain_in_the_order_of_writing(self, users: UserRepoPort, audit: AuditLogPort):
+        user = await users.add(a_registration(), password_hash="-", at=NOW)
+        reasons = [("late", 5), ('quotes " \\ / and \t\n\x01\x7f', 0), ("Łódź 🚲 \u2028", 1)]
+        for number, (reason, minute) in enumerate(reasons):
+            at = LATER + timedelta(minutes=minute, microseconds=number)
+            authority = Authority(actor_id=number or None, at=at, reason=reason)
+            await users.set_standing(user.id, tier=Tier.FREE, messages=messages(authority=authority))
+        links = sorted(map(link_of, (await audit.list(Page())).items), key=lambda link: link.position)
+        assert [link.reason for link in links] == [reason for reason, _ in reasons]
+        assert broken_at(links, ChainHead(3, links[-1].hash)) is None
+
+    async def test_entries_written_at_the_same_time_are_one_chain(self, users: UserRepoPort, audit: AuditLogPort):
+        people = [await users.add(a_registration(), password_hash="-", at=NOW) for _ in range(8)]
+        changes = [
+            users.set_standing(
+                people[number % 8].id,
+                tier=Tier.FREE,
+                messages=messages(authority=Authority(actor_id=number, at=LATER, reason="-")),
+            )
+            for number in range(40)
+        ]
+        await asyncio.gather(*changes)
+        links = sorted(map(link_of, (await audit.list(Page(limit=100))).items), key=lambda link: link.position)
+        assert broken_at(links, ChainHead(40, links[-1].hash)) is None

@@ -5,20 +5,21 @@ import json
 import os
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
 import redis
 
 from fitness.adapters.embedded.binaries import EnginesUnusable, postgres_programs, valkey_program
-from fitness.adapters.embedded.processes import Account
+from fitness.adapters.embedded.processes import Account, private_log
 from fitness.adapters.embedded.running import running
+from fitness.foundation.temporary import temporary_folder
 
 __all__ = ["EngineUrls", "EnginesUnusable", "initialize", "running_engines", "running_urls"]
 
@@ -26,6 +27,17 @@ __all__ = ["EngineUrls", "EnginesUnusable", "initialize", "running_engines", "ru
 MAX_RUN_FOLDER_LENGTH = 80
 
 DATABASE = "fitness"
+OWNER = "fitness"
+"""Made by initdb, a superuser: it owns the tables and migrates them."""
+SERVICE = "fitness_service"
+"""The role that the service connects as; migrations give it its rights."""
+
+# Without DETAIL, which says `Key (email)=(…) already exists`, and without the values of parameters.
+PRIVATE_LOG_SETTINGS = (
+    "log_error_verbosity=terse",
+    "log_parameter_max_length_on_error=0",
+    "log_parameter_max_length=0",
+)
 
 # A cache that came back from the disk would bring copies that were invalidated since.
 CACHE_SETTINGS = {"save": "", "appendonly": "no", "maxmemory": "256mb", "maxmemory-policy": "allkeys-lru"}
@@ -35,6 +47,9 @@ STATE_SETTINGS = {"save": "", "appendonly": "yes", "appendfsync": "everysec", "m
 @dataclass(frozen=True, slots=True)
 class EngineUrls:
     database_url: str
+    """The service's role."""
+    owner_database_url: str
+    """The tables' owner, who migrates them."""
     redis_url: str
     """The cache's: what is in it may be dropped, and is gone after a restart."""
     state_redis_url: str
@@ -54,15 +69,16 @@ def running_engines(
     with ExitStack() as stack:
         _prepare(data_dir, account)
         stack.enter_context(_only_one(data_dir))
+        _close_logs(data_dir)
         run = stack.enter_context(_run_folder(data_dir, account))
         spare = data_dir / "engines"
-        database_url = stack.enter_context(
+        database_url, owner_url = stack.enter_context(
             _postgres(data_dir, run, account, postgres_programs(account, spare), connections, ended)
         )
         valkey = valkey_program(account, spare)
         cache_url = stack.enter_context(_valkey("cache", CACHE_SETTINGS, data_dir, run, account, valkey, ended))
         state_url = stack.enter_context(_valkey("state", STATE_SETTINGS, data_dir, run, account, valkey, ended))
-        urls = EngineUrls(database_url, cache_url, state_url)
+        urls = EngineUrls(database_url, owner_url, cache_url, state_url)
         stack.enter_context(_announced(data_dir, urls))
         yield urls
 
@@ -112,6 +128,20 @@ def _only_one(data_dir: Path) -> Iterator[None]:
         yield
 
 
+def log_folder(data_dir: Path) -> Path:
+    return data_dir / "log"
+
+
+def _close_logs(data_dir: Path) -> None:
+    """Make the folder of the logs, for this process's user alone. Earlier versions left logs that all could read."""
+    folder = log_folder(data_dir)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+    for old in data_dir.glob("*.log"):
+        old.chmod(0o600)
+        old.replace(folder / f"{old.stem}.before.log")
+
+
 def _in_use(data_dir: Path) -> bool:
     try:
         with (data_dir / "lock").open() as lock:
@@ -144,38 +174,45 @@ def _run_folder(data_dir: Path, account: Account) -> Iterator[Path]:
     if len(os.fsencode(data_dir / "run")) <= MAX_RUN_FOLDER_LENGTH and "," not in str(data_dir):
         yield account.own(data_dir / "run")
         return
-    folder = Path(tempfile.mkdtemp(prefix="fitness-"))
-    try:
-        yield account.own(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with temporary_folder("fitness-run-") as folder:
+        folder.chmod(0o711)  # the account may go through it, and into its own folder inside alone
+        yield account.own(folder / "run")
 
 
 @contextmanager
 def _postgres(
     data_dir: Path, run: Path, account: Account, programs: Path, connections: int, ended: Callable[[str], None]
-) -> Iterator[str]:
+) -> Iterator[tuple[str, str]]:
+    """The URLs of the service and of the owner."""
     cluster = data_dir / "postgres"
     if not cluster.exists():
         half = account.own(data_dir / "postgres.half")
-        initialize(half, account, programs, log=data_dir / "postgres.log")
+        initialize(half, account, programs, log=log_folder(data_dir) / "postgres.log")
         half.rename(cluster)
     command: list[str | Path] = [programs / "postgres", "-D", cluster, "-k", run, "-c", "listen_addresses="]
-    command += ["-c", f"max_connections={connections}"]
-    server = f"postgresql:///{{}}?host={quote(str(run), safe='')}&user={DATABASE}"
+    for setting in (f"max_connections={connections}", *PRIVATE_LOG_SETTINGS):
+        command += ["-c", setting]
+    server = f"postgresql:///{{}}?host={quote(str(run), safe='')}&user={{}}"
 
     def answers() -> bool:
         try:
-            with psycopg.connect(server.format("postgres"), autocommit=True, connect_timeout=5) as connection:
-                if connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
-                    connection.execute(f"CREATE DATABASE {DATABASE}".encode())
+            with psycopg.connect(server.format("postgres", OWNER), autocommit=True, connect_timeout=5) as connection:
+                _complete(connection)
         except psycopg.OperationalError:
             return False
         return True
 
-    log = data_dir / "postgres.log"
+    log = log_folder(data_dir) / "postgres.log"
     with running(command, account, log, answers, signal.SIGINT, "PostgreSQL", ended):
-        yield server.format(DATABASE)
+        yield server.format(DATABASE, SERVICE), server.format(DATABASE, OWNER)
+
+
+def _complete(connection: psycopg.Connection[Any]) -> None:
+    """Make the database and the service's role, where they are missing."""
+    if connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
+        connection.execute(f"CREATE DATABASE {DATABASE}".encode())
+    if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [SERVICE]).fetchone() is None:
+        connection.execute(f"CREATE ROLE {SERVICE} LOGIN".encode())
 
 
 def initialize(folder: Path, account: Account, programs: Path, *, log: Path) -> None:
@@ -187,12 +224,12 @@ def initialize(folder: Path, account: Account, programs: Path, *, log: Path) -> 
         "-D",
         folder,
         "-U",
-        DATABASE,
+        OWNER,
         "--auth=trust",
         "--locale=C.UTF-8",
         "--encoding=UTF8",
     ]
-    with log.open("ab") as output:
+    with private_log(log) as output:
         if account.start([*command, "--no-sync"], output=output).wait() != 0:
             raise EnginesUnusable(f"PostgreSQL's data folder could not be made; see {log}")
 
@@ -222,6 +259,6 @@ def _valkey(
         finally:
             client.close()
 
-    log = data_dir / f"valkey-{purpose}.log"
+    log = log_folder(data_dir) / f"valkey-{purpose}.log"
     with running(command, account, log, answers, signal.SIGTERM, "Valkey", ended):
         yield f"unix://{quote(str(socket))}"

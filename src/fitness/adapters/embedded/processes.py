@@ -8,9 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from fitness.foundation.parent_death import die_with_parent
+
+
+def private_log(path: Path) -> BinaryIO:
+    """The file to append to, which nobody else may read, also where it was made open to others."""
+    opened = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.fchmod(opened, 0o600)
+    return open(opened, "ab")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fitness.adapters.embedded.binaries import EnginesUnusable
-from fitness.adapters.embedded.processes import Account
+from fitness.adapters.embedded.processes import Account, private_log
 
 START_PATIENCE_S = 60.0
 STOP_PATIENCE_S = 30.0
@@ -28,7 +28,7 @@ def running(
 ) -> Iterator[None]:
     """The engine runs within, from when it answers; after, it has ended."""
     stopping = threading.Event()
-    with log.open("ab") as output:
+    with private_log(log) as output:
 
         def start() -> subprocess.Popen[bytes]:
             return account.start(command, output=output, death_signal=stop_signal)

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
 
 from fitness.domain.model.activities import Activity
 from fitness.domain.model.audit import AuditAction, AuditEntry
+from fitness.domain.model.audit_chain import BEFORE_THE_FIRST, link_of
 from fitness.domain.model.users import User
 from fitness.ports.cache_state import CacheState
 from fitness.ports.messages import Messages
@@ -49,7 +50,11 @@ class InMemoryStore:
             subject_id=subject_id,
             owner_id=owner_id,
             reason=authority.reason,
+            position=len(self.audit) + 1,
+            hash="",
         )
+        before = self.audit[-1].hash if self.audit else BEFORE_THE_FIRST
+        entry = replace(entry, hash=link_of(entry).expected_hash(before))
         self.audit.append(entry)
 
 

@@ -7,7 +7,7 @@ from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
 from fitness.domain.model.audit import AuditAction, AuditEntry
 from fitness.domain.model.listings import Listing, Page, Position
 
-COLUMNS = "id, at, actor_id, action, subject_id, owner_id, reason"
+COLUMNS = "id, at, actor_id, action, subject_id, owner_id, reason, position, hash"
 
 
 class PostgresAuditLog:
@@ -29,4 +29,6 @@ def _entry(row: tuple[Any, ...]) -> AuditEntry:
         subject_id=row[4],
         owner_id=row[5],
         reason=row[6],
+        position=row[7],
+        hash=row[8].hex(),
     )

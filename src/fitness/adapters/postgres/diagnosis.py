@@ -16,7 +16,10 @@ OLDEST_TESTED = 18
 SETTINGS = """
     SELECT name, setting
     FROM pg_settings
-    WHERE name IN ('fsync', 'full_page_writes', 'max_connections', 'server_version', 'synchronous_commit')
+    WHERE name IN (
+        'fsync', 'full_page_writes', 'log_error_verbosity', 'log_min_duration_statement', 'log_parameter_max_length',
+        'log_parameter_max_length_on_error', 'log_statement', 'max_connections', 'server_version', 'synchronous_commit'
+    )
 """
 
 CACHE_STATE = """
@@ -45,7 +48,13 @@ class PostgresDiagnosis:
                 settings: dict[str, str] = dict(connection.execute(SETTINGS).fetchall())
         except psycopg.OperationalError as error:
             return [Finding(WRONG, f"does not answer: {str(error).strip()}")]
-        return [_version(settings["server_version"]), *_durability(settings), self._room(settings), self._schema()]
+        return [
+            _version(settings["server_version"]),
+            *_durability(settings),
+            _privacy(settings),
+            self._room(settings),
+            self._schema(),
+        ]
 
     def _room(self, settings: dict[str, str]) -> Finding:
         room, needed = int(settings["max_connections"]), self._workers * CONNECTIONS_OF_A_PROCESS
@@ -105,3 +114,15 @@ def _durability(settings: dict[str, str]) -> list[Finding]:
     if off:
         return [Finding(WRONG, f"{name} is off: a crash loses acknowledged writes; set it on") for name in off]
     return [Finding(GOOD, f"{', '.join(names)} are on")]
+
+
+def _privacy(settings: dict[str, str]) -> Finding:
+    logs_statements = settings["log_statement"] != "none" or settings["log_min_duration_statement"] != "-1"
+    better = {
+        "log_error_verbosity": "terse" if settings["log_error_verbosity"] != "terse" else "",
+        "log_parameter_max_length_on_error": "0" if settings["log_parameter_max_length_on_error"] != "0" else "",
+        "log_parameter_max_length": "0" if logs_statements and settings["log_parameter_max_length"] != "0" else "",
+    }
+    if to_set := [f"{name} = {value}" for name, value in better.items() if value]:
+        return Finding(DOUBTFUL, f"its log shows values, such as e-mail addresses; set {', '.join(to_set)}")
+    return Finding(GOOD, "its log shows no values of rows or parameters")

@@ -22,6 +22,9 @@ def carrying(change: LiteralString, *, returning: LiteralString, owner: LiteralS
 
     Where the change needs authority, `owner` is the column that holds the owner of what it changes: then there is also
     an entry in the audit log. Takes `messages_parameters`, and `audit_parameters` where there is an owner.
+
+    From its first audit entry to its commit a transaction holds the lock of the chain's head. One that changes several
+    rows must therefore lock all of them before its first entry: else it can wait for a row whose holder waits for it.
     """
     audited: LiteralString = (
         f""", audited AS (

@@ -17,6 +17,7 @@ from fitness.adapters.postgres.migration_files import (
     shipped_migrations,
     statements_of,
 )
+from fitness.adapters.postgres.rights import NO_RIGHTS, grant_rights, role_of
 from fitness.ports.outages import DatabaseUnavailable
 
 LOCK_ID = 7_063_117_441_001
@@ -39,6 +40,8 @@ CREATE_TABLE = """
         applied_at timestamptz NOT NULL DEFAULT now()
     )
 """
+
+TABLE_IS_THERE = "SELECT to_regclass('schema_migrations') IS NOT NULL"
 
 APPLIED = """
     SELECT version, name, sha256, applied_at
@@ -83,20 +86,27 @@ class Migrations:
         url: str,
         shipped: list[Migration] | None = None,
         *,
+        service_url: str | None = None,
         lock_patience_s: float = TABLE_LOCK_PATIENCE_S,
     ) -> None:
+        """`url` connects as the owner of the tables, `service_url` as the role of the service, if that is another."""
         self._url = url
+        self._service_url = service_url or url
         self._shipped = shipped_migrations() if shipped is None else shipped
         self._lock_patience_s = lock_patience_s
 
     def up(self) -> list[str]:
-        """Apply what is missing; the titles of what was."""
+        """Apply what is missing, and give the service's role its rights; the titles of what was applied."""
         with self._locked() as connection:
+            connection.execute(CREATE_TABLE)
+            role = None if self._service_url == self._url else role_of(self._service_url)
             done = self._applied(connection)
             missing = [migration for migration in self._shipped if migration.version not in done]
             for migration in missing:
                 record = {"version": migration.version, "name": migration.name, "sha256": migration.sha256}
                 self._run(connection, [(migration, migration.up, RECORD, record)])
+            if role is not None and role != connection.info.user:
+                grant_rights(connection, role)
         return [migration.title for migration in missing]
 
     def down(self, steps: int = 1, *, drop_audit_log: bool = False) -> list[str]:
@@ -111,6 +121,7 @@ class Migrations:
         An audit log that has entries is dropped only with `drop_audit_log`.
         """
         with self._locked() as connection:
+            connection.execute(CREATE_TABLE)
             done = self._applied(connection)
             last = [migration for migration in reversed(self._shipped) if migration.version in done][:steps]
             connection.execute(ALLOW_DROP, ["on" if drop_audit_log else "off"])
@@ -131,7 +142,12 @@ class Migrations:
     def status(self) -> list[MigrationStatus]:
         """Those of this version in order, then those that only a later version knows."""
         with self._connection() as connection:
-            done = self._applied(connection, later_ones=True)
+            # The service's role may not create the table.
+            begun = connection.execute(TABLE_IS_THERE).fetchone() == (True,)
+            try:
+                done = self._applied(connection, later_ones=True) if begun else {}
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise MigrationRefused(NO_RIGHTS) from error
         known = [MigrationStatus(one.title, done.pop(one.version, (one.title, None))[1]) for one in self._shipped]
         return known + [MigrationStatus(title, applied_at) for title, applied_at in done.values()]
 
@@ -167,7 +183,6 @@ class Migrations:
 
         With `later_ones`, the database may be ahead of the files.
         """
-        connection.execute(CREATE_TABLE)
         known = {migration.version: migration for migration in self._shipped}
         applied = {}
         for version, name, sha256, applied_at in connection.execute(APPLIED):

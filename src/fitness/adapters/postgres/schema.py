@@ -1,9 +1,10 @@
 """Whether PostgreSQL answers, and has the schema that this version needs."""
 
-from psycopg.errors import UndefinedTable
+from psycopg.errors import InsufficientPrivilege, UndefinedTable
 
 from fitness.adapters.postgres.database import Database
 from fitness.adapters.postgres.migration_files import shipped_migrations
+from fitness.adapters.postgres.rights import NO_RIGHTS
 from fitness.ports.setup import BadSetup
 
 # Migrations are numbered without gaps and applied in order, so their number is the version that the schema is at.
@@ -34,4 +35,6 @@ class SchemaProbe:
             row = await self._database.one(APPLIED, {"needed": self._needed})
         except UndefinedTable:  # nothing was migrated yet
             return 0
+        except InsufficientPrivilege as error:
+            raise BadSetup(NO_RIGHTS) from error
         return int(row[0]) if row else 0

@@ -28,6 +28,10 @@ class AuditEntry:
     owner_id: int
     """Whose it was."""
     reason: str | None
+    position: int
+    """In the order in which entries were written, from 1 and without gaps."""
+    hash: str
+    """In hexadecimal, over this entry and the one before it; see audit_chain.py."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,7 +86,8 @@ class Container(containers.DeclarativeContainer):
     # Apart from the other pool, so that the lease is renewed while all of its connections are busy.
     postgres_for_leases = kept(Database.close, lease_database, settings.provided.database_url)
     lease_database = either(memory=once(InMemoryDatabase), stores=postgres_for_leases)
-    migrations = either(memory=once(NoMigrations), stores=once(Migrations, settings.provided.database_url))
+    schema = once(Migrations, settings.provided.owner_url, service_url=settings.provided.database_url)
+    migrations = either(memory=once(NoMigrations), stores=schema)
     activity_repo = observed(
         either(memory=once(InMemoryActivityRepo, store), stores=once(PostgresActivityRepo, postgres)),
         "activities",

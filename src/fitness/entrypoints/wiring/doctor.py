@@ -1,11 +1,16 @@
 """What there is to say about how the stores are set up."""
 
 import asyncio
+from pathlib import Path
 
+from fitness.adapters.embedded.diagnosis import FolderDiagnosis
+from fitness.adapters.postgres.audit_diagnosis import AuditDiagnosis
 from fitness.adapters.postgres.diagnosis import CacheStateDiagnosis, PostgresDiagnosis
 from fitness.adapters.postgres.migration_runner import Migrations
+from fitness.adapters.postgres.role_diagnosis import RoleDiagnosis
 from fitness.adapters.redis.client import connected
 from fitness.adapters.redis.diagnosis import RedisDiagnosis, cache_rules, state_rules
+from fitness.domain.model.audit_chain import ChainHead
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.ports.health import DiagnosisPort, Finding, Verdict
 
@@ -14,8 +19,13 @@ LIMITS_SHARED = "cache and limits share this Redis: eviction frees limits; set F
 IN_MEMORY = "everything is kept in memory, and nothing of it after the service stops; set both URLs or neither"
 
 
-async def diagnose(settings: CompleteSettings) -> dict[str, list[Finding]]:
-    """The findings about each store that `settings` name, by the store's name."""
+async def diagnose(
+    settings: CompleteSettings, *, data_dir: Path | None = None, audit_head: ChainHead | None = None
+) -> dict[str, list[Finding]]:
+    """The findings about each store that `settings` name, by the store's name.
+
+    `data_dir` is that of embedded engines, `audit_head` an end of the audit log that was noted before.
+    """
     if settings.in_memory:
         return {"memory": [Finding(Verdict.DOUBTFUL, IN_MEMORY)]}
     cache, state = connected(settings.redis_url), connected(settings.state_redis_url)
@@ -25,8 +35,12 @@ async def diagnose(settings: CompleteSettings) -> dict[str, list[Finding]]:
         "cache Redis": RedisDiagnosis(cache, cache_rules),
         "state Redis": RedisDiagnosis(state, state_rules),
         "limits Redis": RedisDiagnosis(limits, state_rules),
+        "role": RoleDiagnosis(settings.database_url),
+        "audit log": AuditDiagnosis(settings.database_url, audit_head),
         "cache state": CacheStateDiagnosis(settings.database_url),
     }
+    if data_dir is not None:
+        diagnoses["data folder"] = FolderDiagnosis(data_dir)
     try:
         found = {store: [*await diagnosis.diagnose()] for store, diagnosis in diagnoses.items()}
     finally:

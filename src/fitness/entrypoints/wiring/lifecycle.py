@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from fitness.adapters.telemetry.ended import leave_counts
 from fitness.adapters.telemetry.exchange import begin_exchange
@@ -14,6 +13,7 @@ from fitness.domain.use_cases.caching.lease import RECOVERY_S, RENEW_S, Lease
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.container import Container
 from fitness.foundation.tasks import SupervisedTasks
+from fitness.foundation.temporary import temporary_folder
 from fitness.ports.outages import Outage
 from fitness.ports.setup import BadSetup
 
@@ -39,7 +39,7 @@ async def running(settings: CompleteSettings) -> AsyncIterator[Container]:
 def metrics_folder(settings: CompleteSettings) -> Iterator[Path]:
     """Where the processes of a service exchange their metrics, without what an earlier run left. Raises BadSetup."""
     with ExitStack() as stack:
-        folder = settings.metrics_dir or Path(stack.enter_context(TemporaryDirectory(prefix="fitness-metrics-")))
+        folder = settings.metrics_dir or Path(stack.enter_context(temporary_folder("fitness-metrics-")))
         try:
             begin_exchange(folder)
         except OSError as error:

@@ -58,7 +58,8 @@ def with_running_engines(settings: Settings) -> Iterator[CompleteSettings]:
 
 def _on(settings: Settings, urls: EngineUrls) -> CompleteSettings:
     metrics_dir = settings.metrics_dir or settings.data_dir / "metrics"
-    return replace(settings, metrics_dir=metrics_dir).completed(
+    own = replace(settings, metrics_dir=metrics_dir, migrate_database_url=urls.owner_database_url)
+    return own.completed(
         database_url=urls.database_url,
         redis_url=urls.redis_url,
         state_redis_url=settings.state_redis_url or urls.state_redis_url,

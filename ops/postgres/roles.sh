@@ -1,0 +1,12 @@
+#!/bin/sh
+# Makes the role that the service connects as, and sets its password. PostgreSQL's image runs this when it makes its data
+# folder; on one that is there already, run it yourself, as often as you like:
+#     docker compose exec postgres sh /docker-entrypoint-initdb.d/roles.sh
+# What the role may do is given by `fitness migrate up`.
+set -eu
+psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --set password="$SERVICE_PASSWORD" \
+    --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'SQL'
+SELECT 'CREATE ROLE fitness_service LOGIN'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'fitness_service') \gexec
+ALTER ROLE fitness_service PASSWORD :'password';
+SQL
