@@ -16,6 +16,7 @@ from fitness import __version__
 from fitness.domain.model.listings import Page
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import DuplicateActivity, RecordingTooLarge, Refusal
+from fitness.domain.model.text import escaped
 from fitness.domain.model.users import Caller, Registration, Role, Tier, User
 from fitness.entrypoints.logs import configure_logs
 from fitness.entrypoints.serving import refuse_taken_port, serve_http
@@ -295,4 +296,4 @@ def _set_standing(email: str, *, role: Role | None = None, tier: Tier | None = N
 
 def _show(found: list[User]) -> None:
     for user in found:
-        click.echo(f"{user.id}\t{user.email}\t{user.role}\t{user.tier}\t{user.created_at:%Y-%m-%d}")
+        click.echo(f"{user.id}\t{escaped(user.email)}\t{user.role}\t{user.tier}\t{user.created_at:%Y-%m-%d}")

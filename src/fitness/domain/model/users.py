@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import NewType, TypedDict
 
@@ -15,10 +15,6 @@ from fitness.domain.model.text import TextRule
 
 EMAIL = TextRule(max_length=254, joiners=False)
 NAME = TextRule(max_length=100)
-
-FAILURES_BORNE = 5
-FIRST_DELAY = timedelta(seconds=30)
-LONGEST_DELAY = timedelta(minutes=15)
 
 # One @ with something sensible on either side; only a mail shows whether mail arrives there.
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f.]+(\.[^@\s\x00-\x1f\x7f.]+)*")
@@ -36,6 +32,14 @@ class Role(StrEnum):
 class Tier(StrEnum):
     FREE = "free"
     PREMIUM = "premium"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What each request has to know of its caller's account."""
+
+    tier: Tier | None
+    """None where there is no such account, or not any more."""
 
 
 class WeekStart(StrEnum):
@@ -123,12 +127,6 @@ def checked_profile(changes: ProfileChanges) -> ProfileChanges:
 def account_name(email: EmailAddress, secret: bytes) -> str:
     """Under which an account's attempts are counted, there or not; no address can be read from it."""
     return hmac.new(secret, email.encode(), hashlib.sha256).hexdigest()[:32]
-
-
-def login_delay(failures: int) -> timedelta:
-    """How long after so many failures in a row the next attempt is looked at: nothing, then 30 s and ever twice it."""
-    beyond = failures - FAILURES_BORNE
-    return timedelta() if beyond < 0 else min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(beyond, 20))
 
 
 def still_there(user: User | None) -> User:

@@ -1,11 +1,14 @@
 """Charging requests to their limits, and what every response says of them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from litestar.types import Scope
 
-from fitness.domain.model.rate_limits import Action, Decision, RateLimited, Unjudged
+from fitness.domain.model.rate_limits import Action, Decision, RateLimited, Unjudged, together
+from fitness.domain.model.refusals import NotAuthenticated
+from fitness.domain.model.users import EmailAddress
 from fitness.domain.use_cases.limiting import LimitService, Requester
+from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.entrypoints.http.addresses import Network, client_address
 
 RESPONSE_HEADERS = "fitness.response_headers"
@@ -13,6 +16,9 @@ RESPONSE_HEADERS = "fitness.response_headers"
 
 CHARGED = "fitness.charged"
 """The scope's key that stands in the scope of a request once it is charged."""
+
+DECIDED = "fitness.decided"
+"""The scope's key for the Decision on the request so far."""
 
 UNMATCHED = "unmatched"
 """In place of a route, for a request that none matches."""
@@ -26,28 +32,53 @@ class Charging:
     def __init__(
         self,
         limits: LimitService,
+        attempts: LoginAttempts,
         trusted_proxies: Iterable[Network],
         headers: Callable[[Decision | Unjudged], Iterable[tuple[bytes, bytes]]],
         on_denied: OnDenied,
     ) -> None:
         self._limits = limits
+        self._attempts = attempts
         self._trusted_proxies = tuple(trusted_proxies)
         self._headers = headers
         self._on_denied = on_denied
 
     async def charge(self, action: Action, requester: Requester, scope: Scope) -> None:
-        """Leaves the limits' headers in the scope. Raises RateLimited, LimiterUnavailable."""
+        """Leaves the limits' headers in the scope. Raises RateLimited, LimiterUnavailable.
+
+        Raises NotAuthenticated where the caller's account is gone; the request is then charged to its address.
+        """
         if CHARGED in scope:
             return
-        response_headers: list[tuple[bytes, bytes]] = scope[RESPONSE_HEADERS]  # type: ignore[literal-required]
         try:
-            decision = await self._limits.admit(action, requester)
+            await self._told(self._limits.admit(action, requester), requester, scope)
+        except NotAuthenticated:
+            await self.charge(Action.OTHER, Requester(requester.address), scope)
+            raise
+
+    async def charge_guess(self, account: EmailAddress, requester: Requester, scope: Scope) -> None:
+        """A login that was charged, once its account is known. Raises LoginDelayed, RateLimited."""
+        await self._told(self._attempts.admit(account, requester), requester, scope)
+
+    async def _told(self, judged: Awaitable[Decision | Unjudged | None], requester: Requester, scope: Scope) -> None:
+        """The response says what was decided, and what was decided before on other policies."""
+        try:
+            decision = await judged
         except RateLimited as refusal:
-            response_headers += self._headers(refusal.decision)
             self._on_denied(refusal.decision, scope.get("path_template", UNMATCHED), requester)
+            self._tell(refusal.decision, scope)
             raise
         if decision is not None:
-            response_headers += self._headers(decision)
+            self._tell(decision, scope)
+
+    def _tell(self, decision: Decision | Unjudged, scope: Scope) -> None:
+        if isinstance(decision, Decision):
+            before: Decision | None = scope.get(DECIDED)  # type: ignore[assignment]
+            decision = scope[DECIDED] = together(before, decision) or decision  # type: ignore[literal-required]
+        told: list[tuple[bytes, bytes]] = scope[RESPONSE_HEADERS]  # type: ignore[literal-required]
+        headers = [*self._headers(decision)]
+        names = {name for name, _ in headers}
+        told[:] = [*(one for one in told if one[0] not in names), *headers]
 
     async def charge_unmatched(self, scope: Scope) -> None:
         """A request that no route matches is charged to its address, as any other request without a token."""

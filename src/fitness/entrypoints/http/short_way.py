@@ -94,8 +94,8 @@ class ShortWay:
             action, route, key = Action.OTHER, ACTIVITY_ROUTE, activity_key(activity_id)
         try:
             admitted = await self._limits.admit_read(action, caller, key)
-        except (RateLimited, Outage):
-            return None  # a denial is charged to nobody, and the long way finds it again
+        except (RateLimited, NotAuthenticated, Outage):
+            return None  # a refusal is charged to nobody, and the long way finds it again
         if admitted is None:
             return None
         scope[CHARGED] = True  # type: ignore[literal-required]
