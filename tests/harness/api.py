@@ -1,6 +1,6 @@
 """The service as its clients see it: the real application on real engines, without a network between."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -110,8 +110,10 @@ def activity_body(**stated: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def serving(database_url: str, redis_url: str, **stated: Any) -> AsyncIterator[Api]:
-    """Without limits, unless a `rate_limit_scale` is stated."""
+async def serving(
+    database_url: str, redis_url: str, *, prepare: Callable[[Container], object] = lambda _: None, **stated: Any
+) -> AsyncIterator[Api]:
+    """Without limits, unless a `rate_limit_scale` is stated; `prepare` may override what the container makes."""
     settings = CompleteSettings(
         database_url=database_url,
         redis_url=redis_url,
@@ -124,6 +126,7 @@ async def serving(database_url: str, redis_url: str, **stated: Any) -> AsyncIter
         container = Container(settings=settings, metrics_dir=Path(folder))
         if settings.in_memory:  # the quick suite: argon2 would take most of its time
             container.password_hasher.override(providers.Singleton(InMemoryPasswordHasher))
+        prepare(container)
         app = create_app(container)
         async with app.lifespan(), _client(app, "127.0.0.1") as client:
             yield Api(client, container, app)

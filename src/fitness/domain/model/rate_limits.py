@@ -25,7 +25,7 @@ class Action(StrEnum):
     REGISTER = "register"
     LOGIN = "login"
     GUESS = "guess"
-    """A login whose account is known, and whose password is to be checked: charged after LOGIN, and apart from it."""
+    """A login whose body is read, so that its account is known: charged after LOGIN, and apart from it."""
     REFRESH = "refresh"
 
 
@@ -128,7 +128,7 @@ POLICIES = (
     Policy(name="requests", anonymous=Limit(20), free=Limit(100), premium=Limit(500)),
     Policy(name="create", action=Action.CREATE, free=Limit(10), premium=Limit(50)),
     Policy(name="list", action=Action.LIST, free=Limit(100), premium=Limit(500)),
-    Policy(name="login_address", action=Action.LOGIN, subject=Subject.ADDRESS, anonymous=_strictly(5)),
+    Policy(name="login_address", action=Action.GUESS, subject=Subject.ADDRESS, anonymous=_strictly(5)),
     Policy(name="login_device", action=Action.LOGIN, subject=Subject.DEVICE, anonymous=_strictly(5)),
     Policy(name="login_network", action=Action.GUESS, subject=Subject.NETWORK, anonymous=_strictly(5)),
     Policy(name="login_account", action=Action.GUESS, subject=Subject.STRANGERS, anonymous=_strictly(5)),

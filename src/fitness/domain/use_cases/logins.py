@@ -1,9 +1,10 @@
 """Who may have a password checked, and when: a stranger's guesses must not keep the owner of an account out.
 
-Every login is charged to its address first. Then, by where it comes from:
+Every login is charged to `requests` of its address first. Once its body is read it is charged to the logins of its
+address and, by where it comes from, to those of its account, all or none:
 
-- A device that has logged in to the account before sends its token back. It is charged to itself instead of to its
-  address, and is never delayed. So nobody else can use up what it may do.
+- A device that has logged in to the account before sends its token back. It is charged to itself instead of to address
+  and account, and is never delayed. So nobody else can use up what it may do.
 - A network from which somebody has logged in to the account lately has an allowance of its own, and is never delayed.
 - All others are strangers, who share one allowance for the account. Failures in a row delay the network they come from;
   an attempt that is delayed is not charged to the account. And whoever has a neighbour who failed already may use up
@@ -37,23 +38,22 @@ class LoginAttempts:
     clock: ClockPort
     secret: bytes
 
-    async def admit(self, account: EmailAddress, who: Requester) -> Decision | None:
+    async def admit(self, account: EmailAddress | None, who: Requester) -> Decision | None:
         """Charge a login that is charged as LOGIN already. None where there is nothing more to charge.
 
-        Raises LoginDelayed and RateLimited; whoever waits as long as either says may log in as far as LOGIN goes, too.
+        `account` is None where the body names none. Raises LoginDelayed and RateLimited; whoever waits as long as
+        either says may log in as far as LOGIN goes, too.
         """
-        if self._is_own(account, who):
+        if account is not None and self._is_own(account, who):
             return None
         at_the_door: Decision | Unjudged | None = None
         if who.device is not None:  # another account's, so that its holder is a stranger here
             who = replace(who, device=None)
             at_the_door = await self.limits.admit(Action.LOGIN, who)
-        guess, delay = await self._guess(account, who)
-        if guess.known_network is None and delay > timedelta():
-            again = await self.limits.before_another(Action.LOGIN, who)
-            raise LoginDelayed(max(math.ceil(delay.total_seconds()), again.retry_after_s if again else 0))
+        if account is not None:
+            who = replace(who, guess=await self._guess(account, who))
         try:
-            decision = await self.limits.admit(Action.GUESS, replace(who, guess=guess))
+            decision = await self.limits.admit(Action.GUESS, who)
         except RateLimited as refusal:
             again = await self.limits.before_another(Action.LOGIN, who)
             raise RateLimited(together(again, refusal.decision) or refusal.decision) from refusal
@@ -71,20 +71,27 @@ class LoginAttempts:
             await self.history.add_failure(name, [network, neighbourhood], at=now)
 
     async def succeeded(self, account: EmailAddress, who: Requester) -> str:
-        """The right password; the network is known from now on, and the device by the token that is returned."""
+        """The right password; the device is known from now on, by the token that is returned.
+
+        So is the network, unless the device was known already: then it may be a café's, where others guess.
+        """
+        if who.device is not None and self._is_own(account, who):
+            return self.devices.issue(account, who.device.id)
         network, neighbourhood = self._networks(who)
         name = self._account(account)
         await self.history.add_success(name, network, within=[neighbourhood], at=self.clock.now())
-        own = who.device if self._is_own(account, who) else None
-        return self.devices.issue(account, own.id if own is not None else secrets.token_hex(8))
+        return self.devices.issue(account, secrets.token_hex(8))
 
-    async def _guess(self, account: EmailAddress, who: Requester) -> tuple[Guess, timedelta]:
-        """And how long the network has to wait, if it is not known."""
+    async def _guess(self, account: EmailAddress, who: Requester) -> Guess:
+        """Raises LoginDelayed."""
         name, (network, neighbourhood), now = self._account(account), self._networks(who), self.clock.now()
         here, around = await self.history.of(name, [network, neighbourhood], at=now)
-        since = timedelta() if here.failed_at is None else now - here.failed_at
-        guess = Guess(name, network if here.known else None, repeated=around.failures > 0)
-        return guess, login_delay(here.failures) - since
+        if not here.known and here.failed_at is not None:
+            wait = login_delay(here.failures) - (now - here.failed_at)
+            if wait > timedelta():
+                again = await self.limits.before_another(Action.LOGIN, who)
+                raise LoginDelayed(max(math.ceil(wait.total_seconds()), again.retry_after_s if again else 0))
+        return Guess(name, network if here.known else None, repeated=around.failures > 0)
 
     def _is_own(self, account: EmailAddress, who: Requester) -> bool:
         return who.device is not None and self.devices.belongs(who.device, account)

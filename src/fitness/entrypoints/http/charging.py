@@ -56,8 +56,8 @@ class Charging:
             await self.charge(Action.OTHER, Requester(requester.address), scope)
             raise
 
-    async def charge_guess(self, account: EmailAddress, requester: Requester, scope: Scope) -> None:
-        """A login that was charged, once its account is known. Raises LoginDelayed, RateLimited."""
+    async def charge_guess(self, account: EmailAddress | None, requester: Requester, scope: Scope) -> None:
+        """A login whose body is read, which names no account if that is None. Raises LoginDelayed, RateLimited."""
         await self._told(self._attempts.admit(account, requester), requester, scope)
 
     async def _told(self, judged: Awaitable[Decision | Unjudged | None], requester: Requester, scope: Scope) -> None:

@@ -69,13 +69,19 @@ class Gate:
         if route.access is Access.ADMIN:
             assert caller is not None
             await self._administration.authorize(caller)
-        if route.action is Action.LOGIN:  # and what an account's limits say is known only from the body
-            account = await _account(scope, receive, send)
-            if account is not None:
-                await self._charging.charge_guess(account, requester, scope)
+        if route.action is Action.LOGIN:
+            await self._charge_guess(requester, scope, receive, send)
         scope["user"] = caller
         scope[REQUESTER] = requester  # type: ignore[literal-required]
         await self._app(scope, receive, send)
+
+    async def _charge_guess(self, requester: Requester, scope: Scope, receive: Receive, send: Send) -> None:
+        """Whose account it is can be known only from the body. One that cannot be read is charged as well."""
+        account = None
+        try:
+            account = await _account(scope, receive, send)
+        finally:
+            await self._charging.charge_guess(account, requester, scope)
 
     def _device(self, scope: Scope) -> Device | None:
         """By the token that it was given at its last login, from the header or else from the cookie."""

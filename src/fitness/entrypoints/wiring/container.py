@@ -115,6 +115,8 @@ class Container(containers.DeclarativeContainer):
         span,
     )
 
+    local_limiter = once(InMemoryRateLimiter)
+
     password_hasher = kept(Argon2PasswordHasher.close, Argon2PasswordHasher)
     access_tokens = once(JwtAccessTokens, settings.provided.secret_keys, clock)
     device_tokens = once(JwtDeviceTokens, settings.provided.secret_keys, clock)
@@ -139,7 +141,7 @@ class Container(containers.DeclarativeContainer):
     limits = once(
         LimitService,
         rate_limiter,
-        once(InMemoryRateLimiter),
+        local_limiter,
         user_repo,
         cached_reads,
         once(Limits, settings.provided.rate_limit_scale, settings.provided.workers),
