@@ -15,6 +15,7 @@ from fitness.adapters.embedded.engines import EngineUrls
 from fitness.domain.model.rate_limits import Action, RateLimited
 from fitness.domain.model.users import Caller, Tier
 from fitness.domain.use_cases.limiting import LimitService, Requester
+from tests.builders import NOW, a_registration
 from tests.files import A_TRACK
 from tests.harness.api import IN_MEMORY, NOWHERE_REDIS, PASSWORD, Api, Person, Stores, activity_body, serving
 
@@ -243,13 +244,14 @@ async def test_waiting_as_long_as_it_says_is_enough_a_hundred_times_of_a_hundred
     database_url: str, engines: EngineUrls, valkey: Redis
 ):
     async with serving(database_url, engines.redis_url, rate_limit_scale=10.0) as api:
-        await wait_a_hundred_times(api.container.limits())
+        users = api.container.user_repo()
+        added = [await users.add(a_registration(), password_hash="-", at=NOW) for _ in range(100)]
+        await wait_each(api.container.limits(), [user.id for user in added])
 
 
-async def wait_a_hundred_times(limits: LimitService) -> None:
-
-    async def waits(number: int) -> bool:
-        who = Requester("unknown", Caller(number, "session"))
+async def wait_each(limits: LimitService, users: list[int]) -> None:
+    async def waits(user_id: int) -> bool:
+        who = Requester("unknown", Caller(user_id, "session"))
         try:
             while True:
                 await limits.admit(Action.CREATE, who)
@@ -258,8 +260,8 @@ async def wait_a_hundred_times(limits: LimitService) -> None:
         return await limits.admit(Action.CREATE, who) is not None
 
     # A few at a time, so that none of them has to wait for the others.
-    for first in range(0, 100, 10):
-        assert all(await asyncio.gather(*(waits(first + number) for number in range(10))))
+    for first in range(0, len(users), 10):
+        assert all(await asyncio.gather(*map(waits, users[first : first + 10])))
 
 
 class TestWithoutRedis:

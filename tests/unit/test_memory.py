@@ -10,7 +10,7 @@ from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import MOST_KEPT, InMemoryCache
 from fitness.adapters.memory.cache_state import SWITCH_S, InMemoryCacheState
 from fitness.adapters.memory.clock import ManualClock
-from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryPasswordHasher
+from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDeviceTokens, InMemoryPasswordHasher
 from fitness.adapters.memory.database import InMemoryDatabase
 from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.outbox import InMemoryOutbox
@@ -32,7 +32,7 @@ from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache import CachePort, Era, Hit, Miss, Scope
 from fitness.ports.cache_state import CacheStatePort
 from fitness.ports.clock import ClockPort
-from fitness.ports.credentials import AccessTokenPort, PasswordHasherPort
+from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort, PasswordHasherPort
 from fitness.ports.health import ProbePort
 from fitness.ports.logins import LoginHistoryPort
 from fitness.ports.outages import CacheUnavailable
@@ -48,7 +48,7 @@ from tests.unit.contracts.activity_lists import ActivityListContract
 from tests.unit.contracts.cache import ANN, CacheContract, key
 from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.clock import ClockContract
-from tests.unit.contracts.credentials import AccessTokenContract, PasswordHasherContract
+from tests.unit.contracts.credentials import AccessTokenContract, DeviceTokenContract, PasswordHasherContract
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.outbox import OutboxContract
@@ -192,6 +192,12 @@ class TestInMemoryAccessTokens(AccessTokenContract):
     @pytest.fixture
     def tokens(self, clock: ManualClock) -> AccessTokenPort:
         return InMemoryAccessTokens(clock)
+
+
+class TestInMemoryDeviceTokens(DeviceTokenContract):
+    @pytest.fixture
+    def devices(self, clock: ManualClock) -> DeviceTokenPort:
+        return InMemoryDeviceTokens(clock)
 
 
 class TestInMemoryRecordingReader(RecordingReaderContract):

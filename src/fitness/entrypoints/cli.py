@@ -183,7 +183,7 @@ def create_user(email: str, name: str | None, timezone: str, admin: bool, passwo
             user = await container.administration().set_standing_as_operator(user.email, role=Role.ADMIN)
         return user
 
-    _show([_with_container(run)])
+    show([_with_container(run)])
 
 
 @users.command("promote")
@@ -221,7 +221,7 @@ def list_users() -> None:
             page = Page(limit=100, after=listing.next) if listing.next else None
         return found
 
-    _show(_with_container(run))
+    show(_with_container(run))
 
 
 def _settings() -> Settings:
@@ -291,9 +291,10 @@ def _set_standing(email: str, *, role: Role | None = None, tier: Tier | None = N
     async def run(container: Container) -> User:
         return await container.administration().set_standing_as_operator(email, role=role, tier=tier)
 
-    _show([_with_container(run)])
+    show([_with_container(run)])
 
 
-def _show(found: list[User]) -> None:
+def show(found: list[User]) -> None:
+    """A line for each. Addresses of before there was a rule may hold what a terminal would act on."""
     for user in found:
         click.echo(f"{user.id}\t{escaped(user.email)}\t{user.role}\t{user.tier}\t{user.created_at:%Y-%m-%d}")
