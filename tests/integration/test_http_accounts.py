@@ -129,6 +129,14 @@ class TestAccountGone:
             assert (refused.status_code, refused.json()["code"]) == (401, "not_authenticated"), path
         assert (await bob.get("/activities")).status_code == 200
 
+    @pytest.mark.parametrize("path", ["/activities", "/activities/{}"])
+    async def test_what_is_cached_is_not_shown_to_its_token(self, api: Api, ann: Person, path: str):
+        cached = path.format((await ann.record())["id"])
+        origins = [(await ann.get(cached)).headers["x-cache"] for _ in range(2)]
+        assert origins[-1] == "HIT"
+        await delete_account(api, ann)
+        assert (await ann.get(cached)).status_code == 401
+
     async def test_a_token_of_an_account_that_never_was_is_refused(self, api: Api):
         token = api.container.access_tokens().issue(Caller(UNKNOWN_ID, "session")).token
         nobody = Person(api.http, UNKNOWN_ID, "", token)

@@ -247,6 +247,16 @@ class TestDelays:
         assert 0 < int(refused.headers["retry-after"]) <= 4 * 60
         assert "x-ratelimit-limit" in refused.headers
 
+    async def test_waiting_is_enough_also_where_the_address_has_asked_too_often(self, door: Door):
+        for number in range(5):
+            assert (await door.log_in(f"100.{number}.1.1", WRONG)).status_code == 401
+        door.wait(59)
+        refused = [await door.log_in("198.51.100.1") for _ in range(20)]
+        assert {answer.status_code for answer in refused} == {429}
+        assert [int(answer.headers["retry-after"]) for answer in (refused[0], refused[-1])] == [1, 3]
+        door.wait(3)
+        assert (await door.log_in("198.51.100.1")).status_code == 200
+
     async def test_an_account_that_is_not_there_is_delayed_alike(self, door: Door):
         async def told(email: str) -> list[tuple[int, str, str]]:
             http = door.api.seen_from("203.0.113.1").http

@@ -235,6 +235,22 @@ def test_a_recording_that_contradicts_itself_or_says_too_much_is_made_fit():
     assert (new.title, new.average_heart_rate_bpm, new.max_heart_rate_bpm) == ("x" * 250, 150, None)
 
 
+def test_what_is_not_seen_in_a_files_title_is_left_out():
+    recording = Recording(
+        activity_type=ActivityType.RUN,
+        started_at=LUNCH,
+        utc_offset=None,
+        duration_s=90,
+        title="\x1b[31mMorning\n\u202erun\u200b \ud800👩\u200d👩\0",
+    )
+    assert (
+        checked(imported(recording, home_timezone="UTC", external_id="sha"), now=NOW).title
+        == "[31mMorning run 👩\u200d👩"
+    )
+    unseen = replace(recording, title="\u200b\n")
+    assert checked(imported(unseen, home_timezone="UTC", external_id="sha"), now=NOW).title is None
+
+
 def test_a_recording_from_the_edge_of_the_calendar_is_refused_like_any_other_date():
     start = datetime(1, 1, 1, 5, tzinfo=timezone(timedelta(hours=1)))
     recording = Recording(
