@@ -1,6 +1,6 @@
 """The service as its clients see it: the real application on real engines, without a network between."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -121,11 +121,17 @@ def activity_body(**stated: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def serving(
-    database_url: str, redis_url: str, *, limits_stand: bool = False, **stated: Any
+    database_url: str,
+    redis_url: str,
+    *,
+    limits_stand: bool = False,
+    prepare: Callable[[Container], object] = lambda _: None,
+    **stated: Any,
 ) -> AsyncIterator[Api]:
     """Without limits, unless a `rate_limit_scale` is stated; none of what is charged comes back where `limits_stand`.
 
-    Else a free account has one more request each 0.6 s, and what is left depends on how fast the test was.
+    Else a free account has one more request each 0.6 s, and what is left depends on how fast the test was. `prepare` may
+    override what the container makes.
     """
     settings = CompleteSettings(
         database_url=database_url,
@@ -141,6 +147,7 @@ async def serving(
             container.password_hasher.override(providers.Singleton(InMemoryPasswordHasher))
         if limits_stand:
             container.shared_limiter.override(_standing(container, in_memory=settings.in_memory))
+        prepare(container)
         app = create_app(container)
         async with app.lifespan(), _client(app, "127.0.0.1") as client:
             yield Api(client, container, app)

@@ -9,15 +9,16 @@ import jwt
 import pytest
 
 from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
-from fitness.adapters.credentials.jwt import JwtAccessTokens
+from fitness.adapters.credentials.jwt import JwtAccessTokens, JwtDeviceTokens
 from fitness.adapters.memory.clock import ManualClock
 from fitness.domain.model.refusals import NotAuthenticated
-from fitness.domain.model.users import Caller
-from fitness.ports.credentials import AccessTokenPort, PasswordHasherPort
-from tests.unit.contracts.credentials import AccessTokenContract, PasswordHasherContract
+from fitness.domain.model.users import Caller, EmailAddress
+from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort, PasswordHasherPort
+from tests.unit.contracts.credentials import AccessTokenContract, DeviceTokenContract, PasswordHasherContract
 
 OLD, NEW = "o" * 32, "n" * 32
 CALLER = Caller(42, "session")
+ANN = EmailAddress("ann@example.org")
 
 
 class TestArgon2PasswordHasher(PasswordHasherContract):
@@ -85,3 +86,28 @@ class TestJwtAccessTokens(AccessTokenContract):
         forged = jwt.encode(claims, secret, algorithm, headers={"kid": jwt.get_unverified_header(token)["kid"]})
         with pytest.raises(NotAuthenticated):
             tokens.verify(forged)
+
+
+class TestJwtDeviceTokens(DeviceTokenContract):
+    @pytest.fixture
+    def devices(self, clock: ManualClock) -> DeviceTokenPort:
+        return JwtDeviceTokens([OLD], clock)
+
+    def test_it_gives_no_address_away(self, devices: DeviceTokenPort):
+        claims = jwt.decode(devices.issue(ANN, "phone"), options={"verify_signature": False})
+        assert claims.keys() == {"iss", "aud", "iat", "sub", "jti"}
+        assert "ann" not in claims["sub"]
+
+    def test_it_outlives_the_change_of_keys_and_goes_with_its_key(self, clock: ManualClock):
+        token = JwtDeviceTokens([OLD], clock).issue(ANN, "phone")
+        rotating = JwtDeviceTokens([NEW, OLD], clock)
+        device = rotating.verify(token)
+        assert device is not None
+        assert rotating.belongs(device, ANN)
+        assert JwtDeviceTokens([NEW], clock).verify(token) is None
+
+    def test_neither_kind_of_token_passes_for_the_other(self, devices: DeviceTokenPort, clock: ManualClock):
+        tokens = JwtAccessTokens([OLD], clock)
+        with pytest.raises(NotAuthenticated):
+            tokens.verify(devices.issue(ANN, "phone"))
+        assert devices.verify(tokens.issue(CALLER).token) is None

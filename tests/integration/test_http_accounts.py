@@ -1,11 +1,19 @@
 """/auth, /users/me and /admin over HTTP."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
+import psycopg
 import pytest
 
-from tests.harness.api import PASSWORD, Api, Person
+from fitness.domain.model.users import Caller
+from fitness.domain.use_cases.caching.keys import account_scope
+from fitness.entrypoints.http.routes import Access, declared, operations
+from tests.builders import messages
+from tests.harness.api import PASSWORD, Api, Person, Stores, serving
 
 UNKNOWN_ID = 2**40
 
@@ -42,6 +50,10 @@ class TestRegister:
             ({"email": "ann\0@example.org"}, "email"),
             ({"password": "short"}, "password"),
             ({"password": "x" * 257}, "password"),
+            ({"password": "password"}, "password"),
+            ({"password": "        "}, "password"),
+            ({"email": "a\u202eb@example.org"}, "email"),
+            ({"name": "Ann\x1b[31m"}, "name"),
             ({"name": "x" * 101}, "name"),
             ({"timezone": "Mars/Olympus"}, "timezone"),
             ({"timezone": "../../etc/passwd"}, "timezone"),
@@ -65,6 +77,12 @@ class TestLogin:
         me = await api.http.get("/api/v1/users/me", headers={"Authorization": f"bearer {tokens['access_token']}"})
         assert me.json()["email"] == "ann@example.org"
 
+    async def test_a_password_is_right_however_its_accents_are_typed(self, api: Api):
+        await api.http.post("/api/v1/auth/register", json=registration(password="Z\u00fcrich am See"))
+        for typed in ("Zu\u0308rich am See", "Z\u00fcrich am See"):
+            answer = await api.http.post("/api/v1/auth/login", json=registration(password=typed))
+            assert answer.status_code == 200
+
     async def test_a_wrong_password_and_an_unknown_address_look_the_same(self, api: Api):
         await api.http.post("/api/v1/auth/register", json=registration())
         wrong = await api.http.post("/api/v1/auth/login", json=registration(password="wrong horse"))
@@ -87,6 +105,80 @@ class TestLogin:
         )
         assert response.status_code == 401
         assert response.headers["www-authenticate"].startswith("Bearer")
+
+
+class TestAccountGone:
+    """No endpoint deletes accounts yet: an operator does, and invalidates what is cached of it."""
+
+    @pytest.fixture(params=[0.0, 1.0], ids=["without limits", "with limits"])
+    async def api(self, stores: Stores, request: pytest.FixtureRequest) -> AsyncIterator[Api]:
+        async with serving(stores.database_url, stores.redis_url, rate_limit_scale=request.param) as api:
+            yield api
+
+    async def test_its_token_is_refused_on_every_route(self, api: Api, ann: Person, bob: Person):
+        one = await ann.record()
+        reads = [f"/activities/{one['id']}", "/activities", "/activities/trash", "/rate-limit", "/users/me"]
+        for _ in range(2):  # until it is all cached, and answered the short way
+            assert [(await ann.get(path)).status_code for path in reads] == [200] * 5
+        await delete_account(api, ann)
+        for method, path, handler in operations(api.app):
+            if declared(handler).access is Access.PUBLIC or method == "OPTIONS":
+                continue
+            filled = path.removeprefix("/api/v1").format(activity_id=one["id"], user_id=bob.id)
+            refused = await seen_from_anywhere(api, ann).call(method, filled)
+            assert (refused.status_code, refused.json()["code"]) == (401, "not_authenticated"), path
+        assert (await bob.get("/activities")).status_code == 200
+
+    @pytest.mark.parametrize("path", ["/activities", "/activities/{}"])
+    async def test_what_is_cached_is_not_shown_to_its_token(self, api: Api, ann: Person, path: str):
+        cached = path.format((await ann.record())["id"])
+        origins = [(await ann.get(cached)).headers["x-cache"] for _ in range(2)]
+        assert origins[-1] == "HIT"
+        await delete_account(api, ann)
+        assert (await ann.get(cached)).status_code == 401
+
+    async def test_a_token_of_an_account_that_never_was_is_refused(self, api: Api):
+        token = api.container.access_tokens().issue(Caller(UNKNOWN_ID, "session")).token
+        nobody = Person(api.http, UNKNOWN_ID, "", token)
+        for path in ("/activities", "/activities/1", "/activities/trash", "/rate-limit", "/users/me"):
+            for _ in range(2):
+                assert (await nobody.get(path)).status_code == 401
+
+    async def test_that_there_was_no_account_is_forgotten_when_there_is(self, api: Api, ann: Person):
+        next_id = ann.id + 1
+        token = api.container.access_tokens().issue(Caller(next_id, "session")).token
+        early = Person(api.http, next_id, "", token)
+        assert (await early.get("/activities")).status_code == 401
+        bob = await api.person()
+        if bob.id == next_id:  # in memory, all kinds of ids are of one sequence
+            assert (await bob.get("/activities")).status_code == 200
+
+    async def test_a_flood_with_its_token_is_charged_to_the_address(self, api: Api, ann: Person):
+        await delete_account(api, ann)
+        answers = [(await seen_from_anywhere(api, ann, "203.0.113.9").get("/activities")) for _ in range(22)]
+        limited = api.container.settings().rate_limit_scale > 0
+        assert [answer.status_code for answer in answers] == ([401] * 20 + [429] * 2 if limited else [401] * 22)
+        assert ("x-ratelimit-limit" in answers[0].headers) is limited
+
+
+_addresses = count(1)
+
+
+def seen_from_anywhere(api: Api, person: Person, address: str = "") -> Person:
+    """From an address of which no limit is used up, unless it is given."""
+    elsewhere = api.seen_from(address or f"203.0.112.{next(_addresses)}")
+    return replace(person, http=elsewhere.http)
+
+
+async def delete_account(api: Api, person: Person) -> None:
+    settings = api.container.settings()
+    if settings.in_memory:
+        api.container.store().users.pop(person.id)
+    else:
+        async with await psycopg.AsyncConnection.connect(settings.database_url) as connection:
+            await connection.execute("DELETE FROM activities WHERE user_id = %s", [person.id])
+            await connection.execute("DELETE FROM users WHERE id = %s", [person.id])
+    await api.container.changes().deliver(messages(account_scope(person.id)))
 
 
 class TestProfile:
@@ -137,6 +229,13 @@ class TestPurge:
             }.items()
         )
         assert "private" not in str(log)
+
+    @pytest.mark.parametrize("body", [b"", b"{", b"{}", b'{"reason": ""}', b"[" * 100_000, b"x" * 1_100_000])
+    async def test_others_are_refused_before_their_body_is_looked_at(self, ann: Person, body: bytes):
+        for method, path in [("DELETE", "/admin/activities/1"), ("PATCH", f"/admin/users/{ann.id}")]:
+            for headers in ({"Content-Type": "application/json"}, {"Content-Type": "text/plain"}):
+                refused = await ann.call(method, path, content=body, headers=headers)
+                assert (refused.status_code, refused.json()["code"]) == (403, "admin_only")
 
     async def test_only_a_trashed_one_may_be_purged(self, api: Api, ann: Person):
         admin = await api.admin()

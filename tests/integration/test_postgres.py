@@ -13,7 +13,7 @@ from fitness.adapters.postgres.activities import LOCK_KEY, PostgresActivityRepo
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.database import Connection, Database, fetch_one
-from fitness.adapters.postgres.logins import PostgresFailedLogins
+from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_files import shipped_migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.schema import SchemaProbe
@@ -24,7 +24,7 @@ from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache_state import CacheStatePort, Transition
 from fitness.ports.health import ProbePort
-from fitness.ports.logins import FailedLoginsPort
+from fitness.ports.logins import LoginHistoryPort
 from fitness.ports.messages import IdempotencyKey
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.outbox import OutboxPort
@@ -43,7 +43,7 @@ from tests.unit.contracts.activities import (
 )
 from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.health import ProbeContract
-from tests.unit.contracts.logins import FailedLoginsContract
+from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.users import UserRepoContract
 
@@ -136,10 +136,10 @@ class TestPostgresOutbox(InOneDatabase, OutboxContract):
     pass
 
 
-class TestPostgresFailedLogins(FailedLoginsContract):
+class TestPostgresLoginHistory(LoginHistoryContract):
     @pytest.fixture
-    def failed_logins(self, database: Database) -> FailedLoginsPort:
-        return PostgresFailedLogins(database)
+    def logins(self, database: Database) -> LoginHistoryPort:
+        return PostgresLoginHistory(database)
 
 
 class TestIdempotencyKeys:

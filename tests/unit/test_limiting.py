@@ -12,12 +12,15 @@ from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
+from fitness.domain.model.logins import Device, Guess, login_delay, networks_of
 from fitness.domain.model.rate_limits import POLICIES, Action, Algorithm, Charge, Decision, Limit, RateLimited, Unjudged
-from fitness.domain.model.users import Caller, EmailAddress, Tier, login_delay
+from fitness.domain.model.refusals import NotAuthenticated
+from fitness.domain.model.users import Caller, Role, Tier, User, WeekStart
 from fitness.domain.use_cases.limiting import Limits, LimitService, Requester
 from fitness.entrypoints.http.addresses import client_address
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
 from fitness.ports.users import UserRepoPort
+from tests.builders import NOW
 from tests.harness.clocks import TurnedClock
 from tests.unit.processes import CachingProcess
 
@@ -25,7 +28,10 @@ OUTAGE_S = 20.0
 
 ANYBODY = Requester("198.51.100.1")
 ANN = Requester("198.51.100.1", Caller(1, "session"))
-AT_THE_DOOR = Requester("198.51.100.1", account=EmailAddress("ann@example.org"))
+AT_THE_DOOR = Requester("198.51.100.1", guess=Guess("ann", None, repeated=False))
+REPEATED = Requester("203.0.113.1", guess=Guess("ann", None, repeated=True))
+AT_HOME = Requester("198.51.100.1", guess=Guess("ann", "home", repeated=True))
+BY_DEVICE = Requester("198.51.100.1", device=Device("phone", "ann"))
 
 
 class Shared(InMemoryRateLimiter):
@@ -58,12 +64,23 @@ def service(
     shared: Shared, clock: TurnedClock, *, scale: float = 1.0, processes: int = 1, users: UserRepoPort | None = None
 ) -> LimitService:
     store = InMemoryStore()
+    store.users[1] = User(
+        id=1,
+        email="ann@example.org",
+        name=None,
+        timezone="UTC",
+        week_start=WeekStart.MONDAY,
+        role=Role.USER,
+        tier=Tier.FREE,
+        created_at=NOW,
+        updated_at=NOW,
+    )
     return LimitService(
         shared,
         InMemoryRateLimiter(clock.monotonic_s),
         users or InMemoryUserRepo(store),
         CachingProcess(InMemoryCache(), store).reads,
-        Limits(scale, processes, b"secret"),
+        Limits(scale, processes),
     )
 
 
@@ -87,7 +104,20 @@ class TestWhoIsCharged:
             (Action.CREATE, ANN, {"requests": "user:1", "create": "user:1"}),
             (Action.CREATE, ANYBODY, {"requests": "address:198.51.100.1"}),
             (Action.REGISTER, ANYBODY, {"requests": "address:198.51.100.1", "register": "address:198.51.100.1"}),
-            (Action.LOGIN, ANYBODY, {"requests": "address:198.51.100.1", "login_address": "address:198.51.100.1"}),
+            (Action.LOGIN, ANYBODY, {"requests": "address:198.51.100.1"}),
+            (Action.GUESS, ANYBODY, {"login_address": "address:198.51.100.1"}),
+            (Action.LOGIN, BY_DEVICE, {"requests": "devices:ann", "login_device": "device:ann:phone"}),
+            (Action.GUESS, AT_THE_DOOR, {"login_address": "address:198.51.100.1", "login_account": "account:ann"}),
+            (
+                Action.GUESS,
+                REPEATED,
+                {
+                    "login_address": "address:203.0.113.1",
+                    "login_account": "account:ann",
+                    "login_repeated": "account:ann",
+                },
+            ),
+            (Action.GUESS, AT_HOME, {"login_address": "address:198.51.100.1", "login_network": "network:ann:home"}),
         ],
     )
     async def test_each_policy_goes_on_its_subjects_account(
@@ -95,12 +125,6 @@ class TestWhoIsCharged:
     ):
         await service(shared, clock).admit(action, who)
         assert {charge.policy: charge.subject for charge in shared.asked[0]} == charged
-
-    async def test_an_account_is_counted_under_a_name_that_is_no_address(self, shared: Shared, clock: TurnedClock):
-        limits = service(shared, clock)
-        await limits.admit(Action.LOGIN, AT_THE_DOOR)
-        (name,) = [charge.subject for charge in shared.asked[0] if charge.policy == "login_account"]
-        assert re.fullmatch(r"account:[0-9a-f]{32}", name)
 
     @pytest.mark.parametrize(("scale", "limits"), [(1, 20), (2.5, 50), (0.5, 10), (0.001, 1)])
     async def test_the_scale_multiplies_every_limit(
@@ -121,6 +145,19 @@ class TestWhoIsCharged:
 
         await service(shared, clock, users=Down(InMemoryStore())).admit(Action.OTHER, ANN)
         assert shared.asked[0][0].limit == Limit(100)
+
+    @pytest.mark.parametrize("scale", [0, 1])
+    async def test_a_caller_without_an_account_is_admitted_nowhere(
+        self, shared: Shared, clock: TurnedClock, scale: float
+    ):
+        limits = service(shared, clock, scale=scale)
+        nobody = Requester("198.51.100.1", Caller(2, "session"))
+        for action in Action:
+            with pytest.raises(NotAuthenticated):
+                await limits.admit(action, nobody)
+        with pytest.raises(NotAuthenticated):
+            await limits.standing(nobody)
+        assert shared.asked == []
 
 
 class TestWithoutTheSharedLimiter:
@@ -145,46 +182,74 @@ class TestWithoutTheSharedLimiter:
     ):
         shared.down = True
         limits = service(shared, clock, processes=processes)
-        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == each
+        assert await admitted(limits, Action.GUESS, AT_THE_DOOR) == each
+
+    @pytest.mark.parametrize("processes", [1, 2, 3, 4, 5, 7, 16])
+    async def test_the_parts_of_all_processes_are_no_more_than_the_whole(
+        self, shared: Shared, clock: TurnedClock, processes: int
+    ):
+        shared.down = True
+        everywhere = [service(shared, clock, processes=processes) for _ in range(processes)]
+        minutes = 20
+        total = 0
+        for _ in range(minutes):
+            for limits in everywhere:
+                total += await admitted(limits, Action.GUESS, AT_THE_DOOR, tries=6)
+            clock.now_s += 60
+        assert total <= 5 * minutes + processes  # and one each, since a window may begin with one
+
+    @pytest.mark.parametrize(("processes", "longest_s"), [(1, 60), (2, 60), (4, 60), (5, 60), (8, 96)])
+    @pytest.mark.parametrize("arrives_s", [0, 1, 59, 61, 79, 81, 121, 200])
+    async def test_those_who_repeat_leave_something_to_others_in_every_process(
+        self, shared: Shared, clock: TurnedClock, processes: int, longest_s: int, arrives_s: int
+    ):
+        shared.down = True
+        limits = service(shared, clock, processes=processes)
+        for second in range(arrives_s + longest_s + 1):
+            await admitted(limits, Action.GUESS, REPEATED, tries=6)
+            if second >= arrives_s and await admitted(limits, Action.GUESS, AT_THE_DOOR, tries=1):
+                return
+            clock.now_s += 1
+        pytest.fail(f"not admitted in {longest_s} s")
 
     async def test_what_was_admitted_before_counts_after_and_the_other_way_round(
         self, shared: Shared, clock: TurnedClock
     ):
         limits = service(shared, clock)
-        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR, tries=3) == 3
+        assert await admitted(limits, Action.GUESS, AT_THE_DOOR, tries=3) == 3
         shared.down = True
-        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 2
+        assert await admitted(limits, Action.GUESS, AT_THE_DOOR) == 2
         clock.now_s += OUTAGE_S
         shared.down = False
-        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 0
+        assert await admitted(limits, Action.GUESS, AT_THE_DOOR) == 0
         clock.now_s += 60
-        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 5
+        assert await admitted(limits, Action.GUESS, AT_THE_DOOR) == 5
 
     async def test_a_refusal_after_an_outage_charges_nothing_and_its_wait_is_true(
         self, shared: Shared, clock: TurnedClock
     ):
         limits = service(shared, clock)
         shared.down = True
-        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 5
+        assert await admitted(limits, Action.GUESS, AT_THE_DOOR) == 5
         clock.now_s += OUTAGE_S
         shared.down = False
         for _ in range(5):  # each of these was charged to the shared limiter, although it was refused
             with pytest.raises(RateLimited) as refusal:
-                await limits.admit(Action.LOGIN, AT_THE_DOOR)
+                await limits.admit(Action.GUESS, AT_THE_DOOR)
             clock.now_s += 1
         clock.now_s += refusal.value.decision.retry_after_s - 1
-        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 5
+        assert await admitted(limits, Action.GUESS, AT_THE_DOOR) == 5
 
     async def test_the_longer_wait_of_both_limiters_is_told(self, shared: Shared, clock: TurnedClock):
         limits = service(shared, clock)
         shared.down = True
-        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR) == 5
+        assert await admitted(limits, Action.GUESS, AT_THE_DOOR) == 5
         shared.down = False
         clock.now_s += OUTAGE_S
         elsewhere = service(shared, clock)  # another process, whose logins only the shared limiter counts
-        assert await admitted(elsewhere, Action.LOGIN, AT_THE_DOOR) == 5
+        assert await admitted(elsewhere, Action.GUESS, AT_THE_DOOR) == 5
         with pytest.raises(RateLimited) as refusal:
-            await limits.admit(Action.LOGIN, AT_THE_DOOR)
+            await limits.admit(Action.GUESS, AT_THE_DOOR)
         assert refusal.value.decision.retry_after_s == 60
 
     async def test_of_many_logins_at_once_after_an_outage_no_more_are_admitted(
@@ -192,10 +257,10 @@ class TestWithoutTheSharedLimiter:
     ):
         limits = service(shared, clock)
         shared.down = True
-        assert await admitted(limits, Action.LOGIN, AT_THE_DOOR, tries=3) == 3
+        assert await admitted(limits, Action.GUESS, AT_THE_DOOR, tries=3) == 3
         shared.down = False
         clock.now_s += OUTAGE_S
-        counts = await asyncio.gather(*(admitted(limits, Action.LOGIN, AT_THE_DOOR, tries=1) for _ in range(20)))
+        counts = await asyncio.gather(*(admitted(limits, Action.GUESS, AT_THE_DOOR, tries=1) for _ in range(20)))
         assert sum(counts) == 2
 
 
@@ -204,6 +269,18 @@ class TestWithoutTheSharedLimiter:
 )
 def test_each_failed_login_too_many_doubles_the_delay(failures: int, seconds: int):
     assert login_delay(failures).total_seconds() == seconds
+
+
+@pytest.mark.parametrize(
+    ("address", "network", "neighbourhood"),
+    [
+        ("203.0.113.77", "203.0.113.0/24", "203.0.0.0/16"),
+        ("2001:db8:1:2::/64", "2001:db8:1::/48", "2001:db8::/32"),
+        ("unknown", "unknown", "unknown around"),
+    ],
+)
+def test_an_address_lies_in_a_network_and_that_in_a_neighbourhood(address: str, network: str, neighbourhood: str):
+    assert networks_of(address) == (network, neighbourhood)
 
 
 NEAR = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]

@@ -10,9 +10,9 @@ from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import MOST_KEPT, InMemoryCache
 from fitness.adapters.memory.cache_state import SWITCH_S, InMemoryCacheState
 from fitness.adapters.memory.clock import ManualClock
-from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryPasswordHasher
+from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDeviceTokens, InMemoryPasswordHasher
 from fitness.adapters.memory.database import InMemoryDatabase
-from fitness.adapters.memory.logins import InMemoryFailedLogins
+from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
@@ -32,9 +32,9 @@ from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache import CachePort, Era, Hit, Miss, Scope
 from fitness.ports.cache_state import CacheStatePort
 from fitness.ports.clock import ClockPort
-from fitness.ports.credentials import AccessTokenPort, PasswordHasherPort
+from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort, PasswordHasherPort
 from fitness.ports.health import ProbePort
-from fitness.ports.logins import FailedLoginsPort
+from fitness.ports.logins import LoginHistoryPort
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.rate_limits import RateLimiterPort
@@ -48,9 +48,9 @@ from tests.unit.contracts.activity_lists import ActivityListContract
 from tests.unit.contracts.cache import ANN, CacheContract, key
 from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.clock import ClockContract
-from tests.unit.contracts.credentials import AccessTokenContract, PasswordHasherContract
+from tests.unit.contracts.credentials import AccessTokenContract, DeviceTokenContract, PasswordHasherContract
 from tests.unit.contracts.health import ProbeContract
-from tests.unit.contracts.logins import FailedLoginsContract
+from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
 from tests.unit.contracts.recordings import RecordingReaderContract
@@ -194,6 +194,12 @@ class TestInMemoryAccessTokens(AccessTokenContract):
         return InMemoryAccessTokens(clock)
 
 
+class TestInMemoryDeviceTokens(DeviceTokenContract):
+    @pytest.fixture
+    def devices(self, clock: ManualClock) -> DeviceTokenPort:
+        return InMemoryDeviceTokens(clock)
+
+
 class TestInMemoryRecordingReader(RecordingReaderContract):
     @pytest.fixture
     def reader(self) -> RecordingReaderPort:
@@ -316,10 +322,10 @@ class TestObservedRateLimiter(RateLimiterContract):
         return ObservedRateLimiter(InMemoryRateLimiter(clock.monotonic_s))
 
 
-class TestInMemoryFailedLogins(FailedLoginsContract):
+class TestInMemoryLoginHistory(LoginHistoryContract):
     @pytest.fixture
-    def failed_logins(self) -> FailedLoginsPort:
-        return InMemoryFailedLogins()
+    def logins(self) -> LoginHistoryPort:
+        return InMemoryLoginHistory()
 
 
 class TestInMemoryRateLimiter(RateLimiterContract):

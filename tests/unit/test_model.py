@@ -2,7 +2,9 @@
 
 import inspect
 import pickle
+import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from fitness.domain.model import refusals
 from fitness.domain.model.activities import (
+    TAG,
+    TITLE,
     ActivityType,
     checked,
     normalized_tag,
@@ -21,9 +25,9 @@ from fitness.domain.model.activities import (
 from fitness.domain.model.rate_limits import Balance, Decision, Limit, RateLimited
 from fitness.domain.model.recordings import Recording, imported
 from fitness.domain.model.refusals import FieldProblem, InvalidFields, Refusal
-from fitness.domain.model.text import composed, folded, text_problem
+from fitness.domain.model.text import composed, escaped, folded, text_problem
 from fitness.domain.model.time_zones import is_time_zone, local_date, zone_with_offset
-from fitness.domain.model.users import checked_registration
+from fitness.domain.model.users import EMAIL, NAME, checked_registration
 from tests.builders import LUNCH, NOW, a_new_activity, a_registration, an_activity
 
 LATER = NOW + timedelta(hours=1)
@@ -231,6 +235,22 @@ def test_a_recording_that_contradicts_itself_or_says_too_much_is_made_fit():
     assert (new.title, new.average_heart_rate_bpm, new.max_heart_rate_bpm) == ("x" * 250, 150, None)
 
 
+def test_what_is_not_seen_in_a_files_title_is_left_out():
+    recording = Recording(
+        activity_type=ActivityType.RUN,
+        started_at=LUNCH,
+        utc_offset=None,
+        duration_s=90,
+        title="\x1b[31mMorning\n\u202erun\u200b \ud800👩\u200d👩\0",
+    )
+    assert (
+        checked(imported(recording, home_timezone="UTC", external_id="sha"), now=NOW).title
+        == "[31mMorning run 👩\u200d👩"
+    )
+    unseen = replace(recording, title="\u200b\n")
+    assert checked(imported(unseen, home_timezone="UTC", external_id="sha"), now=NOW).title is None
+
+
 def test_a_recording_from_the_edge_of_the_calendar_is_refused_like_any_other_date():
     start = datetime(1, 1, 1, 5, tzinfo=timezone(timedelta(hours=1)))
     recording = Recording(
@@ -244,14 +264,133 @@ class TestRegistration:
     def test_an_address_has_one_form(self):
         assert checked_registration(a_registration(email=" Ann@Example.ORG ")).email == "ann@example.org"
 
-    def test_a_password_is_left_exactly_as_it_is(self):
-        assert checked_registration(a_registration(password="  Zu\u0308rich  ")).password == "  Zu\u0308rich  "
+    def test_a_password_is_composed_and_otherwise_left_exactly_as_it_is(self):
+        assert checked_registration(a_registration(password="  Zu\u0308rich  ")).password == "  Z\u00fcrich  "
+
+    @pytest.mark.parametrize(
+        "password", ["password", "PassWord", "iloveyou", "12345678", " " * 8, "a" * 200, "trustno1", "1qaz2wsx"]
+    )
+    def test_a_common_password_is_refused_by_that_reason(self, password: str):
+        with pytest.raises(InvalidFields, match="password: is one of the commonest passwords"):
+            checked_registration(a_registration(password=password))
+
+    @pytest.mark.parametrize(
+        "password",
+        ["x" * 7, "u\u0308" * 7, "xy" * 128 + "z", "u\u0308v" * 128 + "z", "long enough\0", "long enough\ud800"],
+    )
+    def test_a_password_has_8_to_256_characters_composed(self, password: str):
+        with pytest.raises(InvalidFields, match="password"):
+            checked_registration(a_registration(password=password))
+
+    @pytest.mark.parametrize(
+        "password", ["xylophon", "xy" * 128, "u\u0308v" * 128, "u\u0308" * 7 + "x", "\U0001f6b4 cat \u200d dog"]
+    )
+    def test_no_kind_of_letter_is_demanded_of_a_password(self, password: str):
+        assert len(checked_registration(a_registration(password=password)).password) in (8, 256, 11)
+
+    @pytest.mark.parametrize(
+        "email",
+        [
+            "a\x9b31m@example.org",
+            "a\u202eb@example.org",
+            "a\u200bb@example.org",
+            "ann@exam\u00adple.org",
+            "x\ufe0f@example.org",
+        ],
+    )
+    def test_an_address_with_what_is_not_seen_is_refused(self, email: str):
+        with pytest.raises(InvalidFields, match="email: must not hold U"):
+            checked_registration(a_registration(email=email))
 
     def test_every_problem_is_named_at_once(self):
         wrong = a_registration(email="x", password="x", name="x" * 101, timezone="x")
         with pytest.raises(InvalidFields) as refusal:
             checked_registration(wrong)
         assert [problem.field for problem in refusal.value.problems] == ["email", "password", "name", "timezone"]
+
+
+RULES = {"name": NAME, "title": TITLE, "tag": TAG}
+SEEN = [
+    "Zürich 42 km – 日本 🇩🇪 1️⃣",
+    "می\u200cخواهم",
+    "क्\u200dष",
+    "ന്\u200d",
+    "👩\u200d👩\u200d👧",
+    "👩🏽\u200d🚀",
+    "🏳️\u200d🌈",
+    "❤️\u200d🔥",
+    "🙂\u200d↔️",
+    "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+    "\u0600 12",
+]
+UNSEEN = [
+    ("a\x1b[31m", "a[31m"),
+    ("a\x9b31m", "a31m"),
+    ("a\nb\tc\u2028d", "a b c d"),
+    ("a\u202eb", "ab"),
+    ("a\u2066b\u2069", "ab"),
+    ("a\u200bb\ufeff", "ab"),
+    ("soft\u00adhyphen", "softhyphen"),
+    ("pay\u200dpal", "paypal"),
+    ("\u200dpal", "pal"),
+    ("👩\u200d", "👩"),
+    ("👩\u200d\u200d👩", "👩👩"),
+    ("a\U000e0061\U000e007f", "a"),
+    ("\u3164", ""),
+]
+
+
+@pytest.mark.parametrize("field", RULES)
+@pytest.mark.parametrize("text", SEEN)
+def test_what_is_seen_may_be_kept_with_the_joiners_it_needs(field: str, text: str):
+    assert RULES[field].problem(text) is None
+    assert RULES[field].cleaned(text) == unicodedata.normalize("NFC", text)
+
+
+@pytest.mark.parametrize("field", RULES)
+@pytest.mark.parametrize(("text", "cleaned"), UNSEEN)
+def test_what_is_not_seen_is_refused_or_removed(field: str, text: str, cleaned: str):
+    assert "must not hold" in str(RULES[field].problem(text))
+    assert RULES[field].cleaned(text) == cleaned
+
+
+def test_joiners_have_no_place_in_an_address():
+    assert "zero width joiner" in str(EMAIL.problem("👩\u200d👩@example.org"))
+
+
+def test_notes_keep_their_lines_and_directions_but_no_control_characters():
+    assert problems(notes="a\n\tb\r\n\u200fשלום") == []
+    assert problems(notes="a\x1b[31m") == ["notes"]
+
+
+def test_a_text_that_is_older_than_its_rule_stays_and_a_new_one_does_not():
+    old = replace(an_activity(), title="a\x1bb", tags=("c\x1bd",))
+    assert revised(old, {"distance_km": 3.0}, home_timezone="UTC", now=LATER).title == "a\x1bb"
+    with pytest.raises(InvalidFields, match="title"):
+        revised(old, {"title": "a\x1bc"}, home_timezone="UTC", now=LATER)
+    with pytest.raises(InvalidFields, match="tags"):
+        revised(old, {"tags": ("c\x1bd", "e\x1bf")}, home_timezone="UTC", now=LATER)
+
+
+def test_tags_are_counted_and_measured_before_they_are_composed():
+    assert problems(tags=("a",) * 21) == ["tags"]  # one tag, once they are compared
+    stacked = " a" + "\u0301\u0327" * 400_000
+    assert normalized_tag(stacked) is stacked
+    assert problems(tags=(stacked,)) == ["tags"]
+
+
+@given(st.text())
+def test_what_is_cleaned_can_be_kept(text: str):
+    assert TITLE.problem(TITLE.cleaned(text)) is None
+
+
+def test_a_title_is_cut_where_nothing_is_left_hanging():
+    assert TITLE.cleaned("x" * 248 + "👩\u200d👩") == "x" * 248 + "👩"
+
+
+def test_what_a_terminal_would_act_on_is_escaped():
+    assert escaped("\x1b[31mann\u202e\n") == r"\x1b[31mann\u202e\n"
+    assert escaped("ann ü 日本") == "ann ü 日本"
 
 
 @given(st.text())

@@ -16,7 +16,7 @@ from fitness.adapters.observed.reads import INTERNAL_KINDS, ReadCounts
 from fitness.adapters.observed.timed import timed
 from fitness.adapters.telemetry.table import INSTRUMENTS
 from fitness.domain.model.listings import ActivityFilter, Page
-from fitness.domain.use_cases.caching.keys import KINDS, activity_key, listing_key, tier_key
+from fitness.domain.use_cases.caching.keys import KINDS, activity_key, listing_key, standing_key
 from fitness.ports.cache import CacheKey, Era, Scope
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import PendingInvalidation
@@ -64,7 +64,7 @@ async def test_closings_are_counted_once_and_by_their_reason():
 def test_every_key_has_one_of_the_kinds_that_are_counted_from_the_start():
     keys: list[CacheKey[Any]] = [activity_key(1), listing_key(1, ActivityFilter(), Page())]
     assert {key.kind for key in keys} == set(KINDS)
-    assert tier_key(1).kind in INTERNAL_KINDS
+    assert standing_key(1).kind in INTERNAL_KINDS
 
 
 def test_nothing_can_be_done_with_the_result_of_a_method_that_is_not_there():

@@ -15,10 +15,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import Receive, Scope, Send
 
 from fitness.adapters.memory.clock import ManualClock
-from fitness.adapters.memory.credentials import InMemoryAccessTokens
+from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDeviceTokens
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import RecordingEmpty, RecordingRefused, Refusal
+from fitness.domain.use_cases.administration import AdminService
 from fitness.domain.use_cases.limiting import LimitService
+from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.entrypoints.http import problems
 from fitness.entrypoints.http.app import HANDLERS
 from fitness.entrypoints.http.charging import Charging
@@ -143,7 +145,7 @@ def test_the_check_sees_what_services_raise():
     }
     assert {error.__name__ for error in raised} >= {
         "EmailTaken",
-        "LoginDelayed",
+        "BadCredentials",
         "VersionMismatch",
         "ActivityInTrash",
         "RecordingWithoutTimes",
@@ -166,8 +168,10 @@ async def test_a_route_without_a_declaration_passes_no_gate():
     async def handler(*_: object) -> None:
         pytest.fail("the gate let it pass")
 
-    tokens, limits = InMemoryAccessTokens(ManualClock()), cast(LimitService, None)
-    gate = Gate(handler, tokens, Charging(limits, (), limit_headers, ViolationLog().record))
+    tokens, devices = InMemoryAccessTokens(ManualClock()), InMemoryDeviceTokens(ManualClock())
+    limits, attempts = cast(LimitService, None), cast(LoginAttempts, None)
+    charging = Charging(limits, attempts, (), limit_headers, ViolationLog().record)
+    gate = Gate(handler, tokens, devices, charging, cast(AdminService, None))
     with pytest.raises(UndeclaredRoute):
         await gate(cast(Scope, {"route_handler": forgotten}), cast(Receive, None), cast(Send, None))
 
@@ -176,6 +180,13 @@ def test_a_family_stands_for_its_members_and_a_class_for_itself():
     assert RecordingEmpty in members(RecordingRefused)
     assert RecordingRefused not in members(RecordingRefused)
     assert set(members(RecordingEmpty)) == {RecordingEmpty}
+
+
+def test_what_the_gate_refuses_is_declared_by_a_routes_shape():
+    of = {handler.handler_name: {error.__name__ for error in refusals_of(handler)} for handler in _own_operations()}
+    assert of["login"] >= {"LoginDelayed", "RateLimited"}
+    assert of["purge_activity"] >= {"AdminOnly", "NotAuthenticated"}
+    assert "AdminOnly" not in of["create_activity"]
 
 
 class Kitchen:

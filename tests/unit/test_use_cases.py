@@ -10,8 +10,9 @@ from fitness.adapters.memory.activities import InMemoryActivityRepo
 from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.clock import ManualClock
-from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryPasswordHasher
-from fitness.adapters.memory.logins import InMemoryFailedLogins
+from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDeviceTokens, InMemoryPasswordHasher
+from fitness.adapters.memory.logins import InMemoryLoginHistory
+from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
@@ -34,12 +35,17 @@ from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
 from fitness.domain.use_cases.caching.reads import Origin
 from fitness.domain.use_cases.importing import ImportService
+from fitness.domain.use_cases.limiting import Limits, LimitService, Requester
+from fitness.domain.use_cases.logins import LoginAttempts
 from tests.builders import a_new_activity, a_registration, messages
 from tests.files import MORNING
 from tests.unit.processes import CachingProcess
 
 SWIM = Recording(activity_type=ActivityType.SWIM, started_at=MORNING, utc_offset=None, duration_s=600)
 RUN = Recording(activity_type=ActivityType.RUN, started_at=MORNING, utc_offset=timedelta(hours=9), duration_s=900)
+
+
+HERE = Requester("198.51.100.1")
 
 
 @dataclass
@@ -77,10 +83,15 @@ async def house() -> House:
             users,
             InMemoryPasswordHasher(),
             InMemoryAccessTokens(clock),
-            InMemoryFailedLogins(),
+            LoginAttempts(
+                InMemoryLoginHistory(),
+                LimitService(InMemoryRateLimiter(), InMemoryRateLimiter(), users, cached, Limits(1.0, 1)),
+                InMemoryDeviceTokens(clock),
+                clock,
+                b"secret",
+            ),
             changes,
             clock,
-            b"secret",
         ),
         activities=ActivityService(repo, users, cached, changes, clock, trash_days=30),
         imports=ImportService(repo, users, changes, reader, clock),
@@ -203,13 +214,46 @@ async def test_authority_is_looked_up_each_time(house: House):
 async def test_a_login_takes_the_right_password_and_nothing_else(house: House):
     registration = a_registration(email="ann@example.org")
     user = await house.accounts.register(registration)
-    access = await house.accounts.login(normalized_email(" Ann@example.org"), registration.password)
-    caller = house.accounts.tokens.verify(access.token)
+    found = await house.accounts.login(normalized_email(" Ann@example.org"), registration.password, by=HERE)
+    caller = house.accounts.tokens.verify(found.access.token)
     assert caller.id == user.id
     assert await house.accounts.me(caller) == user
     for email, password in (("ann@example.org", "wrong horse"), ("bob@example.org", registration.password)):
         with pytest.raises(BadCredentials):
-            await house.accounts.login(normalized_email(email), password)
+            await house.accounts.login(normalized_email(email), password, by=HERE)
+
+
+async def test_a_password_is_the_same_however_its_accents_are_typed(house: House):
+    await house.accounts.register(a_registration(email="ann@example.org", password="Z\u00fcrich am See"))
+    for typed in ("Z\u00fcrich am See", "Zu\u0308rich am See"):
+        await house.accounts.login(normalized_email("ann@example.org"), typed, by=HERE)
+
+
+async def test_a_password_that_was_hashed_before_it_was_composed_is_still_right(house: House):
+    old = "Zu\u0308rich am See"
+    password_hash = await house.accounts.passwords.hash(old)
+    registration = a_registration(email="ann@example.org", password=old)
+    await house.accounts.users.add(registration, password_hash=password_hash, at=house.clock.now())
+    await house.accounts.login(normalized_email("ann@example.org"), old, by=HERE)
+    with pytest.raises(BadCredentials):
+        await house.accounts.login(normalized_email("ann@example.org"), "Zu\u0308rich", by=HERE)
+
+
+@pytest.mark.parametrize(("password", "looks"), [("wrong horse", 1), ("Zu\u0308rich", 2)])
+async def test_how_often_a_password_is_looked_at_depends_on_the_password_alone(house: House, password: str, looks: int):
+    class Watched(InMemoryPasswordHasher):
+        looked = 0
+
+        async def verify(self, password: str, password_hash: str | None) -> bool:
+            self.looked += 1
+            return await super().verify(password, password_hash)
+
+    await house.accounts.register(a_registration(email="ann@example.org"))
+    for email in ("ann@example.org", "nobody@example.org", "no address"):
+        accounts = replace(house.accounts, passwords=(watched := Watched()))
+        with pytest.raises(BadCredentials):
+            await accounts.login(normalized_email(email), password, by=HERE)
+        assert watched.looked == looks
 
 
 async def test_a_token_that_outlived_its_account_opens_nothing(house: House):

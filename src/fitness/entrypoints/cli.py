@@ -17,6 +17,7 @@ from fitness.domain.model.audit_chain import ChainHead
 from fitness.domain.model.listings import Page
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import DuplicateActivity, RecordingTooLarge, Refusal
+from fitness.domain.model.text import escaped
 from fitness.domain.model.users import Caller, Registration, Role, Tier, User
 from fitness.entrypoints.logs import configure_logs
 from fitness.entrypoints.server.workers import StopSignals
@@ -184,7 +185,7 @@ def create_user(email: str, name: str | None, timezone: str, admin: bool, passwo
             user = await container.administration().set_standing_as_operator(user.email, role=Role.ADMIN)
         return user
 
-    _show([_with_container(run)])
+    show([_with_container(run)])
 
 
 @users.command("promote")
@@ -222,7 +223,7 @@ def list_users() -> None:
             page = Page(limit=100, after=listing.next) if listing.next else None
         return found
 
-    _show(_with_container(run))
+    show(_with_container(run))
 
 
 def _settings() -> Settings:
@@ -292,9 +293,10 @@ def _set_standing(email: str, *, role: Role | None = None, tier: Tier | None = N
     async def run(container: Container) -> User:
         return await container.administration().set_standing_as_operator(email, role=role, tier=tier)
 
-    _show([_with_container(run)])
+    show([_with_container(run)])
 
 
-def _show(found: list[User]) -> None:
+def show(found: list[User]) -> None:
+    """A line for each. Addresses of before there was a rule may hold what a terminal would act on."""
     for user in found:
-        click.echo(f"{user.id}\t{user.email}\t{user.role}\t{user.tier}\t{user.created_at:%Y-%m-%d}")
+        click.echo(f"{user.id}\t{escaped(user.email)}\t{user.role}\t{user.tier}\t{user.created_at:%Y-%m-%d}")

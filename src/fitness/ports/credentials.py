@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from fitness.domain.model.users import Caller
+from fitness.domain.model.logins import Device
+from fitness.domain.model.users import Caller, EmailAddress
 
 ACCESS_TOKEN_TTL_S = 15 * 60
+DEVICE_TOKEN_TTL_S = 365 * 24 * 60 * 60
+"""Since the last login with it, which renews it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +35,16 @@ class AccessTokenPort(Protocol):
 
     def verify(self, token: str) -> Caller:
         """Whom it was issued to. Raises NotAuthenticated for any token that was not, or not lately."""
+
+
+class DeviceTokenPort(Protocol):
+    """Long-lived proof that a device has logged in to an account before. It opens nothing."""
+
+    def issue(self, account: EmailAddress, device_id: str) -> str:
+        """A token from now on, for DEVICE_TOKEN_TTL_S."""
+
+    def verify(self, token: str) -> Device | None:
+        """The device that it was issued to. None for any token that was not issued, or not lately."""
+
+    def belongs(self, device: Device, account: EmailAddress) -> bool:
+        """Whether the verified device's token was issued for this account."""

@@ -1,28 +1,40 @@
-"""How often somebody failed to get into an account."""
+"""From where somebody got into an account, and from where somebody failed to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 FORGOTTEN_AFTER = timedelta(days=1)
+"""Failures, since the last of them."""
+
+KNOWN_FOR = timedelta(days=90)
+"""A network, since the last login from it."""
 
 
 @dataclass(frozen=True, slots=True)
-class FailedLogins:
-    """`count` in a row, the last of them at `last_at`."""
+class LoginsFrom:
+    """What is known of one network's logins to one account."""
 
-    count: int
-    last_at: datetime
+    failures: int = 0
+    """In a row, since the last login from there."""
+    failed_at: datetime | None = None
+    """The last of them."""
+    known: bool = False
+    """Somebody logged in from there in the last KNOWN_FOR."""
 
 
-class FailedLoginsPort(Protocol):
-    """Counts failures under an account's name, whether or not there is such an account. Raises DatabaseUnavailable."""
+class LoginHistoryPort(Protocol):
+    """Keeps it under the names of account and network, whether or not there is such an account.
 
-    async def of(self, account: str) -> FailedLogins | None:
-        """Those since the last success."""
+    Every method raises DatabaseUnavailable.
+    """
 
-    async def add(self, account: str, *, at: datetime) -> None:
-        """One more; those before FORGOTTEN_AFTER without any no longer count."""
+    async def of(self, account: str, networks: Sequence[str], *, at: datetime) -> list[LoginsFrom]:
+        """For each of the networks, in their order, what counts at that time."""
 
-    async def clear(self, account: str) -> None:
-        """A success: they no longer count."""
+    async def add_failure(self, account: str, networks: Sequence[str], *, at: datetime) -> None:
+        """One more from each of the networks; those before FORGOTTEN_AFTER without any no longer count."""
+
+    async def add_success(self, account: str, network: str, *, within: Sequence[str] = (), at: datetime) -> None:
+        """The network is known from now on; failures from it, and from those that it is `within`, no longer count."""

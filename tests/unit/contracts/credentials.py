@@ -1,4 +1,4 @@
-"""What every PasswordHasherPort and AccessTokenPort promise."""
+"""What every PasswordHasherPort, AccessTokenPort and DeviceTokenPort promise."""
 
 import asyncio
 from datetime import timedelta
@@ -7,8 +7,14 @@ import pytest
 
 from fitness.adapters.memory.clock import ManualClock
 from fitness.domain.model.refusals import NotAuthenticated
-from fitness.domain.model.users import Caller
-from fitness.ports.credentials import ACCESS_TOKEN_TTL_S, AccessTokenPort, PasswordHasherPort
+from fitness.domain.model.users import Caller, EmailAddress
+from fitness.ports.credentials import (
+    ACCESS_TOKEN_TTL_S,
+    DEVICE_TOKEN_TTL_S,
+    AccessTokenPort,
+    DeviceTokenPort,
+    PasswordHasherPort,
+)
 
 
 class PasswordHasherContract:
@@ -65,3 +71,48 @@ class AccessTokenContract:
             other = "A" if token[place] != "A" else "B"
             with pytest.raises(NotAuthenticated):
                 tokens.verify(token[:place] + other + token[place + 1 :])
+
+
+ANN, BOB = EmailAddress("ann@example.org"), EmailAddress("bob@example.org")
+
+
+class DeviceTokenContract:
+    """An implementation's class gives the fixture `devices`, on the fixture `clock`."""
+
+    @pytest.fixture
+    def clock(self) -> ManualClock:
+        return ManualClock()
+
+    def test_a_token_names_its_device_and_belongs_to_its_account_alone(self, devices: DeviceTokenPort):
+        device = devices.verify(devices.issue(ANN, "phone"))
+        assert device is not None
+        assert device.id == "phone"
+        assert devices.belongs(device, ANN)
+        assert not devices.belongs(device, BOB)
+
+    def test_devices_of_one_account_are_counted_as_one_account_and_several_devices(self, devices: DeviceTokenPort):
+        phone, laptop, bobs = (
+            devices.verify(devices.issue(account, name)) for account, name in [(ANN, "a"), (ANN, "b"), (BOB, "a")]
+        )
+        assert phone is not None
+        assert laptop is not None
+        assert bobs is not None
+        assert (phone.account == laptop.account, phone.id == laptop.id) == (True, False)
+        assert phone.account != bobs.account
+
+    def test_a_token_is_good_for_a_year(self, devices: DeviceTokenPort, clock: ManualClock):
+        token = devices.issue(ANN, "phone")
+        clock.advance(timedelta(seconds=DEVICE_TOKEN_TTL_S - 1))
+        assert devices.verify(token) is not None
+        clock.advance(timedelta(seconds=1))
+        assert devices.verify(token) is None
+
+    @pytest.mark.parametrize("token", ["", "x", "a.b.c", "\udcff", "ﾄｰｸﾝ", "e30.e30.e30", "x" * 100_000])
+    def test_what_was_never_issued_names_no_device(self, devices: DeviceTokenPort, token: str):
+        assert devices.verify(token) is None
+
+    def test_a_token_that_was_tampered_with_names_no_device(self, devices: DeviceTokenPort):
+        token = devices.issue(ANN, "phone")
+        for place in range(0, len(token) - 1, 7):  # the very last character may hold unused bits
+            other = "A" if token[place] != "A" else "B"
+            assert devices.verify(token[:place] + other + token[place + 1 :]) is None

@@ -1,4 +1,4 @@
-"""Access tokens as JSON Web Tokens."""
+"""Access tokens and device tokens as JSON Web Tokens."""
 
 import hashlib
 from collections import OrderedDict
@@ -8,14 +8,16 @@ from typing import Any
 
 import jwt
 
+from fitness.domain.model.logins import Device
 from fitness.domain.model.refusals import NotAuthenticated
-from fitness.domain.model.users import Caller
+from fitness.domain.model.users import Caller, EmailAddress, account_name
 from fitness.ports.clock import ClockPort
-from fitness.ports.credentials import ACCESS_TOKEN_TTL_S, AccessToken
+from fitness.ports.credentials import ACCESS_TOKEN_TTL_S, DEVICE_TOKEN_TTL_S, AccessToken
 
 ALGORITHM = "HS256"
 ISSUER = "fitness"
 AUDIENCE = "fitness-api"
+DEVICE_AUDIENCE = "fitness-device"
 REMEMBERED = 10_000
 MAX_TOKEN_LENGTH = 2_000
 
@@ -79,6 +81,48 @@ class JwtAccessTokens:
             return Caller(int(claims["sub"]), str(claims["sid"])), float(claims["exp"])
         except (jwt.InvalidTokenError, KeyError, ValueError) as error:
             raise NotAuthenticated("the access token is invalid") from error
+
+
+class JwtDeviceTokens:
+    """Signed with the same keys as access tokens, for another audience, so that neither passes for the other."""
+
+    def __init__(self, secret_keys: Sequence[str], clock: ClockPort) -> None:
+        self._keys = {_key_id(key): key for key in secret_keys}
+        self._signing_id = _key_id(secret_keys[0])
+        self._clock = clock
+
+    def issue(self, account: EmailAddress, device_id: str) -> str:
+        key = self._keys[self._signing_id]
+        claims = {
+            "iss": ISSUER,
+            "aud": DEVICE_AUDIENCE,
+            "iat": self._clock.now(),
+            "sub": account_name(account, key.encode()),
+            "jti": device_id,
+        }
+        return jwt.encode(claims, key, ALGORITHM, headers={"kid": self._signing_id})
+
+    def verify(self, token: str) -> Device | None:
+        if len(token) > MAX_TOKEN_LENGTH:
+            return None
+        try:
+            key = self._keys[str(jwt.get_unverified_header(token).get("kid"))]
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                issuer=ISSUER,
+                audience=DEVICE_AUDIENCE,
+                options={"require": ["iss", "aud", "iat", "sub", "jti"], "verify_iat": False},
+            )
+        except (jwt.InvalidTokenError, KeyError, ValueError):
+            return None
+        age_s = self._clock.now().timestamp() - float(claims["iat"])
+        return Device(str(claims["jti"]), str(claims["sub"])) if age_s < DEVICE_TOKEN_TTL_S else None
+
+    def belongs(self, device: Device, account: EmailAddress) -> bool:
+        names = [account_name(account, key.encode()) for key in self._keys.values()]
+        return device.account in names
 
 
 def _key_id(key: str) -> str:

@@ -1,14 +1,15 @@
-"""Passwords and access tokens without the costly arithmetic. Not for keeping anybody's real password."""
+"""Passwords, access tokens and device tokens without the costly arithmetic. Not for keeping anybody's real password."""
 
 import hashlib
 import hmac
 import secrets
 from datetime import datetime, timedelta
 
+from fitness.domain.model.logins import Device
 from fitness.domain.model.refusals import NotAuthenticated
-from fitness.domain.model.users import Caller
+from fitness.domain.model.users import Caller, EmailAddress
 from fitness.ports.clock import ClockPort
-from fitness.ports.credentials import ACCESS_TOKEN_TTL_S, AccessToken
+from fitness.ports.credentials import ACCESS_TOKEN_TTL_S, DEVICE_TOKEN_TTL_S, AccessToken
 
 
 class InMemoryPasswordHasher:
@@ -37,6 +38,26 @@ class InMemoryAccessTokens:
         if caller is None or expires is None or self._clock.now() >= expires:
             raise NotAuthenticated("the access token is invalid or has expired")
         return caller
+
+
+class InMemoryDeviceTokens:
+    """Tokens that mean nothing in themselves."""
+
+    def __init__(self, clock: ClockPort) -> None:
+        self._clock = clock
+        self._issued: dict[str, tuple[Device, datetime]] = {}
+
+    def issue(self, account: EmailAddress, device_id: str) -> str:
+        token = secrets.token_urlsafe(24)
+        self._issued[token] = Device(device_id, account), self._clock.now() + timedelta(seconds=DEVICE_TOKEN_TTL_S)
+        return token
+
+    def verify(self, token: str) -> Device | None:
+        device, expires = self._issued.get(token, (None, None))
+        return None if expires is None or self._clock.now() >= expires else device
+
+    def belongs(self, device: Device, account: EmailAddress) -> bool:
+        return device.account == account
 
 
 def _salted(password: str, salt: str) -> str:

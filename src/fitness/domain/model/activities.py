@@ -1,78 +1,27 @@
 """Training activities: what one is, what makes one valid, and its changes as pure functions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypedDict, TypeVar
 
+from fitness.domain.model.activity_types import ActivityType as ActivityType
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
-from fitness.domain.model.text import composed, text_problem
+from fitness.domain.model.text import TextRule, text_problem
 from fitness.domain.model.time_zones import is_time_zone, local_date
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST_AHEAD = timedelta(hours=24)
-MAX_TITLE_LENGTH = 250
-MAX_NOTES_LENGTH = 10_000
+TITLE = TextRule(max_length=250)
+NOTES = TextRule(max_length=10_000, lines=True)
+TAG = TextRule(min_length=1, max_length=50)
 MAX_TAGS = 20
-MAX_TAG_LENGTH = 50
 MAX_DURATION_MINUTES = 43_200
 MAX_DISTANCE_KM = 2_000
 
-
-class ActivityType(StrEnum):
-    """Strava's sport types in snake_case."""
-
-    ALPINE_SKI = "alpine_ski"
-    BACKCOUNTRY_SKI = "backcountry_ski"
-    BADMINTON = "badminton"
-    CANOEING = "canoeing"
-    CROSSFIT = "crossfit"
-    E_BIKE_RIDE = "e_bike_ride"
-    E_MOUNTAIN_BIKE_RIDE = "e_mountain_bike_ride"
-    ELLIPTICAL = "elliptical"
-    GOLF = "golf"
-    GRAVEL_RIDE = "gravel_ride"
-    HANDCYCLE = "handcycle"
-    HIGH_INTENSITY_INTERVAL_TRAINING = "high_intensity_interval_training"
-    HIKE = "hike"
-    ICE_SKATE = "ice_skate"
-    INLINE_SKATE = "inline_skate"
-    KAYAKING = "kayaking"
-    KITESURF = "kitesurf"
-    MOUNTAIN_BIKE_RIDE = "mountain_bike_ride"
-    NORDIC_SKI = "nordic_ski"
-    PICKLEBALL = "pickleball"
-    PILATES = "pilates"
-    RACQUETBALL = "racquetball"
-    RIDE = "ride"
-    ROCK_CLIMBING = "rock_climbing"
-    ROLLER_SKI = "roller_ski"
-    ROWING = "rowing"
-    RUN = "run"
-    SAIL = "sail"
-    SKATEBOARD = "skateboard"
-    SNOWBOARD = "snowboard"
-    SNOWSHOE = "snowshoe"
-    SOCCER = "soccer"
-    SQUASH = "squash"
-    STAIR_STEPPER = "stair_stepper"
-    STAND_UP_PADDLING = "stand_up_paddling"
-    SURFING = "surfing"
-    SWIM = "swim"
-    TABLE_TENNIS = "table_tennis"
-    TENNIS = "tennis"
-    TRAIL_RUN = "trail_run"
-    VELOMOBILE = "velomobile"
-    VIRTUAL_RIDE = "virtual_ride"
-    VIRTUAL_ROW = "virtual_row"
-    VIRTUAL_RUN = "virtual_run"
-    WALK = "walk"
-    WEIGHT_TRAINING = "weight_training"
-    WHEELCHAIR = "wheelchair"
-    WINDSURF = "windsurf"
-    WORKOUT = "workout"
-    YOGA = "yoga"
+_LONGEST_TAG_GIVEN = 1_000
+"""Longer ones are refused as they are, blanks and all: to trim and compose them would take time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,10 +98,16 @@ D = TypeVar("D", bound=Details)
 DETAIL_NAMES = tuple(field.name for field in fields(Details))
 
 
-def checked(details: D, *, now: datetime) -> D:
-    """`details` in the form they are kept in. Raises InvalidFields naming every rule broken."""
-    tidy = _normalized(details)
-    problems = [*_detail_problems(tidy, now)]
+def checked(details: D, *, now: datetime, before: Details | None = None) -> D:
+    """`details` in the form they are kept in. Raises InvalidFields naming every rule broken.
+
+    Texts that are as they were `before` are not judged: they may be older than the rules.
+    """
+    too_many = len(details.tags) > MAX_TAGS  # composing them all would take time
+    tidy = _normalized(replace(details, tags=()) if too_many else details)
+    problems = [*_detail_problems(tidy, now), *_text_problems(tidy, before)]
+    if too_many:
+        problems.append(FieldProblem("tags", f"must be at most {MAX_TAGS} tags"))
     if isinstance(tidy, NewActivity):
         problems += _origin_problems(tidy)
     if problems:
@@ -183,7 +138,7 @@ def revised(activity: Activity, changes: DetailsChanges, *, home_timezone: str, 
     """
     defaults: dict[str, Any] = {"timezone": home_timezone, "tags": ()}
     patch: dict[str, Any] = {name: defaults.get(name) if value is None else value for name, value in changes.items()}
-    patched = checked(replace(activity, **patch), now=now)
+    patched = checked(replace(activity, **patch), now=now, before=activity)
     if patched == activity:
         return activity
     return replace(
@@ -204,7 +159,7 @@ def restored(activity: Activity, *, at: datetime) -> Activity:
 
 def normalized_tag(tag: str) -> str:
     """The one form of a tag: trimmed, lower case, NFC."""
-    return composed(tag.strip().lower(), max_length=MAX_TAG_LENGTH)
+    return TAG.tidied(tag.lower()) if len(tag) <= _LONGEST_TAG_GIVEN else tag
 
 
 class ActivityState(StrEnum):
@@ -218,13 +173,13 @@ def _normalized(details: D) -> D:
     def rounded(value: float | None) -> float | None:
         return None if value is None else round(float(value), 3)
 
-    def text(value: str | None, max_length: int) -> str | None:
-        return (composed(value.strip(), max_length=max_length) or None) if value is not None else None
+    def text(value: str | None, rule: TextRule) -> str | None:
+        return (rule.tidied(value) or None) if value is not None else None
 
     return replace(
         details,
-        title=text(details.title, MAX_TITLE_LENGTH),
-        notes=text(details.notes, MAX_NOTES_LENGTH),
+        title=text(details.title, TITLE),
+        notes=text(details.notes, NOTES),
         duration_minutes=round(float(details.duration_minutes), 3),
         distance_km=rounded(details.distance_km),
         elevation_gain_m=rounded(details.elevation_gain_m),
@@ -249,14 +204,23 @@ def _detail_problems(details: Details, now: datetime) -> list[FieldProblem]:
     average, highest = details.average_heart_rate_bpm, details.max_heart_rate_bpm
     if average is not None and highest is not None and average > highest:
         refuse("average_heart_rate_bpm", "must not be above max_heart_rate_bpm")
-    refuse("title", _if_given(details.title, lambda title: text_problem(title, max_length=MAX_TITLE_LENGTH)))
-    refuse("notes", _if_given(details.notes, lambda notes: text_problem(notes, max_length=MAX_NOTES_LENGTH)))
     refuse("timezone", _if_given(details.timezone, time_zone_problem))
-    if len(details.tags) > MAX_TAGS:
-        refuse("tags", f"must be at most {MAX_TAGS} tags")
-    for tag in details.tags:
-        refuse("tags", text_problem(tag, min_length=1, max_length=MAX_TAG_LENGTH))
     return problems
+
+
+def _text_problems(details: Details, before: Details | None) -> Iterator[FieldProblem]:
+    judged = [] if before is None else _texts(before)
+    for field, rule, text in _texts(details):
+        if text is not None and (field, rule, text) not in judged and (message := rule.problem(text)):
+            yield FieldProblem(field, message)
+
+
+def _texts(details: Details) -> list[tuple[str, TextRule, str | None]]:
+    return [
+        ("title", TITLE, details.title),
+        ("notes", NOTES, details.notes),
+        *(("tags", TAG, tag) for tag in details.tags),
+    ]
 
 
 def _origin_problems(new: NewActivity) -> list[FieldProblem]:

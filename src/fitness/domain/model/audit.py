@@ -5,9 +5,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
-from fitness.domain.model.text import composed, text_problem
+from fitness.domain.model.text import TextRule
 
-MAX_REASON_LENGTH = 500
+REASON = TextRule(min_length=1, max_length=500)
 
 
 class AuditAction(StrEnum):
@@ -45,7 +45,7 @@ class Authority:
 
 def checked_reason(reason: str) -> str:
     """`reason` as it is kept. Raises InvalidFields."""
-    tidy = composed(reason.strip(), max_length=MAX_REASON_LENGTH)
-    if message := text_problem(tidy, min_length=1, max_length=MAX_REASON_LENGTH):
+    tidy = REASON.tidied(reason)
+    if message := REASON.problem(tidy):
         raise InvalidFields(FieldProblem("reason", message))
     return tidy

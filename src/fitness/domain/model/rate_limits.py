@@ -24,6 +24,8 @@ class Action(StrEnum):
     PURGE = "purge"
     REGISTER = "register"
     LOGIN = "login"
+    GUESS = "guess"
+    """A login whose body is read, so that its account is known: charged after LOGIN, and apart from it."""
     REFRESH = "refresh"
 
 
@@ -39,6 +41,7 @@ WHEN_UNAVAILABLE = {
     Action.PURGE: WhenUnavailable.REFUSE,
     Action.REGISTER: WhenUnavailable.JUDGE_LOCALLY,
     Action.LOGIN: WhenUnavailable.JUDGE_LOCALLY,
+    Action.GUESS: WhenUnavailable.JUDGE_LOCALLY,
     Action.REFRESH: WhenUnavailable.JUDGE_LOCALLY,
 }
 """Every other action is admitted."""
@@ -74,15 +77,30 @@ class Limit:
         """So many times as much, at least one request."""
         return replace(self, requests=max(1, round(self.requests * by)))
 
+    def shared_by(self, processes: int) -> "Limit":
+        """The part of one of them: whole requests, or else one request in a longer time. All parts are no more than
+        the whole.
+        """
+        if self.requests >= processes:
+            return replace(self, requests=self.requests // processes)
+        return replace(self, requests=1, per_s=math.ceil(self.per_s * processes / self.requests))
+
 
 class Subject(StrEnum):
     """Whose requests are counted together."""
 
     CALLER = "caller"
-    """The account; without one, the address."""
+    """The account; at a login, the known devices of the account together; else the address."""
     ADDRESS = "address"
-    ACCOUNT = "account"
-    """The one that somebody wants to get into."""
+    """Unless the device is known."""
+    DEVICE = "device"
+    """That has logged in to the account before."""
+    NETWORK = "network"
+    """From which somebody has logged in to the account before."""
+    STRANGERS = "strangers"
+    """All others who want to get into the same account, there or not."""
+    REPEATED_STRANGERS = "repeated strangers"
+    """Those of them from near whom somebody has failed already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +128,12 @@ POLICIES = (
     Policy(name="requests", anonymous=Limit(20), free=Limit(100), premium=Limit(500)),
     Policy(name="create", action=Action.CREATE, free=Limit(10), premium=Limit(50)),
     Policy(name="list", action=Action.LIST, free=Limit(100), premium=Limit(500)),
-    Policy(name="login_address", action=Action.LOGIN, subject=Subject.ADDRESS, anonymous=_strictly(5)),
-    Policy(name="login_account", action=Action.LOGIN, subject=Subject.ACCOUNT, anonymous=_strictly(5)),
+    Policy(name="login_address", action=Action.GUESS, subject=Subject.ADDRESS, anonymous=_strictly(5)),
+    Policy(name="login_device", action=Action.LOGIN, subject=Subject.DEVICE, anonymous=_strictly(5)),
+    Policy(name="login_network", action=Action.GUESS, subject=Subject.NETWORK, anonymous=_strictly(5)),
+    Policy(name="login_account", action=Action.GUESS, subject=Subject.STRANGERS, anonymous=_strictly(5)),
+    # Less than `login_account`, so that those who guess leave something to an owner who comes from a new network.
+    Policy(name="login_repeated", action=Action.GUESS, subject=Subject.REPEATED_STRANGERS, anonymous=_strictly(3)),
     Policy(name="register", action=Action.REGISTER, subject=Subject.ADDRESS, anonymous=_strictly(5)),
     Policy(name="refresh", action=Action.REFRESH, subject=Subject.ADDRESS, anonymous=_strictly(30)),
 )
@@ -165,6 +187,12 @@ class Decision(NamedTuple):
     def retry_after_s(self) -> int:
         """Whole seconds, rounded up: whoever waits them out alone is admitted."""
         return math.ceil(max(balance.retry_us for balance in self.balances) / SECOND_US)
+
+
+def together(first: Decision | None, then: Decision | None) -> Decision | None:
+    """Of two decisions on one request, the later one on each policy; None where there is neither."""
+    balances = {balance.policy: balance for one in (first, then) if one is not None for balance in one.balances}
+    return Decision(tuple(balances.values())) if balances else None
 
 
 @dataclass(frozen=True, slots=True)

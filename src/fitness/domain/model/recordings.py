@@ -4,7 +4,7 @@ import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from fitness.domain.model.activities import EARLIEST, MAX_TITLE_LENGTH, ActivityType, NewActivity
+from fitness.domain.model.activities import EARLIEST, TITLE, ActivityType, NewActivity
 from fitness.domain.model.refusals import RecordingCorrupt, RecordingEmpty, RecordingTooLarge
 from fitness.domain.model.time_zones import zone_with_offset
 
@@ -41,7 +41,7 @@ def imported(recording: Recording, *, home_timezone: str, external_id: str) -> N
         activity_date=recording.started_at,
         timezone=zone or home_timezone,
         duration_minutes=recording.duration_s / 60,
-        title=recording.title[:MAX_TITLE_LENGTH] if recording.title else None,
+        title=TITLE.cleaned(recording.title) if recording.title else None,
         distance_km=None if distance_m is None else distance_m / 1000,
         elevation_gain_m=recording.elevation_gain_m,
         calories_kcal=recording.calories_kcal,

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from dataclasses import dataclass
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # The combining diacritical marks of Unicode's five blocks of that name: the accents of Latin, Greek and Cyrillic. The
@@ -21,9 +22,90 @@ _TYPED_AS = str.maketrans(
     }
 )
 
+_LINE_BREAKS_AND_TABS = "\t\n\r"
+_CONTROLS = {"Cc", "Zl", "Zp", "Cs"}
+_FORMATS = "Cf"
+# Cf too, but they are seen: the signs before numbers in Arabic, Syriac and Kaithi.
+_SEEN_FORMATS = re.compile("[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd]")
+# Not Cf, but not seen: fillers that make a name look empty, the grapheme joiner, and what is reserved for the like.
+_UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2065\u3164\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]")
+_VARIATIONS = re.compile("[\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
+# The flags of England, Scotland and Wales are a black flag, its region in invisible letters, and an end.
+_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{1,6}\U000e007f")
+_JOINERS = "\u200c\u200d"
+# Scripts in which a joiner changes how letters look: from Arabic to Myanmar, Khmer and Mongolian, and those of their
+# kind among the later blocks. Between Latin letters it would only make one word look like another.
+_JOINING = re.compile(
+    "[\u0600-\u109f\u1780-\u18af\ua800-\uabff\ufb50-\ufdff\ufe70-\ufefc\U00010a00-\U00010fff\U00011000-\U00011fff]"
+)
+# Newer pictographs are unassigned in Python's tables.
+_PICTOGRAPH = re.compile("[\u00a9\u00ae\u2190-\u2bff\U0001f000-\U0001faff]")
+_VIRAMA = 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextRule:
+    """What one field may hold. Lengths are in characters, both inclusive.
+
+    Characters that are not seen or that change how others are shown (control, bidi, zero-width) are refused.
+    """
+
+    max_length: int
+    min_length: int = 0
+    joiners: bool = True
+    """Whether U+200C and U+200D may join letters of scripts that need them, and pictographs."""
+    lines: bool = False
+    """A text of several lines: line breaks, tabs and invisible marks of direction stay."""
+
+    def tidied(self, text: str) -> str:
+        """Trimmed and composed, if it is not too long anyway."""
+        return composed(text.strip(), max_length=self.max_length)
+
+    def problem(self, text: str) -> str | None:
+        """Why `text` cannot be kept, or None."""
+        if message := text_problem(text, max_length=self.max_length, min_length=self.min_length):
+            return message
+        refused = self._first_refused(text)
+        return None if refused is None else f"must not hold {_named(refused)}"
+
+    def cleaned(self, text: str) -> str:
+        """What of `text` can be kept, for texts that nobody can be asked to correct; maybe nothing."""
+        shortened = text[: 4 * self.max_length]  # composing may shorten it, but not by more than that
+        spaced = "".join(
+            " " if one in _LINE_BREAKS_AND_TABS or unicodedata.category(one)[0] == "Z" else one for one in shortened
+        )
+        cut = unicodedata.normalize("NFC", self._without_refused(spaced)).strip()[: self.max_length]
+        return self._without_refused(cut).strip()  # the cut may have left a joiner without what it joined
+
+    def _without_refused(self, text: str) -> str:
+        return "".join(one for at, one in enumerate(text) if not self._refuses(text, at))
+
+    def _first_refused(self, text: str) -> str | None:
+        if text.isascii() and text.isprintable():
+            return None
+        return next((one for at, one in enumerate(text) if self._refuses(text, at)), None)
+
+    def _refuses(self, text: str, at: int) -> bool:
+        one = text[at]
+        category = unicodedata.category(one)
+        if self.lines:
+            return category == "Cs" or (category == "Cc" and one not in _LINE_BREAKS_AND_TABS)
+        if category in _CONTROLS:
+            return True
+        if one in _JOINERS:
+            return not (self.joiners and _joins(text, at))
+        if _UNSEEN.match(one):
+            return not (self.joiners and _in_flag(text, at))
+        if _VARIATIONS.match(one):
+            return not self.joiners
+        return category == _FORMATS and not _SEEN_FORMATS.match(one)
+
 
 def text_problem(text: str, *, max_length: int, min_length: int = 0) -> str | None:
-    """Why `text` cannot be kept, or None. Lengths are in characters, both inclusive."""
+    """Why no store could keep `text`, or why it is too long or too short; None if it is neither.
+
+    Lengths are in characters, both inclusive.
+    """
     if "\0" in text:
         return "must not hold a NUL character"
     if not text.isascii() and _SURROGATE.search(text):
@@ -51,3 +133,43 @@ def folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     return _MARKS.sub("", unicodedata.normalize("NFKD", text)).casefold().translate(_TYPED_AS)
+
+
+def escaped(text: str) -> str:
+    """`text` for a terminal: what is not printable as Python escapes it, such as `\\x1b`."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _named(character: str) -> str:
+    code = f"U+{ord(character):04X}"
+    if character in "\n\r\u2028\u2029":
+        return f"a line break ({code})"
+    if character == "\t":
+        return f"a tab ({code})"
+    name = unicodedata.name(character, "a control character").lower()
+    return f"{code} ({name})"
+
+
+def _joins(text: str, at: int) -> bool:
+    """Whether the joiner there stands between two letters of a script with joiners, or between two pictographs."""
+    before = at - 1
+    while before >= 0 and (_VARIATIONS.match(text[before]) or _in_flag(text, before)):
+        before -= 1
+    if before < 0:
+        return False
+    left, right = text[before], text[at + 1 : at + 2]
+    if _PICTOGRAPH.match(left):
+        return bool(_PICTOGRAPH.match(right))
+    return (
+        before == at - 1
+        and bool(_JOINING.match(left))
+        and (unicodedata.combining(left) == _VIRAMA or bool(_JOINING.match(right)))
+    )
+
+
+def _in_flag(text: str, at: int) -> bool:
+    if not "\U000e0030" <= text[at] <= "\U000e007f":
+        return False
+    start = text.rfind("\U0001f3f4", max(0, at - 7), at)
+    match = _FLAG.match(text, start) if start >= 0 else None
+    return match is not None and at < match.end()

@@ -4,22 +4,17 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import NewType, TypedDict
 
 from fitness.domain.model.activities import time_zone_problem
+from fitness.domain.model.passwords import normalized_password, password_problem
 from fitness.domain.model.refusals import FieldProblem, InvalidFields, NotAuthenticated
-from fitness.domain.model.text import composed, text_problem
+from fitness.domain.model.text import TextRule
 
-MIN_PASSWORD_LENGTH = 8
-MAX_PASSWORD_LENGTH = 256
-MAX_EMAIL_LENGTH = 254
-MAX_NAME_LENGTH = 100
-
-FAILURES_BORNE = 5
-FIRST_DELAY = timedelta(seconds=30)
-LONGEST_DELAY = timedelta(minutes=15)
+EMAIL = TextRule(max_length=254, joiners=False)
+NAME = TextRule(max_length=100)
 
 # One @ with something sensible on either side; only a mail shows whether mail arrives there.
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f.]+(\.[^@\s\x00-\x1f\x7f.]+)*")
@@ -37,6 +32,14 @@ class Role(StrEnum):
 class Tier(StrEnum):
     FREE = "free"
     PREMIUM = "premium"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What each request has to know of its caller's account."""
+
+    tier: Tier | None
+    """None where there is no such account, or not any more."""
 
 
 class WeekStart(StrEnum):
@@ -86,15 +89,20 @@ class ProfileChanges(TypedDict, total=False):
 
 
 def normalized_email(email: str) -> EmailAddress:
-    return EmailAddress(composed(email.strip(), max_length=MAX_EMAIL_LENGTH).lower())
+    return EmailAddress(EMAIL.tidied(email).lower())
 
 
 def checked_registration(registration: Registration) -> Registration:
     """`registration` in the form it is kept in. Raises InvalidFields naming every rule broken."""
-    tidy = replace(registration, email=normalized_email(registration.email), name=_tidy_name(registration.name))
+    tidy = replace(
+        registration,
+        email=normalized_email(registration.email),
+        password=normalized_password(registration.password),
+        name=_tidy_name(registration.name),
+    )
     found = {
         "email": email_problem(tidy.email),
-        "password": text_problem(tidy.password, min_length=MIN_PASSWORD_LENGTH, max_length=MAX_PASSWORD_LENGTH),
+        "password": password_problem(tidy.password),
         "name": _name_problem(tidy.name),
         "timezone": time_zone_problem(tidy.timezone),
     }
@@ -121,12 +129,6 @@ def account_name(email: EmailAddress, secret: bytes) -> str:
     return hmac.new(secret, email.encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def login_delay(failures: int) -> timedelta:
-    """How long after so many failures in a row the next attempt is looked at: nothing, then 30 s and ever twice it."""
-    beyond = failures - FAILURES_BORNE
-    return timedelta() if beyond < 0 else min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(beyond, 20))
-
-
 def still_there(user: User | None) -> User:
     """The caller's account. Raises NotAuthenticated where it is gone, although its token is good."""
     if user is None:
@@ -135,17 +137,17 @@ def still_there(user: User | None) -> User:
 
 
 def email_problem(email: str) -> str | None:
-    if len(email) > MAX_EMAIL_LENGTH or not _EMAIL.fullmatch(email):
+    if len(email) > EMAIL.max_length or not _EMAIL.fullmatch(email):
         return "must be an e-mail address such as ann@example.org"
-    return text_problem(email, max_length=MAX_EMAIL_LENGTH)
+    return EMAIL.problem(email)
 
 
 def _tidy_name(name: str | None) -> str | None:
-    return (composed(name.strip(), max_length=MAX_NAME_LENGTH) or None) if name is not None else None
+    return (NAME.tidied(name) or None) if name is not None else None
 
 
 def _name_problem(name: str | None) -> str | None:
-    return None if name is None else text_problem(name, max_length=MAX_NAME_LENGTH)
+    return None if name is None else NAME.problem(name)
 
 
 def _refuse(found: dict[str, str | None]) -> None:

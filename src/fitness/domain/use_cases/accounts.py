@@ -1,66 +1,71 @@
 """Accounts: coming in, and one's own profile."""
 
-import math
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 
-from fitness.domain.model.refusals import BadCredentials, LoginDelayed
+from fitness.domain.model.passwords import normalized_password
+from fitness.domain.model.refusals import BadCredentials
+from fitness.domain.model.text import text_problem
 from fitness.domain.model.users import (
+    EMAIL,
     Caller,
     EmailAddress,
     ProfileChanges,
     Registration,
     User,
-    account_name,
     checked_profile,
     checked_registration,
-    email_problem,
-    login_delay,
     still_there,
 )
 from fitness.domain.use_cases.caching.invalidation import Changes
 from fitness.domain.use_cases.caching.keys import account_scope
+from fitness.domain.use_cases.limiting import Requester
+from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessToken, AccessTokenPort, PasswordHasherPort
-from fitness.ports.logins import FailedLoginsPort
+from fitness.ports.messages import Messages
 from fitness.ports.users import UserRepoPort
 
 
 @dataclass(frozen=True, slots=True)
-class AccountService:
-    """`account_secret` is what failed logins are counted under instead of an address."""
+class LoggedIn:
+    access: AccessToken
+    device_token: str
+    """To be sent with the next login from the same device."""
 
+
+@dataclass(frozen=True, slots=True)
+class AccountService:
     users: UserRepoPort
     passwords: PasswordHasherPort
     tokens: AccessTokenPort
-    failed_logins: FailedLoginsPort
+    attempts: LoginAttempts
     changes: Changes
     clock: ClockPort
-    account_secret: bytes
 
     async def register(self, registration: Registration) -> User:
         """Raises InvalidFields, EmailTaken."""
         registration = checked_registration(registration)
         password_hash = await self.passwords.hash(registration.password)
-        return await self.users.add(registration, password_hash=password_hash, at=self.clock.now())
+        user = await self.users.add(registration, password_hash=password_hash, at=self.clock.now())
+        # After a backup was restored, ids are given again, and a token of this one may have been asked about: that
+        # there is no such account must not stay cached.
+        await self.changes.deliver(Messages(id=secrets.randbits(63), invalidates=(account_scope(user.id),)))
+        return user
 
-    async def login(self, address: EmailAddress, password: str) -> AccessToken:
-        """Raises BadCredentials, after the same work whether or not the account exists, and LoginDelayed."""
-        now = self.clock.now()
-        account = account_name(address, self.account_secret)
-        failed = await self.failed_logins.of(account)
-        if failed is not None and (wait := login_delay(failed.count) - (now - failed.last_at)) > timedelta():
-            raise LoginDelayed(math.ceil(wait.total_seconds()))
-        known = None if email_problem(address) else await self.users.credentials(address)
-        matches = await self.passwords.verify(password, known.password_hash if known else None)
+    async def login(self, address: EmailAddress, password: str, *, by: Requester) -> LoggedIn:
+        """To be asked once `LoginAttempts.admit` has let it pass.
+
+        Raises BadCredentials, after the same work whether or not the account exists.
+        """
+        known = None if text_problem(address, max_length=EMAIL.max_length) else await self.users.credentials(address)
+        matches = await self._matches(password, known.password_hash if known else None)
         if known is None or not matches:
-            await self.failed_logins.add(account, at=now)
+            await self.attempts.failed(address, by)
             raise BadCredentials
-        if failed is not None:
-            await self.failed_logins.clear(account)
-        return self.tokens.issue(Caller(known.user_id, secrets.token_hex(16)))
+        device_token = await self.attempts.succeeded(address, by)
+        return LoggedIn(self.tokens.issue(Caller(known.user_id, secrets.token_hex(16))), device_token)
 
     async def me(self, caller: Caller) -> User:
         """Raises NotAuthenticated when the account is gone."""
@@ -71,3 +76,13 @@ class AccountService:
         changes = checked_profile(changes)
         update = partial(self.users.update_profile, by.id, changes, at=self.clock.now())
         return still_there(await self.changes.make([account_scope(by.id)], update))
+
+    async def _matches(self, password: str, password_hash: str | None) -> bool:
+        """In its normal form; else as it was typed, in which passwords were hashed before there was a normal form.
+
+        Which of them are tried depends on the password alone, not on the account.
+        """
+        normal = normalized_password(password)
+        if await self.passwords.verify(normal, password_hash):
+            return True
+        return normal != password and await self.passwords.verify(password, password_hash)

@@ -32,12 +32,18 @@ class AdminService:
     changes: Changes
     clock: ClockPort
 
+    async def authorize(self, caller: Caller) -> None:
+        """Raises AdminOnly."""
+        user = await self.users.get(caller.id)
+        if user is None or user.role is not Role.ADMIN:
+            raise AdminOnly
+
     async def purge(self, activity_id: int, *, reason: str, by: Caller) -> None:
         """Delete a trashed activity for good, with all that belongs to it.
 
         Raises AdminOnly, InvalidFields, ActivityNotFound, ActivityNotInTrash.
         """
-        await self._authorize(by)
+        await self.authorize(by)
         authority = Authority(actor_id=by.id, at=self.clock.now(), reason=checked_reason(reason))
         owner = await self.activities.owner(activity_id)
         if owner is None:
@@ -50,14 +56,14 @@ class AdminService:
 
     async def audit_log(self, page: Page, *, by: Caller) -> Listing[AuditEntry]:
         """Latest first. Raises AdminOnly."""
-        await self._authorize(by)
+        await self.authorize(by)
         return await self.audit.list(page)
 
     async def set_standing(
         self, user_id: int, *, role: Role | None = None, tier: Tier | None = None, by: Caller
     ) -> User:
         """Raises AdminOnly, InvalidFields where nothing is to be set, UserNotFound."""
-        await self._authorize(by)
+        await self.authorize(by)
         return await self._set_standing(user_id, role, tier, actor_id=by.id)
 
     async def set_standing_as_operator(self, email: str, *, role: Role | None = None, tier: Tier | None = None) -> User:
@@ -86,8 +92,3 @@ class AdminService:
         if user is None:
             raise UserNotFound(user_id)
         return user
-
-    async def _authorize(self, caller: Caller) -> None:
-        user = await self.users.get(caller.id)
-        if user is None or user.role is not Role.ADMIN:
-            raise AdminOnly

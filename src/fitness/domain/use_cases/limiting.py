@@ -4,9 +4,11 @@ import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
+from fitness.domain.model.logins import Device, Guess
 from fitness.domain.model.rate_limits import (
     POLICIES,
     USER,
@@ -14,16 +16,16 @@ from fitness.domain.model.rate_limits import (
     Action,
     Charge,
     Decision,
-    Limit,
     Policy,
     RateLimited,
     Subject,
     Unjudged,
     WhenUnavailable,
 )
-from fitness.domain.model.users import Caller, EmailAddress, Tier, account_name
+from fitness.domain.model.refusals import NotAuthenticated
+from fitness.domain.model.users import Caller, Standing, Tier
 from fitness.domain.use_cases.begun import Begun
-from fitness.domain.use_cases.caching.keys import tier_key
+from fitness.domain.use_cases.caching.keys import standing_key
 from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.ports.cache import CacheKey, Peeked
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
@@ -35,11 +37,14 @@ MOST_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Where a request comes from: `caller` where somebody is logged in, `account` where somebody tries to log in."""
+    """Where a request comes from: `caller` where somebody is logged in."""
 
     address: str
     caller: Caller | None = None
-    account: EmailAddress | None = None
+    device: Device | None = None
+    """At a login, if the device has logged in before: maybe to another account."""
+    guess: Guess | None = None
+    """At a login, once the account is known, unless it is the device's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,6 @@ class Limits:
     """Multiplies every limit; 0 is no limits at all."""
     processes: int
     """Each judges by its part of a limit while the shared limiter does not answer."""
-    account_secret: bytes
-    """Login attempts are counted under a keyed hash of the address, which gives no address away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +76,9 @@ class _Seen:
 
     def __init__(self, user_id: int, tier: Tier, charges: Callable[[Action], tuple[Charge, ...]]) -> None:
         self.tier = tier
-        self.key = tier_key(user_id)
-        self.text = json.dumps(tier).encode()
-        """As the cache keeps the tier."""
+        self.key = standing_key(user_id)
+        self.text = json.dumps({"tier": tier}, separators=(",", ":")).encode()
+        """As the cache keeps the standing."""
         self._of = charges
         self._charges: dict[Action, tuple[Charge, ...]] = {}
 
@@ -117,9 +120,11 @@ class LimitService:
     async def admit(self, action: Action, who: Requester) -> Decision | Unjudged | None:
         """Charge a request. None where limits are switched off.
 
-        Raises RateLimited, and LimiterUnavailable where the limiter does not answer and the action needs it.
+        Raises RateLimited, LimiterUnavailable where the limiter does not answer and the action needs it, and
+        NotAuthenticated where the caller's account is gone.
         """
         if not self._limits.scale:
+            await self._tier(who)
             return None
         try:
             if WHEN_UNAVAILABLE.get(action) is WhenUnavailable.JUDGE_LOCALLY:
@@ -137,15 +142,16 @@ class LimitService:
 
         None, and nothing is charged, for a caller whose tier this process has not seen yet. Raises as `admit`.
         """
-        if not self._limits.scale:
-            return Admitted(None, (await self._cached.peek(key))[0])
         seen = self._seen.get(caller.id)
         if seen is None:
             return None
+        if not self._limits.scale:
+            standing, found = await self._cached.peek(seen.key, key)
+            return Admitted(None, found) if standing == seen.text else None
         with Begun(self._cached.peek(seen.key, key)) as asked:
             decision = await self._limiter.acquire(seen.charges(action))
-            tier, found = await asked
-        if tier == seen.text:
+            standing, found = await asked
+        if standing == seen.text:
             self._cached.count_hit(seen.key)
         else:
             decision = await self._again_if_changed(decision, seen, action, caller)
@@ -186,10 +192,20 @@ class LimitService:
                 await self._local.acquire(charges)
             return decision
 
+    async def before_another(self, action: Action, who: Requester) -> Decision | None:
+        """What one more such request would be told, free of charge."""
+        if not self._limits.scale:
+            return None
+        charges = self._charges(action, who, await self._tier(who))
+        local = await self._local.acquire(charges, dry_run=True)
+        with suppress(LimiterUnavailable):
+            return _stricter(local, await self._limiter.acquire(charges, dry_run=True))
+        return local
+
     async def standing(self, who: Requester) -> tuple[Tier | None, Decision | None]:
         """The caller's balance under every policy that can apply, free of charge; None where limits are switched off.
 
-        Raises LimiterUnavailable.
+        Raises LimiterUnavailable, NotAuthenticated.
         """
         tier = await self._tier(who)
         if not self._limits.scale:
@@ -210,14 +226,18 @@ class LimitService:
         return decision
 
     async def _tier(self, who: Requester) -> Tier | None:
-        """None for somebody who is not logged in."""
+        """None for somebody who is not logged in. Raises NotAuthenticated where the account is gone."""
         if who.caller is None:
             return None
         user_id = who.caller.id
         try:
-            tier = (await self._cached.read_through(tier_key(user_id), lambda: self._load_tier(user_id))).value
+            copy = await self._cached.read_through(standing_key(user_id), lambda: self._load_standing(user_id))
         except DatabaseUnavailable:
             return self._last_tier(user_id)
+        tier = copy.value.tier
+        if tier is None:
+            self._seen.pop(user_id, None)
+            raise NotAuthenticated("the account of this token no longer exists")
         if user_id not in self._seen or self._seen[user_id].tier is not tier:
             self._seen[user_id] = _Seen(user_id, tier, lambda action: self._charges(action, who, tier))
             if len(self._seen) > MOST_REMEMBERED:
@@ -228,31 +248,44 @@ class LimitService:
         seen = self._seen.get(user_id)
         return Tier.FREE if seen is None else seen.tier
 
-    async def _load_tier(self, user_id: int) -> Tier:
+    async def _load_standing(self, user_id: int) -> Standing:
         user = await self._users.get(user_id)
-        return Tier.FREE if user is None else user.tier
+        return Standing(None if user is None else user.tier)
 
     def _charges(self, action: Action, who: Requester, tier: Tier | None) -> tuple[Charge, ...]:
-        return (*self._charges_for(None, who, tier), *self._charges_for(action, who, tier))
+        every_request = () if action is Action.GUESS else self._charges_for(None, who, tier)  # LOGIN was charged these
+        return (*every_request, *self._charges_for(action, who, tier))
 
     def _charges_for(self, action: Action | None, who: Requester, tier: Tier | None) -> list[Charge]:
         return [
             Charge(policy.name, subject, limit)
             for policy, limit in self._applying[action, tier]
-            if (subject := self._subject(policy, who)) is not None
+            if (subject := _subject(policy, who)) is not None
         ]
 
-    def _subject(self, policy: Policy, who: Requester) -> str | None:
-        if policy.subject is Subject.ACCOUNT:
-            return None if who.account is None else f"account:{account_name(who.account, self._limits.account_secret)}"
-        if policy.subject is Subject.CALLER and who.caller is not None:
-            return f"{USER}{who.caller.id}"
-        return f"address:{who.address}"
-
     def _part_of_this_process(self, charge: Charge) -> Charge:
-        """Of the limit; at least one request."""
-        limit: Limit = charge.limit
-        return charge._replace(limit=replace(limit, requests=max(1, limit.requests // self._limits.processes)))
+        return charge._replace(limit=charge.limit.shared_by(self._limits.processes))
+
+
+def _subject(policy: Policy, who: Requester) -> str | None:
+    """Under which the request is counted; None if the policy does not apply to it."""
+    guess, device, address = who.guess, who.device, f"address:{who.address}"
+    match policy.subject:
+        case Subject.CALLER if who.caller is not None:
+            return f"{USER}{who.caller.id}"
+        case Subject.CALLER:
+            return address if device is None else f"devices:{device.account}"
+        case Subject.ADDRESS:
+            return address if device is None else None
+        case Subject.DEVICE:
+            return None if device is None else f"device:{device.account}:{device.id}"
+        case Subject.NETWORK if guess is not None and guess.known_network is not None:
+            return f"network:{guess.account}:{guess.known_network}"
+        case Subject.STRANGERS if guess is not None and guess.known_network is None:
+            return f"account:{guess.account}"
+        case Subject.REPEATED_STRANGERS if guess is not None and guess.known_network is None and guess.repeated:
+            return f"account:{guess.account}"
+    return None
 
 
 def _stricter(one: Decision, other: Decision) -> Decision:

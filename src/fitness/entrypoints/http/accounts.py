@@ -3,17 +3,19 @@
 from dataclasses import dataclass
 from typing import Any
 
-from litestar import Request, Router, get, patch, post
+from litestar import Request, Response, Router, get, patch, post
+from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from fitness.domain.model.rate_limits import Action
-from fitness.domain.model.refusals import BadCredentials, EmailTaken, LoginDelayed
-from fitness.domain.model.users import Caller, ProfileChanges, Registration, User
+from fitness.domain.model.refusals import BadCredentials, EmailTaken
+from fitness.domain.model.users import Caller, ProfileChanges, Registration, User, normalized_email
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.entrypoints.http.bodies import JsonBody
-from fitness.entrypoints.http.gate import requester_of
+from fitness.entrypoints.http.gate import DEVICE_COOKIE, DEVICE_TOKEN, requester_of
 from fitness.entrypoints.http.routes import Access, Route
+from fitness.ports.credentials import DEVICE_TOKEN_TTL_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Tokens:
     token_type: str
     expires_in: int
     """Seconds."""
+    device_token: str
+    """Send it back as `Device-Token` with the next login from this device: then nobody else's attempts keep it out."""
 
 
 @post(
@@ -46,16 +50,38 @@ async def register(data: JSONBody[Registration], accounts: NamedDependency[Accou
     status_code=200,
     dto=JsonBody[Login],
     return_dto=None,
-    opt=Route(access=Access.PUBLIC, action=Action.LOGIN, refuses=(BadCredentials, LoginDelayed)).opt,
+    opt=Route(
+        access=Access.PUBLIC,
+        action=Action.LOGIN,
+        refuses=(BadCredentials,),
+        headers={DEVICE_TOKEN: "the `device_token` of this device's last login; browsers may send the cookie instead"},
+    ).opt,
 )
 async def login(
     data: JSONBody[Login], request: Request[None, Any, Any], accounts: NamedDependency[AccountService]
-) -> Tokens:
+) -> Response[Tokens]:
     """Get an access token, to be sent as `Authorization: Bearer …`."""
-    address = requester_of(request).account
-    assert address is not None  # the gate took it from this body, in which `email` is text
-    access = await accounts.login(address, data.password)
-    return Tokens(access_token=access.token, token_type="Bearer", expires_in=access.expires_in_s)  # noqa: S106
+    found = await accounts.login(normalized_email(data.email), data.password, by=requester_of(request))
+    tokens = Tokens(
+        access_token=found.access.token,
+        token_type="Bearer",  # noqa: S106 - no password
+        expires_in=found.access.expires_in_s,
+        device_token=found.device_token,
+    )
+    return Response(tokens, cookies=[_device_cookie(found.device_token)])
+
+
+def _device_cookie(token: str) -> Cookie:
+    """Sent with logins alone, to this site alone, and to no script."""
+    return Cookie(
+        DEVICE_COOKIE,
+        value=token,
+        path="/api/v1/auth/login",
+        max_age=DEVICE_TOKEN_TTL_S,
+        httponly=True,
+        secure=True,
+        samesite="strict",
+    )
 
 
 @get("/me", opt=Route(access=Access.ACCOUNT, action=Action.OTHER).opt)

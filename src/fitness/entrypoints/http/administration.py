@@ -9,7 +9,7 @@ from litestar.params import FromPath, JSONBody
 
 from fitness.domain.model.audit import AuditEntry
 from fitness.domain.model.rate_limits import Action
-from fitness.domain.model.refusals import ActivityNotFound, ActivityNotInTrash, AdminOnly, UserNotFound
+from fitness.domain.model.refusals import ActivityNotFound, ActivityNotInTrash, UserNotFound
 from fitness.domain.model.users import Caller, Role, Tier, User
 from fitness.domain.use_cases.administration import AdminService
 from fitness.entrypoints.http.bodies import JsonBody
@@ -38,9 +38,9 @@ class StandingChanges:
     dto=JsonBody[Purge],
     return_dto=None,
     opt=Route(
-        access=Access.ACCOUNT,
+        access=Access.ADMIN,
         action=Action.PURGE,
-        refuses=(AdminOnly, ActivityNotFound, ActivityNotInTrash, LimiterUnavailable),
+        refuses=(ActivityNotFound, ActivityNotInTrash, LimiterUnavailable),
     ).opt,
 )
 async def purge_activity(
@@ -55,7 +55,7 @@ async def purge_activity(
 
 @get(
     "/audit-log",
-    opt=Route(access=Access.ACCOUNT, action=Action.OTHER, refuses=(AdminOnly,), query=PageQuery).opt,
+    opt=Route(access=Access.ADMIN, action=Action.OTHER, query=PageQuery).opt,
 )
 async def list_audit_log(request: ApiRequest, administration: NamedDependency[AdminService]) -> ListBody[AuditEntry]:
     """Who purged or changed what, when and why; latest first."""
@@ -67,7 +67,7 @@ async def list_audit_log(request: ApiRequest, administration: NamedDependency[Ad
     "/users/{user_id:int}",
     dto=JsonBody[StandingChanges],
     return_dto=None,
-    opt=Route(access=Access.ACCOUNT, action=Action.OTHER, refuses=(AdminOnly, UserNotFound)).opt,
+    opt=Route(access=Access.ADMIN, action=Action.OTHER, refuses=(UserNotFound,)).opt,
 )
 async def update_standing(
     user_id: FromPath[int],

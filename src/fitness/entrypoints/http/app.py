@@ -63,10 +63,12 @@ def create_app(container: Container) -> Application:
     settings = container.settings()
     violations = ViolationLog()
 
-    charging = Charging(container.limits(), settings.trusted_proxies, limit_headers, violations.record)
+    charging = Charging(
+        container.limits(), container.login_attempts(), settings.trusted_proxies, limit_headers, violations.record
+    )
 
     def gate(app: ASGIApp) -> ASGIApp:
-        return Gate(app, container.access_tokens(), charging)
+        return Gate(app, container.access_tokens(), container.device_tokens(), charging, container.administration())
 
     stores = Stores(
         needed={"database": container.database_probe()},

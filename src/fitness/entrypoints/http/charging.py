@@ -1,13 +1,19 @@
 """Charging requests to their limits, and what every response says of them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from litestar.types import Scope
 
-from fitness.domain.model.rate_limits import Action, Decision, RateLimited, Unjudged
+from fitness.domain.model.rate_limits import Action, Decision, RateLimited, Unjudged, together
+from fitness.domain.model.refusals import NotAuthenticated
+from fitness.domain.model.users import EmailAddress
 from fitness.domain.use_cases.limiting import LimitService, Requester
+from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.entrypoints.http.addresses import Network, client_address
 from fitness.entrypoints.http.arrived import ARRIVED, UNMATCHED, Arrived
+
+DECIDED = "fitness.decided"
+"""The scope's key for the Decision on the request so far."""
 
 OnDenied = Callable[[Decision, str, Requester], None]
 
@@ -18,28 +24,54 @@ class Charging:
     def __init__(
         self,
         limits: LimitService,
+        attempts: LoginAttempts,
         trusted_proxies: Iterable[Network],
         headers: Callable[[Decision | Unjudged], Iterable[tuple[bytes, bytes]]],
         on_denied: OnDenied,
     ) -> None:
         self._limits = limits
+        self._attempts = attempts
         self._trusted_proxies = tuple(trusted_proxies)
         self._headers = headers
         self._on_denied = on_denied
 
     async def charge(self, action: Action, requester: Requester, scope: Scope) -> None:
-        """Leaves the limits' headers in the scope. Raises RateLimited, LimiterUnavailable."""
+        """Leaves the limits' headers in the scope. Raises RateLimited, LimiterUnavailable.
+
+        Raises NotAuthenticated where the caller's account is gone; the request is then charged to its address.
+        """
         arrived: Arrived = scope[ARRIVED]  # type: ignore[literal-required]
         if arrived.charged:
             return
         try:
-            decision = await self._limits.admit(action, requester)
+            await self._told(self._limits.admit(action, requester), requester, scope)
+        except NotAuthenticated:
+            await self.charge(Action.OTHER, Requester(requester.address), scope)
+            raise
+
+    async def charge_guess(self, account: EmailAddress | None, requester: Requester, scope: Scope) -> None:
+        """A login whose body is read, which names no account if that is None. Raises LoginDelayed, RateLimited."""
+        await self._told(self._attempts.admit(account, requester), requester, scope)
+
+    async def _told(self, judged: Awaitable[Decision | Unjudged | None], requester: Requester, scope: Scope) -> None:
+        """The response says what was decided, and what was decided before on other policies."""
+        try:
+            decision = await judged
         except RateLimited as refusal:
-            arrived.answer_headers += self._headers(refusal.decision)
             self._on_denied(refusal.decision, scope.get("path_template", UNMATCHED), requester)
+            self._tell(refusal.decision, scope)
             raise
         if decision is not None:
-            arrived.answer_headers += self._headers(decision)
+            self._tell(decision, scope)
+
+    def _tell(self, decision: Decision | Unjudged, scope: Scope) -> None:
+        if isinstance(decision, Decision):
+            before: Decision | None = scope.get(DECIDED)  # type: ignore[assignment]
+            decision = scope[DECIDED] = together(before, decision) or decision  # type: ignore[literal-required]
+        arrived: Arrived = scope[ARRIVED]  # type: ignore[literal-required]
+        headers = [*self._headers(decision)]
+        names = {name for name, _ in headers}
+        arrived.answer_headers = [*(one for one in arrived.answer_headers if one[0] not in names), *headers]
 
     async def charge_unmatched(self, scope: Scope) -> None:
         """A request that no route matches is charged to its address, as any other request without a token."""

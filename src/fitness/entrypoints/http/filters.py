@@ -8,8 +8,8 @@ from msgspec import Meta
 from fitness.domain.model.activities import (
     MAX_DISTANCE_KM,
     MAX_DURATION_MINUTES,
-    MAX_TAG_LENGTH,
     MAX_TAGS,
+    TAG,
     ActivityType,
     normalized_tag,
 )
@@ -127,10 +127,10 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _tags(texts: tuple[str, ...]) -> tuple[str, ...]:
-    tags = tuple(sorted({normalized_tag(text) for text in texts}))
-    if len(tags) > MAX_TAGS:
+    if len(texts) > MAX_TAGS:
         raise ValueError(f"may be given at most {MAX_TAGS} times")
+    tags = tuple(sorted({normalized_tag(text) for text in texts}))
     for tag in tags:
-        if problem := text_problem(tag, min_length=1, max_length=MAX_TAG_LENGTH):
+        if problem := text_problem(tag, min_length=TAG.min_length, max_length=TAG.max_length):  # may be an older one
             raise ValueError(problem)
     return tags

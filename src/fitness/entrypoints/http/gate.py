@@ -4,21 +4,29 @@ import re
 from typing import Any
 
 from litestar import Request
-from litestar.exceptions import HTTPException, NotFoundException
+from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from fitness.domain.model.logins import Device
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import NotAuthenticated
 from fitness.domain.model.users import Caller, EmailAddress, normalized_email
+from fitness.domain.use_cases.administration import AdminService
 from fitness.domain.use_cases.limiting import Requester
 from fitness.entrypoints.http.bodies import DECODED_BODY, decode_json
 from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.problems import MalformedRequest
 from fitness.entrypoints.http.routes import Access, Route, declared
-from fitness.ports.credentials import AccessTokenPort
+from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort
 
 REQUESTER = "fitness.requester"
 """The key of the scope under which the Requester stands."""
+
+DEVICE_TOKEN = "Device-Token"  # noqa: S105 - a header's name
+"""The request header in which a login sends the device token of the last one."""
+
+DEVICE_COOKIE = "fitness_device"
+"""In which a browser sends the same."""
 
 MAX_ID = 2**63 - 1
 
@@ -36,35 +44,49 @@ class Gate:
         self,
         app: ASGIApp,
         tokens: AccessTokenPort,
+        devices: DeviceTokenPort,
         charging: Charging,
+        administration: AdminService,
     ) -> None:
         self._app = app
         self._tokens = tokens
+        self._devices = devices
         self._charging = charging
+        self._administration = administration
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = declared(scope["route_handler"])
-        # The limits are charged before any refusal is given, so that guessing tokens or sending broken bodies costs as
-        # much as asking properly. But whom to charge is known only from the token and, at a login, from the body.
-        # Hence what is wrong with either is kept until after the charge.
+        # The limits are charged before any refusal is given, so that guessing tokens costs as much as asking properly.
+        # Whom to charge is known from the headers alone, so this comes before any body is read, too.
         caller, auth_error = self._caller(scope, route)
-        account, body_error = None, None
-        if route.action is Action.LOGIN:
-            try:
-                account = await _account(scope, receive, send)
-            except HTTPException as error:
-                body_error = error  # too large: the handler must not read the rest of it as a body
-        requester = Requester(self._charging.address(scope), caller, account)
+        device = self._device(scope) if route.action is Action.LOGIN else None
+        requester = Requester(self._charging.address(scope), caller, device)
         if route.limited or auth_error is not None:
             await self._charging.charge(route.action, requester, scope)
         if auth_error is not None:
             raise auth_error
-        if body_error is not None:
-            raise body_error
         _refuse_odd_path(scope)
+        if route.access is Access.ADMIN:
+            assert caller is not None
+            await self._administration.authorize(caller)
+        if route.action is Action.LOGIN:
+            await self._charge_guess(requester, scope, receive, send)
         scope["user"] = caller
         scope[REQUESTER] = requester  # type: ignore[literal-required]
         await self._app(scope, receive, send)
+
+    async def _charge_guess(self, requester: Requester, scope: Scope, receive: Receive, send: Send) -> None:
+        """Whose account it is can be known only from the body. One that cannot be read is charged as well."""
+        account = None
+        try:
+            account = await _account(scope, receive, send)
+        finally:
+            await self._charging.charge_guess(account, requester, scope)
+
+    def _device(self, scope: Scope) -> Device | None:
+        """By the token that it was given at its last login, from the header or else from the cookie."""
+        token = _header(scope, DEVICE_TOKEN.lower().encode()) or _cookie(scope, DEVICE_COOKIE)
+        return None if token is None else self._devices.verify(token)
 
     def _caller(self, scope: Scope, route: Route) -> tuple[Caller | None, NotAuthenticated | None]:
         """The account that the access token names, or why there is none."""
@@ -96,8 +118,20 @@ def _token(scope: Scope) -> str | None:
     return None
 
 
+def _header(scope: Scope, wanted: bytes) -> str | None:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), None)
+
+
+def _cookie(scope: Scope, wanted: str) -> str | None:
+    for pair in (_header(scope, b"cookie") or "").split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == wanted:
+            return value
+    return None
+
+
 async def _account(scope: Scope, receive: Receive, send: Send) -> EmailAddress | None:
-    """The address that a login's body names; None if it names none, which the handler refuses after the charge.
+    """The address that a login's body names; None if it names none, which the handler refuses.
 
     Litestar keeps the body for the handler, and the scope what was decoded. Raises HTTPException if it is too large.
     """

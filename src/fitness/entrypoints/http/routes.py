@@ -11,7 +11,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.routes import ASGIRoute, HTTPRoute, WebSocketRoute
 
 from fitness.domain.model.rate_limits import Action, RateLimited
-from fitness.domain.model.refusals import InvalidFields, NotAuthenticated
+from fitness.domain.model.refusals import AdminOnly, InvalidFields, LoginDelayed, NotAuthenticated
 from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
 from fitness.ports.outages import DatabaseUnavailable
 
@@ -26,6 +26,8 @@ class Access(Enum):
     """Anyone; an access token is not looked at."""
     ACCOUNT = "account"
     """Whoever sends a valid access token."""
+    ADMIN = "admin"
+    """Whoever sends a valid access token of an admin; others are refused before their body is read."""
     ACCOUNT_OPTIONAL = "account optional"
     """Anyone; an access token that is sent must be valid."""
 
@@ -97,6 +99,10 @@ def refusals_of(handler: HTTPRouteHandler) -> set[type[Exception]]:
     found = {member for refusal in route.refuses for member in members(refusal)}
     if route.access is not Access.PUBLIC:
         found |= {NotAuthenticated}
+    if route.access is Access.ADMIN:
+        found |= {AdminOnly}
+    if route.action is Action.LOGIN:
+        found |= {LoginDelayed}
     if route.may_exceed_limit:
         found |= {RateLimited}
     if route.needs_database:

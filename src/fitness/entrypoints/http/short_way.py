@@ -109,8 +109,8 @@ class ShortWay:
             action, key = Action.OTHER, activity_key(asked.activity_id)
         try:
             admitted = await self._limits.admit_read(action, caller, key)
-        except (RateLimited, Outage):
-            return None  # a denial is charged to nobody, and the long way finds it again
+        except (RateLimited, NotAuthenticated, Outage):
+            return None  # a refusal is charged to nobody, and the long way finds it again
         if admitted is None:
             return None
         arrived.charged, arrived.caller, arrived.route = True, caller, asked.route

@@ -8,7 +8,7 @@ from signal import SIGKILL
 from dependency_injector import containers, providers
 
 from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
-from fitness.adapters.credentials.jwt import JwtAccessTokens
+from fitness.adapters.credentials.jwt import JwtAccessTokens, JwtDeviceTokens
 from fitness.adapters.files.reader import FileRecordingReader
 from fitness.adapters.guards.denials import DenialMemory
 from fitness.adapters.memory.activities import InMemoryActivityRepo
@@ -16,7 +16,7 @@ from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.cache_state import InMemoryCacheState
 from fitness.adapters.memory.database import InMemoryDatabase, NoMigrations
-from fitness.adapters.memory.logins import InMemoryFailedLogins
+from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.store import InMemoryStore
@@ -30,7 +30,7 @@ from fitness.adapters.postgres.activities import PostgresActivityRepo
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.database import Database, lease_database
-from fitness.adapters.postgres.logins import PostgresFailedLogins
+from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.schema import SchemaProbe
@@ -53,6 +53,7 @@ from fitness.domain.use_cases.caching.lease import Lease
 from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
+from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.entrypoints.logs import AccessLog
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.resources import Resources
@@ -100,8 +101,8 @@ class Container(containers.DeclarativeContainer):
     )
     audit_log = observed(either(memory=once(InMemoryAuditLog, store), stores=once(PostgresAuditLog, postgres)), "audit")
     outbox = observed(either(memory=once(InMemoryOutbox, store), stores=once(PostgresOutbox, postgres)), "outbox")
-    failed_logins = observed(
-        either(memory=once(InMemoryFailedLogins), stores=once(PostgresFailedLogins, postgres)), "logins"
+    login_history = observed(
+        either(memory=once(InMemoryLoginHistory), stores=once(PostgresLoginHistory, postgres)), "logins"
     )
 
     redis_cache = once(RedisCache, kept(closed, line_to, settings.provided.redis_url))
@@ -115,8 +116,11 @@ class Container(containers.DeclarativeContainer):
         span,
     )
 
+    local_limiter = once(InMemoryRateLimiter)
+
     password_hasher = kept(Argon2PasswordHasher.close, Argon2PasswordHasher)
     access_tokens = once(JwtAccessTokens, settings.provided.secret_keys, clock)
+    device_tokens = once(JwtDeviceTokens, settings.provided.secret_keys, clock)
     account_secret = providers.Callable(lambda keys: keys[0].encode(), settings.provided.secret_keys)
     end_with_this_process = providers.Callable(lambda: partial(die_with_parent, os.getpid(), SIGKILL))
     recording_reader = kept(FileRecordingReader.close, FileRecordingReader, end_with_this_process)
@@ -130,9 +134,6 @@ class Container(containers.DeclarativeContainer):
     cached_reads = once(CachedReads, cache, lease, read_counts)
     changes = once(Changes, cache, cache_state, lease)
     outbox_relay = once(OutboxRelay, cache, outbox, cache_state, lease, changes)
-    accounts = once(
-        AccountService, user_repo, password_hasher, access_tokens, failed_logins, changes, clock, account_secret
-    )
     activities = once(
         ActivityService, activity_repo, user_repo, cached_reads, changes, clock, settings.provided.trash_days
     )
@@ -141,11 +142,13 @@ class Container(containers.DeclarativeContainer):
     limits = once(
         LimitService,
         rate_limiter,
-        once(InMemoryRateLimiter),
+        local_limiter,
         user_repo,
         cached_reads,
-        once(Limits, settings.provided.rate_limit_scale, settings.provided.workers, account_secret),
+        once(Limits, settings.provided.rate_limit_scale, settings.provided.workers),
     )
+    login_attempts = once(LoginAttempts, login_history, limits, device_tokens, clock, account_secret)
+    accounts = once(AccountService, user_repo, password_hasher, access_tokens, login_attempts, changes, clock)
 
     metric_sources = once(
         MetricSources,

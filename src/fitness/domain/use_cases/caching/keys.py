@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from fitness.domain.model.activities import Activity
 from fitness.domain.model.listings import ActivityFilter, Listing, Page
-from fitness.domain.model.users import Tier
+from fitness.domain.model.users import Standing
 from fitness.ports.cache import CacheKey, Scope
 
 ACTIVITY_TTL_S = 5 * 60
@@ -29,7 +29,7 @@ def user_scope(user_id: int) -> Scope:
 
 
 def account_scope(user_id: int) -> Scope:
-    """All that is made of a user's account: tier and time zone."""
+    """All that is made of a user's account: standing and time zone."""
     return Scope("account", user_id)
 
 
@@ -48,8 +48,9 @@ def listing_key(user_id: int, which: ActivityFilter, page: Page) -> CacheKey[Lis
     return CacheKey(name, user_scope(user_id), LISTING_TTL_S, Listing[Activity], "listing")
 
 
-def tier_key(user_id: int) -> CacheKey[Tier]:
-    return CacheKey(f"user:{{{user_id}}}:tier", account_scope(user_id), ACCOUNT_TTL_S, Tier, "tier")
+def standing_key(user_id: int) -> CacheKey[Standing]:
+    """Also of an account that is not there: its tokens are refused without asking the database."""
+    return CacheKey(f"user:{{{user_id}}}:standing", account_scope(user_id), ACCOUNT_TTL_S, Standing, "tier")
 
 
 def timezone_key(user_id: int) -> CacheKey[str]:
