@@ -77,11 +77,12 @@ class Gate:
 
     async def _charge_guess(self, requester: Requester, scope: Scope, receive: Receive, send: Send) -> None:
         """Whose account it is can be known only from the body. One that cannot be read is charged as well."""
-        account = None
         try:
             account = await _account(scope, receive, send)
-        finally:
-            await self._charging.charge_guess(account, requester, scope)
+        except Exception:
+            await self._charging.charge_guess(None, requester, scope)
+            raise
+        await self._charging.charge_guess(account, requester, scope)
 
     def _device(self, scope: Scope) -> Device | None:
         """By the token that it was given at its last login, from the header or else from the cookie."""
