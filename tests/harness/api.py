@@ -130,8 +130,8 @@ async def serving(
 ) -> AsyncIterator[Api]:
     """Without limits, unless a `rate_limit_scale` is stated; none of what is charged comes back where `limits_stand`.
 
-    Else a free account has one more request each 0.6 s, and what is left depends on how fast the test was. `prepare` may
-    override what the container makes.
+    Else a free account has one more request each 0.6 s, and what is left depends on how fast the test was. `prepare`
+    may override what the container makes.
     """
     settings = CompleteSettings(
         database_url=database_url,

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from fitness.adapters.embedded.engines import EngineUrls
+from fitness.adapters.embedded.engines import OWNER, SERVICE, EngineUrls
 from fitness.adapters.postgres.migration_runner import Migrations
 
 TEMPLATE = "template_fitness"
@@ -128,6 +128,11 @@ class Databases:
 
 def _named(server_url: str, name: str) -> str:
     return f"postgresql:///{name}?{urlsplit(server_url).query}"
+
+
+def as_service(owner_url: str) -> str:
+    """The same database as the service's role."""
+    return owner_url.replace(f"user={OWNER}", f"user={SERVICE}")
 
 
 def write_to_disk(server_url: str, how: str) -> None:

@@ -183,8 +183,10 @@ class TestWhoIsCharged:
         assert statuses[401] + statuses[429] == 500
 
     async def test_behind_a_trusted_proxy_each_client_has_its_own(self, stores: Stores):
-        trusted = {"rate_limit_scale": 1.0, "trusted_proxies": (ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"))}
-        async with serving(stores.database_url, stores.redis_url, limits_stand=True, **trusted) as api:
+        trusted = ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8")
+        async with serving(
+            stores.database_url, stores.redis_url, limits_stand=True, rate_limit_scale=1.0, trusted_proxies=trusted
+        ) as api:
 
             async def left(*hops: str) -> str:
                 headers = [("X-Forwarded-For", hop) for hop in hops]

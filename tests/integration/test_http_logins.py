@@ -114,8 +114,9 @@ async def a_door(stores: Stores, workers: int = 1) -> AsyncIterator[Door]:
         container.local_limiter.override(providers.Object(InMemoryRateLimiter(clock.monotonic_s)))
         container.password_hasher.override(providers.Object(hasher))
 
-    limits = {"rate_limit_scale": 1.0, "workers": workers}
-    async with serving(stores.database_url, stores.redis_url, prepare=turned, **limits) as api:
+    async with serving(
+        stores.database_url, stores.redis_url, prepare=turned, rate_limit_scale=1.0, workers=workers
+    ) as api:
         door = Door(api, clock, wall, shared, hasher)
         registration = {"email": OWNER, "password": PASSWORD}
         assert (await api.http.post("/api/v1/auth/register", json=registration)).status_code == 201

@@ -14,12 +14,12 @@ import psycopg
 import pytest
 import redis
 from click.testing import CliRunner
-from psycopg.conninfo import make_conninfo
 
-from fitness.adapters.embedded.engines import SERVICE, running_urls
+from fitness.adapters.embedded.engines import running_urls
 from fitness.entrypoints.cli import main
 from tests.files import A_TRACK, FitFile
 from tests.harness.api import MEMORY, NOWHERE_POSTGRES, NOWHERE_REDIS, PASSWORD, Person, activity_body
+from tests.harness.databases import as_service
 from tests.harness.service import PATIENCE_S, Service, command
 
 
@@ -387,11 +387,11 @@ class TestCommands:
         self, service: Service, empty_database_url: str, folder: Path
     ):
         urls = {
-            "FITNESS_DATABASE_URL": _as_url(make_conninfo(empty_database_url, user=SERVICE)),
+            "FITNESS_DATABASE_URL": as_service(empty_database_url),
             "FITNESS_REDIS_URL": "redis://127.0.0.1:1",
             "FITNESS_SECRET_KEYS": "k" * 32,
         }
-        owner_url = _as_url(empty_database_url)
+        owner_url = empty_database_url
         service.environment |= urls
         service.start("unavailable")
         assert "the database lacks 001_create_users" in service.log()

@@ -6,7 +6,7 @@ import pytest
 
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
-from fitness.entrypoints.cli import show
+from fitness.entrypoints.commands.users import show
 from tests.builders import NOW, a_registration
 
 

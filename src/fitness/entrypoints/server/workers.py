@@ -74,7 +74,7 @@ class Workers:
 
     def run(self, until: StopSignals, on_ready: Callable[[], None]) -> bool:
         """Returns once stopping is wanted and every worker has ended. False if a worker ended before it was ready."""
-        running = [self._started() for _ in range(self._count)]
+        running = [self._started() for _ in range(0 if until.wanted else self._count)]
         waiting, sound = self._count, True
         while not until.wanted and sound:
             ready = until.wait_for([self._begun, *[process.sentinel for process in running]])

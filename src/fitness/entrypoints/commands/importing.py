@@ -1,0 +1,66 @@
+"""`fitness import`: activities of recorded files."""
+
+import asyncio
+import sys
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from fitness.domain.model.recordings import MAX_RECORDING_BYTES
+from fitness.domain.model.refusals import DuplicateActivity, RecordingTooLarge, Refusal
+from fitness.domain.model.users import Caller
+from fitness.entrypoints.commands.stores import on_stores
+from fitness.entrypoints.wiring.container import Container
+
+
+@click.command("import")
+@click.argument("paths", metavar="FILE…", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
+@click.option("--user", "email", required=True, metavar="EMAIL", help="Owner of the activities.")
+def import_files(paths: tuple[str, ...], email: str) -> None:
+    """Make activities of recorded FIT, GPX or TCX files, plain or gzipped."""
+
+    async def run(container: Container) -> Counter[str]:
+        user = await container.administration().user(email)
+        caller = Caller(user.id, session_id="command line")
+        outcomes: Counter[str] = Counter()
+        with click.progressbar(paths, label="importing", file=sys.stderr, item_show_func=_name) as progress:
+            for path in progress:
+                outcome, message = await _import_one(container, Path(path), caller)
+                outcomes[outcome] += 1
+                _line_above_bar(f"{path}: {outcome}, {message}")
+        return outcomes
+
+    outcomes = on_stores(run)
+    click.echo(", ".join(f"{outcomes[outcome]} {outcome}" for outcome in ("imported", "skipped", "refused")))
+    if outcomes["refused"]:
+        sys.exit(1)
+
+
+async def _import_one(container: Container, path: Path, caller: Caller) -> tuple[str, str]:
+    """The outcome, one of imported, skipped and refused, and the reason or result in words."""
+    try:
+        data = await asyncio.to_thread(_content, path)
+        activities = await container.imports().import_file(data, by=caller)
+    except DuplicateActivity as refusal:
+        return "skipped", str(refusal)
+    except (Refusal, OSError) as refusal:
+        return "refused", str(refusal)
+    made = (f"activity {one.id} ({one.activity_type}, {one.duration_minutes:.0f} min)" for one in activities)
+    return "imported", ", ".join(made)
+
+
+def _content(path: Path) -> bytes:
+    if path.stat().st_size > MAX_RECORDING_BYTES:
+        raise RecordingTooLarge(MAX_RECORDING_BYTES)
+    return path.read_bytes()
+
+
+def _line_above_bar(text: str) -> None:
+    if sys.stderr.isatty():
+        click.echo("\r\033[K", nl=False, err=True)
+    click.echo(text)
+
+
+def _name(path: str | None) -> str | None:
+    return Path(path).name if path else None
