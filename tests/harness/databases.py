@@ -21,7 +21,7 @@ _numbers = count(1)
 # Any change of a definition is a new row there. The rows of pg_class also change with what is in the tables.
 SCHEMA = """
 SELECT
-    (SELECT array_agg((oid, relname, relkind, relowner, reloptions)::text ORDER BY oid)
+    (SELECT array_agg((oid, relname, relkind, relowner, relacl, reloptions)::text ORDER BY oid)
         FROM pg_class WHERE oid >= 16384 AND relnamespace = 'public'::regnamespace),
     (SELECT array_agg((attrelid, attnum, xmin)::text ORDER BY attrelid, attnum)
         FROM pg_attribute WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)),
@@ -149,6 +149,6 @@ def write_to_disk(server_url: str, how: str) -> None:
 
 def _rows(connection: "psycopg.Connection[tuple[object, ...]]", table: str) -> object:
     """All of a table's, as one JSON text; None of an empty one."""
-    found = connection.execute(f"SELECT json_agg(one)::text FROM {table} AS one".encode()).fetchone()
+    found = connection.execute(f"SELECT json_agg(to_json(whole_row))::text FROM {table} AS whole_row".encode()).fetchone()
     assert found is not None
     return found[0]
