@@ -4,13 +4,15 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from fitness.adapters.files.reader import FileRecordingReader, read_recordings
+from fitness.adapters.files.formats import read_recordings
+from fitness.adapters.files.reader import MOST_LONG, FileRecordingReader
 from fitness.adapters.files.sports import activity_type
 from fitness.domain.model.activities import ActivityType
 from fitness.domain.model.recordings import Recording, imported
@@ -22,10 +24,10 @@ from fitness.domain.model.refusals import (
     RecordingWithoutTimes,
 )
 from fitness.foundation.parent_death import die_with_parent
-from fitness.ports.outages import ReaderUnavailable
+from fitness.ports.outages import Overloaded, ReaderUnavailable
 from fitness.ports.recordings import RecordingReaderPort
 from tests.files import A_TRACK, MORNING, FitFile, gpx, lap, tcx, tcx_activity, track
-from tests.unit.contracts.recordings import RecordingReaderContract
+from tests.unit.contracts.recordings import RecordingReaderContract, read
 
 REAL_FILES = Path(__file__).parents[3] / "shared" / "activities"
 
@@ -60,22 +62,55 @@ class TestFileRecordingReader(RecordingReaderContract):
         with pytest.raises(refusal) as here:
             read_recordings(content)
         with pytest.raises(refusal) as there:
-            await reader.read(content)
+            await read(reader, content)
         assert str(there.value) == str(here.value)
 
 
+def a_long_file() -> bytes:
+    """Takes most of a second to read."""
+    times = [f"2026-05-01T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}Z" for n in range(80_000)]
+    return gpx(track(*times))
+
+
 async def test_a_reading_that_was_killed_is_an_outage_and_the_next_one_works():
+    with closing(FileRecordingReader(partial(die_with_parent, os.getpid()))) as reader:
+        await read(reader, A_TRACK)
+        identity = await reader.identify(long := a_long_file())
+        reading = asyncio.ensure_future(reader.read(long, identity, home_timezone="UTC", now=MORNING))
+        await asyncio.sleep(0)
+        for pid in reader._processes.pids():
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(ReaderUnavailable):
+            await reading
+        assert len(await read(reader, A_TRACK)) == 1
+
+
+async def test_a_reading_that_is_cut_off_by_the_end_of_the_service_is_an_outage():
     reader = FileRecordingReader(partial(die_with_parent, os.getpid()))
-    await reader.read(A_TRACK)
-    times = [f"2026-05-01T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}Z" for n in range(20_000)]
-    reading = asyncio.ensure_future(reader.read(gpx(track(*times))))
-    await asyncio.sleep(0.05)
-    for pid in reader._processes.pids():
-        os.kill(pid, signal.SIGKILL)
+    identity = await reader.identify(long := a_long_file())
+    reading = asyncio.ensure_future(reader.read(long, identity, home_timezone="UTC", now=MORNING))
+    await asyncio.sleep(0)
+    reader.close()
     with pytest.raises(ReaderUnavailable):
         await reading
-    assert len(await reader.read(A_TRACK)) == 1
-    reader.close()
+
+
+async def test_short_files_are_read_beside_those_that_take_long():
+    """Also while more of those wait than there are processes; and not more wait than may."""
+    with closing(FileRecordingReader(partial(die_with_parent, os.getpid()))) as reader:
+        identity = await reader.identify(long := a_long_file())
+        readings = [
+            asyncio.ensure_future(reader.read(long, identity, home_timezone="UTC", now=MORNING))
+            for _ in range(MOST_LONG + 1)
+        ]
+        await asyncio.sleep(0)
+        assert len(await read(reader, A_TRACK)) == 1
+        assert [reading.done() for reading in readings] == [False] * MOST_LONG + [True]
+        with pytest.raises(Overloaded):
+            await readings.pop()
+        for reading in readings:
+            reading.cancel()
+        await asyncio.gather(*readings, return_exceptions=True)
 
 
 class TestFit:
