@@ -41,7 +41,10 @@ _RAISES = re.compile(r"\bRaises\b(.*?)(?:\.(?:\s|$)|$)", re.DOTALL)
 _CLASS = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b")
 
 
-SERVICES = ("accounts", "activities", "imports", "limits", "administration", "metrics_door", "stores", "kitchen")
+SERVICES = (
+    *("accounts", "activities", "imports", "limits", "administration", "metrics_door", "stores", "kitchen"),
+    *("charging", "upload_space"),
+)
 
 
 @cache

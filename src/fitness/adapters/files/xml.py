@@ -1,4 +1,4 @@
-"""XML read as a stream: by one parser, from the file's own bytes, without a DTD, and in memory that does not grow with it.
+"""XML read as a stream: by one parser, from the file's own bytes, without a DTD, in memory that does not grow with it.
 
 A document is described as a tree of `Element`s, each with what to do where one begins or ends. What the tree does not
 name is skipped. Nothing is kept of an element but its text, and that only where somebody asked for it.

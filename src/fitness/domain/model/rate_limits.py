@@ -20,6 +20,7 @@ class Action(StrEnum):
 
     OTHER = "other"
     CREATE = "create"
+    IMPORT = "import"
     LIST = "list"
     PURGE = "purge"
     REGISTER = "register"
@@ -109,6 +110,7 @@ def _strictly(requests: int) -> Limit:
 POLICIES = (
     Policy(name="requests", anonymous=Limit(20), free=Limit(100), premium=Limit(500)),
     Policy(name="create", action=Action.CREATE, free=Limit(10), premium=Limit(50)),
+    Policy(name="import", action=Action.IMPORT, free=Limit(200), premium=Limit(1_000)),
     Policy(name="list", action=Action.LIST, free=Limit(100), premium=Limit(500)),
     Policy(name="login_address", action=Action.LOGIN, subject=Subject.ADDRESS, anonymous=_strictly(5)),
     Policy(name="login_account", action=Action.LOGIN, subject=Subject.ACCOUNT, anonymous=_strictly(5)),
@@ -165,6 +167,25 @@ class Decision(NamedTuple):
     def retry_after_s(self) -> int:
         """Whole seconds, rounded up: whoever waits them out alone is admitted."""
         return math.ceil(max(balance.retry_us for balance in self.balances) / SECOND_US)
+
+    def followed_by(self, later: "Decision") -> "Decision":
+        """This one, on a request that was judged once more under some of its policies."""
+        judged_again = {balance.policy for balance in later.balances}
+        return Decision((*(one for one in self.balances if one.policy not in judged_again), *later.balances))
+
+    def for_all_of(self, request: "Decision") -> "Decision":
+        """Of a refusal of a later part of `request`: with the wait after which all of it, sent again, is admitted.
+
+        Until then one more token has to come back to each of these policies, and one to each that the first part used
+        up. Sound for token buckets.
+        """
+        others_us = [one.limit.interval_us for one in request.balances if not one.remaining]
+        return Decision(
+            tuple(
+                one._replace(retry_us=max(one.retry_us + one.limit.interval_us, *others_us, 0)) if one.retry_us else one
+                for one in self.balances
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Charging requests to their limits, and what every response says of them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
 from litestar.types import Scope
 
@@ -13,6 +14,12 @@ RESPONSE_HEADERS = "fitness.response_headers"
 
 CHARGED = "fitness.charged"
 """The scope's key that stands in the scope of a request once it is charged."""
+
+ADMITTED = "fitness.admitted"
+"""The scope's key for the decision on the request."""
+
+LIMIT_HEADERS = (b"x-ratelimit-", b"ratelimit")
+"""What the names of all headers about limits begin with."""
 
 UNMATCHED = "unmatched"
 """In place of a route, for a request that none matches."""
@@ -39,15 +46,34 @@ class Charging:
         """Leaves the limits' headers in the scope. Raises RateLimited, LimiterUnavailable."""
         if CHARGED in scope:
             return
-        response_headers: list[tuple[bytes, bytes]] = scope[RESPONSE_HEADERS]  # type: ignore[literal-required]
+        await self._tell(self._limits.admit(action, requester), requester, scope)
+
+    async def charge_rest(self, action: Action, requester: Requester, scope: Scope, *, cost: int) -> None:
+        """For a request that was charged as 1 and turns out to make so much. Raises RateLimited."""
+        await self._tell(
+            self._limits.admit_rest(action, requester, scope.get(ADMITTED), cost=cost),  # type: ignore[arg-type]
+            requester,
+            scope,
+        )
+
+    async def _tell(
+        self, judging: Coroutine[Any, Any, Decision | Unjudged | None], requester: Requester, scope: Scope
+    ) -> None:
         try:
-            decision = await self._limits.admit(action, requester)
+            decision = await judging
         except RateLimited as refusal:
-            response_headers += self._headers(refusal.decision)
+            self._say(refusal.decision, scope)
             self._on_denied(refusal.decision, scope.get("path_template", UNMATCHED), requester)
             raise
+        scope[ADMITTED] = decision  # type: ignore[literal-required]
         if decision is not None:
-            response_headers += self._headers(decision)
+            self._say(decision, scope)
+
+    def _say(self, decision: Decision | Unjudged, scope: Scope) -> None:
+        """In place of what was said of the request before."""
+        headers: list[tuple[bytes, bytes]] = scope[RESPONSE_HEADERS]  # type: ignore[literal-required]
+        headers[:] = [header for header in headers if not header[0].startswith(LIMIT_HEADERS)]
+        headers += self._headers(decision)
 
     async def charge_unmatched(self, scope: Scope) -> None:
         """A request that no route matches is charged to its address, as any other request without a token."""
