@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,8 +16,9 @@ from fitness.adapters.files.formats import read_recordings
 from fitness.adapters.files.reader import MOST_LONG, FileRecordingReader
 from fitness.adapters.files.sports import activity_type
 from fitness.domain.model.activities import ActivityType
-from fitness.domain.model.recordings import Recording, imported
+from fitness.domain.model.recordings import MAX_ACTIVITIES, Recording, imported, unpacked
 from fitness.domain.model.refusals import (
+    InvalidFields,
     RecordingCorrupt,
     RecordingRefused,
     RecordingUnknown,
@@ -26,6 +28,7 @@ from fitness.domain.model.refusals import (
 from fitness.foundation.parent_death import die_with_parent
 from fitness.ports.outages import Overloaded, ReaderUnavailable
 from fitness.ports.recordings import RecordingReaderPort
+from tests import hostile
 from tests.files import A_TRACK, MORNING, FitFile, gpx, lap, tcx, tcx_activity, track
 from tests.unit.contracts.recordings import RecordingReaderContract, read
 
@@ -262,6 +265,80 @@ class TestGpx:
     def test_damage_and_entities_are_refused(self, content: bytes):
         with pytest.raises((RecordingCorrupt, RecordingWithoutActivity)):
             read_recordings(content)
+
+
+class TestXml:
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "iso-8859-1"])
+    @pytest.mark.parametrize("said", [True, False])
+    def test_utf_8_utf_16_and_latin_1_are_read(self, encoding: str, said: bool):
+        name = "Öztaler Höhenweg"
+        whole = gpx(track("2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z", name=name)).decode()
+        declared = {"utf-8-sig": "UTF-8", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}.get(encoding, encoding)
+        text = whole.replace('"UTF-8"', f'"{declared}"') if said else whole.partition("?>")[2].strip()
+        if encoding == "iso-8859-1" and not said:
+            with pytest.raises(RecordingCorrupt):
+                read_recordings(text.encode(encoding))
+        else:
+            assert only(text.encode(encoding)).title == name
+
+    @pytest.mark.parametrize("encoding", hostile.OTHER_ENCODINGS)
+    def test_another_encoding_is_refused_by_its_name(self, encoding: str):
+        with pytest.raises(RecordingCorrupt, match=f"encoding '{encoding}'"):
+            read_recordings(hostile.declared(encoding).replace(hostile.ENTITY.encode(), b""))
+
+    @pytest.mark.parametrize("encoding", hostile.KNOWN_ENCODINGS)
+    def test_entities_are_refused_in_every_encoding(self, encoding: str):
+        with pytest.raises(RecordingCorrupt, match="DTD"):
+            read_recordings(hostile.declared(encoding))
+
+    def test_an_entity_that_only_pythons_decoder_sees_reaches_no_title(self):
+        with pytest.raises(RecordingCorrupt, match="raw_unicode_escape"):
+            read_recordings(hostile.hidden_entity())
+        assert only(hostile.hidden_entity().replace(b"raw_unicode_escape", b"UTF-8")).title == r"\u0026e9;"
+
+    def test_the_parser_decides_what_the_root_is(self):
+        with pytest.raises(RecordingUnknown):
+            read_recordings(b"<html><!-- <gpx> --></html>")
+        times = ("2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z")
+        assert only(gpx(track(*times), header="<!-- <TrainingCenterDatabase> -->")).duration_s == 600
+
+    def test_names_may_have_prefixes(self):
+        plain = gpx(track("2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z")).decode()
+        prefixed = re.sub(r"<(/?)(gpx|trk|name|type|trkseg|trkpt|ele|time)\b", r"<\1g:\2", plain)
+        assert only(prefixed.replace("xmlns=", "xmlns:g=").encode()) == only(plain.encode())
+
+    @pytest.mark.parametrize("name", ["deep XML", "deep extensions", "an attribute of 25 MB", "a comment of 25 MB"])
+    def test_what_takes_the_parser_too_much_is_refused(self, name: str):
+        content = unpacked(hostile.hostile_files(3_000_000)[name]())
+        with pytest.raises(RecordingCorrupt, match=r"deep|more than"):
+            read_recordings(content)
+
+    def test_a_long_title_is_cut(self):
+        times = ("2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z")
+        title = only(gpx(track(*times, name="long " * 100_000))).title
+        assert title is not None
+        assert len(title) <= 4_000
+
+
+class TestHostileFiles:
+    """Small ones of each kind; `python -m tests.soak.hostile_files` has large ones, and measures what they take."""
+
+    async def test_each_is_refused_or_read(self, reader: RecordingReaderPort):
+        files = hostile.hostile_files(30_000) | hostile.cut_files()
+        assert len(files) > 400
+        for name, make in files.items():
+            try:
+                found = await read(reader, make())
+            except (RecordingRefused, InvalidFields):
+                continue
+            assert 1 <= len(found) <= MAX_ACTIVITIES, name
+            assert "SMUGGLED" not in str(found), name
+
+    async def test_very_many_points_are_read_in_little_memory(self, reader: RecordingReaderPort):
+        points = hostile.hostile_files(5_000_000)["a million bare points"]()
+        assert len(points) < 40_000
+        (activity,) = await read(reader, points)
+        assert activity.duration_minutes == 5
 
 
 class TestTcx:

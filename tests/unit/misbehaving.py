@@ -11,9 +11,13 @@ def misbehave(how: str) -> str:
         while True:
             pass
     if how == "work hard in C":
-        sorted(range(-(10**7), 10**7), key=abs)  # no signal handler of Python's would run in here
+        sum(range(10**12))  # no signal handler of Python's would run in here
     if how == "grow":
         bytearray(1024**3)
+    if how == "grow to the last byte":
+        pieces: list[object] = []
+        while True:
+            pieces = [pieces, object()]
     if how == "settings":
         return str([name for name in os.environ if name.startswith("FITNESS_SECRET")])
     if how == "print":

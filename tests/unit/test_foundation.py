@@ -13,12 +13,11 @@ from dataclasses import replace
 
 import pytest
 
-from fitness.foundation.called import OutOfMemory
-from fitness.foundation.processes import KillableProcesses, OutOfTime, ProcessKilled, ProcessLimits
+from fitness.foundation.processes import KillableProcesses, OutOfMemory, OutOfTime, ProcessKilled, ProcessLimits
 from fitness.foundation.tasks import SupervisedTasks
 from tests.unit.misbehaving import begin, misbehave
 
-LIMITS = ProcessLimits(at_once=1, cpu_s=5, timeout_s=5, memory_bytes=512 * 1024**2)
+LIMITS = ProcessLimits(at_once=1, cpu_s=5, timeout_s=5, memory_bytes=128 * 1024**2)
 
 
 class TestSupervisedTasks:
@@ -98,11 +97,12 @@ class TestKillableProcesses:
         with pytest.raises(LookupError, match="refused"):
             await processes.run("refuse")
 
+    @pytest.mark.parametrize("how", ["grow", "grow to the last byte"])
     async def test_a_call_that_takes_too_much_memory_is_ended_and_the_next_one_works(
-        self, processes: KillableProcesses[str, str]
+        self, processes: KillableProcesses[str, str], how: str
     ):
         with pytest.raises(OutOfMemory):
-            await processes.run("grow")
+            await processes.run(how)
         assert await processes.run("work")
 
     async def test_each_process_begins_with_on_start(self, processes: KillableProcesses[str, str]):

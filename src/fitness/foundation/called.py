@@ -44,8 +44,10 @@ def _exactly(pipe: IO[bytes], size: int) -> bytes:
     return content
 
 
-class OutOfMemory(Exception):
-    """The call needed more than its `memory_bytes`."""
+OUT_OF_MEMORY = 77
+"""The exit status of a process whose call needed more memory than it may have. What is left may be in pieces, and too
+little to say so in a frame.
+"""
 
 
 def main() -> None:
@@ -62,16 +64,15 @@ def main() -> None:
                 _answer(function, arguments, results)
         except EOFError:
             return
+        except MemoryError:
+            pass  # after this what the error held is free again
+        os._exit(OUT_OF_MEMORY)
 
 
 def _answer(function: Callable[[Any], object], arguments: IO[bytes], results: IO[bytes]) -> None:
     """The argument is forgotten with this call's variables, before the next one comes."""
-    try:
-        argument, cpu_s = received(arguments)
-        answer = _outcome(function, argument, cpu_s)
-    except MemoryError:
-        answer = False, OutOfMemory()
-    _send(results, answer)
+    argument, cpu_s = received(arguments)
+    _send(results, _outcome(function, argument, cpu_s))
 
 
 def _outcome(function: Callable[[Any], object], argument: object, cpu_s: float) -> tuple[bool, object]:

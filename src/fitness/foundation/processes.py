@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from fitness.foundation.called import Frame, OutOfMemory, frame, received
+from fitness.foundation.called import OUT_OF_MEMORY, Frame, frame, received
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -30,6 +30,10 @@ class ProcessKilled(Exception):
 
 class OutOfTime(Exception):
     """The call took longer than its time."""
+
+
+class OutOfMemory(Exception):
+    """The call needed more than its `memory_bytes`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +75,7 @@ class KillableProcesses(Generic[A, R]):
             try:
                 return await self._answered(process, frame((argument, cpu_s or self._limits.cpu_s)))
             except (asyncio.CancelledError, OutOfMemory, OutOfTime, ProcessKilled):
-                process.kill()  # also where memory was short: what is left of it may be in pieces
+                process.kill()
                 raise
             finally:
                 self._busy.discard(process)
@@ -151,7 +155,8 @@ class _Process:
         self.begun = True
 
     def ask(self, call: Frame) -> tuple[bool, Any]:
-        """Whether the function returned, and its result or its exception. Blocks. Raises OutOfTime, ProcessKilled."""
+        """Whether the function returned, and its result or its exception. Blocks. Raises OutOfTime, OutOfMemory,
+        ProcessKilled."""
         returned, result = self._exchange(call)
         return returned, result
 
@@ -165,6 +170,8 @@ class _Process:
             ended_by = self._process.wait()
             if self._late or ended_by == -signal.SIGPROF:
                 raise OutOfTime from error
+            if ended_by == OUT_OF_MEMORY:
+                raise OutOfMemory from error
             raise ProcessKilled("the process was killed") from error
 
     def end_late(self) -> None:

@@ -44,7 +44,7 @@ def telling_messages(content: bytes) -> bytes:
                 raise RecordingCorrupt("a part of it does not begin as a FIT file does")
             if _crc(content[at:end]) != _CRC.unpack_from(content, end)[0]:
                 raise RecordingCorrupt("its checksum is wrong")
-            parts.append(_file(header[1], header[2], b"".join(_kept(content, begin, end))))
+            parts.append(fit_file(header[1], header[2], b"".join(_kept(content, begin, end))))
             at = end + _CRC.size
     except (struct.error, IndexError) as error:
         raise RecordingCorrupt("it ends too early") from error
@@ -93,7 +93,7 @@ def _fields(content: bytes, at: int, count: int) -> tuple[int, int]:
     return sum(content[at + 1 : end : _FIELD_BYTES]), end
 
 
-def _file(protocol: int, profile: int, body: bytes) -> bytes:
+def fit_file(protocol: int, profile: int, body: bytes) -> bytes:
     content = _HEADER.pack(_HEADER.size, protocol, profile, len(body), b".FIT") + body
     return content + _CRC.pack(_crc(content))
 

@@ -38,7 +38,7 @@ def read_recordings(content: bytes) -> list[Recording]:
             raise RecordingUnknown
         return _read_xml(content)
     except _PARSER_ERRORS as error:
-        _log.warning("a parser failed on a recorded file", exc_info=True)
+        _log.warning("a parser failed on a recorded file: %r", error)
         raise RecordingCorrupt("it holds values that make no sense") from error
 
 

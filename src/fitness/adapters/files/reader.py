@@ -8,8 +8,7 @@ from pickle import PickleBuffer
 from fitness.adapters.files.jobs import Job, carry_out, identify, read_activities
 from fitness.domain.model.activities import NewActivity
 from fitness.domain.model.refusals import RecordingCorrupt
-from fitness.foundation.called import OutOfMemory
-from fitness.foundation.processes import KillableProcesses, OutOfTime, ProcessKilled, ProcessLimits
+from fitness.foundation.processes import KillableProcesses, OutOfMemory, OutOfTime, ProcessKilled, ProcessLimits
 from fitness.foundation.turns import Turns
 from fitness.ports.outages import Overloaded, ReaderUnavailable
 from fitness.ports.recordings import FileIdentity

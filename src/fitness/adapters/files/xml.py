@@ -18,6 +18,9 @@ MAX_DEPTH = 100
 MAX_TEXT_LENGTH = 4_000
 """Of an element's text so much is kept."""
 
+MAX_MARKUP_BYTES = 1_000_000
+"""A tag or a comment, of which the parser keeps all, and begins it anew with each piece until its end is there."""
+
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -46,6 +49,8 @@ def read_xml(content: bytes, roots: Mapping[str, Element]) -> str:
         try:
             for at in range(0, len(view), _CHUNK_BYTES):
                 walk.parser.Parse(view[at : at + _CHUNK_BYTES], False)
+                if at - walk.parser.CurrentByteIndex > MAX_MARKUP_BYTES:
+                    raise RecordingCorrupt(f"its XML has a tag or a comment of more than {MAX_MARKUP_BYTES} bytes")
             walk.parser.Parse(b"", True)
         except expat.ExpatError as error:
             raise RecordingCorrupt(f"its XML is refused: {error}") from error
