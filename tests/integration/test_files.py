@@ -9,7 +9,9 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from random import Random
 
+import gpxpy
 import pytest
 
 from fitness.adapters.files.formats import read_recordings
@@ -81,7 +83,7 @@ async def test_a_reading_that_was_killed_is_an_outage_and_the_next_one_works():
         identity = await reader.identify(long := a_long_file())
         reading = asyncio.ensure_future(reader.read(long, identity, home_timezone="UTC", now=MORNING))
         await asyncio.sleep(0)
-        for pid in reader._processes.pids():
+        for pid in reader._long.pids():
             os.kill(pid, signal.SIGKILL)
         with pytest.raises(ReaderUnavailable):
             await reading
@@ -265,6 +267,40 @@ class TestGpx:
     def test_damage_and_entities_are_refused(self, content: bytes):
         with pytest.raises((RecordingCorrupt, RecordingWithoutActivity)):
             read_recordings(content)
+
+
+class TestGpxFigures:
+    """Beside those of gpxpy, whose formulas these are."""
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_distance_climb_and_times_are_those_of_gpxpy(self, seed: int):
+        content = a_random_walk(Random(seed))
+        expected = gpxpy.parse(content.decode()).tracks[0]
+        found = only(content)
+        assert found.distance_m == pytest.approx(expected.length_2d(), abs=1e-6)
+        assert found.elevation_gain_m == pytest.approx(expected.get_uphill_downhill().uphill, abs=1e-6)
+        bounds = expected.get_time_bounds()
+        assert bounds.start_time is not None
+        assert bounds.end_time is not None
+        assert found.started_at == bounds.start_time
+        assert found.duration_s == (bounds.end_time - bounds.start_time).total_seconds()
+
+
+def a_random_walk(random: Random) -> bytes:
+    """In segments, with gaps, far jumps and points without elevation."""
+    segments, second = [], 0
+    latitude, longitude = random.uniform(-80, 80), random.uniform(-180, 180)
+    for _ in range(random.randint(1, 4)):
+        points = []
+        for _ in range(random.randint(1, 60)):
+            second += random.randint(1, 50)
+            step = random.choice([0.0001, 0.001, 0.3])
+            latitude, longitude = latitude + random.uniform(-step, step), longitude + random.uniform(-step, step)
+            height = f"<ele>{random.uniform(-50, 3_000):.2f}</ele>" if random.random() < 0.9 else ""
+            time = (MORNING + timedelta(seconds=second)).isoformat()
+            points.append(f'<trkpt lat="{latitude:.6f}" lon="{longitude:.6f}">{height}<time>{time}</time></trkpt>')
+        segments.append(f"<trkseg>{''.join(points)}</trkseg>")
+    return gpx(f"<trk>{''.join(segments)}</trk>")
 
 
 class TestXml:

@@ -16,10 +16,15 @@ class Turns:
         self._admitted: Counter[Hashable] = Counter()
         self._locks: dict[Hashable, asyncio.Lock] = {}
 
+    @property
+    def count(self) -> int:
+        """Who has a turn or waits for one."""
+        return self._admitted.total()
+
     @asynccontextmanager
     async def of(self, key: Hashable) -> AsyncIterator[None]:
         """Begins when everybody who came before under this key has ended. Raises what `full` makes."""
-        if self._admitted.total() >= self._most or self._admitted[key] >= self._most_each:
+        if self.count >= self._most or self._admitted[key] >= self._most_each:
             raise self._full()
         self._admitted[key] += 1
         lock = self._locks.setdefault(key, asyncio.Lock())

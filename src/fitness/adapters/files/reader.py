@@ -1,8 +1,10 @@
 """Recorded files read in processes of their own, each within bounds, so that nobody's file keeps others waiting."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pickle import PickleBuffer
 
 from fitness.adapters.files.jobs import Job, carry_out, identify, read_activities
@@ -13,18 +15,23 @@ from fitness.foundation.turns import Turns
 from fitness.ports.outages import Overloaded, ReaderUnavailable
 from fitness.ports.recordings import FileIdentity
 
-LIMITS = ProcessLimits(at_once=2, cpu_s=10, timeout_s=60, memory_bytes=256 * 1024**2)
-"""For each worker of the service."""
+QUICK = ProcessLimits(at_once=2, cpu_s=0.3, timeout_s=30, memory_bytes=128 * 1024**2)
+"""Identifies files, and reads those that take no long: a file of QUICK_BYTES takes a tenth of a second, unless it was
+made to take more. So nobody waits long for one of these processes.
+"""
+
+LONG = ProcessLimits(at_once=1, cpu_s=8, timeout_s=60, memory_bytes=256 * 1024**2)
+"""Reads all others, one at a time and at a low priority. The limits are those of one worker of the service."""
 
 QUICK_BYTES = 1_000_000
-QUICK_CPU_S = 0.5
-"""A file of that size is read in a tenth of that time, unless it was made to take long."""
 
 IDENTIFY_CPU_S = 2.0
 """Five times what unpacking 25 MB takes."""
 
 MOST_LONG = 8
-"""Files that take long, one of which is read at a time: so there is always a process for those that do not."""
+"""Files in the queue for a long reading, the one that is read included."""
+
+NICENESS = 10
 
 MOST_ADMITTED = 64
 MOST_OF_A_USER = 16
@@ -34,16 +41,17 @@ MOST_OF_A_USER = 16
 class FileRecordingReader:
     def __init__(self, on_start: Callable[[], None]) -> None:
         """`on_start` runs first in each process."""
-        self._processes: KillableProcesses[Job, object] = KillableProcesses(carry_out, LIMITS, on_start)
+        self._quick: KillableProcesses[Job, object] = KillableProcesses(carry_out, QUICK, on_start)
+        self._long: KillableProcesses[Job, object] = KillableProcesses(carry_out, LONG, partial(_give_way, on_start))
         self._turns = Turns(most=MOST_ADMITTED, most_each=MOST_OF_A_USER, full=_too_many)
-        self._long = Turns(most=MOST_LONG, most_each=MOST_LONG, full=_too_many)
+        self._long_turns = Turns(most=MOST_LONG, most_each=MOST_LONG, full=_too_many)
 
     def turn(self, user_id: int) -> AbstractAsyncContextManager[None]:
         return self._turns.of(user_id)
 
     async def identify(self, data: bytes) -> FileIdentity:
         with _translated():
-            identity = await self._processes.run((identify, PickleBuffer(data), ()), cpu_s=IDENTIFY_CPU_S)
+            identity = await self._quick.run((identify, PickleBuffer(data), ()), cpu_s=IDENTIFY_CPU_S)
         assert isinstance(identity, FileIdentity)
         return identity
 
@@ -52,20 +60,37 @@ class FileRecordingReader:
     ) -> list[NewActivity]:
         job = read_activities, PickleBuffer(data), (identity.digest, home_timezone, now)
         with _translated():
-            if identity.size_bytes <= QUICK_BYTES:
-                with suppress(OutOfTime):
-                    return await self._read(job, QUICK_CPU_S)
-            async with self._long.of("long"):
-                return await self._read(job, LIMITS.cpu_s)
-
-    async def _read(self, job: Job, cpu_s: float) -> list[NewActivity]:
-        activities = await self._processes.run(job, cpu_s=cpu_s)
+            activities = await self._read_quickly(job) if identity.size_bytes <= QUICK_BYTES else None
+            if activities is None:
+                async with self._long_turns.of("long"):
+                    activities = await self._long.run(job)
         assert isinstance(activities, list)
         return activities
 
+    async def _read_quickly(self, job: Job) -> object | None:
+        """None where it takes too much for that."""
+        with suppress(OutOfTime, OutOfMemory):
+            return await self._quick.run(job)
+        return None
+
+    @property
+    def long_readings(self) -> int:
+        """Files that are read or wait for it in the queue for those that take long."""
+        return self._long_turns.count
+
+    def pids(self) -> list[int]:
+        """Of the processes that run now."""
+        return [*self._quick.pids(), *self._long.pids()]
+
     def close(self) -> None:
         """What is being read is cut off, and raises ReaderUnavailable."""
-        self._processes.close()
+        self._quick.close()
+        self._long.close()
+
+
+def _give_way(on_start: Callable[[], None]) -> None:
+    on_start()
+    os.nice(NICENESS)
 
 
 def _too_many() -> Overloaded:

@@ -52,8 +52,8 @@ class UploadSpace:
     """
 
     def __init__(self, *, small: Room | None = None, large: Room | None = None) -> None:
-        self._small = small or Room(64 * SMALL_BYTES, 16 * SMALL_BYTES)
-        self._large = large or Room(6 * MAX_UPLOAD_BYTES, 2 * MAX_UPLOAD_BYTES)
+        self._small = small or Room(32 * SMALL_BYTES, 16 * SMALL_BYTES)
+        self._large = large or Room(4 * MAX_UPLOAD_BYTES, 2 * MAX_UPLOAD_BYTES)
 
     @contextmanager
     def upload(self, user_id: int) -> Iterator["Upload"]:
