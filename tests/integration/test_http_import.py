@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
+from fitness.entrypoints.wiring.lifecycle import READING_GRACE_S, begin_drain
 from tests.files import A_TRACK, FitFile, gpx, lap, tcx, tcx_activity, track
 from tests.harness.api import Api, Person
 from tests.hostile import declared, hostile_files
@@ -148,6 +150,20 @@ async def test_a_file_whose_client_leaves_is_not_read_on_and_nothing_of_it_is_ke
     assert reader.long_readings == 0
     assert (await ann.get("/activities")).json()["total"] == 0
     assert (await ann.upload(A_TRACK)).status_code == 201
+
+
+async def test_when_the_service_ends_a_long_reading_is_cut_off_and_nothing_of_it_is_kept(own_api: Api):
+    ann = await own_api.person()
+    points = hostile_files()["a million bare points"]()
+    upload = asyncio.ensure_future(ann.upload(points))
+    while len(own_api.container.recording_reader().pids()) < 2:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0)
+    began_s = time.monotonic()
+    begin_drain(own_api.container)
+    answer = await upload
+    assert time.monotonic() - began_s < READING_GRACE_S + 1
+    assert (answer.status_code, answer.json()["code"]) == (503, "reader_unavailable")
+    assert (await ann.get("/activities")).json()["total"] == 0
 
 
 async def test_a_user_who_uploads_more_than_there_is_room_for_is_refused_and_others_are_not(ann: Person, bob: Person):

@@ -155,6 +155,19 @@ class TestKillableProcesses:
             await processes.run(how, cpu_s=0.05)
         assert await processes.run("work")
 
+    async def test_prepared_processes_are_there_before_the_first_call_and_replaced_when_they_end(self):
+        with closing(KillableProcesses(misbehave, replace(LIMITS, at_once=2), begin)) as processes:
+            processes.prepare()
+            first = {*processes.pids()}
+            answers = await asyncio.gather(processes.run("work"), processes.run("work"))
+            assert {*answers} <= {f"work in {pid}" for pid in first}
+            with pytest.raises(OutOfTime):
+                await processes.run("work hard", cpu_s=0.05)
+            assert len(first & {*processes.pids()}) == 1
+            assert len(processes.pids()) == 2
+            processes.prepare()
+            assert len(processes.pids()) == 2
+
     async def test_closing_ends_the_calls_under_way(self):
         processes = KillableProcesses(misbehave, LIMITS, begin)
         await processes.run("work")

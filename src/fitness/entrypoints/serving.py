@@ -60,7 +60,9 @@ def _load(settings: CompleteSettings, metrics_dir: Path, parent_pid: int) -> Lit
     """Runs first in each worker process."""
     die_with_parent(parent_pid, signal.SIGKILL)
     configure_logs(settings.log_format)
-    app = create_app(Container(settings=settings, metrics_dir=metrics_dir))
+    container = Container(settings=settings, metrics_dir=metrics_dir)
+    app = create_app(container)
+    app.on_startup.append(container.recording_reader().prepare)
     tune_garbage_collection()
     return app
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -61,9 +62,17 @@ class KillableProcesses(Generic[A, R]):
         self._places = asyncio.Semaphore(limits.at_once)
         self._idle: list[_Process] = []
         self._busy: set[_Process] = set()
-        self._closed = False
+        self._closed = self._prepared = False
         # They wait for the processes' answers. One more each, for the moment in which a killed process is waited for.
         self._threads = ThreadPoolExecutor(2 * limits.at_once, thread_name_prefix="killable")
+
+    def prepare(self) -> None:
+        """Start all processes now, and from now on others in place of those that end, so that no call waits for it."""
+        self._prepared = True
+        while not self._closed and len(self._busy) + len(self._idle) < self._limits.at_once:
+            process = _Process(self._setup)
+            self._idle.append(process)
+            self._threads.submit(process.begin)
 
     async def run(self, argument: A, *, cpu_s: float | None = None) -> R:
         """What `function` returns or raises. Raises ProcessKilled, OutOfTime, OutOfMemory."""
@@ -83,6 +92,8 @@ class KillableProcesses(Generic[A, R]):
                     self._idle.append(process)
                 elif not self._closed:
                     self._threads.submit(process.reap)
+                    if self._prepared:
+                        self.prepare()
 
     def _ready(self) -> "_Process":
         while self._idle:
@@ -94,7 +105,7 @@ class KillableProcesses(Generic[A, R]):
 
     async def _answered(self, process: "_Process", call: Frame) -> R:
         loop = asyncio.get_running_loop()
-        if not process.begun:
+        if not process.begun:  # also while `prepare` begins it
             await loop.run_in_executor(self._threads, process.begin)
         timer = loop.call_later(self._limits.timeout_s, process.end_late)
         try:
@@ -138,6 +149,7 @@ class _Process:
         self._arguments, self._answers = self._process.stdin, self._process.stdout
         self._setup = setup
         self._late = False
+        self._beginning = threading.Lock()
         self.begun = False
         self.usable = True
 
@@ -151,8 +163,10 @@ class _Process:
 
     def begin(self) -> None:
         """Blocks until the function is there to be called. Raises ProcessKilled."""
-        self._exchange(self._setup)
-        self.begun = True
+        with self._beginning:
+            if not self.begun:
+                self._exchange(self._setup)
+                self.begun = True
 
     def ask(self, call: Frame) -> tuple[bool, Any]:
         """Whether the function returned, and its result or its exception. Blocks. Raises OutOfTime, OutOfMemory,

@@ -46,6 +46,10 @@ class FileRecordingReader:
         self._turns = Turns(most=MOST_ADMITTED, most_each=MOST_OF_A_USER, full=_too_many)
         self._long_turns = Turns(most=MOST_LONG, most_each=MOST_LONG, full=_too_many)
 
+    def prepare(self) -> None:
+        """Start the processes for short readings now, and not only when a file comes. Returns at once."""
+        self._quick.prepare()
+
     def turn(self, user_id: int) -> AbstractAsyncContextManager[None]:
         return self._turns.of(user_id)
 
