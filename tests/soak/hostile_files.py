@@ -59,37 +59,61 @@ class Reading:
     cpu_s: float
     """Of all processes that had to do with it, from their start."""
     took_s: float
+    peak_mib: float
+    """Of one process, as far as it was seen."""
 
     @property
     def wrong(self) -> list[str]:
-        found = [f"{self.name}: {self.cpu_s:.1f} s of CPU time"] if self.cpu_s > CPU_S else []
-        return found + ([f"{self.name}: {self.outcome}"] if self.outcome.startswith("ReaderUnavailable") else [])
+        return [
+            *([f"{self.name}: {self.cpu_s:.1f} s of CPU time"] if self.cpu_s > CPU_S else []),
+            *([f"{self.name}: {self.peak_mib:.0f} MiB"] if self.peak_mib > MEMORY_MIB else []),
+            *([f"{self.name}: {self.outcome}"] if self.outcome.startswith("ReaderUnavailable") else []),
+        ]
 
     def row(self) -> str:
-        return f"{self.name:45} {self.cpu_s:5.2f} s of CPU, {self.took_s:5.2f} s  {self.outcome[:90]}"
+        used = f"{self.cpu_s:5.2f} s of CPU, {self.took_s:5.2f} s, {self.peak_mib:3.0f} MiB"
+        return f"{self.name:45} {used}  {self.outcome[:90]}"
 
 
-async def read_alone(name: str, make: Make) -> Reading:
-    data = make()
+async def read_alone(name: str, *makes: Make) -> Reading:
+    """In processes of their own; several files one after the other, of which the last one's outcome is told."""
+    files = [make() for make in makes]
     before_s, began_s = children_cpu_s(), time.monotonic()
     with closing(FileRecordingReader(partial(die_with_parent, os.getpid()))) as reader:
-        try:
-            identity = await reader.identify(data)
-            found = await reader.read(data, identity, home_timezone="UTC", now=MORNING)
-            outcome = f"{len(found)} activities"
-        except (Refusal, Outage) as error:
-            outcome = f"{type(error).__name__}: {error}"
-    return Reading(name, outcome, children_cpu_s() - before_s, time.monotonic() - began_s)
+        watching = asyncio.ensure_future(peak_mib(reader))
+        for data in files:
+            try:
+                identity = await reader.identify(data)
+                found = await reader.read(data, identity, home_timezone="UTC", now=MORNING)
+                outcome = f"{len(found)} activities"
+            except (Refusal, Outage) as error:
+                outcome = f"{type(error).__name__}: {error}"
+        watching.cancel()
+        peak = await watching
+    return Reading(name, outcome, children_cpu_s() - before_s, time.monotonic() - began_s, peak)
+
+
+async def peak_mib(reader: FileRecordingReader) -> float:
+    """Until it is cancelled."""
+    peak = 0.0
+    with suppress(asyncio.CancelledError):
+        while True:
+            peak = max(peak, *(process_peak_mib(pid) for pid in reader.pids()), 0.0)
+            await asyncio.sleep(0.005)
+    return peak
+
+
+def process_peak_mib(pid: int) -> float:
+    """0 where it has just ended. Not `ru_maxrss`, which a process inherits from the one that starts it."""
+    with suppress(OSError, IndexError):
+        return int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+    return 0.0
 
 
 def children_cpu_s() -> float:
     """Of all that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def children_peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 @dataclass
@@ -150,6 +174,11 @@ class Attack:
         if answer.status_code == 201:
             account.made += len(answer.json()["items"])
 
+    def bystander_line(self) -> str:
+        took_s = sorted(self.bystander_s)
+        slowest = " ".join(f"{one:.2f}" for one in took_s[-5:])
+        return f"bystander {dict(self.bystander.statuses)}, p50 {statistics.median(took_s):.2f} s, slowest {slowest} s"
+
     async def surplus(self) -> list[str]:
         """Activities that no 201 spoke of."""
         found = []
@@ -192,6 +221,9 @@ def memory_mib(pids: list[int]) -> float:
 
 
 async def attacked(instance: Instance, files: list[bytes], attackers: int, seconds: float) -> list[str]:
+    peace = await attack_on(instance, files, 0)
+    await peace.run(10)
+    print(f"in peace: {peace.bystander_line()}", flush=True)
     attack = await attack_on(instance, files, attackers)
     idle_mib = await asyncio.to_thread(memory_mib, instance.pids())
     running, most_mib = asyncio.ensure_future(attack.run(seconds)), 0.0
@@ -203,8 +235,7 @@ async def attacked(instance: Instance, files: list[bytes], attackers: int, secon
     took_s = attack.bystander_s
     print(
         f"attackers: {dict(statuses)}, {sum(one.left for one in attack.attackers)} left; "
-        f"bystander: {dict(attack.bystander.statuses)}, p50 {statistics.median(took_s):.2f} s, "
-        f"slowest {' '.join(f'{one:.2f}' for one in sorted(took_s)[-5:])} s; "
+        f"{attack.bystander_line()}; "
         f"memory of all processes {idle_mib:.0f} to {most_mib:.0f} MiB",
         flush=True,
     )
@@ -237,15 +268,12 @@ def main() -> None:
     options.add_argument("--size", type=int, default=MOST_BYTES, help="of the largest files")
     given = options.parse_args()
     files = hostile_files(given.size)
+    alone = {name: [make] for name, make in files.items()} | {"cut at every 1 %": [*cut_files().values()]}
     wrong: list[str] = []
-    for name, make in (files | cut_files()).items():
-        reading = asyncio.run(read_alone(name, make))
-        if name in files:
-            print(reading.row(), flush=True)
+    for name, makes in alone.items():
+        reading = asyncio.run(read_alone(name, *makes))
+        print(reading.row(), flush=True)
         wrong += reading.wrong
-    print(f"at most {children_peak_mib():.0f} MiB", flush=True)
-    if children_peak_mib() > MEMORY_MIB:
-        wrong.append(f"{children_peak_mib():.0f} MiB")
     uploads = as_small_uploads(files)
     with engines() as urls:
         with serving(urls, **WITHOUT_LIMITS) as instance:

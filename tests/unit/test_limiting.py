@@ -156,15 +156,15 @@ class TestWhatCostsMore:
     ):
         limits = service(shared, clock)
         for _ in range(4):
-            await self.imported(limits, 45)
+            await self.imported(limits, 42)
         with pytest.raises(RateLimited) as refusal:
-            await self.imported(limits, 45)
+            await self.imported(limits, 42)
         decision = refusal.value.decision
-        assert {one.policy: one.remaining for one in decision.balances} == {"requests": 95, "import": 19}
+        assert {one.policy: one.remaining for one in decision.balances} == {"requests": 95, "import": 31}
         assert decision.tightest.policy == "import"
-        assert decision.retry_after_s == 8  # 26 activities, of which one is admitted each 0.3 s
+        assert decision.retry_after_s == 4  # 11 activities, of which one is admitted each 0.3 s
         await clock.turn(decision.retry_after_s * SECOND_US)
-        await self.imported(limits, 45)
+        await self.imported(limits, 42)
 
     async def test_the_wait_is_true_also_where_the_request_itself_was_the_last(
         self, shared: Shared, clock: TurnedClock
@@ -188,7 +188,10 @@ class TestWhatCostsMore:
         one = Charge("import", "user:1", Limit(10))
         await guarded.acquire([one], cost=7)
         assert not (await guarded.acquire([one], cost=5)).allowed
-        assert (await guarded.acquire([one])).allowed
+        for _ in range(3):
+            assert (await guarded.acquire([one])).allowed
+        assert not (await guarded.acquire([one])).allowed
+        assert (await guarded.acquire([one], cost=5)).retry_after_s == 30  # five tokens, and not the one from memory
 
     async def test_while_the_limiter_is_down_the_rest_passes(self, shared: Shared, clock: TurnedClock):
         limits = service(shared, clock)

@@ -20,7 +20,7 @@ QUICK = ProcessLimits(at_once=2, cpu_s=0.3, timeout_s=30, memory_bytes=128 * 102
 made to take more. So nobody waits long for one of these processes.
 """
 
-LONG = ProcessLimits(at_once=1, cpu_s=8, timeout_s=60, memory_bytes=256 * 1024**2)
+LONG = ProcessLimits(at_once=1, cpu_s=8, timeout_s=120, memory_bytes=256 * 1024**2)
 """Reads all others, one at a time and at a low priority. The limits are those of one worker of the service."""
 
 QUICK_BYTES = 1_000_000

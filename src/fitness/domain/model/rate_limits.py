@@ -173,17 +173,16 @@ class Decision(NamedTuple):
         judged_again = {balance.policy for balance in later.balances}
         return Decision((*(one for one in self.balances if one.policy not in judged_again), *later.balances))
 
-    def for_all_of(self, request: "Decision") -> "Decision":
-        """Of a refusal of a later part of `request`: with the wait after which all of it, sent again, is admitted.
-
-        Until then one more token has to come back to each of these policies, and one to each that the first part used
-        up. Sound for token buckets.
+    def for_all_of_it(self) -> "Decision":
+        """Of a refusal of all but the first token of a request: with the wait after which the whole of it is admitted,
+        which is one token more. For token buckets.
         """
-        others_us = [one.limit.interval_us for one in request.balances if not one.remaining]
         return Decision(
             tuple(
-                one._replace(retry_us=max(one.retry_us + one.limit.interval_us, *others_us, 0)) if one.retry_us else one
-                for one in self.balances
+                [
+                    one._replace(retry_us=one.retry_us + one.limit.interval_us) if one.retry_us else one
+                    for one in self.balances
+                ]
             )
         )
 

@@ -151,7 +151,7 @@ class LimitService:
         except LimiterUnavailable:
             return await self._without_limiter(action, who)
         if not decision.allowed:
-            raise RateLimited(admitted.followed_by(decision.for_all_of(admitted)))
+            raise RateLimited(admitted.followed_by(decision.for_all_of_it()))
         return admitted.followed_by(decision)
 
     async def admit_read(self, action: Action, caller: Caller, key: CacheKey[Any]) -> Admitted | None:
