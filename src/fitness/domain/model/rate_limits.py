@@ -20,6 +20,7 @@ class Action(StrEnum):
 
     OTHER = "other"
     CREATE = "create"
+    IMPORT = "import"
     LIST = "list"
     PURGE = "purge"
     REGISTER = "register"
@@ -127,6 +128,7 @@ def _strictly(requests: int) -> Limit:
 POLICIES = (
     Policy(name="requests", anonymous=Limit(20), free=Limit(100), premium=Limit(500)),
     Policy(name="create", action=Action.CREATE, free=Limit(10), premium=Limit(50)),
+    Policy(name="import", action=Action.IMPORT, free=Limit(200), premium=Limit(1_000)),
     Policy(name="list", action=Action.LIST, free=Limit(100), premium=Limit(500)),
     Policy(name="login_address", action=Action.GUESS, subject=Subject.ADDRESS, anonymous=_strictly(5)),
     Policy(name="login_device", action=Action.LOGIN, subject=Subject.DEVICE, anonymous=_strictly(5)),
@@ -187,6 +189,24 @@ class Decision(NamedTuple):
     def retry_after_s(self) -> int:
         """Whole seconds, rounded up: whoever waits them out alone is admitted."""
         return math.ceil(max(balance.retry_us for balance in self.balances) / SECOND_US)
+
+    def followed_by(self, later: "Decision") -> "Decision":
+        """This one, on a request that was judged once more under some of its policies."""
+        judged_again = {balance.policy for balance in later.balances}
+        return Decision((*(one for one in self.balances if one.policy not in judged_again), *later.balances))
+
+    def for_all_of_it(self) -> "Decision":
+        """Of a refusal of all but the first token of a request: with the wait after which the whole of it is admitted,
+        which is one token more. For token buckets.
+        """
+        return Decision(
+            tuple(
+                [
+                    one._replace(retry_us=one.retry_us + one.limit.interval_us) if one.retry_us else one
+                    for one in self.balances
+                ]
+            )
+        )
 
 
 def together(first: Decision | None, then: Decision | None) -> Decision | None:

@@ -137,6 +137,28 @@ class LimitService:
             raise RateLimited(decision)
         return decision
 
+    async def admit_rest(
+        self, action: Action, who: Requester, admitted: Decision | Unjudged | None, *, cost: int
+    ) -> Decision | Unjudged | None:
+        """Charge to the action's own policies what a request makes beyond the 1 it was `admitted` for.
+
+        A cost that no full bucket holds counts as a full one. Returns the decision on the whole request. Raises
+        RateLimited, and then nothing more is charged.
+        """
+        if not isinstance(admitted, Decision):
+            return admitted
+        charges = self._charges_for(action, who, await self._tier(who))
+        rest = min(cost, *(charge.limit.requests for charge in charges)) - 1
+        if rest < 1:
+            return admitted
+        try:
+            decision = await self._limiter.acquire(charges, cost=rest)
+        except LimiterUnavailable:
+            return await self._without_limiter(action, who)
+        if not decision.allowed:
+            raise RateLimited(admitted.followed_by(decision.for_all_of_it()))
+        return admitted.followed_by(decision)
+
     async def admit_read(self, action: Action, caller: Caller, key: CacheKey[Any]) -> Admitted | None:
         """Charge a read of `key`; limits, tier and the cached copy are asked for in one round trip.
 
