@@ -31,6 +31,7 @@ from fitness.domain.model.refusals import (
     VersionMismatch,
 )
 from fitness.domain.model.users import Caller, Role, normalized_email
+from fitness.domain.model.versions import Versions
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
@@ -125,7 +126,7 @@ async def test_a_lost_update_is_merged_again_unless_a_version_is_demanded(house:
     merged = await house.activities.update(kept.id, {"notes": "ours"}, by=ann)
     assert (merged.title, merged.notes, merged.version) == ("theirs", "ours", 3)
     with pytest.raises(VersionMismatch):
-        await house.activities.update(kept.id, {"notes": "late"}, by=ann, versions={2})
+        await house.activities.update(kept.id, {"notes": "late"}, by=ann, versions=Versions(frozenset({2})))
 
 
 class RestoredInBetween(InMemoryActivityRepo):
@@ -172,7 +173,7 @@ async def test_each_wrong_state_has_its_own_refusal(house: House):
     with pytest.raises(ActivityNotInTrash):
         await house.activities.restore(kept.id, by=ann)
     with pytest.raises(VersionMismatch):
-        await house.activities.delete(kept.id, by=ann, versions=set())
+        await house.activities.delete(kept.id, by=ann, versions=Versions(frozenset()))
     await house.activities.delete(kept.id, by=ann)
     with pytest.raises(ActivityInTrash):
         await house.activities.get(kept.id, by=ann)

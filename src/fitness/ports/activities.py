@@ -1,12 +1,13 @@
 """Where activities are kept."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from fitness.domain.model.activities import Activity, ActivityState
 from fitness.domain.model.listings import ActivityFilter, Listing, Page
+from fitness.domain.model.versions import ANY_VERSION, Versions
 from fitness.ports.messages import Messages
 
 KEPT_FOR = timedelta(hours=24)
@@ -70,15 +71,17 @@ class ActivityRepoPort(Protocol):
         """Store it over the live one of the same id and owner, if that has the version right before."""
 
     async def soft_delete(
-        self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Collection[int] | None = None
+        self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Versions = ANY_VERSION
     ) -> bool:
-        """Into the trash, if it is the owner's, live and (where they are named) at one of those versions."""
+        """Into the trash, if it is the owner's, live and at one of those versions."""
 
     async def trash(self, owner: int, page: Page) -> Listing[Activity]:
         """The owner's deleted activities, latest `deleted_at` first, ties by id descending."""
 
-    async def restore(self, activity_id: int, *, owner: int, at: datetime, messages: Messages) -> Activity | None:
-        """Out of the owner's trash; None if it was not there. Raises DuplicateActivity."""
+    async def restore(
+        self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Versions = ANY_VERSION
+    ) -> Activity | None:
+        """Out of the owner's trash; None if it was not there at one of those versions. Raises DuplicateActivity."""
 
     async def purge(self, activity_id: int, *, messages: Messages) -> bool:
         """Delete a trashed activity for good, with all that belongs to it; the messages carry the authority.

@@ -18,6 +18,7 @@ from fitness.domain.model.refusals import (
     UserNotFound,
 )
 from fitness.domain.model.users import User
+from fitness.domain.model.versions import ANY_VERSION, Versions
 from fitness.ports.activities import ActivityRepoPort, Created
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache import Scope
@@ -51,13 +52,15 @@ async def update(repo: ActivityRepoPort, activity: Activity) -> bool:
 
 
 async def soft_delete(
-    repo: ActivityRepoPort, activity_id: int, *, owner: int, at: datetime, versions: set[int] | None = None
+    repo: ActivityRepoPort, activity_id: int, *, owner: int, at: datetime, versions: Versions = ANY_VERSION
 ) -> bool:
     return await repo.soft_delete(activity_id, owner=owner, at=at, versions=versions, messages=messages())
 
 
-async def restore(repo: ActivityRepoPort, activity_id: int, *, owner: int, at: datetime) -> Activity | None:
-    return await repo.restore(activity_id, owner=owner, at=at, messages=messages())
+async def restore(
+    repo: ActivityRepoPort, activity_id: int, *, owner: int, at: datetime, versions: Versions = ANY_VERSION
+) -> Activity | None:
+    return await repo.restore(activity_id, owner=owner, at=at, versions=versions, messages=messages())
 
 
 async def purge(repo: ActivityRepoPort, activity_id: int, authority: Authority) -> bool:
@@ -297,9 +300,12 @@ class ActivityRepoContract:
     ):
         kept = (await add(repo, an_activity(user_id=owner.id))).activity
         assert not await soft_delete(repo, kept.id, owner=stranger.id, at=LATER)
-        assert not await soft_delete(repo, kept.id, owner=owner.id, at=LATER, versions={2, 9})
+        assert not await soft_delete(repo, kept.id, owner=owner.id, at=LATER, versions=Versions(frozenset({2, 9})))
+        assert not await soft_delete(repo, kept.id, owner=owner.id, at=LATER, versions=Versions(but=frozenset({1})))
         assert not await soft_delete(repo, UNKNOWN_ID, owner=owner.id, at=LATER)
-        assert await soft_delete(repo, kept.id, owner=owner.id, at=LATER, versions={1, 9})
+        assert await soft_delete(
+            repo, kept.id, owner=owner.id, at=LATER, versions=Versions(frozenset({1, 9}), frozenset({2}))
+        )
         assert not await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
 
     async def test_the_trash_shows_ones_own_latest_deleted_first(
@@ -331,6 +337,14 @@ class ActivityRepoContract:
         await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
         assert await restore(repo, kept.id, owner=stranger.id, at=LATER) is None
         assert await restore(repo, UNKNOWN_ID, owner=owner.id, at=LATER) is None
+
+    async def test_restore_takes_only_the_versions_that_are_meant(self, repo: ActivityRepoPort, owner: User):
+        kept = (await add(repo, an_activity(user_id=owner.id))).activity
+        await soft_delete(repo, kept.id, owner=owner.id, at=LATER)
+        for versions in (Versions(frozenset({1})), Versions(but=frozenset({2})), Versions(frozenset())):
+            assert await restore(repo, kept.id, owner=owner.id, at=LATER, versions=versions) is None
+        meant = Versions(frozenset({2}), frozenset({1}))
+        assert await restore(repo, kept.id, owner=owner.id, at=LATER, versions=meant) is not None
 
     async def test_restore_is_refused_while_a_living_one_has_the_same_origin(self, repo: ActivityRepoPort, owner: User):
         kept = (await add(repo, an_activity(user_id=owner.id, external_id="x"))).activity

@@ -1,6 +1,6 @@
 """Activities in a dictionary."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 
@@ -11,6 +11,7 @@ from fitness.domain.model.audit import AuditAction
 from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position, position_of
 from fitness.domain.model.refusals import DuplicateActivity, IdempotencyKeyReused, UserNotFound
 from fitness.domain.model.text import folded
+from fitness.domain.model.versions import ANY_VERSION, Versions
 from fitness.ports.activities import KEPT_FOR, Created
 from fitness.ports.messages import Messages
 
@@ -76,10 +77,10 @@ class InMemoryActivityRepo:
         return True
 
     async def soft_delete(
-        self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Collection[int] | None = None
+        self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Versions = ANY_VERSION
     ) -> bool:
         present = await self.get(activity_id)
-        if present is None or present.user_id != owner or (versions is not None and present.version not in versions):
+        if present is None or present.user_id != owner or present.version not in versions:
             return False
         self._store.activities[activity_id] = trashed(present, at=at)
         self._store.write(messages)
@@ -89,9 +90,11 @@ class InMemoryActivityRepo:
         found = (one for one in self._of(owner) if one.deleted_at is not None)
         return listing(found, page, lambda one: Position(one.deleted_at or one.updated_at, one.id))
 
-    async def restore(self, activity_id: int, *, owner: int, at: datetime, messages: Messages) -> Activity | None:
+    async def restore(
+        self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Versions = ANY_VERSION
+    ) -> Activity | None:
         found = self._store.activities.get(activity_id)
-        if found is None or found.user_id != owner or found.deleted_at is None:
+        if found is None or found.user_id != owner or found.deleted_at is None or found.version not in versions:
             return None
         self._refuse_duplicate(found)
         self._store.activities[activity_id] = restored(found, at=at)

@@ -1,6 +1,6 @@
 """Activities in PostgreSQL."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -24,6 +24,7 @@ from fitness.domain.model.refusals import (
     IdempotentRequestInFlight,
     UserNotFound,
 )
+from fitness.domain.model.versions import ANY_VERSION, Versions
 from fitness.ports.activities import KEPT_FOR, Created
 from fitness.ports.messages import IdempotencyKey, Messages
 
@@ -79,7 +80,7 @@ SOFT_DELETE = carrying(
     UPDATE activities
     SET deleted_at = %(at)s, updated_at = %(at)s, version = version + 1
     WHERE id = %(id)s AND user_id = %(owner)s AND deleted_at IS NULL
-        AND (%(versions)s::bigint[] IS NULL OR version = ANY(%(versions)s))
+        AND (%(among)s::bigint[] IS NULL OR version = ANY(%(among)s)) AND version <> ALL(%(but)s::bigint[])
     RETURNING id
     """,
     returning="id",
@@ -90,6 +91,7 @@ RESTORE = carrying(
     UPDATE activities
     SET deleted_at = NULL, updated_at = %(at)s, version = version + 1
     WHERE id = %(id)s AND user_id = %(owner)s AND deleted_at IS NOT NULL
+        AND (%(among)s::bigint[] IS NULL OR version = ANY(%(among)s)) AND version <> ALL(%(but)s::bigint[])
     RETURNING {COLUMNS}
     """,
     returning=COLUMNS,
@@ -189,10 +191,10 @@ class PostgresActivityRepo:
         return await self._database.one(UPDATE, parameters) is not None
 
     async def soft_delete(
-        self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Collection[int] | None = None
+        self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Versions = ANY_VERSION
     ) -> bool:
-        named = None if versions is None else [*versions]
-        parameters = {"id": activity_id, "owner": owner, "at": at, "versions": named} | messages_parameters([messages])
+        parameters = {"id": activity_id, "owner": owner, "at": at} | _versions(versions)
+        parameters |= messages_parameters([messages])
         return await self._database.one(SOFT_DELETE, parameters) is not None
 
     async def trash(self, owner: int, page: Page) -> Listing[Activity]:
@@ -200,8 +202,11 @@ class PostgresActivityRepo:
         rows = await self._database.all(query, {"owner": owner} | page_parameters(page))
         return listing(rows, page, activity_of, lambda one: Position(one.deleted_at or one.updated_at, one.id))
 
-    async def restore(self, activity_id: int, *, owner: int, at: datetime, messages: Messages) -> Activity | None:
-        parameters = {"id": activity_id, "owner": owner, "at": at} | messages_parameters([messages])
+    async def restore(
+        self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Versions = ANY_VERSION
+    ) -> Activity | None:
+        parameters = {"id": activity_id, "owner": owner, "at": at} | _versions(versions)
+        parameters |= messages_parameters([messages])
         # Ends: either the twin that the restore clashed with is found, or it is gone and the next try succeeds.
         while True:
             try:
@@ -270,3 +275,7 @@ def _refuse_twins(activities: Sequence[Activity]) -> None:
 
 def _id(row: Row | None) -> int | None:
     return int(row[0]) if row else None
+
+
+def _versions(versions: Versions) -> dict[str, list[int] | None]:
+    return {"among": None if versions.among is None else [*versions.among], "but": [*versions.but]}

@@ -24,6 +24,7 @@ from fitness.domain.model.refusals import (
     VersionMismatch,
 )
 from fitness.domain.model.users import Caller, still_there
+from fitness.domain.model.versions import ANY_VERSION, Versions
 from fitness.domain.use_cases.begun import Begun
 from fitness.domain.use_cases.caching.invalidation import Changes
 from fitness.domain.use_cases.caching.keys import activity_key, activity_scope, listing_key, timezone_key, user_scope
@@ -96,9 +97,9 @@ class ActivityService:
         )
 
     async def update(
-        self, activity_id: int, changes: DetailsChanges, *, by: Caller, versions: set[int] | None = None
+        self, activity_id: int, changes: DetailsChanges, *, by: Caller, versions: Versions = ANY_VERSION
     ) -> Activity:
-        """Merge `changes` in. Where `versions` are named, only if it has one of them.
+        """Merge `changes` in, if it is at one of the `versions`.
 
         Raises InvalidFields, ActivityNotFound, ActivityInTrash, VersionMismatch.
         """
@@ -108,7 +109,7 @@ class ActivityService:
             if present is None or present.user_id != by.id:
                 await self._refuse_unless_live(activity_id, by)
                 continue
-            if versions is not None and present.version not in versions:
+            if present.version not in versions:
                 raise VersionMismatch(activity_id)
             changed = revised(present, changes, home_timezone=home, now=self.clock.now())
             if changed is present:
@@ -116,15 +117,15 @@ class ActivityService:
             if await self.changes.make(_stale(activity_id, by), partial(self.repo.update, changed)):
                 return changed
 
-    async def delete(self, activity_id: int, *, by: Caller, versions: set[int] | None = None) -> None:
-        """Into the trash. Where `versions` are named, only if it has one of them.
+    async def delete(self, activity_id: int, *, by: Caller, versions: Versions = ANY_VERSION) -> None:
+        """Into the trash, if it is at one of the `versions`.
 
         Raises ActivityNotFound, ActivityInTrash, VersionMismatch.
         """
         soft_delete = partial(self.repo.soft_delete, activity_id, owner=by.id, at=self.clock.now(), versions=versions)
         while not await self.changes.make(_stale(activity_id, by), soft_delete):
             await self._refuse_unless_live(activity_id, by)
-            if versions is not None:
+            if versions != ANY_VERSION:
                 raise VersionMismatch(activity_id)
 
     async def trash(self, page: Page, *, by: Caller) -> Listing[TrashedActivity]:
@@ -132,13 +133,19 @@ class ActivityService:
         found = await self.repo.trash(by.id, page)
         return Listing(tuple(self._with_purge_at(one) for one in found.items), found.total, found.next)
 
-    async def restore(self, activity_id: int, *, by: Caller) -> Activity:
-        """Out of the trash. Raises ActivityNotFound, ActivityNotInTrash, DuplicateActivity."""
-        restore = partial(self.repo.restore, activity_id, owner=by.id, at=self.clock.now())
+    async def restore(self, activity_id: int, *, by: Caller, versions: Versions = ANY_VERSION) -> Activity:
+        """Out of the trash, if it is at one of the `versions`.
+
+        Raises ActivityNotFound, ActivityNotInTrash, VersionMismatch, DuplicateActivity.
+        """
+        restore = partial(self.repo.restore, activity_id, owner=by.id, at=self.clock.now(), versions=versions)
         activity = await self.changes.make(_stale(activity_id, by), restore)
         if activity is None:
-            if await self.repo.state(activity_id, owner=by.id) is None:
+            state = await self.repo.state(activity_id, owner=by.id)
+            if state is None:
                 raise ActivityNotFound(activity_id)
+            if state is ActivityState.TRASHED and versions != ANY_VERSION:
+                raise VersionMismatch(activity_id)
             raise ActivityNotInTrash(activity_id)
         return activity
 

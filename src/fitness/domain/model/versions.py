@@ -1,0 +1,17 @@
+"""Which versions of an object may be read or changed."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """Those in `among`, or any if that is None; but none of those in `but`."""
+
+    among: frozenset[int] | None = None
+    but: frozenset[int] = frozenset()
+
+    def __contains__(self, version: int) -> bool:
+        return (self.among is None or version in self.among) and version not in self.but
+
+
+ANY_VERSION = Versions()
