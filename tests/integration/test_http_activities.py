@@ -300,7 +300,7 @@ class TestUpdate:
     async def test_if_match_lets_only_the_version_through_that_it_names(self, ann: Person):
         body = await ann.record()
         path = f"/activities/{body['id']}"
-        for stale in ('"2"', 'W/"1"', "rubbish"):
+        for stale in ('"2"', 'W/"1"', '"rubbish"'):
             refused = await ann.patch(path, json={"title": "x"}, headers={"If-Match": stale})
             assert (refused.status_code, refused.json()["code"]) == (412, "version_mismatch")
         assert (await ann.patch(path, json={"title": "x"}, headers={"If-Match": '"1"'})).status_code == 200

@@ -20,6 +20,8 @@ REQUESTS = 2_000
 PROMISED = 0.2
 """At least this share of the requests below can be answered the short way."""
 
+ORIGIN = "https://app.example.org"
+
 UNUSUAL = [(b"x-repeated", b"1"), (b"x-repeated", b"2")]
 """A repeated header makes any request go the long way."""
 
@@ -133,6 +135,13 @@ def requests(random: Random, people: list[Person], ids: list[int]) -> Iterator[A
         if random.random() < 0.3:
             versions = ['"1"', '"2"', 'W/"1"', "*", '"7", "1"', "junk", '"', "1", ""]
             headers.append((b"if-none-match", random.choice(versions).encode()))
+        if random.random() < 0.4:
+            encodings = [b"gzip, deflate, br", b"GZIP;q=0.5", b"gzip;q=0", b"br", b""]
+            headers.append((b"accept-encoding", random.choice(encodings)))
+        if random.random() < 0.2:
+            headers.append((b"origin", random.choice([ORIGIN.encode(), b"https://elsewhere.example", b"null"])))
+        if random.random() < 0.05:
+            headers.append((b"if-match", random.choice([b'"1"', b"1", b"*", b'W/"2"'])))
         if random.random() < 0.2:
             headers.append((b"x-request-id", random.choice([b"mine", b"", b"a b", b"x" * 129])))
         random.shuffle(headers)
@@ -180,7 +189,7 @@ async def forget(api: Api, people: list[Person], ids: list[int]) -> None:
 
 async def test_both_ways_answer_the_same(stores: Stores):
     random = Random(7)
-    async with serving(stores.database_url, stores.redis_url, rate_limit_scale=1_000.0) as api:
+    async with serving(stores.database_url, stores.redis_url, rate_limit_scale=1_000.0, cors_origins=(ORIGIN,)) as api:
         people = [await api.person(), await api.person()]
         ids = []
         for number in range(8):

@@ -35,6 +35,7 @@ def test_what_is_set_counts():
             "FITNESS_SECRET_KEYS": f"{SECRET}, {SECRET[::-1]}n",
             "FITNESS_TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::/32",
             "FITNESS_METRICS_ALLOW": "192.0.2.1",
+            "FITNESS_CORS_ORIGINS": "https://app.example.org/, HTTP://localhost:3000",
             "FITNESS_RATE_LIMIT_SCALE": "0",
             "FITNESS_TRASH_DAYS": "7",
             "FITNESS_METRICS_DIR": "/run/fitness",
@@ -49,6 +50,7 @@ def test_what_is_set_counts():
     assert len(settings.secret_keys) == 2
     assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "2001:db8::/32"]
     assert [str(network) for network in settings.metrics_allow] == ["192.0.2.1/32"]
+    assert settings.cors_origins == ("https://app.example.org", "http://localhost:3000")
     assert (settings.rate_limit_scale, settings.trash_days, settings.log_format) == (0, 7, "json")
 
 
@@ -146,3 +148,11 @@ def test_the_readme_lists_every_setting():
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     listed = set(re.findall(r"^\| `FITNESS_([A-Z_]+)`", readme, re.MULTILINE))
     assert listed == {field.name.upper() for field in fields(Settings)}
+
+
+@pytest.mark.parametrize(
+    "origins", ["app.example.org", "https://app.example.org/page", "https://", "ftp://a", "*.a", "a,"]
+)
+def test_what_is_no_origin_is_refused(origins: str):
+    with pytest.raises(BadSettings, match="FITNESS_CORS_ORIGINS must be origins such as"):
+        read_settings({"FITNESS_CORS_ORIGINS": origins})

@@ -20,6 +20,7 @@ MEMORY = "memory:"
 
 _REDIS = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 _HOST_AND_PORT = re.compile(r"[^:/?#\s]+:\d{1,5}")
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?|\*")
 
 T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -56,6 +57,8 @@ class Settings:
     metrics_port: int = 9100
     """0 is no listener for metrics."""
     metrics_allow: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1"))
+    cors_origins: tuple[str, ...] = ()
+    """Of the sites whose pages may use the service from a browser; `*` stands for all."""
     rate_limit_scale: float = 1.0
     trash_days: int = 30
     metrics_dir: Path | None = None
@@ -123,6 +126,7 @@ def read_settings(environment: Mapping[str, str], postgres_url_problem: Callable
         metrics_host=reading.one("METRICS_HOST", _ip_address, default.metrics_host),
         metrics_port=reading.one("METRICS_PORT", _whole_number(0, 65_535), default.metrics_port),
         metrics_allow=reading.one("METRICS_ALLOW", _networks, default.metrics_allow),
+        cors_origins=reading.one("CORS_ORIGINS", _origins, default.cors_origins),
         rate_limit_scale=reading.one("RATE_LIMIT_SCALE", _number_from_zero, default.rate_limit_scale),
         trash_days=reading.one("TRASH_DAYS", _whole_number(1, 3_650), default.trash_days),
         metrics_dir=reading.one("METRICS_DIR", _folder, default.metrics_dir),
@@ -278,3 +282,10 @@ def _secret_keys(text: str) -> tuple[str, ...]:
 
 def _networks(text: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(","))
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip().removesuffix("/").lower() for part in text.split(","))
+    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError("must be origins such as https://app.example.org, set apart by commas, or * for all")
+    return origins

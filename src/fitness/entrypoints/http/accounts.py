@@ -17,6 +17,9 @@ from fitness.entrypoints.http.gate import DEVICE_COOKIE, DEVICE_TOKEN, requester
 from fitness.entrypoints.http.routes import Access, Route
 from fitness.ports.credentials import DEVICE_TOKEN_TTL_S
 
+NO_STORE = {"Cache-Control": "no-store"}
+"""Tokens are kept by nobody but the client itself (RFC 6749, 5.1)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Login:
@@ -68,7 +71,7 @@ async def login(
         expires_in=found.access.expires_in_s,
         device_token=found.device_token,
     )
-    return Response(tokens, cookies=[_device_cookie(found.device_token)])
+    return Response(tokens, headers=NO_STORE, cookies=[_device_cookie(found.device_token)])
 
 
 def _device_cookie(token: str) -> Cookie:

@@ -7,7 +7,6 @@ from typing import Any
 
 from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.di import NamedDependency
-from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, JSONBody
 
 from fitness.domain.model.activities import Activity, DetailsChanges, NewActivity, TrashedActivity
@@ -30,7 +29,7 @@ from fitness.domain.use_cases.importing import ImportService
 from fitness.entrypoints.http.bodies import JsonBody
 from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.cursors import LATEST_DELETED, ORDERS
-from fitness.entrypoints.http.etags import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, etag, has_copy, versions_to_change
+from fitness.entrypoints.http.etags import IF_MATCH, IF_NONE_MATCH, etag, versions_to_change, versions_to_read
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
 from fitness.entrypoints.http.gate import requester_of
 from fitness.entrypoints.http.queries import ListBody, PageQuery, list_body, page_of, read_query
@@ -124,23 +123,22 @@ async def import_file(
 
 @get(
     "/{activity_id:int}",
-    responses={200: ResponseSpec(Activity, generate_examples=False, description="The activity."), 304: NOT_MODIFIED},
     opt=Route(
         access=Access.ACCOUNT,
         action=Action.OTHER,
-        refuses=(ActivityNotFound, ActivityInTrash),
-        headers=IF_NONE_MATCH,
+        refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
+        headers=IF_NONE_MATCH | IF_MATCH,
     ).opt,
 )
 async def get_activity(
     activity_id: FromPath[int], request: ApiRequest, activities: NamedDependency[ActivityService]
-) -> Response[Activity] | Response[None]:
+) -> Response[Activity]:
     """One of the caller's activities; 304 while `If-None-Match` names its current `ETag`."""
+    versions = versions_to_read(request)
     found = await activities.get(activity_id, by=request.user)
-    headers = _headers(found.value) | {"X-Cache": found.origin}
-    if has_copy(request, found.value.version):
-        return Response(None, status_code=304, headers=headers)
-    return Response(found.value, headers=headers)
+    if found.value.version not in versions:
+        raise VersionMismatch(activity_id)
+    return Response(found.value, headers=_headers(found.value) | {"X-Cache": found.origin})
 
 
 @patch(
@@ -187,14 +185,15 @@ async def delete_activity(
     opt=Route(
         access=Access.ACCOUNT,
         action=Action.OTHER,
-        refuses=(ActivityNotFound, ActivityNotInTrash, DuplicateActivity),
+        refuses=(ActivityNotFound, ActivityNotInTrash, DuplicateActivity, VersionMismatch),
+        headers=IF_MATCH,
     ).opt,
 )
 async def restore_activity(
     activity_id: FromPath[int], request: ApiRequest, activities: NamedDependency[ActivityService]
 ) -> Response[Activity]:
     """Take an activity out of the trash."""
-    activity = await activities.restore(activity_id, by=request.user)
+    activity = await activities.restore(activity_id, by=request.user, versions=versions_to_change(request))
     return Response(activity, headers=_headers(activity))
 
 

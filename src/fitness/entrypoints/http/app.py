@@ -14,6 +14,7 @@ from fitness.entrypoints.http.activities import activities_router
 from fitness.entrypoints.http.administration import admin_router
 from fitness.entrypoints.http.bodies import MAX_BODY_BYTES
 from fitness.entrypoints.http.charging import Charging
+from fitness.entrypoints.http.cors import Cors, allowed_methods, request_headers
 from fitness.entrypoints.http.documentation import docs_router, front_door, openapi_config
 from fitness.entrypoints.http.edge import Edge
 from fitness.entrypoints.http.gate import Gate
@@ -106,5 +107,7 @@ def create_app(container: Container) -> Application:
         container.access_log(),
         container.tracing(),
         charging.charge_unmatched,
+        Cors(settings.cors_origins, request_headers(app)),
+        allowed_methods(app),
     )
     return app

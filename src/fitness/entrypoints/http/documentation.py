@@ -1,6 +1,6 @@
 """/docs and /openapi.json: the API's reference, complete without any network but this service."""
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 from types import NoneType
@@ -16,6 +16,7 @@ from litestar.response import Redirect
 
 from fitness import __version__
 from fitness.domain.model.rate_limits import Action
+from fitness.entrypoints.http.delivery import MIN_COMPRESSED_BYTES, content_tag, gzip_tag, gzipped, takes_gzip
 from fitness.entrypoints.http.problems import Problem, kind_of
 from fitness.entrypoints.http.routes import Access, Route, declared, operations, refusals_of
 
@@ -75,23 +76,23 @@ async def front_door() -> Redirect:
 
 
 @get("/")
-async def reference() -> Response[bytes]:
-    return _asset("index.html", "text/html")
+async def reference(request: Request[Any, Any, Any]) -> Response[bytes]:
+    return _answered(request, "index.html", "text/html")
 
 
 @get("/page.js")
-async def page_script() -> Response[bytes]:
-    return _asset("page.js", "text/javascript")
+async def page_script(request: Request[Any, Any, Any]) -> Response[bytes]:
+    return _answered(request, "page.js", "text/javascript")
 
 
 @get("/swagger-ui-bundle.js")
-async def swagger_script() -> Response[bytes]:
-    return _asset("swagger-ui-bundle.js", "text/javascript")
+async def swagger_script(request: Request[Any, Any, Any]) -> Response[bytes]:
+    return _answered(request, "swagger-ui-bundle.js", "text/javascript")
 
 
 @get("/swagger-ui.css")
-async def swagger_style() -> Response[bytes]:
-    return _asset("swagger-ui.css", "text/css")
+async def swagger_style(request: Request[Any, Any, Any]) -> Response[bytes]:
+    return _answered(request, "swagger-ui.css", "text/css")
 
 
 docs_router = Router(
@@ -102,15 +103,29 @@ docs_router = Router(
 )
 
 
-def _asset(name: str, media_type: str) -> Response[bytes]:
-    headers = {"Content-Security-Policy": SECURITY_POLICY, "Cache-Control": "max-age=3600"}
-    return Response(_content(name), media_type=media_type, headers=headers)
+def _answered(request: Request[Any, Any, Any], name: str, media_type: str) -> Response[bytes]:
+    asset = _asset(name, takes_gzip(request.headers.get("accept-encoding", "")[:200].encode("latin-1")))
+    headers = {"Content-Security-Policy": SECURITY_POLICY, "Cache-Control": "max-age=3600", "ETag": asset.tag}
+    if asset.compressed:
+        headers["Content-Encoding"] = "gzip"
+    return Response(asset.content, media_type=media_type, headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asset:
+    content: bytes
+    tag: str
+    compressed: bool
 
 
 @cache
-def _content(name: str) -> bytes:
-    """One copy for all who read it, however slowly they do."""
-    return (_ASSETS / name).read_bytes()
+def _asset(name: str, compressed: bool) -> _Asset:
+    """One copy for all who read it, however slowly they do; what is small is not compressed."""
+    content = (_ASSETS / name).read_bytes()
+    tag = content_tag(content)
+    if not compressed or len(content) < MIN_COMPRESSED_BYTES:
+        return _Asset(content, tag.decode(), False)
+    return _Asset(gzipped(content, level=9), gzip_tag(tag).decode(), True)
 
 
 def _completed(document: dict[str, Any], app: Litestar) -> dict[str, Any]:
@@ -146,6 +161,8 @@ def _complete(operation: dict[str, Any], method: str, handler: HTTPRouteHandler,
     if route.access in _SECURITY:
         operation["security"] = _SECURITY[route.access]
     operation["responses"] |= _problems(handler, method)
+    if method == "GET" and route.access is not Access.PUBLIC:
+        operation["responses"]["304"] = {"description": "The client's copy is current."}
 
 
 def _header(name: str, meaning: str) -> dict[str, Any]:

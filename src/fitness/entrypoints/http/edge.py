@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from fitness.entrypoints.http.arrived import ARRIVED, UNMATCHED, Arrived
+from fitness.entrypoints.http.cors import Cors
+from fitness.entrypoints.http.delivery import MIN_COMPRESSED_BYTES, compressed, delivered
 from fitness.entrypoints.http.problems import MEDIA_TYPE, logged_problem_of
 from fitness.entrypoints.http.short_way import Asked, ShortWay
 from fitness.entrypoints.logs import AccessLog, Response
@@ -18,6 +20,11 @@ CLIENT_GONE = 499
 UNMATCHED_STATUSES = (404, 405)
 UNLOGGED = "/health"
 """Machines ask for this every few seconds; it is logged only when it fails."""
+
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+ASK_AGAIN = (b"cache-control", b"private, no-cache")
+"""What was read may be kept by the client, and is good only after the service has been asked again."""
+VARY = b"authorization, accept-encoding"
 
 Record = Callable[[str, str, int, float], None]
 """Method, route, status and seconds of a response."""
@@ -35,6 +42,8 @@ class RequestTracing(Protocol):
 class Edge:
     """Gives each request an id, adds what is to stand in every response, answers HEAD as a GET without the body, and
     reports every response to `record`, the log and the tracing.
+
+    `allowed` has the Allow header of each route.
     """
 
     def __init__(
@@ -45,8 +54,13 @@ class Edge:
         access_log: AccessLog,
         tracing: RequestTracing,
         charge_unmatched: Charge,
+        cors: Cors,
+        allowed: Mapping[str, bytes],
     ) -> None:
         self._app = app
+        self._cors = cors
+        self._allowed = allowed
+        self._standard = [NOSNIFF, ASK_AGAIN, (b"vary", VARY + b", origin" if cors.on else VARY)]
         self._short_way = short_way
         self._record = record
         self._access_log = access_log
@@ -93,14 +107,16 @@ class Edge:
         if answer is None:
             return arrived
         self._report(arrived, answer.status)
-        answer.headers.extend(arrived.answer_headers)
+        if len(answer.body) >= MIN_COMPRESSED_BYTES:
+            answer = await compressed(answer, arrived.headers)
+        answer.headers.extend(self._of_every_answer(arrived))
         return answer if method == "GET" else answer._replace(body=b"")
 
     async def _long(self, arrived: Arrived, scope: HTTPScope, receive: Receive, send: Send) -> None:
         is_head = arrived.method == "HEAD"
         if is_head:
             scope["method"] = "GET"  # a route's GET handler answers its HEAD as well; the body is dropped
-        sending = _Sending(send, scope, arrived, self._charge_unmatched)
+        sending = _Sending(send, scope, arrived, self._charge_unmatched, self._finished)
         try:
             if self._tracing.on:
                 with self._tracing.request("request", arrived.texts()) as span:
@@ -120,6 +136,19 @@ class Edge:
             arrived.caller = scope.get("user")
             self._report(arrived, sending.status)
 
+    def _finished(self, headers: RawHeaders, arrived: Arrived, template: str | None) -> RawHeaders:
+        """The headers of a response the long way: those of every answer, but for what it says itself."""
+        allow = self._allowed.get(template or "")
+        if arrived.method == "OPTIONS" and allow is not None:
+            headers = [one for one in headers if one[0] != b"allow"]
+            headers += [(b"allow", allow), *self._cors.preflight(arrived.headers, allow)]
+        named = {name for name, _ in headers}
+        return headers + [one for one in self._of_every_answer(arrived) if one[0] not in named]
+
+    def _of_every_answer(self, arrived: Arrived) -> RawHeaders:
+        headers = arrived.answer_headers + self._standard
+        return headers + self._cors.headers(arrived.headers) if self._cors.on else headers
+
     def _report(self, arrived: Arrived, status: int) -> None:
         seconds = time.perf_counter() - arrived.started_s
         self._record(arrived.method, arrived.route, status, seconds)
@@ -129,16 +158,24 @@ class Edge:
             self._access_log.write(response)
 
 
+Finish = Callable[[RawHeaders, Arrived, str | None], RawHeaders]
+"""The headers of a response as they go out, given the route's template."""
+
+
 class _Sending:
-    """A response on its way: adds what every response has, drops the body of a HEAD, and knows its status."""
+    """A response on its way. It is completed when it is whole, and its status is known."""
 
-    __slots__ = ("_arrived", "_charge_unmatched", "_scope", "_send", "status")
+    __slots__ = ("_arrived", "_charge_unmatched", "_finish", "_head", "_scope", "_send", "status")
 
-    def __init__(self, send: Send, scope: HTTPScope, arrived: Arrived, charge_unmatched: Charge) -> None:
+    def __init__(
+        self, send: Send, scope: HTTPScope, arrived: Arrived, charge_unmatched: Charge, finish: Finish
+    ) -> None:
         self._send = send
         self._scope = scope
         self._arrived = arrived
         self._charge_unmatched = charge_unmatched
+        self._finish = finish
+        self._head: Message | None = None
         self.status = CLIENT_GONE
         """Until a response starts: if none does, the client has left."""
 
@@ -148,10 +185,24 @@ class _Sending:
             if message["status"] in UNMATCHED_STATUSES and self._scope.get("path_template") is None:
                 await self._charge_unmatched(self._scope)
             self.status = message["status"]
-            message["headers"] = [*message["headers"], *self._arrived.answer_headers]
-        elif message["type"] == "http.response.body" and self._arrived.method == "HEAD":
-            message["body"] = b""
-        await self._send(message)
+            self._head = message
+        elif message["type"] == "http.response.body":
+            await self._pass_on(message["body"], more=message.get("more_body", False))
+
+    async def _pass_on(self, body: bytes, *, more: bool) -> None:
+        head, self._head = self._head, None
+        if head is not None:
+            assert head["type"] == "http.response.start"
+            answer = Answer(head["status"], [*head["headers"]], body)
+            if not more:
+                answer = await delivered(answer, self._arrived)
+                self.status = answer.status
+            headers = self._finish(answer.headers, self._arrived, self._scope.get("path_template"))
+            await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            body = answer.body
+        if self._arrived.method == "HEAD":
+            body = b""
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
 
 def _problem(error: Exception, arrived: Arrived) -> Answer:

@@ -1,7 +1,7 @@
 """Every way a request can fail, as RFC 9457 problem bodies: the only place that knows a refusal's HTTP status."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,6 +173,12 @@ def problem_of_server(status: int, detail: str) -> tuple[list[tuple[bytes, bytes
     return [(b"content-type", MEDIA_TYPE.encode())], _encoded(problem)
 
 
+def allow_header(methods: Iterable[str]) -> str:
+    """OPTIONS is allowed everywhere, HEAD where GET is."""
+    found = {*methods, "OPTIONS"}
+    return ", ".join(sorted(found | {"HEAD"} if "GET" in found else found))
+
+
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The problem body for `error`: a refusal, an outage, an exception of Litestar's or a crash."""
     kind, body, headers = logged_problem_of(error, request.method, request.scope["path"])
@@ -216,7 +222,7 @@ def _sentence(error: Exception, kind: Kind) -> str:
     if isinstance(error, NotFoundException):
         return "there is nothing at this address"
     if isinstance(error, MethodNotAllowedException):
-        return "this address does not allow this method; the Allow header lists the methods it allows"
+        return f"this address allows {_headers(error, kind)['Allow']}"
     if isinstance(error, RequestEntityTooLarge):
         return "the body is larger than this route allows"
     if isinstance(error, ValidationException):
@@ -240,6 +246,8 @@ def _restore_link(error: Exception, kind: Kind) -> str | None:
 
 def _headers(error: Exception, kind: Kind) -> dict[str, str]:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if isinstance(error, MethodNotAllowedException):
+        headers = {"Allow": allow_header(headers["allow"].split(", "))}
     if isinstance(error, NotAuthenticated):
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if error.token_given else "Bearer"
     if isinstance(error, BadCredentials):

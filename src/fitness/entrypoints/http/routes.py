@@ -64,8 +64,8 @@ class UndeclaredRoute(TypeError):
     """A handler has no Route. It is served to nobody, since nothing says who may call it, or how often."""
 
 
-# Litestar answers OPTIONS by itself; as strict as any route.
-_OPTIONS = Route(access=Access.ACCOUNT, action=Action.OTHER)
+# Browsers ask it before a page's request, without a token; that costs the page nothing of its limits.
+_OPTIONS = Route(access=Access.PUBLIC, action=Action.OTHER, limited=False, needs_database=False)
 
 
 def declared(handler: BaseRouteHandler) -> Route:
@@ -109,6 +109,8 @@ def refusals_of(handler: HTTPRouteHandler) -> set[type[Exception]]:
         found |= {DatabaseUnavailable}
     if route.query or route.upload or reads_json:
         found |= {MalformedRequest, InvalidFields}
+    if "If-Match" in route.headers:
+        found |= {MalformedRequest}
     if route.upload or reads_json:
         found |= {RequestEntityTooLarge, UnsupportedMediaType}
     return found

@@ -23,7 +23,8 @@ from fitness.domain.use_cases.caching.reads import CachedReads, Copy
 from fitness.domain.use_cases.limiting import LimitService
 from fitness.entrypoints.http.arrived import Arrived
 from fitness.entrypoints.http.cursors import ORDERS
-from fitness.entrypoints.http.etags import etag, names_version
+from fitness.entrypoints.http.delivery import content_tag, unless_known
+from fitness.entrypoints.http.etags import etag
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
 from fitness.entrypoints.http.problems import MalformedRequest
 from fitness.entrypoints.http.queries import list_body, page_of, parsed_query
@@ -98,8 +99,9 @@ class ShortWay:
 
         Raises an Outage of what is needed to answer.
         """
-        caller = self._caller(arrived.headers)
-        if caller is None:
+        headers = arrived.headers
+        caller = self._caller(headers)
+        if caller is None or b"if-match" in headers:
             return None
         which = asked.which
         key: CacheKey[Any]
@@ -119,14 +121,14 @@ class ShortWay:
         found = admitted.found
         with suppress(msgspec.DecodeError, Refusal):
             if isinstance(found, bytes):
-                answer = _page(found, *which) if which is not None else _activity(found, caller, arrived.headers)
+                answer = _page(found, *which, headers) if which is not None else _activity(found, caller, headers)
                 if answer is not None:
                     self._cached.count_hit(key)
                 return answer
             miss = found if found is not None else await self._cached.begin(key)
             if which is not None:
-                return _page_of(await self._activities.list(*which, by=caller, miss=miss), *which)
-            return _activity_of(await self._activities.get(asked.activity_id, by=caller, miss=miss), arrived.headers)
+                return _page_of(await self._activities.list(*which, by=caller, miss=miss), *which, headers)
+            return _activity_of(await self._activities.get(asked.activity_id, by=caller, miss=miss), headers)
         return None
 
     def _caller(self, headers: Mapping[bytes, bytes]) -> Caller | None:
@@ -158,25 +160,27 @@ def _activity_of(copy: Copy[Activity], headers: Mapping[bytes, bytes]) -> Answer
 
 
 def _versioned(text: bytes, version: int, origin: bytes, headers: Mapping[bytes, bytes]) -> Answer:
-    described = [(b"etag", etag(version).encode()), (b"x-cache", origin)]
-    if_none_match = headers.get(b"if-none-match")
-    if if_none_match is not None and names_version(if_none_match.decode("latin-1"), version):
-        return Answer(304, described, b"")
-    return _json(text, described)
+    return _json(text, etag(version).encode(), origin, headers)
 
 
-def _page(text: bytes, which: ActivityFilter, page: Page) -> Answer:
-    return _list(_listing_of(text), which, page, b"HIT")
+def _page(text: bytes, which: ActivityFilter, page: Page, headers: Mapping[bytes, bytes]) -> Answer:
+    return _list(_listing_of(text), which, page, b"HIT", headers)
 
 
-def _page_of(copy: Copy[Listing[Activity]], which: ActivityFilter, page: Page) -> Answer:
-    return _list(copy.value, which, page, copy.origin.encode())
+def _page_of(
+    copy: Copy[Listing[Activity]], which: ActivityFilter, page: Page, headers: Mapping[bytes, bytes]
+) -> Answer:
+    return _list(copy.value, which, page, copy.origin.encode(), headers)
 
 
-def _list(listing: Listing[Any], which: ActivityFilter, page: Page, origin: bytes) -> Answer:
-    return _json(_encode(list_body(listing, page, order=ORDERS[which.sort])), [(b"x-cache", origin)])
+def _list(
+    listing: Listing[Any], which: ActivityFilter, page: Page, origin: bytes, headers: Mapping[bytes, bytes]
+) -> Answer:
+    body = _encode(list_body(listing, page, order=ORDERS[which.sort]))
+    return _json(body, content_tag(body), origin, headers)
 
 
-def _json(body: bytes, described: RawHeaders) -> Answer:
+def _json(body: bytes, tag: bytes, origin: bytes, headers: Mapping[bytes, bytes]) -> Answer:
+    described: RawHeaders = [(b"etag", tag), (b"x-cache", origin)]
     described += (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))
-    return Answer(200, described, body)
+    return unless_known(Answer(200, described, body), tag, headers)

@@ -1,0 +1,95 @@
+"""How an answer goes to its client: not at all if the client has it, else compressed if the client asks for that."""
+
+import asyncio
+import hashlib
+import zlib
+from collections.abc import Mapping
+from functools import lru_cache
+
+from fitness.entrypoints.http.arrived import Arrived
+from fitness.entrypoints.http.etags import GZIP_MARK, names_tag
+from fitness.entrypoints.server.exchange import Answer, RawHeaders
+
+MIN_COMPRESSED_BYTES = 1_400
+"""A shorter answer goes in one packet as it is."""
+
+MAX_ON_LOOP_BYTES = 128 * 1024
+"""A longer body is compressed in a thread: this much takes half a millisecond."""
+
+LEVEL = 3
+"""100 activities, 49 KB: 3.2 KB in 0.18 ms. Level 6 makes it 2.8 KB in 0.39 ms."""
+
+_COMPRESSIBLE = (b"application/json", b"application/problem+json", b"text/")
+_ABOUT_CONTENT = {b"content-type", b"content-length"}
+
+
+def content_tag(body: bytes) -> bytes:
+    """The ETag of an answer that has no version: the same bytes have the same one."""
+    return b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
+
+
+def tagged(answer: Answer) -> Answer:
+    """Successful JSON has an ETag, unless it may not be stored."""
+    named = dict(answer.headers)
+    if answer.status != 200 or b"etag" in named or named.get(b"cache-control") == b"no-store":
+        return answer
+    if not named.get(b"content-type", b"").startswith(b"application/json"):
+        return answer
+    return answer._replace(headers=[(b"etag", content_tag(answer.body)), *answer.headers])
+
+
+def unless_known(answer: Answer, tag: bytes, asked_with: Mapping[bytes, bytes]) -> Answer:
+    """The answer that `tag` is the ETag of, or 304 without its body if If-None-Match names that (RFC 9110, 13.1.2)."""
+    if_none_match = asked_with.get(b"if-none-match")
+    if if_none_match is None or not names_tag(if_none_match, tag):
+        return answer
+    return Answer(304, [one for one in answer.headers if one[0] not in _ABOUT_CONTENT], b"")
+
+
+async def delivered(answer: Answer, arrived: Arrived) -> Answer:
+    """As it goes to the client, of whatever status it is; a HEAD is answered without the body."""
+    if arrived.method in ("GET", "HEAD"):
+        answer = tagged(answer)
+        tag = next((value for name, value in answer.headers if name == b"etag"), None)
+        if answer.status == 200 and tag is not None:
+            answer = unless_known(answer, tag, arrived.headers)
+    answer = await compressed(answer, arrived.headers)
+    return answer._replace(body=b"") if arrived.method == "HEAD" else answer
+
+
+async def compressed(answer: Answer, asked_with: Mapping[bytes, bytes]) -> Answer:
+    """By gzip, where the client takes that and it is worth it. What is compressed has an ETag of its own."""
+    body = answer.body
+    if len(body) < MIN_COMPRESSED_BYTES or not takes_gzip(asked_with.get(b"accept-encoding", b"")[:200]):
+        return answer
+    named = dict(answer.headers)
+    if b"content-encoding" in named or not named.get(b"content-type", b"").startswith(_COMPRESSIBLE):
+        return answer
+    small = gzipped(body) if len(body) <= MAX_ON_LOOP_BYTES else await asyncio.to_thread(gzipped, body)
+    return Answer(answer.status, about_gzipped(answer.headers, small), small)
+
+
+def gzipped(body: bytes, level: int = LEVEL) -> bytes:
+    return zlib.compress(body, level, zlib.MAX_WBITS | 16)
+
+
+def gzip_tag(tag: bytes) -> bytes:
+    """The ETag of what has this one, compressed."""
+    return tag[:-1] + GZIP_MARK + b'"'
+
+
+def about_gzipped(headers: RawHeaders, small: bytes) -> RawHeaders:
+    """The headers of an answer whose body is now `small`."""
+    changed = {b"content-length": lambda _: b"%d" % len(small), b"etag": gzip_tag}
+    kept = [(name, changed[name](value) if name in changed else value) for name, value in headers]
+    return [*kept, (b"content-encoding", b"gzip")]
+
+
+@lru_cache(maxsize=256)
+def takes_gzip(accept_encoding: bytes) -> bool:
+    """Whether an Accept-Encoding names gzip, with a weight above 0."""
+    for one in accept_encoding.lower().split(b","):
+        coding, _, weight = one.partition(b";")
+        if coding.strip() in (b"gzip", b"x-gzip"):
+            return weight.replace(b" ", b"") not in (b"q=0", b"q=0.0", b"q=0.00", b"q=0.000")
+    return False
