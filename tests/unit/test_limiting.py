@@ -25,7 +25,7 @@ from fitness.domain.model.rate_limits import (
     RateLimited,
     Unjudged,
 )
-from fitness.domain.model.refusals import NotAuthenticated
+from fitness.domain.model.refusals import LoginDelayed, NotAuthenticated
 from fitness.domain.model.users import Caller, Role, Tier, User, WeekStart
 from fitness.domain.use_cases.limiting import Limits, LimitService, Requester
 from fitness.entrypoints.http.addresses import client_address
@@ -413,3 +413,8 @@ def algorithm(name: str) -> str:
     (policy,) = [policy for policy in POLICIES if policy.name == name]
     (found,) = {limit.algorithm for limit in (policy.anonymous, policy.free, policy.premium) if limit}
     return {Algorithm.TOKEN_BUCKET: "token bucket", Algorithm.SLIDING_WINDOW: "sliding window"}[found]
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(1, "try again in 1 second"), (30, "try again in 30 seconds")])
+def test_a_refusal_counts_its_seconds(seconds: int, said: str):
+    assert str(LoginDelayed(seconds)).endswith(said)

@@ -1,24 +1,47 @@
 """Training activities: what one is, what makes one valid, and its changes as pure functions."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypedDict, TypeVar
+from typing import Annotated, Any, TypedDict, TypeVar
 
+from fitness.domain.model.activity_fields import (
+    EXTERNAL_ID,
+    MAX_TAGS,
+    NOTES,
+    SOURCE_PATTERN,
+    ActivityDate,
+    AverageHeartRate,
+    CaloriesKcal,
+    DistanceKm,
+    DurationMinutes,
+    ElevationGainM,
+    ExternalId,
+    MaxHeartRate,
+    Notes,
+    Source,
+    Tags,
+    TimeZone,
+    Title,
+)
+from fitness.domain.model.activity_fields import (
+    TAG as TAG,
+)
+from fitness.domain.model.activity_fields import (
+    TITLE as TITLE,
+)
 from fitness.domain.model.activity_types import ActivityType as ActivityType
+from fitness.domain.model.fields import MAX_INT64, Id, Number, Says, rules_of
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.domain.model.text import TextRule, text_problem
 from fitness.domain.model.time_zones import is_time_zone, local_date
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST_AHEAD = timedelta(hours=24)
-TITLE = TextRule(max_length=250)
-NOTES = TextRule(max_length=10_000, lines=True)
-TAG = TextRule(min_length=1, max_length=50)
-MAX_TAGS = 20
-MAX_DURATION_MINUTES = 43_200
-MAX_DISTANCE_KM = 2_000
+
+_SOURCE = re.compile(SOURCE_PATTERN)
 
 _LONGEST_TAG_GIVEN = 1_000
 """Longer ones are refused as they are, blanks and all: to trim and compose them would take time."""
@@ -29,19 +52,19 @@ class Details:
     """What a person says of an activity; None is unknown, 0 is measured. Bounds stand in `checked`."""
 
     activity_type: ActivityType
-    activity_date: datetime
+    activity_date: ActivityDate
     """The start: aware, kept in UTC."""
-    duration_minutes: float
-    title: str | None = None
-    timezone: str | None = None
+    duration_minutes: DurationMinutes
+    title: Title | None = None
+    timezone: TimeZone | None = None
     """IANA name; None stands for the profile's."""
-    distance_km: float | None = None
-    elevation_gain_m: float | None = None
-    calories_kcal: int | None = None
-    average_heart_rate_bpm: int | None = None
-    max_heart_rate_bpm: int | None = None
-    notes: str | None = None
-    tags: tuple[str, ...] = ()
+    distance_km: DistanceKm | None = None
+    elevation_gain_m: ElevationGainM | None = None
+    calories_kcal: CaloriesKcal | None = None
+    average_heart_rate_bpm: AverageHeartRate | None = None
+    max_heart_rate_bpm: MaxHeartRate | None = None
+    notes: Notes | None = None
+    tags: Tags = ()
     """Lower case, NFC, each once, in the order given."""
 
 
@@ -49,52 +72,52 @@ class DetailsChanges(TypedDict, total=False):
     """A merge patch of `Details`: an absent key keeps, None clears."""
 
     activity_type: ActivityType
-    activity_date: datetime
-    duration_minutes: float
-    title: str | None
-    timezone: str | None
-    distance_km: float | None
-    elevation_gain_m: float | None
-    calories_kcal: int | None
-    average_heart_rate_bpm: int | None
-    max_heart_rate_bpm: int | None
-    notes: str | None
-    tags: tuple[str, ...] | None
+    activity_date: ActivityDate
+    duration_minutes: DurationMinutes
+    title: Title | None
+    timezone: TimeZone | None
+    distance_km: DistanceKm | None
+    elevation_gain_m: ElevationGainM | None
+    calories_kcal: CaloriesKcal | None
+    average_heart_rate_bpm: AverageHeartRate | None
+    max_heart_rate_bpm: MaxHeartRate | None
+    notes: Notes | None
+    tags: Tags | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewActivity(Details):
     """An activity on its way in: `external_id` names it at its `source`, once among a user's live activities."""
 
-    source: str = "manual"
-    external_id: str | None = None
+    source: Source = "manual"
+    external_id: ExternalId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity(Details):
     """A kept activity. `version` starts at 1 and rises with each change; `deleted_at` is set while in the trash."""
 
-    id: int
-    user_id: int
-    version: int
-    timezone: str
-    local_date: date
-    """The start's calendar day in `timezone`."""
-    source: str
-    external_id: str | None
+    id: Id
+    user_id: Id
+    version: Annotated[int, Number(1, MAX_INT64), Says("Rises with each change, and is the ETag.")]
+    timezone: TimeZone
+    local_date: Annotated[date, Says("The start's calendar day in `timezone`.")]
+    source: Source
+    external_id: ExternalId | None
     created_at: datetime
     updated_at: datetime
-    deleted_at: datetime | None = None
+    deleted_at: Annotated[datetime, Says("Set while it is in the trash.")] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrashedActivity(Activity):
     """An activity in the trash, which is emptied of it at `purge_at`."""
 
-    purge_at: datetime
+    purge_at: Annotated[datetime, Says("When it is deleted for good.")]
 
 
 D = TypeVar("D", bound=Details)
+_NUMBERS = rules_of(Details, Number)
 DETAIL_NAMES = tuple(field.name for field in fields(Details))
 
 
@@ -195,12 +218,9 @@ def _detail_problems(details: Details, now: datetime) -> list[FieldProblem]:
             problems.append(FieldProblem(field, message))
 
     refuse("activity_date", _date_problem(details.activity_date, now))
-    refuse("duration_minutes", _range_problem(details.duration_minutes, 0, MAX_DURATION_MINUTES, above=True))
-    refuse("distance_km", _range_problem(details.distance_km, 0, MAX_DISTANCE_KM))
-    refuse("elevation_gain_m", _range_problem(details.elevation_gain_m, 0, 20_000))
-    refuse("calories_kcal", _range_problem(details.calories_kcal, 0, 50_000))
-    refuse("average_heart_rate_bpm", _range_problem(details.average_heart_rate_bpm, 20, 250))
-    refuse("max_heart_rate_bpm", _range_problem(details.max_heart_rate_bpm, 20, 250))
+    for name, rule in _NUMBERS.items():
+        value = getattr(details, name)
+        refuse(name, None if value is None else rule.problem(value))
     average, highest = details.average_heart_rate_bpm, details.max_heart_rate_bpm
     if average is not None and highest is not None and average > highest:
         refuse("average_heart_rate_bpm", "must not be above max_heart_rate_bpm")
@@ -225,11 +245,15 @@ def _texts(details: Details) -> list[tuple[str, TextRule, str | None]]:
 
 def _origin_problems(new: NewActivity) -> list[FieldProblem]:
     problems = []
-    if not (0 < len(new.source) <= 32 and new.source.isascii() and new.source.isidentifier() and new.source.islower()):
-        problems.append(FieldProblem("source", "must be 1 to 32 lower-case letters, digits and underscores"))
-    if new.external_id is not None and (message := text_problem(new.external_id, min_length=1, max_length=255)):
+    if not _SOURCE.fullmatch(new.source):
+        problems.append(FieldProblem("source", "must be 1 to 32 lower-case letters, digits and _, a letter first"))
+    if new.external_id is not None and (message := _external_id_problem(new.external_id)):
         problems.append(FieldProblem("external_id", message))
     return problems
+
+
+def _external_id_problem(text: str) -> str | None:
+    return text_problem(text, min_length=EXTERNAL_ID.min_length, max_length=EXTERNAL_ID.max_length)
 
 
 def time_zone_problem(name: str) -> str | None:
@@ -246,10 +270,3 @@ def _date_problem(instant: datetime, now: datetime) -> str | None:
     if not EARLIEST <= instant <= now + LATEST_AHEAD:
         return "must lie between 1970-01-01 and 24 hours from now"
     return None
-
-
-def _range_problem(value: float | None, low: float, high: float, *, above: bool = False) -> str | None:
-    if value is None or (low < value <= high if above else low <= value <= high):
-        return None
-    bound = f"above {low}" if above else f"at least {low}"
-    return f"must be {bound} and at most {high:,}".replace(",", " ")

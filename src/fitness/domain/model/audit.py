@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
+from fitness.domain.model.fields import Id, Says
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.domain.model.text import TextRule
 
@@ -19,19 +21,16 @@ class AuditAction(StrEnum):
 class AuditEntry:
     """`actor_id` None is the service itself or its operator's command line."""
 
-    id: int
-    at: datetime
-    actor_id: int | None
+    id: Id
+    at: Annotated[datetime, Says("When it was done.")]
+    actor_id: Annotated[Id, Says("The account that did it; null is the service, or its operator.")] | None
     action: AuditAction
-    subject_id: int
-    """The activity purged, or the user changed."""
-    owner_id: int
-    """Whose it was."""
+    subject_id: Annotated[Id, Says("The activity purged, or the user changed.")]
+    owner_id: Annotated[Id, Says("Whose it was.")]
     reason: str | None
-    position: int
-    """In the order in which entries were written, from 1 and without gaps."""
-    hash: str
-    """In hexadecimal, over this entry and the one before it; see audit_chain.py."""
+    position: Annotated[Id, Says("In the order in which entries were written, from 1 and without gaps.")]
+    hash: Annotated[str, Says("In hexadecimal, over this entry and the one before it.")]
+    """See audit_chain.py."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from fitness.domain.model.refusals import Refusal
+from fitness.domain.model.refusals import Refusal, in_seconds
 from fitness.domain.model.users import Tier
 
 SECOND_US = 1_000_000
@@ -228,8 +228,8 @@ class RateLimited(Refusal):
     def __init__(self, decision: Decision) -> None:
         tightest = decision.tightest
         super().__init__(
-            f"more than {tightest.limit.requests} requests in {tightest.limit.per_s} seconds; "
-            f"try again in {decision.retry_after_s} seconds"
+            f"more than {tightest.limit.requests} requests in {in_seconds(tightest.limit.per_s)}; "
+            f"try again in {in_seconds(decision.retry_after_s)}"
         )
         self.decision = decision
 

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 
+def in_seconds(count: int) -> str:
+    return "1 second" if count == 1 else f"{count} seconds"
+
+
 class Refusal(Exception):
     """A use case's well-formed no. The message is a sentence for the person who asked."""
 
@@ -53,7 +57,7 @@ class LoginDelayed(Refusal):
     """Too many failures in a row, so that this one is not even looked at."""
 
     def __init__(self, retry_after_s: int) -> None:
-        super().__init__(f"too many failed logins; try again in {retry_after_s} seconds")
+        super().__init__(f"too many failed logins; try again in {in_seconds(retry_after_s)}")
         self.retry_after_s = retry_after_s
 
 

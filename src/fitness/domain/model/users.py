@@ -6,15 +6,30 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType, TypedDict
+from typing import Annotated, NewType, TypedDict
 
 from fitness.domain.model.activities import time_zone_problem
-from fitness.domain.model.passwords import normalized_password, password_problem
+from fitness.domain.model.fields import Id, Length, Says
+from fitness.domain.model.passwords import (
+    MAX_PASSWORD_LENGTH,
+    MIN_PASSWORD_LENGTH,
+    normalized_password,
+    password_problem,
+)
 from fitness.domain.model.refusals import FieldProblem, InvalidFields, NotAuthenticated
 from fitness.domain.model.text import TextRule
 
 EMAIL = TextRule(max_length=254, joiners=False)
 NAME = TextRule(max_length=100)
+
+EXAMPLE_PASSWORD = "hills at dawn, twice"  # noqa: S105 - nobody's
+
+Email = Annotated[str, EMAIL, Says("One person's; kept in lower case.", "ann@example.org")]
+Password = Annotated[
+    str, Length(MIN_PASSWORD_LENGTH, MAX_PASSWORD_LENGTH), Says("None of the commonest.", EXAMPLE_PASSWORD, "password")
+]
+Name = Annotated[str, NAME, Says("As others may call them; null is none.", "Ann")]
+TimeZone = Annotated[str, Says("An IANA time zone name: the default of activities that name none.", "Europe/Paris")]
 
 # One @ with something sensible on either side; only a mail shows whether mail arrives there.
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f.]+(\.[^@\s\x00-\x1f\x7f.]+)*")
@@ -59,20 +74,20 @@ class Caller:
 class Registration:
     """What someone says of themselves on the way in."""
 
-    email: str
-    password: str
-    name: str | None = None
-    timezone: str = "UTC"
+    email: Email
+    password: Password
+    name: Name | None = None
+    timezone: TimeZone = "UTC"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
     """An account without its secrets. `timezone` is the default of the activities it records."""
 
-    id: int
-    email: str
-    name: str | None
-    timezone: str
+    id: Id
+    email: Email
+    name: Name | None
+    timezone: TimeZone
     week_start: WeekStart
     role: Role
     tier: Tier
@@ -83,8 +98,8 @@ class User:
 class ProfileChanges(TypedDict, total=False):
     """A merge patch of a profile: an absent key keeps, None clears the name."""
 
-    name: str | None
-    timezone: str
+    name: Name | None
+    timezone: TimeZone
     week_start: WeekStart
 
 

@@ -1,16 +1,25 @@
 """/auth and /users/me: registering, logging in, and the caller's profile."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Request, Response, Router, get, patch, post
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
+from fitness.domain.model.fields import Says
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import BadCredentials, EmailTaken
-from fitness.domain.model.users import Caller, ProfileChanges, Registration, User, normalized_email
+from fitness.domain.model.users import (
+    EXAMPLE_PASSWORD,
+    Caller,
+    Email,
+    ProfileChanges,
+    Registration,
+    User,
+    normalized_email,
+)
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.entrypoints.http.bodies import JsonBody
 from fitness.entrypoints.http.gate import DEVICE_COOKIE, DEVICE_TOKEN, requester_of
@@ -23,18 +32,18 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    email: str
-    password: str
+    email: Email
+    password: Annotated[str, Says("As it was registered.", EXAMPLE_PASSWORD, "password")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    access_token: str
-    token_type: str
-    expires_in: int
-    """Seconds."""
-    device_token: str
-    """Send it back as `Device-Token` with the next login from this device: then nobody else's attempts keep it out."""
+    access_token: Annotated[str, Says("Sent with each request: `Authorization: Bearer …`.")]
+    token_type: Annotated[str, Says("How it is sent.", "Bearer")]
+    expires_in: Annotated[int, Says("Seconds.", 900)]
+    device_token: Annotated[
+        str, Says("Sent back as `Device-Token` with this device's next login: then nobody else's attempts keep it out.")
+    ]
 
 
 @post(

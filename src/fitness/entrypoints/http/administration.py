@@ -1,13 +1,14 @@
 """/admin: permanent deletion, roles and tiers of accounts, and the log of both."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Request, Router, delete, get, patch
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from fitness.domain.model.audit import AuditEntry
+from fitness.domain.model.audit import REASON, AuditEntry
+from fitness.domain.model.fields import Says
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import ActivityNotFound, ActivityNotInTrash, UserNotFound
 from fitness.domain.model.users import Caller, Role, Tier, User
@@ -23,8 +24,7 @@ ApiRequest = Request[Caller, Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    reason: str
-    """Why, for the audit log; 1 to 500 characters, nothing personal."""
+    reason: Annotated[str, REASON, Says("Why, for the audit log; nothing personal.", "Asked for by its owner.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

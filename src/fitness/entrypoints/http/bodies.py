@@ -1,6 +1,7 @@
 """JSON bodies read strictly: unknown fields refused, no type coerced, and every problem named at once."""
 
 import dataclasses
+import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -16,6 +17,7 @@ from litestar.typing import FieldDefinition
 
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
+from fitness.entrypoints.http.wording import taken_by
 
 MAX_BODY_BYTES = 1_000_000
 JSON_TYPES = {"application/json", "application/merge-patch+json"}
@@ -25,6 +27,7 @@ DECODED_BODY = "fitness.decoded_body"
 
 T = TypeVar("T")
 
+_BYTE = re.compile(r"byte (\d+)")
 _decode = msgspec.json.Decoder().decode
 
 
@@ -71,8 +74,12 @@ def decode_json(body: bytes) -> Any:
     """Raises MalformedRequest."""
     try:
         return _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedRequest(f"the body is not JSON: {error}") from error
+    except UnicodeDecodeError as error:
+        raise MalformedRequest("the body is not JSON: it is not UTF-8") from error
+    except msgspec.DecodeError as error:
+        at = _BYTE.search(str(error))
+        where = f"from byte {at[1]} on it cannot be read" if at else "it is not complete"
+        raise MalformedRequest(f"the body is not JSON: {where}") from error
     except RecursionError as error:
         raise MalformedRequest("the body is nested too deeply") from error
 
@@ -95,8 +102,9 @@ def model_of(fields: dict[str, Any], model: type[T], *, strict: bool, found: Seq
         if name in types:
             try:
                 values[name] = msgspec.convert(value, types[name], strict=strict)
-            except (msgspec.ValidationError, OverflowError) as error:
-                problems.append(FieldProblem(name.rstrip("_"), str(error)))  # from_ is `from`
+            except (msgspec.ValidationError, OverflowError):
+                message = taken_by(types[name], by_text=not strict)
+                problems.append(FieldProblem(name.rstrip("_"), message))  # from_ is `from`
     if problems:
         raise InvalidFields(*problems)
     return model(**values)

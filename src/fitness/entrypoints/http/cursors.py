@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from fitness.domain.model.fields import MAX_INT64
 from fitness.domain.model.listings import Position, Sort
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
-
-MAX_INT64 = 2**63 - 1
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_US = int((datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) / timedelta(microseconds=1))

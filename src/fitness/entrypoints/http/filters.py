@@ -5,14 +5,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from fitness.domain.model.activities import (
-    MAX_DISTANCE_KM,
-    MAX_DURATION_MINUTES,
-    MAX_TAGS,
-    TAG,
-    ActivityType,
-    normalized_tag,
-)
+from fitness.domain.model.activities import ActivityType, normalized_tag
+from fitness.domain.model.activity_fields import MAX_DISTANCE_KM, MAX_DURATION_MINUTES, MAX_TAGS, TAG
 from fitness.domain.model.listings import ActivityFilter, Range, Sort
 from fitness.domain.model.text import folded, text_problem
 from fitness.entrypoints.http.queries import PageQuery, ParameterErrors, day_or_instant

@@ -7,6 +7,7 @@ from litestar import Request
 from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from fitness.domain.model.fields import MAX_INT64
 from fitness.domain.model.logins import Device
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import NotAuthenticated
@@ -27,8 +28,6 @@ DEVICE_TOKEN = "Device-Token"  # noqa: S105 - a header's name
 
 DEVICE_COOKIE = "fitness_device"
 """In which a browser sends the same."""
-
-MAX_ID = 2**63 - 1
 
 # Routing reads ids with int(), which takes full-width digits, 1_000 and " 1" as well: each would be one more spelling.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/.-]*")
@@ -151,5 +150,5 @@ def _refuse_odd_path(scope: Scope) -> None:
     if not _PLAIN_PATH.fullmatch(scope["path"]):
         raise NotFoundException
     identifiers: dict[str, Any] = scope["path_params"]
-    if any(isinstance(value, int) and value > MAX_ID for value in identifiers.values()):
+    if any(isinstance(value, int) and value > MAX_INT64 for value in identifiers.values()):
         raise NotFoundException

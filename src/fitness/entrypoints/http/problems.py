@@ -220,7 +220,7 @@ def _sentence(error: Exception, kind: Kind) -> str:
     if kind is CRASH:
         return "the service failed to answer this; the failure has been logged"
     if isinstance(error, NotFoundException):
-        return "there is nothing at this address"
+        return "there is nothing at this address; where it has an id, that is a whole number such as 42"
     if isinstance(error, MethodNotAllowedException):
         return f"this address allows {_headers(error, kind)['Allow']}"
     if isinstance(error, RequestEntityTooLarge):
@@ -228,7 +228,7 @@ def _sentence(error: Exception, kind: Kind) -> str:
     if isinstance(error, ValidationException):
         return "the request has no body, or a part of it is missing"
     if isinstance(error, HTTPException):
-        return error.detail
+        return "the request cannot be read"
     return str(error) or kind.title
 
 

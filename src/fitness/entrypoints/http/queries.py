@@ -18,6 +18,9 @@ from fitness.entrypoints.http.problems import MalformedRequest
 
 MAX_PARAMETERS = 100
 
+_NO_DAY = "must be a date such as 2026-11-22, or a time with its offset from UTC such as 2026-11-22T08:00:00Z"
+_PLUS = "; write + as %2B, since a + in a query string is a space"
+
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -109,7 +112,7 @@ def day_or_instant(text: str) -> date | datetime:
             return msgspec.convert(text, date)
         instant = msgspec.convert(text, datetime)
     except msgspec.ValidationError as error:
-        raise ValueError("must be a date such as 2026-11-22, or a time with its offset from UTC") from error
+        raise ValueError(_NO_DAY + (_PLUS if " " in text else "")) from error
     if instant.tzinfo is None:
         raise ValueError("must carry an offset from UTC, such as Z or %2B02:00")
     return instant
