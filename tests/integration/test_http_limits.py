@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 from fitness.adapters.embedded.engines import EngineUrls
 from fitness.domain.model.rate_limits import Action, RateLimited
 from fitness.domain.model.users import Caller, Tier
-from fitness.domain.use_cases.limiting import LimitService, Requester
+from fitness.domain.use_cases.limiting import LimitService
+from fitness.domain.use_cases.requesters import Requester
 from tests.builders import NOW, a_registration
 from tests.files import A_TRACK, FitFile
 from tests.harness.api import IN_MEMORY, NOWHERE_REDIS, PASSWORD, Api, Person, Stores, activity_body, serving

@@ -27,7 +27,8 @@ from fitness.domain.model.rate_limits import (
 )
 from fitness.domain.model.refusals import LoginDelayed, NotAuthenticated
 from fitness.domain.model.users import Caller, Role, Tier, User, WeekStart
-from fitness.domain.use_cases.limiting import Limits, LimitService, Requester
+from fitness.domain.use_cases.limiting import Limits, LimitService
+from fitness.domain.use_cases.requesters import Requester
 from fitness.entrypoints.http.addresses import client_address
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
 from fitness.ports.users import UserRepoPort

@@ -37,8 +37,9 @@ from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
 from fitness.domain.use_cases.caching.reads import Origin
 from fitness.domain.use_cases.importing import ImportService
-from fitness.domain.use_cases.limiting import Limits, LimitService, Requester
+from fitness.domain.use_cases.limiting import Limits, LimitService
 from fitness.domain.use_cases.logins import LoginAttempts
+from fitness.domain.use_cases.requesters import Requester
 from fitness.ports.messages import Messages
 from fitness.ports.outages import Overloaded
 from tests.builders import a_new_activity, a_registration, messages

@@ -7,8 +7,9 @@ from litestar.types import Scope
 from fitness.domain.model.rate_limits import Action, Decision, RateLimited, Unjudged, together
 from fitness.domain.model.refusals import NotAuthenticated
 from fitness.domain.model.users import EmailAddress
-from fitness.domain.use_cases.limiting import LimitService, Requester
+from fitness.domain.use_cases.limiting import LimitService
 from fitness.domain.use_cases.logins import LoginAttempts
+from fitness.domain.use_cases.requesters import Requester
 from fitness.entrypoints.http.addresses import Network, client_address
 from fitness.entrypoints.http.arrived import ARRIVED, UNMATCHED, Arrived
 

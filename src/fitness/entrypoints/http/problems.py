@@ -157,7 +157,6 @@ KINDS_OF_SERVER: Mapping[int, Kind] = {
         Kind(408, "request_too_slow", "Request too slow"),
         Kind(414, "target_too_long", "Target too long"),
         Kind(431, "headers_too_large", "Headers too large"),
-        Kind(505, "http_version_unsupported", "HTTP version not supported"),
         CRASH,
     )
 }

@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from litestar import Request
-from litestar.datastructures import UploadFile
 from litestar.enums import RequestEncodingType
 from litestar.types import HTTPReceiveMessage
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
@@ -16,6 +17,7 @@ from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMedia
 from fitness.ports.outages import Overloaded
 
 UPLOAD_FIELD = "file"
+MAX_PARTS = 20
 MULTIPART_OVERHEAD_BYTES = 100_000
 """What a form may hold beside the file."""
 
@@ -88,7 +90,7 @@ class Upload:
 
 async def uploaded_file(request: Request[Any, Any, Any], upload: Upload) -> bytes:
     """Raises UnsupportedMediaType, MalformedRequest, InvalidFields, Overloaded."""
-    media_type, _ = request.content_type
+    media_type, options = request.content_type
     if media_type != RequestEncodingType.MULTI_PART:
         raise UnsupportedMediaType(
             f"this route reads {RequestEncodingType.MULTI_PART.value} with a field `{UPLOAD_FIELD}`"
@@ -101,12 +103,35 @@ async def uploaded_file(request: Request[Any, Any, Any], upload: Upload) -> byte
         return message
 
     try:
-        form = await Request[Any, Any, Any](request.scope, receive).form()
-    except (LookupError, UnicodeError) as error:  # a part names an encoding that does not exist
-        raise MalformedRequest("the form's parts cannot be decoded") from error
-    file = form.get(UPLOAD_FIELD)
-    if not isinstance(file, UploadFile):
-        raise InvalidFields(FieldProblem(UPLOAD_FIELD, "is required, as an uploaded file"))
-    content = await file.read()
-    await file.close()  # its copy on the disk
-    return content
+        parts = await _parts(Request(request.scope, receive), options.get("boundary", ""))
+    except MultipartError as error:
+        raise MalformedRequest(f"the form cannot be read: {error}") from error
+    file = next((part for part in parts if part.name == UPLOAD_FIELD and part.filename is not None), None)
+    problems = [] if file else [FieldProblem(UPLOAD_FIELD, "is required, as an uploaded file")]
+    problems += [FieldProblem(part.name, "is not a field here") for part in parts if part.name != UPLOAD_FIELD]
+    if file is None or problems:
+        raise InvalidFields(*problems)
+    return bytes(file.content)
+
+
+@dataclass(slots=True)
+class _Part:
+    name: str
+    filename: str | None
+    content: bytearray
+
+
+async def _parts(request: Request[Any, Any, Any], boundary: str) -> list[_Part]:
+    """In memory: Litestar's own way writes each file to the disk, and leaves it there if the upload breaks off.
+
+    Raises MultipartError.
+    """
+    parts: list[_Part] = []
+    with PushMultipartParser(boundary.encode("latin-1"), max_segment_count=MAX_PARTS) as parser:
+        async for chunk in request.stream():
+            for event in parser.parse(chunk) if chunk else ():
+                if isinstance(event, MultipartSegment):
+                    parts.append(_Part(event.name or "", event.filename, bytearray()))
+                elif event is not None:
+                    parts[-1].content += event
+    return parts
