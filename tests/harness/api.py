@@ -21,6 +21,7 @@ from fitness.entrypoints.http.telemetry import MetricsDoor
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.container import Container
 from fitness.ports.rate_limits import RateLimiterPort
+from tests.harness.documented import judge
 
 PASSWORD = "correct horse"
 MEMORY = "memory:"
@@ -164,4 +165,5 @@ def _standing(container: Container, *, in_memory: bool) -> "providers.Provider[R
 
 def _client(app: Any, address: str) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(app=app, client=(address, 123))
-    return httpx.AsyncClient(transport=transport, base_url="http://fitness")
+    hooks = {"response": [judge(app)]} if isinstance(app, Litestar) else {}
+    return httpx.AsyncClient(transport=transport, base_url="http://fitness", event_hooks=hooks)

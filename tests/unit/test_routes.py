@@ -24,7 +24,6 @@ from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.entrypoints.http import problems
 from fitness.entrypoints.http.app import HANDLERS
 from fitness.entrypoints.http.charging import Charging
-from fitness.entrypoints.http.documentation import openapi_config
 from fitness.entrypoints.http.gate import Gate
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers
 from fitness.entrypoints.http.routes import (
@@ -54,7 +53,7 @@ def _without_engines(*more: HTTPRouteHandler) -> Litestar:
     return Litestar(
         route_handlers=[*HANDLERS, *more],
         dependencies={name: Provide(lambda: None, sync_to_thread=False) for name in SERVICES},
-        openapi_config=openapi_config(),
+        openapi_config=None,
         logging_config=None,
     )
 

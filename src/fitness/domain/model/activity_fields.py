@@ -24,7 +24,9 @@ ActivityDate = Annotated[
     ),
 ]
 DurationMinutes = Annotated[
-    float, Number(0, MAX_DURATION_MINUTES, above=True), Says("Time in motion, in minutes; kept to 0.001.", 42.5)
+    float,
+    Number(0, MAX_DURATION_MINUTES, above=True, kept_to=0.001),
+    Says("Time in motion, in minutes; kept to 0.001.", 42.5),
 ]
 Title = Annotated[str, TITLE, Says("One line, without control or invisible characters.", "Around the lake")]
 TimeZone = Annotated[str, Says("An IANA time zone name.", "Europe/Paris")]

@@ -17,6 +17,8 @@ class Number:
     low: float
     high: float
     above: bool = False
+    kept_to: float = 0
+    """The step to which it is rounded before it is judged; 0 where it is not."""
 
     def problem(self, value: float) -> str | None:
         """Why `value` cannot be kept, or None."""

@@ -66,6 +66,8 @@ async def register(data: JSONBody[Registration], accounts: NamedDependency[Accou
         access=Access.PUBLIC,
         action=Action.LOGIN,
         refuses=(BadCredentials,),
+        sends=("Set-Cookie",),
+        unstored=True,
         headers={DEVICE_TOKEN: "the `device_token` of this device's last login; browsers may send the cookie instead"},
     ).opt,
 )

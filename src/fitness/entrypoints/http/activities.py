@@ -32,7 +32,7 @@ from fitness.entrypoints.http.cursors import LATEST_DELETED, ORDERS
 from fitness.entrypoints.http.etags import IF_MATCH, IF_NONE_MATCH, etag, versions_to_change, versions_to_read
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
 from fitness.entrypoints.http.gate import requester_of
-from fitness.entrypoints.http.queries import ListBody, PageQuery, list_body, page_of, read_query
+from fitness.entrypoints.http.queries import ListBody, PageQuery, links_of, list_body, page_of, read_query
 from fitness.entrypoints.http.routes import Access, Route
 from fitness.entrypoints.http.uploads import MAX_UPLOAD_BYTES, UPLOAD_FIELD, UploadSpace, uploaded_file
 from fitness.ports.messages import IdempotencyKey
@@ -59,6 +59,7 @@ class Imported:
         action=Action.CREATE,
         refuses=(DuplicateActivity, IdempotencyKeyReused, IdempotentRequestInFlight),
         headers=IDEMPOTENT,
+        sends=("ETag", "Location", "Idempotent-Replayed"),
     ).opt,
 )
 async def create_activity(
@@ -73,7 +74,7 @@ async def create_activity(
     return Response(created.activity, status_code=201, headers=headers)
 
 
-@get("/", opt=Route(access=Access.ACCOUNT, action=Action.LIST, query=ListingQuery).opt)
+@get("/", opt=Route(access=Access.ACCOUNT, action=Action.LIST, query=ListingQuery, sends=("Link", "X-Cache")).opt)
 async def list_activities(
     request: ApiRequest, activities: NamedDependency[ActivityService]
 ) -> Response[ListBody[Activity]]:
@@ -82,14 +83,18 @@ async def list_activities(
     order = ORDERS[query.sort]
     page = page_of(query, order=order)
     found = await activities.list(filter_of(query), page, by=request.user)
-    return Response(list_body(found.value, page, order=order), headers={"X-Cache": found.origin})
+    body = list_body(found.value, page, order=order)
+    return Response(body, headers=links_of(request, body) | {"X-Cache": found.origin})
 
 
-@get("/trash", opt=Route(access=Access.ACCOUNT, action=Action.LIST, query=PageQuery).opt)
-async def list_trash(request: ApiRequest, activities: NamedDependency[ActivityService]) -> ListBody[TrashedActivity]:
+@get("/trash", opt=Route(access=Access.ACCOUNT, action=Action.LIST, query=PageQuery, sends=("Link",)).opt)
+async def list_trash(
+    request: ApiRequest, activities: NamedDependency[ActivityService]
+) -> Response[ListBody[TrashedActivity]]:
     """The caller's deleted activities, latest deleted first, with the time at which each is deleted for good."""
     page = page_of(read_query(request, PageQuery), order=LATEST_DELETED)
-    return list_body(await activities.trash(page, by=request.user), page, order=LATEST_DELETED)
+    body = list_body(await activities.trash(page, by=request.user), page, order=LATEST_DELETED)
+    return Response(body, headers=links_of(request, body))
 
 
 @post(
@@ -128,6 +133,7 @@ async def import_file(
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
         headers=IF_NONE_MATCH | IF_MATCH,
+        sends=("X-Cache",),
     ).opt,
 )
 async def get_activity(
@@ -150,6 +156,7 @@ async def get_activity(
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
         headers=IF_MATCH,
+        sends=("ETag",),
     ).opt,
 )
 async def update_activity(
@@ -187,6 +194,7 @@ async def delete_activity(
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityNotInTrash, DuplicateActivity, VersionMismatch),
         headers=IF_MATCH,
+        sends=("ETag",),
     ).opt,
 )
 async def restore_activity(

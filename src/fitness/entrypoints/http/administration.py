@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from litestar import Request, Router, delete, get, patch
+from litestar import Request, Response, Router, delete, get, patch
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
@@ -15,7 +15,7 @@ from fitness.domain.model.users import Caller, Role, Tier, User
 from fitness.domain.use_cases.administration import AdminService
 from fitness.entrypoints.http.bodies import JsonBody
 from fitness.entrypoints.http.cursors import LATEST_LOGGED
-from fitness.entrypoints.http.queries import ListBody, PageQuery, list_body, page_of, read_query
+from fitness.entrypoints.http.queries import ListBody, PageQuery, links_of, list_body, page_of, read_query
 from fitness.entrypoints.http.routes import Access, Route
 from fitness.ports.outages import LimiterUnavailable
 
@@ -55,12 +55,15 @@ async def purge_activity(
 
 @get(
     "/audit-log",
-    opt=Route(access=Access.ADMIN, action=Action.OTHER, query=PageQuery).opt,
+    opt=Route(access=Access.ADMIN, action=Action.OTHER, query=PageQuery, sends=("Link",)).opt,
 )
-async def list_audit_log(request: ApiRequest, administration: NamedDependency[AdminService]) -> ListBody[AuditEntry]:
+async def list_audit_log(
+    request: ApiRequest, administration: NamedDependency[AdminService]
+) -> Response[ListBody[AuditEntry]]:
     """Who purged or changed what, when and why; latest first."""
     page = page_of(read_query(request, PageQuery), order=LATEST_LOGGED)
-    return list_body(await administration.audit_log(page, by=request.user), page, order=LATEST_LOGGED)
+    body = list_body(await administration.audit_log(page, by=request.user), page, order=LATEST_LOGGED)
+    return Response(body, headers=links_of(request, body))
 
 
 @patch(

@@ -15,7 +15,7 @@ from fitness.entrypoints.http.administration import admin_router
 from fitness.entrypoints.http.bodies import MAX_BODY_BYTES
 from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.cors import Cors, allowed_methods, request_headers
-from fitness.entrypoints.http.documentation import docs_router, front_door, openapi_config
+from fitness.entrypoints.http.documentation import docs_router, front_door, openapi
 from fitness.entrypoints.http.edge import Edge
 from fitness.entrypoints.http.gate import Gate
 from fitness.entrypoints.http.health import Stores, health_router
@@ -30,7 +30,7 @@ from fitness.entrypoints.wiring.container import Container
 from fitness.entrypoints.wiring.lifecycle import lifespan
 
 API = Router("/api/v1", route_handlers=[auth_router, users_router, activities_router, admin_router, rate_limit])
-HANDLERS = (API, health_router, docs_router, front_door)
+HANDLERS = (API, health_router, docs_router, front_door, openapi)
 
 
 class Application(Litestar):
@@ -94,7 +94,7 @@ def create_app(container: Container) -> Application:
         middleware=[gate],
         exception_handlers={Exception: answer},
         lifespan=[while_serving],
-        openapi_config=openapi_config(),
+        openapi_config=None,
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )

@@ -55,6 +55,16 @@ class Stores:
         return Readiness("ready" if all(state == UP for state in states.values()) else "degraded", states)
 
 
+_READY = Route(
+    access=Access.PUBLIC,
+    action=Action.OTHER,
+    limited=False,
+    needs_database=False,
+    unstored=True,
+    also={503: Readiness},
+)
+
+
 async def _state(probe: ProbePort) -> str:
     try:
         await probe.check()
@@ -71,7 +81,7 @@ async def live() -> Liveness:
     return Liveness("alive")
 
 
-@get("/ready", opt=_OPEN.opt)
+@get("/ready", opt=_READY.opt)
 async def ready(stores: NamedDependency[Stores]) -> Response[Readiness]:
     """Whether to send requests here, with each store's state; 503 while PostgreSQL does not answer, its schema is
     older than this version needs, or the service stops."""

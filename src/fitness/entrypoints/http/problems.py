@@ -150,6 +150,9 @@ def kind_of(error: type[Exception], method: str) -> Kind:
     return next(KINDS[cls] for cls in error.__mro__ if cls in KINDS)
 
 
+KINDS_WITH_RETRY = {KINDS[IdempotentRequestInFlight].code}
+"""The codes of problems that say Retry-After, beside those of 429 and 503."""
+
 KINDS_OF_SERVER: Mapping[int, Kind] = {
     kind.status: kind
     for kind in (

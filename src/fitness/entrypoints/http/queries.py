@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any, Generic, TypeVar, get_origin, get_type_hints
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 import msgspec
 from litestar import Request
@@ -17,6 +17,7 @@ from fitness.entrypoints.http.cursors import Order, cursor_of, position_of
 from fitness.entrypoints.http.problems import MalformedRequest
 
 MAX_PARAMETERS = 100
+_PLACES = (b"page", b"cursor")
 
 _NO_DAY = "must be a date such as 2026-11-22, or a time with its offset from UTC such as 2026-11-22T08:00:00Z"
 _PLUS = "; write + as %2B, since a + in a query string is a space"
@@ -32,7 +33,14 @@ class PageQuery:
     page: Annotated[int, Meta(ge=1, description="Page number; page x limit may not pass 10 000.")] | None = None
     limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Items on a page.")] = 20
     cursor: (
-        Annotated[str, Meta(description="`next_cursor` of the page before: on from there, to any depth.")] | None
+        Annotated[
+            str,
+            Meta(
+                description="`next_cursor` of the page before, as it is: on from there, to any depth. "
+                "It is good for its own list and order only."
+            ),
+        ]
+        | None
     ) = None
     with_total: (
         Annotated[
@@ -93,6 +101,24 @@ def page_of(query: PageQuery, *, order: Order) -> Page:
     if number * query.limit > MAX_DEPTH:
         raise InvalidFields(FieldProblem("page", f"times limit may not pass {MAX_DEPTH}; go on with cursor"))
     return Page(number=number, limit=query.limit, counted=counted)
+
+
+def first_page(path: str, query: bytes) -> str:
+    """The address of a list's first page: what is asked for, without the page or the cursor."""
+    stated = [one for one in query.split(b"&") if one and unquote_to_bytes(one.partition(b"=")[0]) not in _PLACES]
+    return path + "?" + quote(b"&".join(stated), safe="%&=+-_.~:,") if stated else path
+
+
+def links(first: str, next_cursor: str | None) -> str:
+    """The Link header of a page (RFC 8288)."""
+    there = f'<{first}>; rel="first"'
+    if next_cursor is None:
+        return there
+    return f'<{first}{"&" if "?" in first else "?"}cursor={next_cursor}>; rel="next", {there}'
+
+
+def links_of(request: Request[Any, Any, Any], body: ListBody[Any]) -> dict[str, str]:
+    return {"Link": links(first_page(request.scope["path"], request.scope["query_string"]), body.next_cursor)}
 
 
 def list_body(found: Listing[T], page: Page, *, order: Order) -> ListBody[T]:

@@ -50,6 +50,7 @@ class LimitsBody:
         action=Action.OTHER,
         refuses=(LimiterUnavailable,),
         limited=False,
+        unstored=True,
         needs_database=False,
     ).opt,
 )

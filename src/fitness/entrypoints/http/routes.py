@@ -47,6 +47,14 @@ class Route:
     """The dataclass of the query string."""
     upload: str | None = None
     """The field of a multipart form that holds the uploaded file."""
+    sends: tuple[str, ...] = ()
+    """The headers of its successful answer beside those that every such answer has: see response_headers.py."""
+    also: Mapping[int, type[Any]] = field(default_factory=dict)
+    """Other statuses than the successful one whose body is no problem."""
+    files: tuple[str, ...] = ()
+    """The media types of the bytes that it answers, where it answers a file."""
+    unstored: bool = False
+    """Whether the answer is `no-store`, so that it has no ETag."""
     limited: bool = True
     """Whether requests are charged. A request with an invalid token is charged all the same."""
     needs_database: bool = True

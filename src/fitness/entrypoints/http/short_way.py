@@ -27,7 +27,7 @@ from fitness.entrypoints.http.delivery import content_tag, unless_known
 from fitness.entrypoints.http.etags import etag
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
 from fitness.entrypoints.http.problems import MalformedRequest
-from fitness.entrypoints.http.queries import list_body, page_of, parsed_query
+from fitness.entrypoints.http.queries import first_page, links, list_body, page_of, parsed_query
 from fitness.entrypoints.http.rate_limits import limit_headers
 from fitness.entrypoints.server.exchange import Answer, RawHeaders
 from fitness.ports.cache import CacheKey
@@ -50,6 +50,8 @@ class Asked(NamedTuple):
     route: str
     activity_id: int
     which: tuple[ActivityFilter, Page] | None
+    first: str = ""
+    """The address of the list's first page."""
 
 
 class _Marks(msgspec.Struct):
@@ -87,7 +89,7 @@ class ShortWay:
             page = _page_asked(query) if path == LISTING_PATH.encode() else None
             if page is None:
                 return None
-            asked = Asked(LISTING_PATH, LISTING_PATH, 0, page)
+            asked = Asked(LISTING_PATH, LISTING_PATH, 0, page, first_page(LISTING_PATH, query))
         if len(target) <= MAX_TARGET_BYTES:
             self._asked[target] = asked
             if len(self._asked) > MOST_REMEMBERED:
@@ -121,13 +123,13 @@ class ShortWay:
         found = admitted.found
         with suppress(msgspec.DecodeError, Refusal):
             if isinstance(found, bytes):
-                answer = _page(found, *which, headers) if which is not None else _activity(found, caller, headers)
+                answer = _page(found, asked, headers) if which is not None else _activity(found, caller, headers)
                 if answer is not None:
                     self._cached.count_hit(key)
                 return answer
             miss = found if found is not None else await self._cached.begin(key)
             if which is not None:
-                return _page_of(await self._activities.list(*which, by=caller, miss=miss), *which, headers)
+                return _page_of(await self._activities.list(*which, by=caller, miss=miss), asked, headers)
             return _activity_of(await self._activities.get(asked.activity_id, by=caller, miss=miss), headers)
         return None
 
@@ -160,27 +162,27 @@ def _activity_of(copy: Copy[Activity], headers: Mapping[bytes, bytes]) -> Answer
 
 
 def _versioned(text: bytes, version: int, origin: bytes, headers: Mapping[bytes, bytes]) -> Answer:
-    return _json(text, etag(version).encode(), origin, headers)
+    return _json(text, etag(version).encode(), [(b"x-cache", origin)], headers)
 
 
-def _page(text: bytes, which: ActivityFilter, page: Page, headers: Mapping[bytes, bytes]) -> Answer:
-    return _list(_listing_of(text), which, page, b"HIT", headers)
+def _page(text: bytes, asked: Asked, headers: Mapping[bytes, bytes]) -> Answer:
+    return _list(_listing_of(text), asked, b"HIT", headers)
 
 
-def _page_of(
-    copy: Copy[Listing[Activity]], which: ActivityFilter, page: Page, headers: Mapping[bytes, bytes]
-) -> Answer:
-    return _list(copy.value, which, page, copy.origin.encode(), headers)
+def _page_of(copy: Copy[Listing[Activity]], asked: Asked, headers: Mapping[bytes, bytes]) -> Answer:
+    return _list(copy.value, asked, copy.origin.encode(), headers)
 
 
-def _list(
-    listing: Listing[Any], which: ActivityFilter, page: Page, origin: bytes, headers: Mapping[bytes, bytes]
-) -> Answer:
-    body = _encode(list_body(listing, page, order=ORDERS[which.sort]))
-    return _json(body, content_tag(body), origin, headers)
+def _list(listing: Listing[Any], asked: Asked, origin: bytes, headers: Mapping[bytes, bytes]) -> Answer:
+    assert asked.which is not None
+    which, page = asked.which
+    listed = list_body(listing, page, order=ORDERS[which.sort])
+    body = _encode(listed)
+    described = [(b"link", links(asked.first, listed.next_cursor).encode()), (b"x-cache", origin)]
+    return _json(body, content_tag(body), described, headers)
 
 
-def _json(body: bytes, tag: bytes, origin: bytes, headers: Mapping[bytes, bytes]) -> Answer:
-    described: RawHeaders = [(b"etag", tag), (b"x-cache", origin)]
+def _json(body: bytes, tag: bytes, said: RawHeaders, headers: Mapping[bytes, bytes]) -> Answer:
+    described: RawHeaders = [(b"etag", tag), *said]
     described += (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))
     return unless_known(Answer(200, described, body), tag, headers)

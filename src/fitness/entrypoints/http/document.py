@@ -1,0 +1,242 @@
+"""The OpenAPI document, written from what routes and fields declare."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
+from http import HTTPStatus
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from litestar import Litestar, Response
+from litestar.exceptions import NotFoundException
+from litestar.handlers import HTTPRouteHandler
+from msgspec import UNSET
+
+from fitness import __version__
+from fitness.domain.model.activities import Activity
+from fitness.domain.model.fields import Id
+from fitness.domain.model.users import User
+from fitness.entrypoints.http.examples import BODIES, PATH_EXAMPLES
+from fitness.entrypoints.http.problems import CRASH, MEDIA_TYPE, Kind, Problem, kind_of
+from fitness.entrypoints.http.response_headers import HEADERS, of_problem, of_success
+from fitness.entrypoints.http.routes import Access, Route, declared, operations, refusals_of
+from fitness.entrypoints.http.schemas import Schema, Schemas
+
+JSON = "application/json"
+
+DESCRIPTION = """
+Record, list, correct, delete and undo training activities.
+
+**To try it here**: execute *Register*, then *Login*, and put the `access_token` of its answer behind **Authorize**. It
+is good for 15 minutes.
+
+Times are RFC 3339 with an offset. Errors are `application/problem+json` (RFC 9457) with a stable `code`. Unknown fields
+and parameters are refused. A request may have an `X-Request-ID`, which its answer and the service's log then have too.
+"""
+
+TAGS = {
+    "accounts": "Registering, logging in, one's own profile and limits.",
+    "activities": "Recording, importing, listing, correcting, deleting and undoing.",
+    "statistics": "What activities add up to.",
+    "administration": "For admins.",
+    "health": "For load balancers and operators.",
+}
+
+_SECURITY: Mapping[Access, list[dict[str, list[str]]]] = {
+    Access.PUBLIC: [],
+    Access.ACCOUNT_OPTIONAL: [{"bearer": []}, {}],
+}
+"""Other routes have the document's own: an access token is needed."""
+
+_LINKED = {Activity: "activity_id", User: "user_id"}
+"""An answer of this type leads to the operations with this parameter in their path."""
+
+_NOT_FOUND = NotFoundException
+
+
+def api_document(app: Litestar) -> dict[str, Any]:
+    schemas = Schemas(omitting=(Problem,))
+    schemas.of(Problem)
+    described = [one for one in operations(app) if one[2].resolve_include_in_schema()]
+    paths: dict[str, dict[str, Any]] = {}
+    for method, path, handler in described:
+        if method != "OPTIONS":
+            paths.setdefault(path, {})[method.lower()] = _operation(method, path, handler, schemas, described)
+    used = {tag for path in paths.values() for operation in path.values() for tag in operation["tags"]}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "fitness",
+            "version": __version__,
+            "summary": "An HTTP service that keeps people's training activities.",
+            "description": DESCRIPTION.strip(),
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": TAGS.get(name, "")} for name in sorted(used)],
+        "security": [{"bearer": []}],
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(schemas.components.items())),
+            "headers": {name: _header(name) for name in HEADERS},
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "The `access_token` of a login.",
+                }
+            },
+        },
+    }
+
+
+def _operation(
+    method: str, path: str, handler: HTTPRouteHandler, schemas: Schemas, all_: list[tuple[str, str, HTTPRouteHandler]]
+) -> dict[str, Any]:
+    name, route = handler.handler_name, declared(handler)
+    parameters = [*_path_parameters(path, handler, schemas), *_query_parameters(route, schemas)]
+    parameters += [_header_parameter(header, meaning) for header, meaning in route.headers.items()]
+    operation: dict[str, Any] = {
+        "operationId": name,
+        "summary": name.replace("_", " ").capitalize(),
+        "description": " ".join((handler.fn.__doc__ or "").split()),
+        "tags": sorted({tag for layer in handler.ownership_layers for tag in (getattr(layer, "tags", None) or ())}),
+        "parameters": parameters,
+        "responses": _responses(method, path, handler, schemas, all_),
+    }
+    body = _body(handler, schemas)
+    if body is not None:
+        operation["requestBody"] = body
+    if route.access in _SECURITY:
+        operation["security"] = _SECURITY[route.access]
+    return operation
+
+
+def _path_parameters(path: str, handler: HTTPRouteHandler, schemas: Schemas) -> Iterator[dict[str, Any]]:
+    for name in re.findall(r"{(\w+)}", path):
+        of = handler.parsed_fn_signature.parameters[name].annotation
+        schema = schemas.of(Id if of is int else of)
+        yield {"name": name, "in": "path", "required": True, "schema": schema, "example": PATH_EXAMPLES.get(name, "1")}
+
+
+def _query_parameters(route: Route, schemas: Schemas) -> Iterator[dict[str, Any]]:
+    if route.query is None:
+        return
+    hints = get_type_hints(route.query, include_extras=True)
+    for field in fields(route.query):
+        stated = [hint for hint in get_args(hints[field.name]) if hint is not NoneType]
+        schema = schemas.of(stated[0] if field.default is None else hints[field.name], sent=True)
+        parameter = {"name": field.name.rstrip("_"), "in": "query", "description": schema.pop("description", "")}
+        if field.default not in (None, ()):
+            schema["default"] = field.default
+        yield parameter | {"schema": schema}
+
+
+def _header_parameter(name: str, meaning: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "description": meaning, "schema": {"type": "string"}}
+
+
+def _body(handler: HTTPRouteHandler, schemas: Schemas) -> dict[str, Any] | None:
+    upload = declared(handler).upload
+    if upload:
+        file = {"type": "string", "format": "binary"}
+        form = {"type": "object", "properties": {upload: file}, "required": [upload]}
+        return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    data = handler.parsed_fn_signature.parameters.get("data")
+    if data is None:
+        return None
+    schema = schemas.of(data.annotation, sent=True)
+    _state_defaults(schemas.components[data.annotation.__name__], data.annotation)
+    content: dict[str, Any] = {"schema": schema}
+    if data.annotation.__name__ in BODIES:
+        content["example"] = BODIES[data.annotation.__name__]
+    return {"required": True, "content": {JSON: content}}
+
+
+def _state_defaults(schema: Schema, model: type[Any]) -> None:
+    """What a field that is not sent is taken for."""
+    for field in fields(model) if hasattr(model, "__dataclass_fields__") else ():
+        if field.default not in (MISSING, None, UNSET, ()):
+            schema["properties"][field.name]["default"] = field.default
+
+
+def _responses(
+    method: str, path: str, handler: HTTPRouteHandler, schemas: Schemas, all_: list[tuple[str, str, HTTPRouteHandler]]
+) -> dict[str, Any]:
+    route = declared(handler)
+    answered = _answered(handler)
+    success: dict[str, Any] = {"description": _phrase(handler.status_code)}
+    if answered is not None:
+        success["content"] = _content(answered, route, schemas)
+    links = _links(answered, all_)
+    if links:
+        success["links"] = links
+    success["headers"] = _references(of_success(method, route, has_body=answered is not None))
+    responses = {str(handler.status_code): success}
+    if "ETag" in success["headers"] and method == "GET":
+        unchanged = {name: ref for name, ref in success["headers"].items() if name != "Content-Encoding"}
+        responses["304"] = {"description": "The client's copy is current.", "headers": unchanged}
+    for status, also in route.also.items():
+        body = {JSON: {"schema": schemas.of(also)}}
+        headers = _references(of_success(method, route, has_body=True))
+        responses[str(status)] = {"description": _phrase(status), "content": body, "headers": headers}
+    return responses | _problems(method, path, handler)
+
+
+def _answered(handler: HTTPRouteHandler) -> Any:
+    """The type of the successful answer's body; None without one."""
+    of = handler.parsed_fn_signature.return_type.annotation
+    if isinstance(get_origin(of), type) and issubclass(get_origin(of), Response):
+        [of] = get_args(of)
+    return None if of in (None, NoneType) else of
+
+
+def _content(answered: Any, route: Route, schemas: Schemas) -> dict[str, Any]:
+    if answered is bytes:
+        return {
+            media_type: {"schema": schemas.of(bytes)} for media_type in route.files or ("application/octet-stream",)
+        }
+    return {JSON: {"schema": schemas.of(answered)}}
+
+
+def _links(answered: Any, all_: list[tuple[str, str, HTTPRouteHandler]]) -> dict[str, Any]:
+    """From an answer that holds an id to what can be done with it."""
+    parameter = _LINKED.get(answered)
+    if parameter is None:
+        return {}
+    names = [handler.handler_name for _, path, handler in all_ if f"{{{parameter}}}" in path]
+    return {name: {"operationId": name, "parameters": {parameter: "$response.body#/id"}} for name in sorted({*names})}
+
+
+def _problems(method: str, path: str, handler: HTTPRouteHandler) -> dict[str, Any]:
+    refusals = refusals_of(handler) | ({_NOT_FOUND} if "{" in path else set())
+    kinds = {CRASH, *(kind_of(one, method) for one in refusals)}
+    route = declared(handler)
+    found: dict[str, Any] = {}
+    for status in sorted({kind.status for kind in kinds} - {*route.also}):
+        of = sorted((kind for kind in kinds if kind.status == status), key=lambda kind: kind.code)
+        content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {k.code: _example(k) for k in of}}
+        found[str(status)] = {
+            "description": " or ".join(kind.code for kind in of),
+            "content": {MEDIA_TYPE: content},
+            "headers": _references(of_problem(status, {kind.code for kind in of}, route)),
+        }
+    return found
+
+
+def _example(kind: Kind) -> dict[str, Any]:
+    problem = {"type": f"urn:fitness:problem:{kind.code}", "title": kind.title, "status": kind.status}
+    return {"value": problem | {"detail": f"{kind.title}.", "code": kind.code}}
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase
+
+
+def _header(name: str) -> dict[str, Any]:
+    meaning, schema = HEADERS[name]
+    return {"description": meaning, "schema": schema}
+
+
+def _references(names: Iterator[str]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in sorted({*names})}

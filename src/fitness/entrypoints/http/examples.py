@@ -1,0 +1,28 @@
+"""What the reference offers to execute: each is accepted as it stands, or refused as its operation documents."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fitness.domain.model.users import EXAMPLE_PASSWORD
+
+_ANN = {"email": "ann@example.org", "password": EXAMPLE_PASSWORD}
+
+BODIES: Mapping[str, Any] = {
+    "Registration": _ANN | {"name": "Ann", "timezone": "Europe/Paris"},
+    "Login": _ANN,
+    "ProfileChanges": {"name": "Ann", "week_start": "monday"},
+    "NewActivity": {
+        "activity_type": "run",
+        "activity_date": "2026-05-01T08:00:00+02:00",
+        "duration_minutes": 42.5,
+        "distance_km": 9.1,
+        "title": "Around the lake",
+        "tags": ["lake"],
+    },
+    "DetailsChanges": {"title": "Twice around the lake", "distance_km": 18.2},
+    "Purge": {"reason": "Asked for by its owner."},
+    "StandingChanges": {"tier": "premium"},
+}
+"""By the name of the body's class."""
+
+PATH_EXAMPLES: Mapping[str, Any] = {"activity_id": 1, "user_id": 1}

@@ -1,0 +1,134 @@
+"""Holds the service to its document: each answer that passes is validated against what the document says of it."""
+
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from functools import cache
+from typing import Any
+
+import httpx
+import jsonschema
+import msgspec
+from litestar import Litestar
+
+from fitness.entrypoints.http.document import api_document
+
+OF_TRANSPORT = {"content-type", "content-length", "date", "connection"}
+OF_BROWSERS = "access-control-"
+MOST_ITEMS = 3
+"""Of a list are validated; the others are made by the same code."""
+
+
+class Undocumented(AssertionError):
+    """The service answered what its document does not say."""
+
+
+_documents: list[dict[str, Any]] = []
+
+
+def judge(app: Litestar) -> Callable[[httpx.Response], Awaitable[None]]:
+    """What each answer of the application is to be passed to. All applications have the same document."""
+    if not _documents:
+        _documents.append(msgspec.json.decode(msgspec.json.encode(api_document(app))))
+    return hold_to_document
+
+
+def document() -> dict[str, Any]:
+    """As the service publishes it, read back from JSON."""
+    return _documents[0]
+
+
+async def hold_to_document(response: httpx.Response) -> None:
+    """Raises Undocumented. Answers to addresses that the document does not have are not looked at."""
+    request = response.request
+    found = _operation("GET" if request.method == "HEAD" else request.method, request.url.path)
+    if found is None or request.method == "OPTIONS":
+        return
+    name, operation = found
+    where = f"{name} {response.status_code}"
+    stated = operation["responses"].get(str(response.status_code))
+    if stated is None:
+        raise Undocumented(f"{where} is in no response of the document: {await _text(response)}")
+    surplus = _surplus_headers(response, stated)
+    if surplus:
+        raise Undocumented(f"{where} has headers that the document lacks: {surplus}")
+    for header, value in response.headers.items():
+        _judge_header(where, header, value)
+    if request.method != "HEAD":
+        await _judge_body(where, response, stated)
+
+
+def _surplus_headers(response: httpx.Response, stated: dict[str, Any]) -> set[str]:
+    named = {header.lower() for header in stated.get("headers", {})}
+    sent = {header for header in response.headers if not header.startswith(OF_BROWSERS)}
+    return sent - named - OF_TRANSPORT
+
+
+def _judge_header(where: str, header: str, value: str) -> None:
+    schema = _headers().get(header)
+    if schema is None:
+        return
+    stated: Any = int(value) if schema.get("type") == "integer" and value.isdecimal() else value
+    error = jsonschema.exceptions.best_match(_validator_of(msgspec.json.encode(schema)).iter_errors(stated))
+    if error is not None:
+        raise Undocumented(f"{where}: the header {header} {error.message}")
+
+
+async def _judge_body(where: str, response: httpx.Response, stated: dict[str, Any]) -> None:
+    body = await response.aread()
+    content = stated.get("content")
+    if content is None:
+        if body:
+            raise Undocumented(f"{where} has a body, the document says that it has none: {body[:200]!r}")
+        return
+    media_type = response.headers["content-type"].partition(";")[0]
+    if media_type not in content:
+        raise Undocumented(f"{where} is {media_type}, the document says {', '.join(content)}")
+    if not media_type.endswith("json"):
+        return
+    found = response.json()
+    if media_type == "application/problem+json" and found["code"] not in content[media_type]["examples"]:
+        raise Undocumented(f"{where} has the code {found['code']}, the document says {stated['description']}")
+    if isinstance(found, dict) and isinstance(found.get("items"), list):
+        found = found | {"items": found["items"][:MOST_ITEMS]}
+    validator = _validator_of(msgspec.json.encode(content[media_type]["schema"]))
+    error = jsonschema.exceptions.best_match(validator.iter_errors(found))
+    if error is not None:
+        raise Undocumented(f"{where}: {'.'.join(map(str, error.path)) or 'the body'}: {error.message}")
+
+
+async def _text(response: httpx.Response) -> str:
+    return (await response.aread()).decode("utf-8", "replace")[:300]
+
+
+@cache
+def _validator_of(schema: bytes) -> jsonschema.Draft202012Validator:
+    """Of a schema, in which every object is closed: a property that the document lacks is a failure here."""
+    components = {name: _closed(one) for name, one in document()["components"]["schemas"].items()}
+    whole = msgspec.json.decode(schema) | {"components": {"schemas": components}}
+    return jsonschema.Draft202012Validator(whole, format_checker=jsonschema.FormatChecker(["date"]))
+
+
+def _closed(schema: dict[str, Any]) -> dict[str, Any]:
+    return schema | {"additionalProperties": False} if "properties" in schema else schema
+
+
+@cache
+def _headers() -> dict[str, dict[str, Any]]:
+    return {name.lower(): one["schema"] for name, one in document()["components"]["headers"].items()}
+
+
+@cache
+def _operation(method: str, path: str) -> tuple[str, dict[str, Any]] | None:
+    """The first whose path matches: those without parameters come before those with some."""
+    return next(_operations(method, path), None)
+
+
+def _operations(method: str, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for template, of_path in sorted(document()["paths"].items(), key=lambda one: "{" in one[0]):
+        if method.lower() in of_path and _pattern(template).fullmatch(path):
+            yield f"{method} {template}", of_path[method.lower()]
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"{\w+}", r"[0-9A-Za-z_-]+", template))
