@@ -68,6 +68,15 @@ proxy: $(VENV)/dev.stamp ## the proxy's tests and two minutes of load on it (nee
 	@$(PY) -m pytest -q tests/integration/test_proxy.py
 	@$(PY) -m tests.soak.proxy
 
+clients: $(VENV)/dev.stamp .clients/clients.stamp ## generate a Python client from the API's document, type-check it, let it do a round
+	@$(PY) -m tests.clients.check python
+
+clients-typescript: $(VENV)/dev.stamp tests/clients/typescript/node_modules ## the same in TypeScript (needs node and npm)
+	@$(PY) -m tests.clients.check typescript
+
+fuzz: $(VENV)/dev.stamp .clients/clients.stamp .clients/fuzz.stamp ## ask the service what its document allows, and what not, with three seeds (schemathesis)
+	@$(PY) -m tests.clients.fuzz
+
 format: $(VENV)/dev.stamp ## apply ruff
 	@$(VENV)/bin/ruff check --fix-only .
 	@$(VENV)/bin/ruff format .
@@ -77,9 +86,13 @@ pins: ## pin the newest versions that pyproject.toml allows (needs uv)
 		pyproject.toml --extra build -o requirements/run.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		-c requirements/run.txt pyproject.toml --extra build --extra dev -o requirements/dev.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
+		requirements/clients.in -o requirements/clients.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
+		-c requirements/clients.txt requirements/fuzz.in -o requirements/fuzz.txt
 
 clean: ## remove the environment and the caches (never the data)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 ifdef UV
@@ -87,6 +100,22 @@ ifdef UV
 else
 	@python3 -m venv $(VENV) || { echo "make: needs uv, or a python3 with venv (on Debian: python3-venv)" >&2; exit 1; }
 endif
+
+# The generators have an environment of their own, since their pins are others than the service's.
+.clients/%.stamp: requirements/%.txt
+ifdef UV
+	@test -x .clients/bin/python || uv venv -q .clients
+	@uv pip install -q --python .clients/bin/python --require-hashes -r requirements/$*.txt
+else
+	@test -x .clients/bin/python || python3 -m venv .clients
+	@.clients/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/$*.txt
+endif
+	@touch $@
+
+tests/clients/typescript/node_modules: tests/clients/typescript/package-lock.json
+	@command -v npm >/dev/null || { echo "make: needs node and npm" >&2; exit 1; }
+	@cd tests/clients/typescript && npm ci --silent --no-audit --no-fund
+	@touch $@
 
 $(VENV)/%.stamp: requirements/%.txt pyproject.toml | $(VENV)/bin/python
 	@echo "installing requirements/$*.txt into $(VENV)"
@@ -99,4 +128,5 @@ else
 endif
 	@touch $@
 
-.PHONY: help run test test-engines test-others unit soak bench watch lint rules proxy format pins clean
+
+.PHONY: help clients clients-typescript fuzz run test test-engines test-others unit soak bench watch lint rules proxy format pins clean

@@ -154,10 +154,11 @@ def _body(handler: HTTPRouteHandler, schemas: Schemas) -> dict[str, Any] | None:
 
 
 def _state_defaults(schema: Schema, model: type[Any]) -> None:
-    """What a field that is not sent is taken for."""
+    """What a field that is not sent is taken for: in words, since some generators ask for what has a `default`."""
     for field in fields(model) if hasattr(model, "__dataclass_fields__") else ():
         if field.default not in (MISSING, None, UNSET, ()):
-            schema["properties"][field.name]["default"] = field.default
+            stated = schema["properties"][field.name]
+            stated["description"] = f"{stated.get('description', '')} If left out: `{field.default}`.".strip()
 
 
 def _responses(

@@ -35,7 +35,7 @@ class PolicyBalance:
 
 
 @dataclass(frozen=True, slots=True)
-class LimitsBody:
+class RateLimitsBody:
     tier: Tier | None
     """Null without an access token."""
     limits: tuple[PolicyBalance, ...]
@@ -54,11 +54,11 @@ class LimitsBody:
         needs_database=False,
     ).opt,
 )
-async def rate_limit(request: Request[Any, Any, Any], limits: NamedDependency[LimitService]) -> Response[LimitsBody]:
+async def rate_limit(request: Request[Any, Any, Any], limits: NamedDependency[LimitService]) -> Response[RateLimitsBody]:
     """The caller's limits and what is left of them; free of charge. Without a token, those of the client's address."""
     tier, decision = await limits.standing(requester_of(request))
     balances = decision.balances if decision else ()
-    body = LimitsBody(tier, tuple(_balance(one) for one in balances))
+    body = RateLimitsBody(tier, tuple(_balance(one) for one in balances))
     return Response(body, headers={"Cache-Control": "no-store"})
 
 
