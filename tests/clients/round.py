@@ -55,37 +55,50 @@ def logged_in(url: str) -> AuthenticatedClient:
 def round_of(client: AuthenticatedClient) -> None:
     renamed = update_me.sync(client=client, body=ProfileChanges(name="Ann"))
     me = get_me.sync(client=client)
-    assert isinstance(renamed, User) and isinstance(me, User) and me.name == renamed.name == "Ann"
+    assert isinstance(renamed, User)
+    assert isinstance(me, User)
+    assert me.name == renamed.name == "Ann"
 
     run = NewActivity(activity_type=ActivityType.RUN, activity_date=START, duration_minutes=42.5, distance_km=9.1)
     answer = create_activity.sync_detailed(client=client, body=run, idempotency_key="round-1")
     made = answer.parsed
-    assert answer.status_code == HTTPStatus.CREATED and isinstance(made, Activity)
+    assert answer.status_code == HTTPStatus.CREATED
+    assert isinstance(made, Activity)
     assert answer.headers["Location"] == f"/api/v1/activities/{made.id}"
 
     track = ImportFileBody(file=File(payload=BytesIO(TRACK.encode()), file_name="morning.gpx"))
     imported = import_file.sync(client=client, body=track)
-    assert isinstance(imported, Imported) and imported.items[0].distance_km is not None
+    assert isinstance(imported, Imported)
+    assert imported.items[0].distance_km is not None
 
     listed = list_activities.sync(client=client, type_=[ActivityType.RUN], limit=1)
-    assert isinstance(listed, ActivityList) and [one.id for one in listed.items] == [made.id]
+    assert isinstance(listed, ActivityList)
+    assert [one.id for one in listed.items] == [made.id]
 
     changed = update_activity.sync(
         made.id, client=client, body=DetailsChanges(title="Twice", distance_km=None), if_match='"1"'
     )
-    assert isinstance(changed, Activity) and (changed.title, changed.distance_km, changed.version) == ("Twice", None, 2)
+    assert isinstance(changed, Activity)
+    assert (changed.title, changed.distance_km, changed.version) == ("Twice", None, 2)
     stale = update_activity.sync(made.id, client=client, body=DetailsChanges(title="x"), if_match='"1"')
-    assert isinstance(stale, Problem) and (stale.status, stale.code) == (412, "version_mismatch")
+    assert isinstance(stale, Problem)
+    assert (stale.status, stale.code) == (412, "version_mismatch")
     wrong = update_activity.sync(made.id, client=client, body=DetailsChanges(duration_minutes=0))
-    assert isinstance(wrong, Problem) and wrong.errors and wrong.errors[0].field == "duration_minutes"
+    assert isinstance(wrong, Problem)
+    assert wrong.errors
+    assert wrong.errors[0].field == "duration_minutes"
 
     assert delete_activity.sync_detailed(made.id, client=client).status_code == HTTPStatus.NO_CONTENT
     gone = get_activity.sync(made.id, client=client)
-    assert isinstance(gone, Problem) and gone.restore == f"/api/v1/activities/{made.id}/restore"
+    assert isinstance(gone, Problem)
+    assert gone.restore == f"/api/v1/activities/{made.id}/restore"
     trash = list_trash.sync(client=client)
-    assert isinstance(trash, TrashedActivityList) and trash.items[0].purge_at > trash.items[0].updated_at
+    assert isinstance(trash, TrashedActivityList)
+    assert trash.items[0].purge_at > trash.items[0].updated_at
     back = restore_activity.sync(made.id, client=client)
-    assert isinstance(back, Activity) and back.deleted_at is None and back.activity_date == START
+    assert isinstance(back, Activity)
+    assert back.deleted_at is None
+    assert back.activity_date == START
 
 
 if __name__ == "__main__":

@@ -45,6 +45,8 @@ async def test_a_choice_is_told_what_there_is_to_choose_from(ann: Person):
         ("limit=x", "limit", "must be a whole number from 1 to 100"),
         ("limit=101", "limit", "must be a whole number from 1 to 100"),
         ("page=0", "page", "must be a whole number from 1"),
+        ("with_total=null", "with_total", "must be true or false"),
+        ("min_distance_km=Null", "min_distance_km", "must be a number from 0 to 2 000"),
         ("with_total=maybe", "with_total", "must be true or false"),
         ("sort=title", "sort", "must be one of -date, date, -distance, distance, -duration, duration"),
         ("max_distance_km=x", "max_distance_km", "must be a number from 0 to 2 000"),

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, Any, Generic, TypeVar, get_origin, get_type_hints
+from types import NoneType
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 import msgspec
@@ -15,6 +16,7 @@ from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.entrypoints.http.bodies import model_of
 from fitness.entrypoints.http.cursors import Order, cursor_of, position_of
 from fitness.entrypoints.http.problems import MalformedRequest
+from fitness.entrypoints.http.wording import taken_by
 
 MAX_PARAMETERS = 100
 _PLACES = (b"page", b"cursor")
@@ -85,6 +87,10 @@ def parsed_query(query: bytes, model: type[T]) -> T:
             fields.setdefault(field, []).append(text)
         elif field in fields:
             problems.append(FieldProblem(name, "may be given only once"))
+        elif text.lower() == "null" and NoneType in get_args(hint) and str not in get_args(hint):
+            # msgspec would take it for None
+            taken = taken_by(get_type_hints(model, include_extras=True)[field], by_text=True)
+            problems.append(FieldProblem(name, taken))
         else:
             fields[field] = text
     return model_of(fields, model, strict=False, found=problems)

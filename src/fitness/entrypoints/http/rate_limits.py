@@ -54,7 +54,9 @@ class RateLimitsBody:
         needs_database=False,
     ).opt,
 )
-async def rate_limit(request: Request[Any, Any, Any], limits: NamedDependency[LimitService]) -> Response[RateLimitsBody]:
+async def rate_limit(
+    request: Request[Any, Any, Any], limits: NamedDependency[LimitService]
+) -> Response[RateLimitsBody]:
     """The caller's limits and what is left of them; free of charge. Without a token, those of the client's address."""
     tier, decision = await limits.standing(requester_of(request))
     balances = decision.balances if decision else ()
