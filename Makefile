@@ -74,6 +74,9 @@ clients: $(VENV)/dev.stamp .clients/clients.stamp ## generate a Python client fr
 clients-typescript: $(VENV)/dev.stamp tests/clients/typescript/node_modules ## the same in TypeScript (needs node and npm)
 	@$(PY) -m tests.clients.check typescript
 
+describe: $(VENV)/dev.stamp tests/clients/describe/node_modules ## the API's document by Redocly's and Spectral's rules (needs node and npm)
+	@$(PY) -m tests.clients.check rules
+
 fuzz: $(VENV)/dev.stamp .clients/clients.stamp .clients/fuzz.stamp ## ask the service what its document allows, and what not, with three seeds (schemathesis)
 	@$(PY) -m tests.clients.fuzz
 
@@ -112,9 +115,9 @@ else
 endif
 	@touch $@
 
-tests/clients/typescript/node_modules: tests/clients/typescript/package-lock.json
+tests/clients/%/node_modules: tests/clients/%/package-lock.json
 	@command -v npm >/dev/null || { echo "make: needs node and npm" >&2; exit 1; }
-	@cd tests/clients/typescript && npm ci --silent --no-audit --no-fund
+	@cd $(@D) && npm ci --silent --no-audit --no-fund
 	@touch $@
 
 $(VENV)/%.stamp: requirements/%.txt pyproject.toml | $(VENV)/bin/python
@@ -129,4 +132,4 @@ endif
 	@touch $@
 
 
-.PHONY: help clients clients-typescript fuzz run test test-engines test-others unit soak bench watch lint rules proxy format pins clean
+.PHONY: help clients clients-typescript describe fuzz run test test-engines test-others unit soak bench watch lint rules proxy format pins clean

@@ -1,8 +1,9 @@
 """Generates a client from the document of a running service, type-checks it strictly, and lets it do a round.
 
-    python -m tests.clients.check python|typescript
+    python -m tests.clients.check python|typescript|rules
 
-`make clients` and `make clients-typescript` install what it needs.
+`make clients`, `make clients-typescript` and `make describe` install what it needs; the last one looks at the document
+alone, by the rules of Redocly and Spectral.
 """
 
 import subprocess
@@ -35,7 +36,7 @@ def main(which: str) -> None:
             CHECKS[which](document, service.url)
         finally:
             service.stop()
-    print(f"the {which} client is whole")
+    print(f"{which}: as documented")
 
 
 def python_client(document: Path, url: str) -> None:
@@ -58,7 +59,17 @@ def typescript_client(document: Path, url: str) -> None:
     _run("node", TYPESCRIPT / "out" / "round.js", url)
 
 
-CHECKS: Mapping[str, Callable[[Path, str], None]] = {"python": python_client, "typescript": typescript_client}
+def rules(document: Path, _: str) -> None:
+    tools = HERE / "describe" / "node_modules" / ".bin"
+    _run(tools / "redocly", "lint", "--extends=recommended", document)
+    _run(tools / "spectral", "lint", "--ruleset", HERE / "describe" / ".spectral.yaml", document)
+
+
+CHECKS: Mapping[str, Callable[[Path, str], None]] = {
+    "python": python_client,
+    "typescript": typescript_client,
+    "rules": rules,
+}
 
 
 def _run(*command: str | Path, cwd: Path | None = None) -> None:

@@ -132,6 +132,13 @@ class TestCompression:
         assert small.content == plain.content
         assert "content-encoding" not in plain.headers
 
+    async def test_a_list_that_the_cache_does_not_keep_is_compressed_too(self, ann: Person):
+        for _ in range(30):
+            await ann.record(notes="up and down " * 830)
+        for _ in range(2):
+            small = await ann.get("/activities?limit=30", headers=GZIP)
+            assert int(small.headers["content-length"]) < 20_000 < 280_000 < len(small.content)
+
     async def test_what_fits_into_a_packet_is_sent_as_it_is(self, ann: Person):
         answer = await ann.get(f"/activities/{(await ann.record())['id']}", headers=GZIP)
         assert "content-encoding" not in answer.headers

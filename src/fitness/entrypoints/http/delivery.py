@@ -67,7 +67,7 @@ def compressed(answer: Answer, asked_with: Mapping[bytes, bytes]) -> Answer:
 
 async def compressed_apart(answer: Answer, asked_with: Mapping[bytes, bytes]) -> Answer:
     """A long answer as `compressed`, in a thread, so that others are not kept waiting; any other as it is."""
-    if len(answer.body) <= MAX_ON_LOOP_BYTES:
+    if len(answer.body) <= MAX_ON_LOOP_BYTES or not _is_to_be_compressed(answer, asked_with):
         return answer
     return await asyncio.to_thread(compressed, answer, asked_with)
 
