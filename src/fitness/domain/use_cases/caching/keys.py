@@ -7,6 +7,7 @@ from functools import lru_cache
 from fitness.domain.model.activities import Activity
 from fitness.domain.model.listings import ActivityFilter, Listing, Page
 from fitness.domain.model.statistics import Statistics, StatisticsFilter
+from fitness.domain.model.tags import Tags
 from fitness.domain.model.users import Calendar, Standing
 from fitness.ports.cache import CacheKey, Scope
 
@@ -18,7 +19,7 @@ ACCOUNT_TTL_S = 60 * 60
 KEYS_REMEMBERED = 10_000
 """Of activities that are read again and again."""
 
-KINDS = ("activity", "listing", "stats")
+KINDS = ("activity", "listing", "stats", "tags")
 """The names that the reads of users are counted under."""
 
 
@@ -54,6 +55,10 @@ def listing_key(user_id: int, which: ActivityFilter, page: Page) -> CacheKey[Lis
 def statistics_key(user_id: int, which: StatisticsFilter, today: date) -> CacheKey[Statistics]:
     digest = hashlib.sha256(repr((which, today)).encode()).hexdigest()[:32]
     return CacheKey(f"stats:user:{{{user_id}}}:{digest}", user_scope(user_id), STATISTICS_TTL_S, Statistics, "stats")
+
+
+def tags_key(user_id: int) -> CacheKey[Tags]:
+    return CacheKey(f"tags:user:{{{user_id}}}", user_scope(user_id), STATISTICS_TTL_S, Tags, "tags")
 
 
 def standing_key(user_id: int) -> CacheKey[Standing]:
