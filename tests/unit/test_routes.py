@@ -43,7 +43,10 @@ _RAISES = re.compile(r"\bRaises\b(.*?)(?:\.(?:\s|$)|$)", re.DOTALL)
 _CLASS = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b")
 
 
-SERVICES = ("accounts", "activities", "imports", "limits", "administration", "statistics", "tags", "stores", "kitchen")
+SERVICES = (
+    *("accounts", "activities", "imports", "limits", "administration", "stores", "kitchen"),
+    *("charging", "statistics", "tags", "upload_space"),
+)
 
 
 @cache
