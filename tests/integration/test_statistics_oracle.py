@@ -12,7 +12,8 @@ from typing import Any
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.postgres.totals_diagnosis import TotalsDiagnosis
 from fitness.domain.model.activities import Activity, ActivityType, DetailsChanges
-from fitness.domain.model.statistics import Period, Statistics, statistics_of
+from fitness.domain.model.periods import Period
+from fitness.domain.model.statistics import Statistics, statistics_of
 from fitness.domain.model.users import Caller, WeekStart
 from fitness.domain.use_cases.caching.keys import user_scope
 from fitness.domain.use_cases.caching.reads import Origin
@@ -25,8 +26,8 @@ NOW = datetime(2026, 3, 3, 12, tzinfo=UTC)
 TYPES = [ActivityType.RUN, ActivityType.RUN, ActivityType.RIDE, ActivityType.SWIM, ActivityType.YOGA]
 ZONES = ["UTC", "Europe/Paris", "Pacific/Kiritimati", "America/New_York", "Australia/Brisbane", "Asia/Kathmandu"]
 TAGS = ["race", "hills", "commute", "été"]
-WRITES = 5_000
-ROUNDS = 25
+WRITES = 3_000
+ROUNDS = 20
 
 
 def drawn(draw: random.Random) -> dict[str, Any]:

@@ -6,13 +6,13 @@ from datetime import date
 from fitness.adapters.memory.activities import matches
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.domain.model.activities import Activity
+from fitness.domain.model.periods import bucket_start
 from fitness.domain.model.statistics import (
     Found,
     Part,
     Record,
     Records,
     StatisticsFilter,
-    bucket_start,
     is_counted,
     merged,
     sums_of,

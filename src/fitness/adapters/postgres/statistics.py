@@ -15,19 +15,8 @@ from typing import Any, LiteralString, NamedTuple
 from fitness.adapters.postgres.activity_listing import filter_parameters, narrowed
 from fitness.adapters.postgres.database import Connection, Database, Row
 from fitness.domain.model.activities import ActivityType
-from fitness.domain.model.statistics import (
-    DAY,
-    Days,
-    Found,
-    Part,
-    Period,
-    Record,
-    Records,
-    StatisticsFilter,
-    Sums,
-    bucket_start,
-    merged,
-)
+from fitness.domain.model.periods import DAY, Period, bucket_start
+from fitness.domain.model.statistics import Days, Found, Part, Record, Records, StatisticsFilter, Sums, merged
 
 ONE_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 

@@ -5,17 +5,16 @@ An activity belongs to its own local date. All sums are of whole numbers, so tha
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from enum import StrEnum
+from datetime import date
 from itertools import islice
 from typing import NamedTuple
 
 from fitness.domain.model.activities import EARLIEST, Activity, ActivityType
 from fitness.domain.model.listings import ActivityFilter
+from fitness.domain.model.periods import DAY, Period, bucket_start, following_start
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.domain.model.users import WeekStart
 
-DAY = timedelta(days=1)
 FIRST_DAY = EARLIEST.date() - DAY
 """Somewhere the earliest activity is still of this day."""
 LAST_DAY = date(2999, 12, 31)
@@ -24,29 +23,6 @@ UNCOUNTED_TYPES = frozenset({"transition"})
 """Of activities that are in no statistic."""
 
 THOUSANDTHS = 1_000
-
-
-class Period(StrEnum):
-    """What a bucket is; a week begins where the profile says."""
-
-    DAILY = "daily"
-    WEEKLY = "weekly"
-    MONTHLY = "monthly"
-
-    @property
-    def most(self) -> int:
-        """Buckets that may be asked for at once."""
-        return _MOST[self]
-
-    @property
-    def usual(self) -> int:
-        """Buckets up to the last day, where no first day is asked for."""
-        return _USUAL[self]
-
-
-_MOST = {Period.DAILY: 400, Period.WEEKLY: 160, Period.MONTHLY: 120}
-_USUAL = {Period.DAILY: 30, Period.WEEKLY: 12, Period.MONTHLY: 12}
-_UNITS = {Period.DAILY: "days", Period.WEEKLY: "weeks", Period.MONTHLY: "months"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +59,7 @@ class StatisticsFilter:
         """Those that these days are in."""
         first = bucket_start(since, self.period, self.week_start)
         while first <= until:
-            following = _following(first, self.period)
+            following = following_start(first, self.period)
             yield Days(first, following - DAY)
             first = following
 
@@ -209,27 +185,8 @@ def statistics_filter(
         excluded_tags=tuple(sorted({*excluded_tags})),
     )
     if next(islice(which.whole_buckets(first, last), period.most, None), None) is not None:
-        raise InvalidFields(FieldProblem("from", f"and `to` must span at most {period.most} {_UNITS[period]}"))
+        raise InvalidFields(FieldProblem("from", f"and `to` must span at most {period.most} {period.units}"))
     return which
-
-
-def bucket_start(day: date, period: Period, week_start: WeekStart) -> date:
-    """The first day of the day, week or month that `day` is in."""
-    if period is Period.DAILY:
-        return day
-    if period is Period.MONTHLY:
-        return day.replace(day=1)
-    return day - timedelta(days=day.weekday() if week_start is WeekStart.MONDAY else day.isoweekday() % 7)
-
-
-def bucket_name(day: date, period: Period, week_start: WeekStart) -> str:
-    """Of the bucket that `day` is in: `2026-11`, `2026-W48`, or the first day where that is all the name it has."""
-    if period is Period.MONTHLY:
-        return f"{day:%Y-%m}"
-    if period is Period.WEEKLY and week_start is WeekStart.MONDAY:
-        year, week, _ = day.isocalendar()
-        return f"{year}-W{week:02}"
-    return bucket_start(day, period, week_start).isoformat()
 
 
 def is_counted(activity: Activity) -> bool:
@@ -296,10 +253,3 @@ def _usual_first(last: date, period: Period, week_start: WeekStart) -> date:
         if first > FIRST_DAY:
             first = bucket_start(first - DAY, period, week_start)
     return max(first, FIRST_DAY)
-
-
-def _following(first: date, period: Period) -> date:
-    """The first day of the next bucket."""
-    if period is Period.MONTHLY:
-        return (first + timedelta(days=31)).replace(day=1)
-    return first + timedelta(days=1 if period is Period.DAILY else 7)

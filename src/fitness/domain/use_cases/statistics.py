@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from fitness.domain.model.activities import ActivityType
-from fitness.domain.model.statistics import Period, Statistics, StatisticsFilter, statistics_filter, statistics_of
+from fitness.domain.model.periods import Period
+from fitness.domain.model.statistics import Statistics, StatisticsFilter, statistics_filter, statistics_of
 from fitness.domain.model.time_zones import local_date
 from fitness.domain.model.users import Calendar, Caller, still_there
 from fitness.domain.use_cases.caching.keys import calendar_key, statistics_key

@@ -11,18 +11,9 @@ from litestar.di import NamedDependency
 from msgspec import Meta
 
 from fitness.domain.model.activities import ActivityType
+from fitness.domain.model.periods import Period, bucket_name
 from fitness.domain.model.rate_limits import Action
-from fitness.domain.model.statistics import (
-    THOUSANDTHS,
-    Part,
-    Period,
-    Record,
-    Statistics,
-    Streak,
-    Sums,
-    added,
-    bucket_name,
-)
+from fitness.domain.model.statistics import THOUSANDTHS, Part, Record, Statistics, Streak, Sums, added
 from fitness.domain.model.users import Caller, WeekStart
 from fitness.domain.use_cases.statistics import StatisticsService
 from fitness.entrypoints.http.filters import tags_of
