@@ -17,6 +17,8 @@ from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_files import shipped_migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.schema import SchemaProbe
+from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
+from fitness.adapters.postgres.tags import PostgresTagRepo
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.domain.model.listings import Page
 from fitness.domain.model.refusals import IdempotentRequestInFlight
@@ -29,6 +31,8 @@ from fitness.ports.messages import IdempotencyKey
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.setup import BadSetup
+from fitness.ports.statistics import StatisticsRepoPort
+from fitness.ports.tags import TagRepoPort
 from fitness.ports.users import UserRepoPort
 from tests.builders import NOW, a_registration, an_activity
 from tests.unit.contracts.activities import (
@@ -45,6 +49,8 @@ from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.outbox import OutboxContract
+from tests.unit.contracts.statistics import StatisticsRepoContract
+from tests.unit.contracts.tags import TagRepoContract
 from tests.unit.contracts.users import UserRepoContract
 
 
@@ -68,6 +74,22 @@ class InOneDatabase:
     @pytest.fixture
     def states(self, database: Database) -> CacheStatePort:
         return PostgresCacheState(database, database)
+
+    @pytest.fixture
+    def statistics(self, database: Database) -> StatisticsRepoPort:
+        return PostgresStatisticsRepo(database)
+
+    @pytest.fixture
+    def tags(self, database: Database) -> TagRepoPort:
+        return PostgresTagRepo(database)
+
+
+class TestPostgresStatistics(InOneDatabase, StatisticsRepoContract):
+    pass
+
+
+class TestPostgresTags(InOneDatabase, TagRepoContract):
+    pass
 
 
 class TestPostgresCacheState(InOneDatabase, CacheStateContract):
