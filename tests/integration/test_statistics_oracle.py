@@ -174,10 +174,10 @@ def record(activities: list[Activity], value: Callable[[Activity], float | None]
 def streaks(days: set[date], today: date) -> tuple[int, int]:
     """The current one's length and the longest one's."""
 
-    def length(last: date) -> int:
-        return 1 + length(last - timedelta(days=1)) if last in days else 0
+    def row(day: date, step: int) -> int:
+        return 1 + row(day + timedelta(days=step), step) if day in days else 0
 
-    lengths = {day: length(day) for day in days if day + timedelta(days=1) not in days}
+    lengths = {day: row(day, 1) + row(day, -1) - 1 for day in days}
     return lengths.get(today) or lengths.get(today - timedelta(days=1)) or 0, max(lengths.values(), default=0)
 
 

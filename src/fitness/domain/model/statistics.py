@@ -147,7 +147,7 @@ class Statistics:
     parts: tuple[Part, ...]
     records: Records
     current_streak: Streak
-    """The one that ends today, or yesterday as long as today has no activity."""
+    """The one that today is in, or that ended yesterday."""
     longest_streak: Streak
     """The latest of several."""
 
@@ -230,8 +230,13 @@ def merged(parts: Iterable[Part]) -> tuple[Part, ...]:
 def statistics_of(found: Found, which: StatisticsFilter, *, today: date) -> Statistics:
     streaks = [*_streaks(found.days)]
     longest = max(streaks, key=lambda one: (one.days, one.since), default=Streak())
-    current = next((one for one in streaks if one.until in (today, today - DAY)), Streak())
+    current = next((one for one in streaks if _goes_on(one, today)), Streak())
     return Statistics(which, found.parts, found.records, current, longest)
+
+
+def _goes_on(streak: Streak, today: date) -> bool:
+    """It may end tomorrow: somewhere that day has begun."""
+    return streak.since is not None and streak.until is not None and streak.since <= today <= streak.until + DAY
 
 
 def _streaks(days: Iterable[date]) -> Iterator[Streak]:

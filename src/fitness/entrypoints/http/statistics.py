@@ -122,7 +122,7 @@ class StreakBody:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreaksBody:
     current: StreakBody
-    """Ends today, or yesterday as long as today has no activity."""
+    """The one that today is in, or that ended yesterday; 0 days where there is none."""
     longest: StreakBody
     """The latest of several."""
 
