@@ -1,7 +1,9 @@
 """/tags: the caller's tags, all at once. What one activity has is set in its body."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from litestar import Request, Response, Router, delete, get, patch
 from litestar.di import NamedDependency
@@ -32,25 +34,31 @@ async def list_tags(request: ApiRequest, tags: NamedDependency[TagService]) -> R
 
 
 @patch(
-    "/{name:str}",
+    "/{name:path}",
     dto=JsonBody[TagName],
     return_dto=None,
-    opt=Route(access=Access.ACCOUNT, action=Action.CREATE, refuses=(TagNotFound,)).opt,
+    opt=Route(access=Access.ACCOUNT, action=Action.CREATE, refuses=(TagNotFound,), free_path=True).opt,
 )
 async def rename_tag(
-    name: FromPath[str], data: JSONBody[TagName], request: ApiRequest, tags: NamedDependency[TagService]
+    name: FromPath[Path], data: JSONBody[TagName], request: ApiRequest, tags: NamedDependency[TagService]
 ) -> TagName:
     """Rename a tag of the caller's activities. If they have the new one as well, the two are merged."""
-    return TagName(await tags.rename(name, data.name, by=request.user))
+    return TagName(await tags.rename(_named(request), data.name, by=request.user))
 
 
 @delete(
-    "/{name:str}",
-    opt=Route(access=Access.ACCOUNT, action=Action.CREATE, refuses=(TagNotFound, InvalidFields)).opt,
+    "/{name:path}",
+    opt=Route(access=Access.ACCOUNT, action=Action.CREATE, refuses=(TagNotFound, InvalidFields), free_path=True).opt,
 )
-async def delete_tag(name: FromPath[str], request: ApiRequest, tags: NamedDependency[TagService]) -> None:
+async def delete_tag(name: FromPath[Path], request: ApiRequest, tags: NamedDependency[TagService]) -> None:
     """Take a tag off all activities of the caller's. The activities stay."""
-    await tags.delete(name, by=request.user)
+    await tags.delete(_named(request), by=request.user)
+
+
+def _named(request: ApiRequest) -> str:
+    """The tag in the path, whatever slashes it holds: what the router makes of them is another name."""
+    name = request.scope["raw_path"].decode("latin-1").partition("/tags/")[2]
+    return unquote(name, errors="replace")
 
 
 tags_router = Router("/tags", tags=["tags"], route_handlers=[list_tags, rename_tag, delete_tag])
