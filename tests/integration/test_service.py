@@ -489,6 +489,8 @@ class TestCommands:
             ["import"],
             ["users"],
             ["users", "create"],
+            ["stats"],
+            ["stats", "rebuild"],
         ],
     )
     def test_help_is_everywhere(self, arguments: list[str]):
