@@ -20,7 +20,7 @@ from fitness.domain.model.statistics import Days, Found, Part, Record, Records, 
 
 ONE_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
-# PostgreSQL cannot know how many activities have a tag, takes it for a few, and would sort them to add them up.
+# PostgreSQL plans for whatever parameters come, takes the activities for a few, and would sort them to add them up.
 BY_HASHES = "SET LOCAL enable_sort = off"
 
 KEPT = """
@@ -51,6 +51,10 @@ NUMBER: dict[Period, LiteralString] = {
 
 DAYS_TOLD_APART = 31
 """By the bits of a bucket: none is longer than that."""
+
+BOUNDS_AND_DAYS: LiteralString = f"""
+    max(duration), coalesce(max(distance), 0), coalesce(max(climb), 0), bit_or(1 << (day %% {DAYS_TOLD_APART}))
+"""
 
 COUNTED: LiteralString = "activity_type <> 'transition'"
 
@@ -100,8 +104,8 @@ class PostgresStatisticsRepo:
     async def find(self, owner: int, which: StatisticsFilter) -> Found:
         async def work(connection: Connection) -> Found:
             await connection.execute(ONE_SNAPSHOT)
+            await connection.execute(BY_HASHES)
             if which.tags or which.excluded_tags:
-                await connection.execute(BY_HASHES)
                 looked = await _added_up(connection, owner, which)
             else:
                 looked = await _from_totals(connection, owner, which)
@@ -135,16 +139,16 @@ async def _from_totals(connection: Connection, owner: int, which: StatisticsFilt
 
 
 async def _added_up(connection: Connection, owner: int, which: StatisticsFilter) -> Looked:
-    """From the activities themselves."""
+    """From the activities themselves; bounds and days only of those that are asked for by tag."""
     buckets = which.buckets
+    by_tag = bool(which.tags or which.excluded_tags)
     query = f"""
         SELECT
             number, activity_type, count(*), sum(duration), coalesce(sum(distance), 0), coalesce(sum(climb), 0),
             coalesce(sum(calories_kcal), 0), count(distance),
             coalesce(sum(duration) FILTER (WHERE distance IS NOT NULL), 0), count(heart_rate),
             coalesce(sum(duration) FILTER (WHERE heart_rate IS NOT NULL), 0),
-            coalesce(sum(duration::bigint * heart_rate), 0)::bigint, max(duration), coalesce(max(distance), 0),
-            coalesce(max(climb), 0), bit_or(1 << (day %% {DAYS_TOLD_APART}))
+            coalesce(sum(duration::bigint * heart_rate), 0)::bigint, {BOUNDS_AND_DAYS if by_tag else "0, 0, 0, 0"}
         FROM (
             SELECT
                 {NUMBER[which.period]} AS number, activity_type, calories_kcal, average_heart_rate_bpm AS heart_rate,
