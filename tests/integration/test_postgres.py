@@ -1,6 +1,7 @@
 """The PostgreSQL adapters under the contracts of their ports, and what is PostgreSQL's alone."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -19,13 +20,14 @@ from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.schema import SchemaProbe
 from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
 from fitness.adapters.postgres.tags import PostgresTagRepo
+from fitness.adapters.postgres.totals_diagnosis import TotalsDiagnosis
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.domain.model.listings import Page
 from fitness.domain.model.refusals import IdempotentRequestInFlight
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache_state import CacheStatePort, Transition
-from fitness.ports.health import ProbePort
+from fitness.ports.health import ProbePort, Verdict
 from fitness.ports.logins import LoginHistoryPort
 from fitness.ports.messages import IdempotencyKey
 from fitness.ports.outages import DatabaseUnavailable
@@ -85,7 +87,35 @@ class InOneDatabase:
 
 
 class TestPostgresStatistics(InOneDatabase, StatisticsRepoContract):
-    pass
+    async def test_totals_stay_right_while_they_are_rebuilt_under_writes_of_several_processes(
+        self, database: Database, database_url: str, users: UserRepoPort
+    ):
+        """And no two statements wait for each other: PostgreSQL would end one of them, and its change would fail."""
+        people = [await users.add(a_registration(), password_hash="-", at=NOW) for _ in range(12)]
+        second = Database(database_url, deadline_s=10.0)
+        await second.open()
+        draw = random.Random(5)
+
+        async def write(repo: ActivityRepoPort) -> None:
+            for _ in range(25):
+                chosen = draw.sample(people, len(people))
+                added = await asyncio.gather(
+                    *(add(repo, an_activity(user_id=one.id, distance_km=1.0)) for one in chosen)
+                )
+                gone = added[draw.randrange(len(added))].activity
+                assert await soft_delete(repo, gone.id, owner=gone.user_id, at=LATER)
+
+        async def rebuild() -> None:
+            statistics = PostgresStatisticsRepo(database)
+            for _ in range(20):
+                assert await statistics.rebuild() == people[-1].id
+
+        repos = [PostgresActivityRepo(database), PostgresActivityRepo(second)]
+        await asyncio.gather(*(write(repo) for repo in repos), rebuild())
+        await second.close()
+        assert await database.one("SELECT sum(activities) FROM activity_totals WHERE span = 'month'") == (2 * 25 * 11,)
+        (finding,) = await TotalsDiagnosis(database_url).diagnose()
+        assert finding.verdict is Verdict.GOOD
 
 
 class TestPostgresTags(InOneDatabase, TagRepoContract):
