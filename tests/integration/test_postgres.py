@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -97,23 +98,27 @@ class TestPostgresStatistics(InOneDatabase, StatisticsRepoContract):
         draw = random.Random(5)
 
         async def write(repo: ActivityRepoPort) -> None:
-            for _ in range(25):
+            for _ in range(50):
+                # Of totals that are there, and of new ones.
+                day = NOW - timedelta(days=draw.choice([0, 0, 0, draw.randrange(9_000)]))
                 chosen = draw.sample(people, len(people))
-                added = await asyncio.gather(
-                    *(add(repo, an_activity(user_id=one.id, distance_km=1.0)) for one in chosen)
-                )
+                new = [an_activity(user_id=one.id, activity_date=day) for one in chosen]
+                added = await asyncio.gather(*(add(repo, one) for one in new))
                 gone = added[draw.randrange(len(added))].activity
                 assert await soft_delete(repo, gone.id, owner=gone.user_id, at=LATER)
 
         async def rebuild() -> None:
             statistics = PostgresStatisticsRepo(database)
-            for _ in range(20):
+            while not written.is_set():
                 assert await statistics.rebuild() == people[-1].id
 
-        repos = [PostgresActivityRepo(database), PostgresActivityRepo(second)]
-        await asyncio.gather(*(write(repo) for repo in repos), rebuild())
+        written = asyncio.Event()
+        rebuilding = asyncio.ensure_future(rebuild())
+        await asyncio.gather(*(write(PostgresActivityRepo(one)) for one in (database, second)))
+        written.set()
+        await rebuilding
         await second.close()
-        assert await database.one("SELECT sum(activities) FROM activity_totals WHERE span = 'month'") == (2 * 25 * 11,)
+        assert await database.one("SELECT sum(activities) FROM activity_totals WHERE span = 'month'") == (2 * 50 * 11,)
         (finding,) = await TotalsDiagnosis(database_url).diagnose()
         assert finding.verdict is Verdict.GOOD
 
