@@ -238,20 +238,17 @@ class TestActivitiesOfAFile:
         assert await database.one("SELECT count(*) FROM activities") == (0,)
         assert await database.one("SELECT count(*) FROM cache_outbox") == (0,)
 
-    async def test_a_commit_that_was_sent_is_waited_for(self, database: Database, hasty: Database):
+    async def test_a_commit_that_was_sent_is_waited_for(self, database: Database, hasty: Database, owner_url: str):
         owner = await PostgresUserRepo(database).add(a_registration(), password_hash="-", at=NOW)
-
-        async def make_commits_slow(connection: Connection) -> None:
-            await connection.execute(
+        with psycopg.connect(owner_url, autocommit=True) as connection:
+            connection.execute(
                 "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS"
                 " $$BEGIN PERFORM pg_sleep(0.4); RETURN NULL; END$$"
             )
-            await connection.execute(
+            connection.execute(
                 "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON activities DEFERRABLE INITIALLY DEFERRED"
                 " FOR EACH ROW EXECUTE FUNCTION wait()"
             )
-
-        await database.run(make_commits_slow)
         (kept,) = await add_all(PostgresActivityRepo(hasty), [an_activity(user_id=owner.id)])
         assert await PostgresActivityRepo(database).get(kept.id) == kept
 

@@ -83,7 +83,7 @@ async def test_requests_in_flight_are_finished_when_it_stops(service: Service):
     async with httpx.AsyncClient(base_url=service.url, timeout=PATIENCE_S) as client:
         ann = await log_in(client)
         uploads = [asyncio.ensure_future(slow_upload(ann, A_TRACK + b"\n" * number, stopping)) for number in range(6)]
-        await admitted(service, "create", 6)
+        await admitted(service, "import", 6)
         service.process.send_signal(signal.SIGTERM)
         await turned_away(service)
         stopping.set()

@@ -26,7 +26,7 @@ from fitness.entrypoints.http.statistics import statistics_router
 from fitness.entrypoints.http.tags import tags_router
 from fitness.entrypoints.http.telemetry import expected_responses
 from fitness.entrypoints.http.uploads import UploadSpace
-from fitness.entrypoints.server.exchange import RawHeaders
+from fitness.entrypoints.server.exchange import QuickAnswer, RawHeaders
 from fitness.entrypoints.wiring.container import Container
 from fitness.entrypoints.wiring.lifecycle import lifespan
 
@@ -58,7 +58,9 @@ class Application(Litestar):
         else:
             await self.routed(scope, receive, send)
 
-    def quick(self, method: str, target: bytes, headers: RawHeaders) -> Coroutine[Any, Any, object] | None:
+    def quick(
+        self, method: str, target: bytes, headers: RawHeaders
+    ) -> QuickAnswer | Coroutine[Any, Any, object] | None:
         """As the server asks for a quick way: see QuickWay."""
         return self.edge.quick(method, target, headers)
 
