@@ -131,4 +131,5 @@ def _operations(method: str, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 @cache
 def _pattern(template: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"{\w+}", r"[0-9A-Za-z_-]+", template))
+    named = template.replace("{name}", ".+")
+    return re.compile(re.sub(r"{\w+}", r"[0-9A-Za-z_-]+", named))

@@ -125,6 +125,7 @@ class TestExamples:
         path = f"/activities/{created.json()['id']}"
         assert (await ann.patch(path, json=bodies.pop("update_activity"))).status_code == 200
         assert (await ann.patch("/users/me", json=bodies.pop("update_me"))).status_code == 200
+        assert (await ann.patch("/tags/lake", json=bodies.pop("rename_tag"))).status_code == 200
         await ann.delete(path)
         admin = await api.admin()
         me = (await ann.get("/users/me")).json()

@@ -1,8 +1,10 @@
 """The PostgreSQL adapters under the contracts of their ports, and what is PostgreSQL's alone."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -17,18 +19,23 @@ from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_files import shipped_migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.schema import SchemaProbe
+from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
+from fitness.adapters.postgres.tags import PostgresTagRepo
+from fitness.adapters.postgres.totals_diagnosis import TotalsDiagnosis
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.domain.model.listings import Page
 from fitness.domain.model.refusals import IdempotentRequestInFlight
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache_state import CacheStatePort, Transition
-from fitness.ports.health import ProbePort
+from fitness.ports.health import ProbePort, Verdict
 from fitness.ports.logins import LoginHistoryPort
 from fitness.ports.messages import IdempotencyKey
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.setup import BadSetup
+from fitness.ports.statistics import StatisticsRepoPort
+from fitness.ports.tags import TagRepoPort
 from fitness.ports.users import UserRepoPort
 from tests.builders import NOW, a_registration, an_activity
 from tests.unit.contracts.activities import (
@@ -45,6 +52,8 @@ from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.outbox import OutboxContract
+from tests.unit.contracts.statistics import StatisticsRepoContract
+from tests.unit.contracts.tags import TagRepoContract
 from tests.unit.contracts.users import UserRepoContract
 
 
@@ -68,6 +77,54 @@ class InOneDatabase:
     @pytest.fixture
     def states(self, database: Database) -> CacheStatePort:
         return PostgresCacheState(database, database)
+
+    @pytest.fixture
+    def statistics(self, database: Database) -> StatisticsRepoPort:
+        return PostgresStatisticsRepo(database)
+
+    @pytest.fixture
+    def tags(self, database: Database) -> TagRepoPort:
+        return PostgresTagRepo(database)
+
+
+class TestPostgresStatistics(InOneDatabase, StatisticsRepoContract):
+    async def test_totals_stay_right_while_they_are_rebuilt_under_writes_of_several_processes(
+        self, database: Database, database_url: str, users: UserRepoPort
+    ):
+        """And no two statements wait for each other: PostgreSQL would end one of them, and its change would fail."""
+        people = [await users.add(a_registration(), password_hash="-", at=NOW) for _ in range(12)]
+        second = Database(database_url, deadline_s=10.0)
+        await second.open()
+        draw = random.Random(5)
+
+        async def write(repo: ActivityRepoPort) -> None:
+            for _ in range(50):
+                # Of totals that are there, and of new ones.
+                day = NOW - timedelta(days=draw.choice([0, 0, 0, draw.randrange(9_000)]))
+                chosen = draw.sample(people, len(people))
+                new = [an_activity(user_id=one.id, activity_date=day) for one in chosen]
+                added = await asyncio.gather(*(add(repo, one) for one in new))
+                gone = added[draw.randrange(len(added))].activity
+                assert await soft_delete(repo, gone.id, owner=gone.user_id, at=LATER)
+
+        async def rebuild() -> None:
+            statistics = PostgresStatisticsRepo(database)
+            while not written.is_set():
+                assert await statistics.rebuild() == people[-1].id
+
+        written = asyncio.Event()
+        rebuilding = asyncio.ensure_future(rebuild())
+        await asyncio.gather(*(write(PostgresActivityRepo(one)) for one in (database, second)))
+        written.set()
+        await rebuilding
+        await second.close()
+        assert await database.one("SELECT sum(activities) FROM activity_totals WHERE span = 'month'") == (2 * 50 * 11,)
+        (finding,) = await TotalsDiagnosis(database_url).diagnose()
+        assert finding.verdict is Verdict.GOOD
+
+
+class TestPostgresTags(InOneDatabase, TagRepoContract):
+    pass
 
 
 class TestPostgresCacheState(InOneDatabase, CacheStateContract):

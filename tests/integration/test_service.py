@@ -348,6 +348,7 @@ class TestCommands:
         assert "ann@example.org\tadmin\tfree" in created.stdout
         assert "user\tfree" in service.run("users", "demote", "ann@example.org").stdout
         assert "user\tpremium" in service.run("users", "set-tier", "ann@example.org", "premium").stdout
+        assert service.run("stats", "rebuild").stdout == "the totals are what the activities add up to\n"
         assert "admin\tpremium" in service.run("users", "promote", "ann@example.org").stdout
         assert service.run("users", "list").stdout.count("\n") == 1
 
@@ -489,6 +490,8 @@ class TestCommands:
             ["import"],
             ["users"],
             ["users", "create"],
+            ["stats"],
+            ["stats", "rebuild"],
         ],
     )
     def test_help_is_everywhere(self, arguments: list[str]):

@@ -17,7 +17,9 @@ from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
+from fitness.adapters.memory.statistics import InMemoryStatisticsRepo
 from fitness.adapters.memory.store import InMemoryStore
+from fitness.adapters.memory.tags import InMemoryTagRepo
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.adapters.observed.cache import ObservedCache
 from fitness.adapters.observed.cache_state import ObservedCacheState
@@ -40,6 +42,8 @@ from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.rate_limits import RateLimiterPort
 from fitness.ports.recordings import RecordingReaderPort
+from fitness.ports.statistics import StatisticsRepoPort
+from fitness.ports.tags import TagRepoPort
 from fitness.ports.users import UserRepoPort
 from tests.builders import a_registration
 from tests.files import A_TRACK, MORNING
@@ -55,6 +59,8 @@ from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
 from tests.unit.contracts.recordings import ENDLESS_TRACK, MOST_TRACKS, TOO_MANY_TRACKS, RecordingReaderContract
+from tests.unit.contracts.statistics import StatisticsRepoContract
+from tests.unit.contracts.tags import TagRepoContract
 from tests.unit.contracts.users import UserRepoContract
 from tests.unit.doubles import WatchedCache
 
@@ -84,12 +90,28 @@ class InOneStore:
     def states(self, store: InMemoryStore) -> CacheStatePort:
         return InMemoryCacheState(store, switch_s=0.0)
 
+    @pytest.fixture
+    def statistics(self, store: InMemoryStore) -> StatisticsRepoPort:
+        return InMemoryStatisticsRepo(store)
+
+    @pytest.fixture
+    def tags(self, store: InMemoryStore) -> TagRepoPort:
+        return InMemoryTagRepo(store)
+
 
 class TestInMemoryActivityRepo(InOneStore, ActivityRepoContract):
     pass
 
 
 class TestInMemoryActivityLists(InOneStore, ActivityListContract):
+    pass
+
+
+class TestInMemoryStatistics(InOneStore, StatisticsRepoContract):
+    pass
+
+
+class TestInMemoryTags(InOneStore, TagRepoContract):
     pass
 
 

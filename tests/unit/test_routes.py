@@ -44,7 +44,7 @@ _CLASS = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b")
 
 SERVICES = (
     *("accounts", "activities", "imports", "limits", "administration", "stores", "kitchen"),
-    *("charging", "upload_space"),
+    *("charging", "statistics", "tags", "upload_space"),
 )
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from http import HTTPStatus
+from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -38,6 +39,7 @@ TAGS = {
     "accounts": "Registering, logging in, one's own profile and limits.",
     "activities": "Recording, importing, listing, correcting, deleting and undoing.",
     "statistics": "What activities add up to.",
+    "tags": "What activities are tagged with.",
     "administration": "For admins.",
     "health": "For load balancers and operators.",
 }
@@ -52,6 +54,9 @@ _LINKED = {Activity: "activity_id", User: "user_id"}
 """An answer of this type leads to the operations with this parameter in their path."""
 
 _NOT_FOUND = NotFoundException
+
+_IN_PATHS: Mapping[Any, Any] = {int: Id, Path: str}
+"""What stands for the types that the router gives to parts of a path."""
 
 
 def api_document(app: Litestar) -> dict[str, Any]:
@@ -115,7 +120,7 @@ def _operation(
 def _path_parameters(path: str, handler: HTTPRouteHandler, schemas: Schemas) -> Iterator[dict[str, Any]]:
     for name in re.findall(r"{(\w+)}", path):
         of = handler.parsed_fn_signature.parameters[name].annotation
-        schema = schemas.of(Id if of is int else of)
+        schema = schemas.of(_IN_PATHS.get(of, of))
         yield {"name": name, "in": "path", "required": True, "schema": schema, "example": PATH_EXAMPLES.get(name, "1")}
 
 

@@ -38,6 +38,7 @@ from fitness.domain.model.refusals import (
     RecordingUnknown,
     RecordingWithoutActivity,
     RecordingWithoutTimes,
+    TagNotFound,
     UserNotFound,
     VersionMismatch,
 )
@@ -117,6 +118,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     ActivityNotFound: Kind(404, "activity_not_found", "Activity not found"),
     ActivityInTrash: Kind(409, "activity_in_trash", "Activity in the trash"),
     ActivityNotInTrash: Kind(409, "activity_not_in_trash", "Activity not in the trash"),
+    TagNotFound: Kind(404, "tag_not_found", "Tag not found"),
     VersionMismatch: Kind(412, "version_mismatch", "Changed since"),
     DuplicateActivity: Kind(409, "duplicate_activity", "Recorded already"),
     IdempotencyKeyReused: Kind(422, "idempotency_key_reused", "Idempotency-Key reused"),

@@ -55,6 +55,8 @@ class Route:
     """The media types of the bytes that it answers, where it answers a file."""
     unstored: bool = False
     """Whether the answer is `no-store`, so that it has no ETag."""
+    free_path: bool = False
+    """Whether the path ends with a name of any characters, such as a tag."""
     limited: bool = True
     """Whether requests are charged. A request with an invalid token is charged all the same."""
     needs_database: bool = True
