@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -17,9 +18,11 @@ from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_files import shipped_migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.schema import SchemaProbe
+from fitness.adapters.postgres.standings import PostgresStandings
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.domain.model.listings import Page
 from fitness.domain.model.refusals import IdempotentRequestInFlight
+from fitness.domain.model.sessions import IDLE_FOR
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache_state import CacheStatePort, Transition
@@ -29,8 +32,9 @@ from fitness.ports.messages import IdempotencyKey
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.setup import BadSetup
+from fitness.ports.standings import StandingPort
 from fitness.ports.users import UserRepoPort
-from tests.builders import NOW, a_registration, an_activity
+from tests.builders import NOW, a_registration, an_activity, messages
 from tests.unit.contracts.activities import (
     LATER,
     ActivityRepoContract,
@@ -45,6 +49,7 @@ from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.outbox import OutboxContract
+from tests.unit.contracts.standings import StandingContract
 from tests.unit.contracts.users import UserRepoContract
 
 
@@ -130,6 +135,21 @@ class TestPostgresActivityRepo(InOneDatabase, ActivityRepoContract):
 
 class TestPostgresUserRepo(InOneDatabase, UserRepoContract):
     pass
+
+
+class TestPostgresStandings(InOneDatabase, StandingContract):
+    @pytest.fixture
+    def standings(self, database: Database) -> StandingPort:
+        return PostgresStandings(database)
+
+    async def test_revocations_of_sessions_that_would_have_ended_are_forgotten(
+        self, standings: StandingPort, users: UserRepoPort, database: Database
+    ):
+        user = await users.add(a_registration(), password_hash="-", at=NOW)
+        for session_id, at in [("old", NOW), ("young", NOW + timedelta(seconds=1)), ("new", NOW + IDLE_FOR)]:
+            await standings.revoke(user.id, session_id, at=at, messages=messages())
+        rows = await database.all("SELECT session_id FROM revoked_sessions ORDER BY session_id")
+        assert rows == [("new",), ("young",)]
 
 
 class TestPostgresOutbox(InOneDatabase, OutboxContract):

@@ -16,6 +16,8 @@ from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
+from fitness.adapters.memory.sessions import InMemorySessionStore
+from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.adapters.observed.cache import ObservedCache
@@ -39,6 +41,8 @@ from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.rate_limits import RateLimiterPort
 from fitness.ports.recordings import RecordingReaderPort
+from fitness.ports.sessions import SessionStorePort
+from fitness.ports.standings import StandingPort
 from fitness.ports.users import UserRepoPort
 from tests.builders import a_registration
 from tests.files import A_TRACK, MORNING
@@ -54,6 +58,8 @@ from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
 from tests.unit.contracts.recordings import RecordingReaderContract
+from tests.unit.contracts.sessions import SessionStoreContract
+from tests.unit.contracts.standings import StandingContract
 from tests.unit.contracts.users import UserRepoContract
 from tests.unit.doubles import WatchedCache
 
@@ -94,6 +100,18 @@ class TestInMemoryActivityLists(InOneStore, ActivityListContract):
 
 class TestInMemoryUserRepo(InOneStore, UserRepoContract):
     pass
+
+
+class TestInMemoryStandings(InOneStore, StandingContract):
+    @pytest.fixture
+    def standings(self, store: InMemoryStore) -> StandingPort:
+        return InMemoryStandings(store)
+
+
+class TestInMemorySessionStore(SessionStoreContract):
+    @pytest.fixture
+    def session_store(self) -> SessionStorePort:
+        return InMemorySessionStore()
 
 
 class TestInMemoryCacheState(InOneStore, CacheStateContract):

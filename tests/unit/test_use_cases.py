@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from fitness.adapters.credentials.refresh import HmacRefreshTokens
 from fitness.adapters.memory.activities import InMemoryActivityRepo
 from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import InMemoryCache
@@ -14,6 +15,8 @@ from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDe
 from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
+from fitness.adapters.memory.sessions import InMemorySessionStore
+from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.domain.model.activities import ActivityState, ActivityType
@@ -37,6 +40,7 @@ from fitness.domain.use_cases.caching.reads import Origin
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService, Requester
 from fitness.domain.use_cases.logins import LoginAttempts
+from fitness.domain.use_cases.sessions import SessionService
 from tests.builders import a_new_activity, a_registration, messages
 from tests.files import MORNING
 from tests.unit.processes import CachingProcess
@@ -75,6 +79,9 @@ async def house() -> House:
     repo, users, process = InMemoryActivityRepo(store), InMemoryUserRepo(store), CachingProcess(InMemoryCache(), store)
     cached, changes = process.reads, process.changes
     await process.relay.relay()
+    standings = InMemoryStandings(store)
+    tokens, refresh_tokens = InMemoryAccessTokens(clock), HmacRefreshTokens(["k" * 32])
+    sessions = SessionService(InMemorySessionStore(), standings, tokens, refresh_tokens, changes, clock)
     reader = InMemoryRecordingReader({b"duathlon": [SWIM, RUN]})
     return House(
         store=store,
@@ -82,10 +89,10 @@ async def house() -> House:
         accounts=AccountService(
             users,
             InMemoryPasswordHasher(),
-            InMemoryAccessTokens(clock),
+            sessions,
             LoginAttempts(
                 InMemoryLoginHistory(),
-                LimitService(InMemoryRateLimiter(), InMemoryRateLimiter(), users, cached, Limits(1.0, 1)),
+                LimitService(InMemoryRateLimiter(), InMemoryRateLimiter(), standings, clock, cached, Limits(1.0, 1)),
                 InMemoryDeviceTokens(clock),
                 clock,
                 b"secret",
@@ -215,7 +222,7 @@ async def test_a_login_takes_the_right_password_and_nothing_else(house: House):
     registration = a_registration(email="ann@example.org")
     user = await house.accounts.register(registration)
     found = await house.accounts.login(normalized_email(" Ann@example.org"), registration.password, by=HERE)
-    caller = house.accounts.tokens.verify(found.access.token)
+    caller = house.accounts.sessions.access_tokens.verify(found.session.access.token)
     assert caller.id == user.id
     assert await house.accounts.me(caller) == user
     for email, password in (("ann@example.org", "wrong horse"), ("bob@example.org", registration.password)):

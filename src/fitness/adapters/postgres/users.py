@@ -26,19 +26,19 @@ INSERT = f"""
 GET = f"""
     SELECT {COLUMNS}
     FROM users
-    WHERE id = %(id)s
+    WHERE id = %(id)s AND deleted_at IS NULL
 """
 
 FIND = f"""
     SELECT {COLUMNS}
     FROM users
-    WHERE email = %(email)s
+    WHERE email = %(email)s AND deleted_at IS NULL
 """
 
 CREDENTIALS = """
     SELECT id, password_hash
     FROM users
-    WHERE email = %(email)s
+    WHERE email = %(email)s AND deleted_at IS NULL
 """
 
 # A name may be cleared, so whether it is named stands apart from what it is set to.
@@ -49,7 +49,7 @@ UPDATE_PROFILE = carrying(
         timezone = coalesce(%(timezone)s, timezone),
         week_start = coalesce(%(week_start)s, week_start),
         updated_at = %(at)s
-    WHERE id = %(id)s
+    WHERE id = %(id)s AND deleted_at IS NULL
     RETURNING {COLUMNS}
     """,
     returning=COLUMNS,
@@ -59,7 +59,7 @@ SET_STANDING = carrying(
     f"""
     UPDATE users
     SET role = coalesce(%(role)s, role), tier = coalesce(%(tier)s, tier), updated_at = %(audit_at)s
-    WHERE id = %(id)s
+    WHERE id = %(id)s AND deleted_at IS NULL
     RETURNING {COLUMNS}
     """,
     returning=COLUMNS,
@@ -121,7 +121,7 @@ class PostgresUserRepo:
         return _user(row) if row else None
 
     async def list(self, page: Page) -> Listing[User]:
-        query = page_sql(columns=COLUMNS, source="FROM users WHERE true", order="created_at", page=page)
+        query = page_sql(columns=COLUMNS, source="FROM users WHERE deleted_at IS NULL", order="created_at", page=page)
         rows = await self._database.all(query, page_parameters(page))
         return listing(rows, page, _user, lambda user: Position(user.created_at, user.id))
 

@@ -195,6 +195,15 @@ def together(first: Decision | None, then: Decision | None) -> Decision | None:
     return Decision(tuple(balances.values())) if balances else None
 
 
+def stricter(one: Decision, other: Decision) -> Decision:
+    """For each policy the balance that keeps the caller waiting longer. Either may leave out policies that admit."""
+    balances = {balance.policy: balance for balance in one.balances}
+    for balance in other.balances:
+        known = balances.get(balance.policy, balance)
+        balances[balance.policy] = max(known, balance, key=lambda one: (one.retry_us, -one.remaining))
+    return Decision(tuple(balances.values()))
+
+
 @dataclass(frozen=True, slots=True)
 class Unjudged:
     """A request that was admitted while the limiter did not answer, and the limits that it is under."""

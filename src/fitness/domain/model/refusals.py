@@ -49,6 +49,18 @@ class BadCredentials(Refusal):
         super().__init__("the e-mail address or the password is wrong")
 
 
+class BadRefreshToken(Refusal):
+    """The same words for a token that was never issued, has been used, has expired, or whose session was revoked."""
+
+    def __init__(self) -> None:
+        super().__init__("the refresh token is not good, or not any more; log in again")
+
+
+class SessionNotFound(Refusal):
+    def __init__(self) -> None:
+        super().__init__("you have no such session")
+
+
 class LoginDelayed(Refusal):
     """Too many failures in a row, so that this one is not even looked at."""
 

@@ -34,14 +34,6 @@ class Tier(StrEnum):
     PREMIUM = "premium"
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What each request has to know of its caller's account."""
-
-    tier: Tier | None
-    """None where there is no such account, or not any more."""
-
-
 class WeekStart(StrEnum):
     MONDAY = "monday"
     SUNDAY = "sunday"
@@ -53,6 +45,36 @@ class Caller:
 
     id: int
     session_id: str
+    logged_in_us: int = 0
+    """When the session's login began, in microseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What each request has to know of its caller's account.
+
+    Every field is named wherever one is made, so that a copy that an older version cached is not taken for one.
+    """
+
+    tier: Tier | None
+    """None where there is no such account, or not any more."""
+    role: Role
+    not_before_us: int
+    """Sessions whose login began earlier have ended; in microseconds since 1970."""
+    spared: str | None
+    """The one session that has not, although it began earlier: the one that ended the others."""
+    revoked: tuple[str, ...]
+    """Sessions that were revoked one by one while access tokens of theirs may still be good, in the order of ids."""
+
+    def refuses(self, caller: Caller) -> bool:
+        """Whether the caller's session has been ended, or its account is gone."""
+        if self.tier is None or caller.session_id in self.revoked:
+            return True
+        return caller.logged_in_us < self.not_before_us and caller.session_id != self.spared
+
+
+NOBODY = Standing(tier=None, role=Role.USER, not_before_us=0, spared=None, revoked=())
+"""Of an account that is not there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

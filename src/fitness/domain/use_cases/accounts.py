@@ -22,15 +22,16 @@ from fitness.domain.use_cases.caching.invalidation import Changes
 from fitness.domain.use_cases.caching.keys import account_scope
 from fitness.domain.use_cases.limiting import Requester
 from fitness.domain.use_cases.logins import LoginAttempts
+from fitness.domain.use_cases.sessions import Client, SessionService, SessionTokens
 from fitness.ports.clock import ClockPort
-from fitness.ports.credentials import AccessToken, AccessTokenPort, PasswordHasherPort
+from fitness.ports.credentials import PasswordHasherPort
 from fitness.ports.messages import Messages
 from fitness.ports.users import UserRepoPort
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    access: AccessToken
+    session: SessionTokens
     device_token: str
     """To be sent with the next login from the same device."""
 
@@ -39,7 +40,7 @@ class LoggedIn:
 class AccountService:
     users: UserRepoPort
     passwords: PasswordHasherPort
-    tokens: AccessTokenPort
+    sessions: SessionService
     attempts: LoginAttempts
     changes: Changes
     clock: ClockPort
@@ -54,18 +55,22 @@ class AccountService:
         await self.changes.deliver(Messages(id=secrets.randbits(63), invalidates=(account_scope(user.id),)))
         return user
 
-    async def login(self, address: EmailAddress, password: str, *, by: Requester) -> LoggedIn:
+    async def login(
+        self, address: EmailAddress, password: str, *, by: Requester, user_agent: str | None = None
+    ) -> LoggedIn:
         """To be asked once `LoginAttempts.admit` has let it pass.
 
         Raises BadCredentials, after the same work whether or not the account exists.
         """
+        began = self.clock.now()  # a password that is changed from now on ends the session that this one begins
         known = None if text_problem(address, max_length=EMAIL.max_length) else await self.users.credentials(address)
         matches = await self._matches(password, known.password_hash if known else None)
         if known is None or not matches:
             await self.attempts.failed(address, by)
             raise BadCredentials
         device_token = await self.attempts.succeeded(address, by)
-        return LoggedIn(self.tokens.issue(Caller(known.user_id, secrets.token_hex(16))), device_token)
+        session = await self.sessions.begin(known.user_id, Client(by.address, user_agent), since=began)
+        return LoggedIn(session, device_token)
 
     async def me(self, caller: Caller) -> User:
         """Raises NotAuthenticated when the account is gone."""

@@ -5,7 +5,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fitness.domain.model.logins import Device, Guess
@@ -21,6 +21,7 @@ from fitness.domain.model.rate_limits import (
     Subject,
     Unjudged,
     WhenUnavailable,
+    stricter,
 )
 from fitness.domain.model.refusals import NotAuthenticated
 from fitness.domain.model.users import Caller, Standing, Tier
@@ -28,9 +29,10 @@ from fitness.domain.use_cases.begun import Begun
 from fitness.domain.use_cases.caching.keys import standing_key
 from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.ports.cache import CacheKey, Peeked
-from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
+from fitness.ports.clock import ClockPort
+from fitness.ports.outages import LimiterUnavailable
 from fitness.ports.rate_limits import RateLimiterPort
-from fitness.ports.users import UserRepoPort
+from fitness.ports.standings import StandingPort
 
 MOST_REMEMBERED = 10_000
 
@@ -67,17 +69,20 @@ class Admitted:
 
 
 class _Seen:
-    """A caller's tier as this process saw it last, and what each action is charged under it.
+    """An account's standing as this process saw it last, and what each action is charged under it.
 
     All of it to the account: no policy counts somebody who is logged in by address.
     """
 
-    __slots__ = ("_charges", "_of", "key", "text", "tier")
+    __slots__ = ("_charges", "_of", "key", "standing", "text", "tier")
 
-    def __init__(self, user_id: int, tier: Tier, charges: Callable[[Action], tuple[Charge, ...]]) -> None:
+    def __init__(
+        self, user_id: int, standing: Standing, tier: Tier, charges: Callable[[Action], tuple[Charge, ...]]
+    ) -> None:
+        self.standing = standing
         self.tier = tier
         self.key = standing_key(user_id)
-        self.text = json.dumps({"tier": tier}, separators=(",", ":")).encode()
+        self.text = json.dumps(asdict(standing), separators=(",", ":")).encode()
         """As the cache keeps the standing."""
         self._of = charges
         self._charges: dict[Action, tuple[Charge, ...]] = {}
@@ -96,13 +101,15 @@ class LimitService:
         self,
         limiter: RateLimiterPort,
         local: RateLimiterPort,
-        users: UserRepoPort,
+        standings: StandingPort,
+        clock: ClockPort,
         cached: CachedReads,
         limits: Limits,
     ) -> None:
         self._limiter = limiter
         self._local = local
-        self._users = users
+        self._standings = standings
+        self._clock = clock
         self._cached = cached
         self._limits = limits
         self._one_at_a_time = asyncio.Lock()
@@ -121,7 +128,8 @@ class LimitService:
         """Charge a request. None where limits are switched off.
 
         Raises RateLimited, LimiterUnavailable where the limiter does not answer and the action needs it, and
-        NotAuthenticated where the caller's account is gone.
+        NotAuthenticated where the caller's session has been ended or the account is gone; DatabaseUnavailable where
+        neither the cache nor the database can say so.
         """
         if not self._limits.scale:
             await self._tier(who)
@@ -140,10 +148,11 @@ class LimitService:
     async def admit_read(self, action: Action, caller: Caller, key: CacheKey[Any]) -> Admitted | None:
         """Charge a read of `key`; limits, tier and the cached copy are asked for in one round trip.
 
-        None, and nothing is charged, for a caller whose tier this process has not seen yet. Raises as `admit`.
+        None, and nothing is charged, for a caller whose standing this process has not seen yet, or saw to refuse it.
+        Raises as `admit`.
         """
         seen = self._seen.get(caller.id)
-        if seen is None:
+        if seen is None or seen.standing.refuses(caller):
             return None
         if not self._limits.scale:
             standing, found = await self._cached.peek(seen.key, key)
@@ -165,7 +174,7 @@ class LimitService:
         Only where the tier has changed is the request judged again, under the present one.
         """
         seen = self._seen.get(who.caller.id) if who.caller is not None else None
-        if who.caller is None or seen is None:
+        if who.caller is None or seen is None or seen.standing.refuses(who.caller):
             return await self._limiter.acquire(self._charges(action, who, await self._tier(who)))
         with Begun(self._tier(who)) as asked:
             decision = await self._limiter.acquire(seen.charges(action))
@@ -186,7 +195,7 @@ class LimitService:
         async with self._one_at_a_time:
             local = await self._local.acquire(charges, dry_run=True)
             if not local.allowed:
-                return _stricter(local, await self._limiter.acquire(charges, dry_run=True))
+                return stricter(local, await self._limiter.acquire(charges, dry_run=True))
             decision = await self._limiter.acquire(charges)
             if decision.allowed:  # charged here too, so that an outage begins with what was admitted before it
                 await self._local.acquire(charges)
@@ -199,7 +208,7 @@ class LimitService:
         charges = self._charges(action, who, await self._tier(who))
         local = await self._local.acquire(charges, dry_run=True)
         with suppress(LimiterUnavailable):
-            return _stricter(local, await self._limiter.acquire(charges, dry_run=True))
+            return stricter(local, await self._limiter.acquire(charges, dry_run=True))
         return local
 
     async def standing(self, who: Requester) -> tuple[Tier | None, Decision | None]:
@@ -214,43 +223,39 @@ class LimitService:
         return tier, await self._limiter.acquire(charges, cost=0)
 
     async def _without_limiter(self, action: Action, who: Requester) -> Decision | Unjudged:
+        tier = await self._tier(who)  # a session that was ended stays ended, whatever else is down
         outcome = WHEN_UNAVAILABLE.get(action, WhenUnavailable.ADMIT)
         if outcome is WhenUnavailable.REFUSE:
             raise LimiterUnavailable("this needs the rate limiter, which is not available; try again")
         if outcome is WhenUnavailable.ADMIT:
-            return Unjudged(self._charges(action, who, None if who.caller is None else self._last_tier(who.caller.id)))
-        charges = [self._part_of_this_process(charge) for charge in self._charges(action, who, None)]
+            return Unjudged(self._charges(action, who, tier))
+        charges = [self._part_of_this_process(charge) for charge in self._charges(action, who, tier)]
         decision = await self._local.acquire(charges)
         if not decision.allowed:
             raise RateLimited(decision)
         return decision
 
     async def _tier(self, who: Requester) -> Tier | None:
-        """None for somebody who is not logged in. Raises NotAuthenticated where the account is gone."""
+        """None for somebody who is not logged in. Raises NotAuthenticated, DatabaseUnavailable."""
         if who.caller is None:
             return None
         user_id = who.caller.id
-        try:
-            copy = await self._cached.read_through(standing_key(user_id), lambda: self._load_standing(user_id))
-        except DatabaseUnavailable:
-            return self._last_tier(user_id)
-        tier = copy.value.tier
+        copy = await self._cached.read_through(standing_key(user_id), lambda: self._load_standing(user_id))
+        standing = copy.value
+        tier = standing.tier
         if tier is None:
             self._seen.pop(user_id, None)
             raise NotAuthenticated("the account of this token no longer exists")
-        if user_id not in self._seen or self._seen[user_id].tier is not tier:
-            self._seen[user_id] = _Seen(user_id, tier, lambda action: self._charges(action, who, tier))
+        if user_id not in self._seen or self._seen[user_id].standing != standing:
+            self._seen[user_id] = _Seen(user_id, standing, tier, lambda action: self._charges(action, who, tier))
             if len(self._seen) > MOST_REMEMBERED:
                 self._seen.popitem(last=False)
+        if standing.refuses(who.caller):
+            raise NotAuthenticated("this session has ended; log in again")
         return tier
 
-    def _last_tier(self, user_id: int) -> Tier:
-        seen = self._seen.get(user_id)
-        return Tier.FREE if seen is None else seen.tier
-
     async def _load_standing(self, user_id: int) -> Standing:
-        user = await self._users.get(user_id)
-        return Standing(None if user is None else user.tier)
+        return await self._standings.of(user_id, at=self._clock.now())
 
     def _charges(self, action: Action, who: Requester, tier: Tier | None) -> tuple[Charge, ...]:
         every_request = () if action is Action.GUESS else self._charges_for(None, who, tier)  # LOGIN was charged these
@@ -286,12 +291,3 @@ def _subject(policy: Policy, who: Requester) -> str | None:
         case Subject.REPEATED_STRANGERS if guess is not None and guess.known_network is None and guess.repeated:
             return f"account:{guess.account}"
     return None
-
-
-def _stricter(one: Decision, other: Decision) -> Decision:
-    """For each policy the balance that keeps the caller waiting longer. Either may leave out policies that admit."""
-    balances = {balance.policy: balance for balance in one.balances}
-    for balance in other.balances:
-        known = balances.get(balance.policy, balance)
-        balances[balance.policy] = max(known, balance, key=lambda one: (one.retry_us, -one.remaining))
-    return Decision(tuple(balances.values()))

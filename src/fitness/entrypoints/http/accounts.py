@@ -12,6 +12,7 @@ from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import BadCredentials, EmailTaken
 from fitness.domain.model.users import Caller, ProfileChanges, Registration, User, normalized_email
 from fitness.domain.use_cases.accounts import AccountService
+from fitness.domain.use_cases.sessions import SessionTokens
 from fitness.entrypoints.http.bodies import JsonBody
 from fitness.entrypoints.http.gate import DEVICE_COOKIE, DEVICE_TOKEN, requester_of
 from fitness.entrypoints.http.routes import Access, Route
@@ -30,8 +31,28 @@ class Tokens:
     token_type: str
     expires_in: int
     """Seconds."""
+    refresh_token: str | None
+    """Send it to `/auth/refresh`, once, for the next tokens. Null while sessions cannot be kept: then log in again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginTokens(Tokens):
     device_token: str
     """Send it back as `Device-Token` with the next login from this device: then nobody else's attempts keep it out."""
+
+
+NO_STORE = {"Cache-Control": "no-store"}
+"""Of what holds a token."""
+
+
+def token_fields(session: SessionTokens) -> dict[str, Any]:
+    """The fields of Tokens."""
+    return {
+        "access_token": session.access.token,
+        "token_type": "Bearer",
+        "expires_in": session.access.expires_in_s,
+        "refresh_token": session.refresh,
+    }
 
 
 @post(
@@ -59,16 +80,16 @@ async def register(data: JSONBody[Registration], accounts: NamedDependency[Accou
 )
 async def login(
     data: JSONBody[Login], request: Request[None, Any, Any], accounts: NamedDependency[AccountService]
-) -> Response[Tokens]:
-    """Get an access token, to be sent as `Authorization: Bearer …`."""
-    found = await accounts.login(normalized_email(data.email), data.password, by=requester_of(request))
-    tokens = Tokens(
-        access_token=found.access.token,
-        token_type="Bearer",  # noqa: S106 - no password
-        expires_in=found.access.expires_in_s,
-        device_token=found.device_token,
+) -> Response[LoginTokens]:
+    """Begin a session: an access token, to be sent as `Authorization: Bearer …`, and a refresh token for the next."""
+    found = await accounts.login(
+        normalized_email(data.email),
+        data.password,
+        by=requester_of(request),
+        user_agent=request.headers.get("user-agent"),
     )
-    return Response(tokens, cookies=[_device_cookie(found.device_token)])
+    tokens = LoginTokens(**token_fields(found.session), device_token=found.device_token)
+    return Response(tokens, cookies=[_device_cookie(found.device_token)], headers=NO_STORE)
 
 
 def _device_cookie(token: str) -> Cookie:
@@ -103,5 +124,4 @@ async def update_me(
     return await accounts.update_me(data, by=request.user)
 
 
-auth_router = Router("/auth", tags=["accounts"], route_handlers=[register, login])
 users_router = Router("/users", tags=["accounts"], route_handlers=[get_me, update_me])

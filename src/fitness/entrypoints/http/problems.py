@@ -23,6 +23,7 @@ from fitness.domain.model.refusals import (
     ActivityNotInTrash,
     AdminOnly,
     BadCredentials,
+    BadRefreshToken,
     DuplicateActivity,
     EmailTaken,
     FieldProblem,
@@ -37,6 +38,7 @@ from fitness.domain.model.refusals import (
     RecordingUnknown,
     RecordingWithoutActivity,
     RecordingWithoutTimes,
+    SessionNotFound,
     UserNotFound,
     VersionMismatch,
 )
@@ -46,6 +48,7 @@ from fitness.ports.outages import (
     LimiterUnavailable,
     Overloaded,
     ReaderUnavailable,
+    SessionsUnavailable,
 )
 
 RETRY_AFTER_S = 1
@@ -107,12 +110,14 @@ KINDS: Mapping[type[Exception], Kind] = {
     MethodNotAllowedException: Kind(405, "method_not_allowed", "Method not allowed"),
     NotAuthenticated: Kind(401, "not_authenticated", "Not authenticated"),
     BadCredentials: Kind(401, "bad_credentials", "Bad credentials"),
+    BadRefreshToken: Kind(401, "bad_refresh_token", "Bad refresh token"),
     LoginDelayed: Kind(429, "login_delayed", "Too many failed logins"),
     RateLimited: Kind(429, "rate_limited", "Too many requests"),
     AddressNotAllowed: Kind(403, "address_not_allowed", "Address not allowed"),
     AdminOnly: Kind(403, "admin_only", "Admins only"),
     EmailTaken: Kind(409, "email_taken", "E-mail address taken"),
     UserNotFound: Kind(404, "user_not_found", "User not found"),
+    SessionNotFound: Kind(404, "session_not_found", "Session not found"),
     ActivityNotFound: Kind(404, "activity_not_found", "Activity not found"),
     ActivityInTrash: Kind(409, "activity_in_trash", "Activity in the trash"),
     ActivityNotInTrash: Kind(409, "activity_not_in_trash", "Activity not in the trash"),
@@ -130,6 +135,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     LimiterUnavailable: Kind(503, "limiter_unavailable", "Limiter unavailable"),
     CacheUnavailable: Kind(503, "cache_unavailable", "Cache unavailable"),
     Overloaded: Kind(503, "overloaded", "Overloaded"),
+    SessionsUnavailable: Kind(503, "sessions_unavailable", "Sessions unavailable"),
     ReaderUnavailable: Kind(503, "reader_unavailable", "Reader unavailable"),
     Exception: CRASH,
 }
@@ -240,7 +246,7 @@ def _headers(error: Exception, kind: Kind) -> dict[str, str]:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if isinstance(error, NotAuthenticated):
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if error.token_given else "Bearer"
-    if isinstance(error, BadCredentials):
+    if isinstance(error, (BadCredentials, BadRefreshToken)):
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, RateLimited):
         headers |= {"Retry-After": str(error.decision.retry_after_s), "Cache-Control": "no-store"}

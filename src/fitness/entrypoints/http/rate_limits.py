@@ -49,7 +49,6 @@ class LimitsBody:
         action=Action.OTHER,
         refuses=(LimiterUnavailable,),
         limited=False,
-        needs_database=False,
     ).opt,
 )
 async def rate_limit(request: Request[Any, Any, Any], limits: NamedDependency[LimitService]) -> Response[LimitsBody]:

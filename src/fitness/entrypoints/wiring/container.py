@@ -9,6 +9,7 @@ from dependency_injector import containers, providers
 
 from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
 from fitness.adapters.credentials.jwt import JwtAccessTokens, JwtDeviceTokens
+from fitness.adapters.credentials.refresh import HmacRefreshTokens
 from fitness.adapters.files.reader import FileRecordingReader
 from fitness.adapters.guards.denials import DenialMemory
 from fitness.adapters.memory.activities import InMemoryActivityRepo
@@ -19,6 +20,8 @@ from fitness.adapters.memory.database import InMemoryDatabase, NoMigrations
 from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
+from fitness.adapters.memory.sessions import InMemorySessionStore
+from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.adapters.observed.cache import ObservedCache
@@ -34,10 +37,12 @@ from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.schema import SchemaProbe
+from fitness.adapters.postgres.standings import PostgresStandings
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.adapters.redis.cache import RedisCache
 from fitness.adapters.redis.client import closed, line_to
 from fitness.adapters.redis.rate_limits import RedisRateLimiter
+from fitness.adapters.redis.sessions import RedisSessionStore
 from fitness.adapters.system.clock import SystemClock
 from fitness.adapters.telemetry.exchange import MetricsExchange
 from fitness.adapters.telemetry.instruments import Instruments
@@ -54,6 +59,7 @@ from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
 from fitness.domain.use_cases.logins import LoginAttempts
+from fitness.domain.use_cases.sessions import SessionService
 from fitness.entrypoints.logs import AccessLog
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.resources import Resources
@@ -105,6 +111,10 @@ class Container(containers.DeclarativeContainer):
         either(memory=once(InMemoryLoginHistory), stores=once(PostgresLoginHistory, postgres)), "logins"
     )
 
+    standings = observed(
+        either(memory=once(InMemoryStandings, store), stores=once(PostgresStandings, postgres)), "standings"
+    )
+
     redis_cache = once(RedisCache, kept(closed, line_to, settings.provided.redis_url))
     cache_store = either(memory=once(InMemoryCache), stores=redis_cache)
     cache = once(ObservedCache, cache_store, span)
@@ -116,10 +126,14 @@ class Container(containers.DeclarativeContainer):
         span,
     )
 
+    state_line = kept(closed, line_to, settings.provided.state_redis_url)
+    session_store = either(memory=once(InMemorySessionStore), stores=once(RedisSessionStore, state_line))
+
     local_limiter = once(InMemoryRateLimiter)
 
     password_hasher = kept(Argon2PasswordHasher.close, Argon2PasswordHasher)
     access_tokens = once(JwtAccessTokens, settings.provided.secret_keys, clock)
+    refresh_tokens = once(HmacRefreshTokens, settings.provided.secret_keys)
     device_tokens = once(JwtDeviceTokens, settings.provided.secret_keys, clock)
     account_secret = providers.Callable(lambda keys: keys[0].encode(), settings.provided.secret_keys)
     end_with_this_process = providers.Callable(lambda: partial(die_with_parent, os.getpid(), SIGKILL))
@@ -143,12 +157,14 @@ class Container(containers.DeclarativeContainer):
         LimitService,
         rate_limiter,
         local_limiter,
-        user_repo,
+        standings,
+        clock,
         cached_reads,
         once(Limits, settings.provided.rate_limit_scale, settings.provided.workers),
     )
     login_attempts = once(LoginAttempts, login_history, limits, device_tokens, clock, account_secret)
-    accounts = once(AccountService, user_repo, password_hasher, access_tokens, login_attempts, changes, clock)
+    sessions = once(SessionService, session_store, standings, access_tokens, refresh_tokens, changes, clock)
+    accounts = once(AccountService, user_repo, password_hasher, sessions, login_attempts, changes, clock)
 
     metric_sources = once(
         MetricSources,
