@@ -144,6 +144,7 @@ async def test_addresses_that_do_not_exist_are_problems_too(api: Api, method: st
 
 @pytest.mark.engines
 async def test_a_crash_is_an_internal_error_without_its_details(api: Api, ann: Person):
+    assert (await ann.get("/users/me")).status_code == 200  # so that its standing is cached
     await api.container.database().close()
     object.__setattr__(api.container.activities(), "repo", None)
     response: httpx.Response = await ann.get("/activities?limit=7")

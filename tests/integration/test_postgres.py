@@ -63,6 +63,10 @@ class InOneDatabase:
         return PostgresUserRepo(database)
 
     @pytest.fixture
+    def standings(self, database: Database) -> StandingPort:
+        return PostgresStandings(database)
+
+    @pytest.fixture
     def audit(self, database: Database) -> AuditLogPort:
         return PostgresAuditLog(database)
 
@@ -138,10 +142,6 @@ class TestPostgresUserRepo(InOneDatabase, UserRepoContract):
 
 
 class TestPostgresStandings(InOneDatabase, StandingContract):
-    @pytest.fixture
-    def standings(self, database: Database) -> StandingPort:
-        return PostgresStandings(database)
-
     async def test_revocations_of_sessions_that_would_have_ended_are_forgotten(
         self, standings: StandingPort, users: UserRepoPort, database: Database
     ):

@@ -78,6 +78,10 @@ class InOneStore:
         return InMemoryUserRepo(store)
 
     @pytest.fixture
+    def standings(self, store: InMemoryStore) -> StandingPort:
+        return InMemoryStandings(store)
+
+    @pytest.fixture
     def audit(self, store: InMemoryStore) -> AuditLogPort:
         return InMemoryAuditLog(store)
 
@@ -103,9 +107,7 @@ class TestInMemoryUserRepo(InOneStore, UserRepoContract):
 
 
 class TestInMemoryStandings(InOneStore, StandingContract):
-    @pytest.fixture
-    def standings(self, store: InMemoryStore) -> StandingPort:
-        return InMemoryStandings(store)
+    pass
 
 
 class TestInMemorySessionStore(SessionStoreContract):

@@ -209,7 +209,7 @@ async def test_an_import_with_its_first_session_deleted_is_still_a_repetition(ho
 
 
 async def test_authority_is_looked_up_each_time(house: House):
-    ann, admin = await house.caller(), await house.admin()
+    ann, admin, _ = await house.caller(), await house.admin(), await house.admin()
     kept = (await house.activities.create(a_new_activity(), by=ann)).activity
     await house.activities.delete(kept.id, by=ann)
     await house.administration.set_standing(admin.id, role=Role.USER, by=admin)

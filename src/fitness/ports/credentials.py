@@ -26,6 +26,9 @@ class PasswordHasherPort(Protocol):
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Whether they belong together. Against None it takes just as long and is False."""
 
+    def outdated(self, password_hash: str) -> bool:
+        """Whether `hash` would make a stronger one today."""
+
 
 class AccessTokenPort(Protocol):
     """Short-lived proof of who is calling."""

@@ -20,6 +20,8 @@ class InMemoryStore:
     activities: dict[int, Activity] = field(default_factory=dict)
     users: dict[int, User] = field(default_factory=dict)
     password_hashes: dict[int, str] = field(default_factory=dict)
+    deleted_users: dict[int, tuple[User, datetime]] = field(default_factory=dict)
+    """Each with when that was."""
     sessions_ended: dict[int, "SessionsEnded"] = field(default_factory=dict)
     answers: dict[tuple[int, str], "StoredAnswer"] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
@@ -33,6 +35,7 @@ class InMemoryStore:
         for table in (self.activities, self.users, self.password_hashes, self.answers, self.audit, self.outbox):
             table.clear()
         self.sessions_ended.clear()
+        self.deleted_users.clear()
 
     def write(self, messages: Messages) -> None:
         """What a change carries into the outbox; nothing where it carries no invalidation."""

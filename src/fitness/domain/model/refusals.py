@@ -61,6 +61,13 @@ class SessionNotFound(Refusal):
         super().__init__("you have no such session")
 
 
+class WrongPassword(Refusal):
+    """Of somebody who is logged in, and is asked for the password again."""
+
+    def __init__(self) -> None:
+        super().__init__("the password is wrong")
+
+
 class LoginDelayed(Refusal):
     """Too many failures in a row, so that this one is not even looked at."""
 
@@ -82,6 +89,20 @@ class EmailTaken(Refusal):
 class UserNotFound(Refusal):
     def __init__(self, who: int | str) -> None:
         super().__init__(f"user {who} does not exist")
+
+
+class UserNotDeleted(Refusal):
+    """Restored while living."""
+
+    def __init__(self, user_id: int) -> None:
+        super().__init__(f"user {user_id} is not deleted")
+
+
+class LastAdmin(Refusal):
+    """Without it, nobody could make another one."""
+
+    def __init__(self) -> None:
+        super().__init__("this is the last admin; make another one first")
 
 
 class ActivityNotFound(Refusal):

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType, TypedDict
 
@@ -22,6 +22,10 @@ _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f.]+(\.[^@\s\x0
 
 EmailAddress = NewType("EmailAddress", str)
 """The one form of an address, as `normalized_email` makes it: trimmed, NFC, lower case; maybe no valid address."""
+
+
+RESTORED_FOR = timedelta(days=30)
+"""How long a deleted account can be restored."""
 
 
 class Role(StrEnum):
@@ -102,6 +106,33 @@ class User:
     updated_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account(User):
+    """As admins see it."""
+
+    deleted_at: datetime | None
+    """Since when it is deleted; it can be restored for RESTORED_FOR."""
+
+
+class AccountState(StrEnum):
+    LIVING = "living"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountFilter:
+    """Which accounts a list is of; what is None does not narrow it."""
+
+    email: EmailAddress | None = None
+    id: int | None = None
+    role: Role | None = None
+    tier: Tier | None = None
+    state: AccountState | None = None
+
+
+LIVING = AccountFilter(state=AccountState.LIVING)
+
+
 class ProfileChanges(TypedDict, total=False):
     """A merge patch of a profile: an absent key keeps, None clears the name."""
 
@@ -130,6 +161,13 @@ def checked_registration(registration: Registration) -> Registration:
     }
     _refuse(found)
     return tidy
+
+
+def checked_password(password: str, *, field: str) -> str:
+    """`password` in the form it is hashed in. Raises InvalidFields."""
+    normal = normalized_password(password)
+    _refuse({field: password_problem(normal)})
+    return normal
 
 
 def checked_profile(changes: ProfileChanges) -> ProfileChanges:

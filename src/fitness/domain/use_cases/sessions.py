@@ -117,6 +117,10 @@ class SessionService:
     async def end_all(self, user_id: int, *, spared: str | None = None) -> None:
         revoke_all = partial(self.standings.revoke_all, user_id, at=self.clock.now(), spared=spared)
         await self.changes.make([account_scope(user_id)], revoke_all)
+        await self.forget_all(user_id, spared=spared)
+
+    async def forget_all(self, user_id: int, *, spared: str | None = None) -> None:
+        """Once they are ended in the database."""
         with suppress(SessionsUnavailable):
             await self.store.end_all(user_id, spared=spared)
 

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from litestar import Request, Response, Router, get, patch, post
+from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from fitness.domain.model.rate_limits import Action
-from fitness.domain.model.refusals import BadCredentials, EmailTaken
+from fitness.domain.model.refusals import BadCredentials, EmailTaken, LastAdmin, WrongPassword
 from fitness.domain.model.users import Caller, ProfileChanges, Registration, User, normalized_email
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.sessions import SessionTokens
@@ -39,6 +39,18 @@ class Tokens:
 class LoginTokens(Tokens):
     device_token: str
     """Send it back as `Device-Token` with the next login from this device: then nobody else's attempts keep it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordChange:
+    current: str
+    new: str
+    """8 to 256 characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    password: str
 
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -124,4 +136,31 @@ async def update_me(
     return await accounts.update_me(data, by=request.user)
 
 
-users_router = Router("/users", tags=["accounts"], route_handlers=[get_me, update_me])
+@post(
+    "/me/password",
+    status_code=204,
+    dto=JsonBody[PasswordChange],
+    return_dto=None,
+    opt=Route(access=Access.ACCOUNT, action=Action.PASSWORD, refuses=(WrongPassword,)).opt,
+)
+async def change_password(
+    data: JSONBody[PasswordChange], request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]
+) -> None:
+    """Change the password; every other session of the account ends."""
+    await accounts.change_password(data.current, data.new, by=request.user)
+
+
+@delete(
+    "/me",
+    dto=JsonBody[Deletion],
+    return_dto=None,
+    opt=Route(access=Access.ACCOUNT, action=Action.PASSWORD, refuses=(WrongPassword, LastAdmin)).opt,
+)
+async def delete_me(
+    data: JSONBody[Deletion], request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]
+) -> None:
+    """Delete the account: nobody can log in to it, and its address is free. An admin can undo that for 30 days."""
+    await accounts.delete_me(data.password, by=request.user)
+
+
+users_router = Router("/users", tags=["accounts"], route_handlers=[get_me, update_me, change_password, delete_me])

@@ -1,6 +1,6 @@
 """/docs and /openapi.json: the API's reference, complete without any network but this service."""
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from functools import cache
 from importlib.resources import files
 from types import NoneType
@@ -158,8 +158,14 @@ def _parameters(query: type[Any], schemas: dict[str, Any]) -> list[dict[str, Any
     for field in fields(query):
         stated = [hint for hint in get_args(hints[field.name]) if hint is not NoneType]
         schema = _schema(stated[0] if field.default is None else hints[field.name], schemas)
-        parameter = {"name": field.name.rstrip("_"), "in": "query", "description": schema.pop("description", "")}
-        if field.default not in (None, ()):
+        parameter: dict[str, Any] = {
+            "name": field.name.rstrip("_"),
+            "in": "query",
+            "description": schema.pop("description", ""),
+        }
+        if field.default is MISSING:
+            parameter["required"] = True
+        elif field.default not in (None, ()):
             schema["default"] = field.default
         parameters.append(parameter | {"schema": schema})
     return parameters

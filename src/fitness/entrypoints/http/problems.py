@@ -30,6 +30,7 @@ from fitness.domain.model.refusals import (
     IdempotencyKeyReused,
     IdempotentRequestInFlight,
     InvalidFields,
+    LastAdmin,
     LoginDelayed,
     NotAuthenticated,
     RecordingCorrupt,
@@ -39,8 +40,10 @@ from fitness.domain.model.refusals import (
     RecordingWithoutActivity,
     RecordingWithoutTimes,
     SessionNotFound,
+    UserNotDeleted,
     UserNotFound,
     VersionMismatch,
+    WrongPassword,
 )
 from fitness.ports.outages import (
     CacheUnavailable,
@@ -115,6 +118,9 @@ KINDS: Mapping[type[Exception], Kind] = {
     RateLimited: Kind(429, "rate_limited", "Too many requests"),
     AddressNotAllowed: Kind(403, "address_not_allowed", "Address not allowed"),
     AdminOnly: Kind(403, "admin_only", "Admins only"),
+    WrongPassword: Kind(403, "wrong_password", "Wrong password"),
+    LastAdmin: Kind(409, "last_admin", "Last admin"),
+    UserNotDeleted: Kind(409, "user_not_deleted", "User not deleted"),
     EmailTaken: Kind(409, "email_taken", "E-mail address taken"),
     UserNotFound: Kind(404, "user_not_found", "User not found"),
     SessionNotFound: Kind(404, "session_not_found", "Session not found"),
