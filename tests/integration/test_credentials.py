@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from statistics import median
 
 import jwt
@@ -11,11 +12,13 @@ import pytest
 from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
 from fitness.adapters.credentials.jwt import JwtAccessTokens, JwtDeviceTokens
 from fitness.adapters.credentials.refresh import HmacRefreshTokens
+from fitness.adapters.credentials.reset import HmacResetTokens
 from fitness.adapters.memory.clock import ManualClock
 from fitness.domain.model.refusals import NotAuthenticated
 from fitness.domain.model.users import Caller, EmailAddress
 from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort, PasswordHasherPort
 from fitness.ports.sessions import RefreshTokenPort
+from tests.builders import NOW
 from tests.unit.contracts.credentials import AccessTokenContract, DeviceTokenContract, PasswordHasherContract
 from tests.unit.contracts.sessions import CLAIM, RefreshTokenContract
 
@@ -101,6 +104,25 @@ class TestHmacRefreshTokens(RefreshTokenContract):
         old, new = before.issue(CLAIM), during.issue(CLAIM)
         assert during.verify(old) == during.verify(new) == after.verify(new) == CLAIM
         assert after.verify(old) is None
+
+
+class TestHmacResetTokens:
+    def test_a_token_is_good_for_its_account_and_hash_until_its_end(self):
+        tokens, until = HmacResetTokens([OLD]), NOW + timedelta(hours=1)
+        token = tokens.issue(7, "hash", until=until)
+        assert tokens.user_of(token) == 7
+        assert tokens.verify(token, "hash", at=until - timedelta(microseconds=1))
+        assert not tokens.verify(token, "hash", at=until)
+        assert not tokens.verify(token, "another", at=NOW)
+        assert HmacResetTokens([NEW, OLD]).verify(token, "hash", at=NOW)
+        assert not HmacResetTokens([NEW]).verify(token, "hash", at=NOW)
+
+    def test_no_other_token_is_good(self):
+        tokens = HmacResetTokens([OLD])
+        token = tokens.issue(7, "hash", until=NOW)
+        changed = [token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :] for at in range(len(token))]
+        for other in (*changed, "", "A", token[:-1], token + "A", "ü" * len(token), "\ud800", "=" * len(token)):
+            assert not tokens.verify(other, "hash", at=NOW - timedelta(hours=1))
 
 
 class TestJwtDeviceTokens(DeviceTokenContract):

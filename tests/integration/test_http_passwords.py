@@ -1,5 +1,6 @@
 """Passwords changed, accounts deleted and restored, and what admins can find."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -85,6 +86,38 @@ class TestChange:
         assert await login_status(api, ann.email, PASSWORD) == 200
         assert await users.password_hash(ann.id) == renewed
         await assert_lives(api, ann)
+
+
+class TestReset:
+    async def test_an_admins_token_sets_another_password_once(self, api: Api, ann: Person):
+        admin = await api.admin()
+        await warmed(ann)
+        issued = await admin.post(f"/admin/users/{ann.id}/password-reset")
+        assert (issued.status_code, issued.headers["cache-control"]) == (201, "no-store")
+        body = {"reset_token": issued.json()["reset_token"], "password": NEW_PASSWORD}
+        entry = (await admin.get("/admin/audit-log?limit=1")).json()["items"][0]
+        assert (entry["action"], entry["subject_id"]) == ("password_reset_issued", ann.id)
+        assert body["reset_token"] not in str(entry)
+        weak = await api.http.post("/api/v1/auth/reset", json=body | {"password": "short"})
+        assert (weak.status_code, weak.json()["errors"][0]["field"]) == (422, "password")
+        both = [api.http.post("/api/v1/auth/reset", json=body) for _ in range(5)]
+        answers = [answer.status_code for answer in await asyncio.gather(*both)]
+        assert sorted(answers) == [204, 401, 401, 401, 401]
+        again = await api.http.post("/api/v1/auth/reset", json=body)
+        assert (again.status_code, again.json()["code"]) == (401, "bad_reset_token")
+        await assert_ended(api, ann)
+        assert await login_status(api, ann.email, PASSWORD) == 401
+        assert await login_status(api, ann.email, NEW_PASSWORD) == 200
+
+    async def test_only_an_admin_issues_one_and_only_for_an_account(self, api: Api, ann: Person, bob: Person):
+        assert (await ann.post(f"/admin/users/{bob.id}/password-reset")).status_code == 403
+        missing = await (await api.admin()).post(f"/admin/users/{UNKNOWN_ID}/password-reset")
+        assert (missing.status_code, missing.json()["code"]) == (404, "user_not_found")
+
+    @pytest.mark.parametrize("token", ["", "x", "x" * 64, "x" * 65, "\u0000"])
+    async def test_no_other_token_is_good(self, api: Api, token: str):
+        body = {"reset_token": token, "password": NEW_PASSWORD}
+        assert (await api.http.post("/api/v1/auth/reset", json=body)).status_code == 401
 
 
 class TestDeletion:

@@ -7,6 +7,7 @@ import signal
 import stat
 import time
 from collections.abc import AsyncIterator, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -389,7 +390,7 @@ class TestCommands:
         urls = {
             "FITNESS_DATABASE_URL": as_service(empty_database_url),
             "FITNESS_REDIS_URL": "redis://127.0.0.1:1",
-            "FITNESS_SECRET_KEYS": "k" * 32,
+            "FITNESS_SECRET_KEYS": sha256(b"of a test").hexdigest(),
         }
         owner_url = empty_database_url
         service.environment |= urls
@@ -408,7 +409,7 @@ class TestCommands:
         service.environment |= {
             "FITNESS_DATABASE_URL": NOWHERE_POSTGRES,
             "FITNESS_REDIS_URL": NOWHERE_REDIS,
-            "FITNESS_SECRET_KEYS": "k" * 32,
+            "FITNESS_SECRET_KEYS": sha256(b"of a test").hexdigest(),
         }
         service.start("unavailable")
         assert service.stop() == 0
@@ -472,7 +473,7 @@ class TestCommands:
             "doctor",
             FITNESS_DATABASE_URL=NOWHERE_POSTGRES,
             FITNESS_REDIS_URL=NOWHERE_REDIS,
-            FITNESS_SECRET_KEYS="k" * 32,
+            FITNESS_SECRET_KEYS=sha256(b"of a test").hexdigest(),
         )
         assert (nowhere.returncode, nowhere.stderr) == (1, "Error: 2 things are wrong\n")
         assert "wrong     PostgreSQL: does not answer" in nowhere.stdout

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from fitness.adapters.credentials.refresh import HmacRefreshTokens
+from fitness.adapters.credentials.reset import HmacResetTokens
 from fitness.adapters.memory.activities import InMemoryActivityRepo
 from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import InMemoryCache
@@ -89,6 +90,7 @@ async def house() -> House:
         accounts=AccountService(
             users,
             InMemoryPasswordHasher(),
+            HmacResetTokens(["k" * 32]),
             sessions,
             LoginAttempts(
                 InMemoryLoginHistory(),
@@ -102,7 +104,7 @@ async def house() -> House:
         ),
         activities=ActivityService(repo, users, cached, changes, clock, trash_days=30),
         imports=ImportService(repo, users, changes, reader, clock),
-        administration=AdminService(repo, users, InMemoryAuditLog(store), changes, clock),
+        administration=AdminService(repo, users, InMemoryAuditLog(store), HmacResetTokens(["k" * 32]), changes, clock),
     )
 
 

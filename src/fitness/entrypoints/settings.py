@@ -15,6 +15,11 @@ from fitness.ports.setup import BadSetup
 PREFIX = "FITNESS_"
 MIN_SECRET_LENGTH = 32
 
+LEAST_KINDS_IN_SECRET = 8
+"""Of characters. One in a million random hexadecimal keys of 32 digits has fewer."""
+
+_TYPED = ("change", "default", "example", "fitness", "insecure", "password", "secret", "test", "1234567890")
+
 MEMORY = "memory:"
 """In place of both URLs: everything is kept in the memory of one process, and nothing of it after."""
 
@@ -273,7 +278,16 @@ def _secret_keys(text: str) -> tuple[str, ...]:
     keys = tuple(key.strip() for key in text.split(","))
     if any(len(key) < MIN_SECRET_LENGTH for key in keys):
         raise ValueError(f"must be keys of at least {MIN_SECRET_LENGTH} characters, set apart by commas")
+    if any(_is_weak(key) for key in keys):
+        raise ValueError("must be random; `openssl rand -hex 32` makes one")
+    if len({*keys}) < len(keys):
+        raise ValueError("must be keys that differ")
     return keys
+
+
+def _is_weak(key: str) -> bool:
+    """A text that somebody typed, or a default of somebody's manual. What is random has more kinds of characters."""
+    return len({*key}) < LEAST_KINDS_IN_SECRET or any(word in key.lower() for word in _TYPED)
 
 
 def _networks(text: str) -> tuple[Network, ...]:

@@ -35,6 +35,9 @@ class UserRepoPort(Protocol):
     async def password_hash(self, user_id: int) -> str | None:
         """The living account's."""
 
+    async def hash_to_reset(self, user_id: int, *, messages: Messages) -> str | None:
+        """As `password_hash`; the messages carry the authority, since whoever is given it can set another password."""
+
     async def rehash(self, user_id: int, *, before: str, after: str) -> None:
         """Replace the hash of the same password, if it is still the one `before`."""
 

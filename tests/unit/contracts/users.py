@@ -148,6 +148,14 @@ class UserRepoContract:
         assert await users.password_hash(user.id) == "strong"
         assert (await standings.of(user.id, at=NOW)).not_before_us == 0
 
+    async def test_who_was_given_the_hash_to_reset_is_logged(self, users: UserRepoPort, audit: AuditLogPort):
+        user = await users.add(a_registration(), password_hash="first", at=NOW)
+        asked = messages(STALE, authority=Authority(actor_id=5, at=LATER, reason="forgotten"))
+        assert await users.hash_to_reset(UNKNOWN_ID, messages=asked) is None
+        assert await users.hash_to_reset(user.id, messages=asked) == "first"
+        (entry,) = (await audit.list(Page())).items
+        assert (entry.action, entry.subject_id, entry.actor_id) == (AuditAction.PASSWORD_RESET_ISSUED, user.id, 5)
+
     async def test_a_deleted_account_is_gone_and_its_address_free(
         self, users: UserRepoPort, standings: StandingPort, outbox: OutboxPort
     ):

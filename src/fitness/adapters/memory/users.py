@@ -68,6 +68,13 @@ class InMemoryUserRepo:
     async def password_hash(self, user_id: int) -> str | None:
         return self._store.password_hashes[user_id] if user_id in self._store.users else None
 
+    async def hash_to_reset(self, user_id: int, *, messages: Messages) -> str | None:
+        known = await self.password_hash(user_id)
+        if known is not None:
+            self._store.log(AuditAction.PASSWORD_RESET_ISSUED, messages, subject_id=user_id, owner_id=user_id)
+            self._store.write(messages)
+        return known
+
     async def rehash(self, user_id: int, *, before: str, after: str) -> None:
         if await self.password_hash(user_id) == before:
             self._store.password_hashes[user_id] = after

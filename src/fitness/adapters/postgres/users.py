@@ -84,6 +84,8 @@ GET_HASH = """
     WHERE id = %(id)s AND deleted_at IS NULL
 """
 
+HASH_TO_RESET = carrying(GET_HASH.replace("SELECT", "SELECT id,"), returning="password_hash", owner="id")
+
 REHASH = """
     UPDATE users
     SET password_hash = %(after)s
@@ -211,6 +213,11 @@ class PostgresUserRepo:
 
     async def password_hash(self, user_id: int) -> str | None:
         row = await self._database.one(GET_HASH, {"id": user_id})
+        return row[0] if row else None
+
+    async def hash_to_reset(self, user_id: int, *, messages: Messages) -> str | None:
+        audit = audit_parameters(AuditAction.PASSWORD_RESET_ISSUED, messages)
+        row = await self._database.one(HASH_TO_RESET, {"id": user_id} | audit | messages_parameters([messages]))
         return row[0] if row else None
 
     async def rehash(self, user_id: int, *, before: str, after: str) -> None:

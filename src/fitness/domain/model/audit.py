@@ -13,6 +13,7 @@ REASON = TextRule(min_length=1, max_length=500)
 class AuditAction(StrEnum):
     ACTIVITY_PURGED = "activity_purged"
     USER_CHANGED = "user_changed"
+    PASSWORD_RESET_ISSUED = "password_reset_issued"  # noqa: S105 - no password
     USER_RESTORED = "user_restored"
 
 

@@ -56,6 +56,13 @@ class BadRefreshToken(Refusal):
         super().__init__("the refresh token is not good, or not any more; log in again")
 
 
+class BadResetToken(Refusal):
+    """The same words for a token that was never issued, has been used, or has expired."""
+
+    def __init__(self) -> None:
+        super().__init__("the reset token is not good, or not any more; ask an admin for another one")
+
+
 class SessionNotFound(Refusal):
     def __init__(self) -> None:
         super().__init__("you have no such session")

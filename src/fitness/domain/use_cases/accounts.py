@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from fitness.domain.model.passwords import normalized_password
-from fitness.domain.model.refusals import BadCredentials, WrongPassword
+from fitness.domain.model.refusals import BadCredentials, BadResetToken, WrongPassword
 from fitness.domain.model.text import text_problem
 from fitness.domain.model.users import (
     EMAIL,
@@ -25,7 +25,7 @@ from fitness.domain.use_cases.limiting import Requester
 from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.domain.use_cases.sessions import Client, SessionService, SessionTokens
 from fitness.ports.clock import ClockPort
-from fitness.ports.credentials import PasswordHasherPort
+from fitness.ports.credentials import PasswordHasherPort, ResetTokenPort
 from fitness.ports.messages import Messages
 from fitness.ports.users import Credentials, UserRepoPort
 
@@ -41,6 +41,7 @@ class LoggedIn:
 class AccountService:
     users: UserRepoPort
     passwords: PasswordHasherPort
+    reset_tokens: ResetTokenPort
     sessions: SessionService
     attempts: LoginAttempts
     changes: Changes
@@ -99,6 +100,21 @@ class AccountService:
         if not await self.changes.make([account_scope(by.id)], set_password):
             raise WrongPassword  # it was changed meanwhile
         await self.sessions.forget_all(by.id, spared=by.session_id)
+
+    async def reset_password(self, token: str, password: str) -> None:
+        """Ends every session of the account. Raises InvalidFields, BadResetToken."""
+        password = checked_password(password, field="password")
+        user_id = self.reset_tokens.user_of(token)
+        before = None if user_id is None else await self.users.password_hash(user_id)
+        if user_id is None or before is None or not self.reset_tokens.verify(token, before, at=self.clock.now()):
+            raise BadResetToken
+        after = await self.passwords.hash(password)
+        set_password = partial(
+            self.users.set_password, user_id, before=before, after=after, at=self.clock.now(), spared=None
+        )
+        if not await self.changes.make([account_scope(user_id)], set_password):
+            raise BadResetToken  # it was used meanwhile
+        await self.sessions.forget_all(user_id)
 
     async def delete_me(self, password: str, *, by: Caller) -> None:
         """An admin can restore the account for RESTORED_FOR. Raises WrongPassword, LastAdmin."""

@@ -1,6 +1,7 @@
 """What takes authority: permanent deletion, others' standing, and the log of both."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from fitness.domain.model.activities import ActivityDates, ActivityState
@@ -21,7 +22,15 @@ from fitness.domain.use_cases.caching.keys import account_scope, activity_scope,
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.clock import ClockPort
+from fitness.ports.credentials import RESET_TOKEN_TTL, ResetTokenPort
 from fitness.ports.users import UserRepoPort
+
+
+@dataclass(frozen=True, slots=True)
+class ResetIssued:
+    reset_token: str
+    """For POST `/auth/reset`, once. Give it to the account's owner alone."""
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,7 @@ class AdminService:
     activities: ActivityRepoPort
     users: UserRepoPort
     audit: AuditLogPort
+    reset_tokens: ResetTokenPort
     changes: Changes
     clock: ClockPort
 
@@ -83,6 +93,25 @@ class AdminService:
         if await self.users.get(user_id) is not None:
             raise UserNotDeleted(user_id)
         raise UserNotFound(user_id)
+
+    async def issue_reset(self, user_id: int, *, by: Caller) -> ResetIssued:
+        """A token with which the account's owner sets another password, once. Raises AdminOnly, UserNotFound."""
+        await self.authorize(by)
+        return await self._issue_reset(user_id, actor_id=by.id)
+
+    async def issue_reset_as_operator(self, email: str) -> ResetIssued:
+        """For the command line. Raises UserNotFound."""
+        return await self._issue_reset((await self.user(email)).id, actor_id=None)
+
+    async def _issue_reset(self, user_id: int, *, actor_id: int | None) -> ResetIssued:
+        now = self.clock.now()
+        authority = Authority(actor_id=actor_id, at=now, reason="password reset")
+        hash_to_reset = partial(self.users.hash_to_reset, user_id)
+        password_hash = await self.changes.make([account_scope(user_id)], hash_to_reset, authority=authority)
+        if password_hash is None:
+            raise UserNotFound(user_id)
+        until = now + RESET_TOKEN_TTL
+        return ResetIssued(self.reset_tokens.issue(user_id, password_hash, until=until), until)
 
     async def list_users(self, page: Page, which: AccountFilter, *, by: Caller) -> Listing[Account]:
         """Latest first. Raises AdminOnly."""

@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from fitness.domain.model.rate_limits import Action
-from fitness.domain.model.refusals import BadCredentials, EmailTaken, LastAdmin, WrongPassword
+from fitness.domain.model.refusals import BadCredentials, BadResetToken, EmailTaken, LastAdmin, WrongPassword
 from fitness.domain.model.users import Caller, ProfileChanges, Registration, User, normalized_email
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.sessions import SessionTokens
@@ -46,6 +46,13 @@ class PasswordChange:
     current: str
     new: str
     """8 to 256 characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    reset_token: str
+    password: str
+    """The new one; 8 to 256 characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +155,18 @@ async def change_password(
 ) -> None:
     """Change the password; every other session of the account ends."""
     await accounts.change_password(data.current, data.new, by=request.user)
+
+
+@post(
+    "/reset",
+    status_code=204,
+    dto=JsonBody[Reset],
+    return_dto=None,
+    opt=Route(access=Access.PUBLIC, action=Action.REGISTER, refuses=(BadResetToken,)).opt,
+)
+async def reset_password(data: JSONBody[Reset], accounts: NamedDependency[AccountService]) -> None:
+    """Set another password by the token that an admin issued, once. Every session of the account ends."""
+    await accounts.reset_password(data.reset_token, data.password)
 
 
 @delete(

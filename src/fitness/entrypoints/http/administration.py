@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from litestar import Request, Router, delete, get, patch, post
+from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta
@@ -20,7 +20,8 @@ from fitness.domain.model.refusals import (
     UserNotFound,
 )
 from fitness.domain.model.users import Account, AccountFilter, AccountState, Caller, Role, Tier, User, normalized_email
-from fitness.domain.use_cases.administration import AdminService
+from fitness.domain.use_cases.administration import AdminService, ResetIssued
+from fitness.entrypoints.http.accounts import NO_STORE
 from fitness.entrypoints.http.bodies import JsonBody
 from fitness.entrypoints.http.cursors import LATEST_CREATED, LATEST_LOGGED
 from fitness.entrypoints.http.cursors import MAX_INT64 as MAX_ID
@@ -165,6 +166,19 @@ async def update_standing(
     return await administration.set_standing(user_id, role=data.role, tier=data.tier, by=request.user)
 
 
+@post(
+    "/users/{user_id:int}/password-reset",
+    status_code=201,
+    opt=Route(access=Access.ADMIN, action=Action.OTHER, refuses=(UserNotFound,)).opt,
+)
+async def issue_password_reset(
+    user_id: FromPath[int], request: ApiRequest, administration: NamedDependency[AdminService]
+) -> Response[ResetIssued]:
+    """A token with which the account's owner sets another password, once, within 24 hours. It is logged."""
+    issued = await administration.issue_reset(user_id, by=request.user)
+    return Response(issued, headers=NO_STORE)
+
+
 def _audit_filter(query: AuditQuery) -> AuditFilter:
     """Raises InvalidFields."""
     errors = ParameterErrors()
@@ -186,5 +200,6 @@ admin_router = Router(
         list_users,
         update_standing,
         restore_user,
+        issue_password_reset,
     ],
 )

@@ -24,6 +24,7 @@ from fitness.domain.model.refusals import (
     AdminOnly,
     BadCredentials,
     BadRefreshToken,
+    BadResetToken,
     DuplicateActivity,
     EmailTaken,
     FieldProblem,
@@ -114,6 +115,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     NotAuthenticated: Kind(401, "not_authenticated", "Not authenticated"),
     BadCredentials: Kind(401, "bad_credentials", "Bad credentials"),
     BadRefreshToken: Kind(401, "bad_refresh_token", "Bad refresh token"),
+    BadResetToken: Kind(401, "bad_reset_token", "Bad reset token"),
     LoginDelayed: Kind(429, "login_delayed", "Too many failed logins"),
     RateLimited: Kind(429, "rate_limited", "Too many requests"),
     AddressNotAllowed: Kind(403, "address_not_allowed", "Address not allowed"),
@@ -252,7 +254,7 @@ def _headers(error: Exception, kind: Kind) -> dict[str, str]:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if isinstance(error, NotAuthenticated):
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if error.token_given else "Bearer"
-    if isinstance(error, (BadCredentials, BadRefreshToken)):
+    if isinstance(error, (BadCredentials, BadRefreshToken, BadResetToken)):
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, RateLimited):
         headers |= {"Retry-After": str(error.decision.retry_after_s), "Cache-Control": "no-store"}

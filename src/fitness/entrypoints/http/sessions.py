@@ -13,7 +13,7 @@ from fitness.domain.model.refusals import BadRefreshToken, SessionNotFound
 from fitness.domain.model.sessions import Session
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.sessions import Client, SessionService
-from fitness.entrypoints.http.accounts import NO_STORE, Tokens, login, register, token_fields
+from fitness.entrypoints.http.accounts import NO_STORE, Tokens, login, register, reset_password, token_fields
 from fitness.entrypoints.http.bodies import JsonBody
 from fitness.entrypoints.http.gate import requester_of
 from fitness.entrypoints.http.routes import Access, Route
@@ -108,5 +108,5 @@ def _body(session: Session, caller: Caller) -> SessionBody:
 auth_router = Router(
     "/auth",
     tags=["accounts"],
-    route_handlers=[register, login, refresh, logout, logout_all, list_sessions, revoke_session],
+    route_handlers=[register, login, reset_password, refresh, logout, logout_all, list_sessions, revoke_session],
 )

@@ -10,6 +10,7 @@ from dependency_injector import containers, providers
 from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
 from fitness.adapters.credentials.jwt import JwtAccessTokens, JwtDeviceTokens
 from fitness.adapters.credentials.refresh import HmacRefreshTokens
+from fitness.adapters.credentials.reset import HmacResetTokens
 from fitness.adapters.files.reader import FileRecordingReader
 from fitness.adapters.guards.denials import DenialMemory
 from fitness.adapters.memory.activities import InMemoryActivityRepo
@@ -134,6 +135,7 @@ class Container(containers.DeclarativeContainer):
     password_hasher = kept(Argon2PasswordHasher.close, Argon2PasswordHasher)
     access_tokens = once(JwtAccessTokens, settings.provided.secret_keys, clock)
     refresh_tokens = once(HmacRefreshTokens, settings.provided.secret_keys)
+    reset_tokens = once(HmacResetTokens, settings.provided.secret_keys)
     device_tokens = once(JwtDeviceTokens, settings.provided.secret_keys, clock)
     account_secret = providers.Callable(lambda keys: keys[0].encode(), settings.provided.secret_keys)
     end_with_this_process = providers.Callable(lambda: partial(die_with_parent, os.getpid(), SIGKILL))
@@ -152,7 +154,7 @@ class Container(containers.DeclarativeContainer):
         ActivityService, activity_repo, user_repo, cached_reads, changes, clock, settings.provided.trash_days
     )
     imports = once(ImportService, activity_repo, user_repo, changes, recording_reader, clock)
-    administration = once(AdminService, activity_repo, user_repo, audit_log, changes, clock)
+    administration = once(AdminService, activity_repo, user_repo, audit_log, reset_tokens, changes, clock)
     limits = once(
         LimitService,
         rate_limiter,
@@ -164,7 +166,7 @@ class Container(containers.DeclarativeContainer):
     )
     login_attempts = once(LoginAttempts, login_history, limits, device_tokens, clock, account_secret)
     sessions = once(SessionService, session_store, standings, access_tokens, refresh_tokens, changes, clock)
-    accounts = once(AccountService, user_repo, password_hasher, sessions, login_attempts, changes, clock)
+    accounts = once(AccountService, user_repo, password_hasher, reset_tokens, sessions, login_attempts, changes, clock)
 
     metric_sources = once(
         MetricSources,
