@@ -12,7 +12,7 @@ help: ## show these lines
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(VENV)/run.stamp ## serve on embedded PostgreSQL and Valkey (settings: FITNESS_*)
-	@exec $(VENV)/bin/fitness serve
+	@exec env --block-signal=INT $(VENV)/bin/fitness serve # until it can end without a traceback: see main.py
 
 test: $(VENV)/dev.stamp ## all tests, on engines that they start themselves
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-engines test-others
@@ -28,7 +28,7 @@ test-others: $(VENV)/dev.stamp
 unit: $(VENV)/dev.stamp ## the tests that need no engine, in under 20 s
 	@$(COMPILED) $(PY) -m pytest -q -m "not engines and not slow"
 
-soak: $(VENV)/dev.stamp ## load the service for half an hour: stale reads, faults, kill -9, rate limits, logins
+soak: $(VENV)/dev.stamp ## load the service for half an hour: stale reads, faults, kill -9, rate limits, logins, uploads
 	@$(PY) -m tests.soak.freshness
 	@$(PY) -m tests.soak.faults
 	@$(PY) -m tests.soak.busy
@@ -37,6 +37,10 @@ soak: $(VENV)/dev.stamp ## load the service for half an hour: stale reads, fault
 	@$(PY) -m tests.soak.crashes
 	@$(PY) -m tests.soak.limits
 	@$(PY) -m tests.soak.logins
+	@$(PY) -m tests.soak.hold
+	@$(PY) -m tests.soak.disconnects
+	@$(PY) -m tests.soak.ends
+	@$(PY) -m tests.soak.hostile_files
 
 bench: $(VENV)/dev.stamp ## what each kind of request costs, in three minutes; OTHER=../other-checkout for both, in turn
 	@$(PY) -m ops.bench.speed $(if $(OTHER),--other $(OTHER))

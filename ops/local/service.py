@@ -20,6 +20,9 @@ from ops.local.network import free_port
 from fitness.adapters.embedded.engines import EngineUrls, running_engines
 
 FITNESS = Path(sys.executable).parent / "fitness"
+PROGRAM_OF_A_CHECKOUT = (sys.executable, "-c", "from fitness.entrypoints.cli import main; main()")
+"""In any version; what is installed as `fitness` may not be there in another one."""
+
 PATIENCE_S = 60.0
 
 
@@ -89,13 +92,14 @@ class Instance:
         self._log = log or Path(os.devnull)
         ports = {"PORT": str(self.port), "METRICS_PORT": str(self.metrics_port)}
         self._environment = environment(urls, source, **ports, **settings)
+        self._program = PROGRAM_OF_A_CHECKOUT if source else (FITNESS,)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Returns when it is ready."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [FITNESS, "serve"], env=self._environment, stderr=log, start_new_session=True
+                [*self._program, "serve"], env=self._environment, stderr=log, start_new_session=True
             )
         give_up_s = time.monotonic() + PATIENCE_S
         while not self._ready():

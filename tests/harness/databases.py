@@ -149,8 +149,7 @@ def write_to_disk(server_url: str, how: str) -> None:
 
 def _rows(connection: "psycopg.Connection[tuple[object, ...]]", table: str) -> object:
     """All of a table's, as one JSON text; None of an empty one."""
-    found = connection.execute(
-        f"SELECT json_agg(to_json(whole_row))::text FROM {table} AS whole_row".encode()
-    ).fetchone()
+    query = f"SELECT json_agg(to_json(whole_row))::text FROM {table} AS whole_row"
+    found = connection.execute(query.encode()).fetchone()
     assert found is not None
     return found[0]

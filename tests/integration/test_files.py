@@ -2,19 +2,25 @@
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from random import Random
 
+import gpxpy
 import pytest
 
-from fitness.adapters.files.reader import FileRecordingReader, read_recordings
+from fitness.adapters.files.formats import read_recordings
+from fitness.adapters.files.reader import MOST_LONG, FileRecordingReader
 from fitness.adapters.files.sports import activity_type
 from fitness.domain.model.activities import ActivityType
-from fitness.domain.model.recordings import Recording, imported
+from fitness.domain.model.recordings import MAX_ACTIVITIES, Recording, imported, unpacked
 from fitness.domain.model.refusals import (
+    InvalidFields,
     RecordingCorrupt,
     RecordingRefused,
     RecordingUnknown,
@@ -22,11 +28,12 @@ from fitness.domain.model.refusals import (
     RecordingWithoutTimes,
 )
 from fitness.foundation.parent_death import die_with_parent
-from fitness.ports.outages import ReaderUnavailable
+from fitness.ports.outages import Overloaded, ReaderUnavailable
 from fitness.ports.recordings import RecordingReaderPort
+from tests import hostile
 from tests.files import A_TRACK, MORNING, FitFile, gpx, lap, tcx, tcx_activity, track
 from tests.samples import SAMPLES
-from tests.unit.contracts.recordings import RecordingReaderContract
+from tests.unit.contracts.recordings import RecordingReaderContract, read
 
 REAL_FILES = Path(__file__).parents[3] / "shared" / "activities"
 
@@ -61,22 +68,55 @@ class TestFileRecordingReader(RecordingReaderContract):
         with pytest.raises(refusal) as here:
             read_recordings(content)
         with pytest.raises(refusal) as there:
-            await reader.read(content)
+            await read(reader, content)
         assert str(there.value) == str(here.value)
 
 
+def a_long_file() -> bytes:
+    """Takes most of a second to read."""
+    times = [f"2026-05-01T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}Z" for n in range(80_000)]
+    return gpx(track(*times))
+
+
 async def test_a_reading_that_was_killed_is_an_outage_and_the_next_one_works():
+    with closing(FileRecordingReader(partial(die_with_parent, os.getpid()))) as reader:
+        await read(reader, A_TRACK)
+        identity = await reader.identify(long := a_long_file())
+        reading = asyncio.ensure_future(reader.read(long, identity, home_timezone="UTC", now=MORNING))
+        await asyncio.sleep(0)
+        for pid in reader._long.pids():
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(ReaderUnavailable):
+            await reading
+        assert len(await read(reader, A_TRACK)) == 1
+
+
+async def test_a_reading_that_is_cut_off_by_the_end_of_the_service_is_an_outage():
     reader = FileRecordingReader(partial(die_with_parent, os.getpid()))
-    await reader.read(A_TRACK)
-    times = [f"2026-05-01T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}Z" for n in range(20_000)]
-    reading = asyncio.ensure_future(reader.read(gpx(track(*times))))
-    await asyncio.sleep(0.05)
-    for pid in reader._processes.pids():
-        os.kill(pid, signal.SIGKILL)
+    identity = await reader.identify(long := a_long_file())
+    reading = asyncio.ensure_future(reader.read(long, identity, home_timezone="UTC", now=MORNING))
+    await asyncio.sleep(0)
+    reader.close()
     with pytest.raises(ReaderUnavailable):
         await reading
-    assert len(await reader.read(A_TRACK)) == 1
-    reader.close()
+
+
+async def test_short_files_are_read_beside_those_that_take_long():
+    """Also while more of those wait than there are processes; and not more wait than may."""
+    with closing(FileRecordingReader(partial(die_with_parent, os.getpid()))) as reader:
+        identity = await reader.identify(long := a_long_file())
+        readings = [
+            asyncio.ensure_future(reader.read(long, identity, home_timezone="UTC", now=MORNING))
+            for _ in range(MOST_LONG + 1)
+        ]
+        await asyncio.sleep(0)
+        assert len(await read(reader, A_TRACK)) == 1
+        assert [reading.done() for reading in readings] == [False] * MOST_LONG + [True]
+        with pytest.raises(Overloaded):
+            await readings.pop()
+        for reading in readings:
+            reading.cancel()
+        await asyncio.gather(*readings, return_exceptions=True)
 
 
 class TestFit:
@@ -228,6 +268,114 @@ class TestGpx:
     def test_damage_and_entities_are_refused(self, content: bytes):
         with pytest.raises((RecordingCorrupt, RecordingWithoutActivity)):
             read_recordings(content)
+
+
+class TestGpxFigures:
+    """Beside those of gpxpy, whose formulas these are."""
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_distance_climb_and_times_are_those_of_gpxpy(self, seed: int):
+        content = a_random_walk(Random(seed))
+        expected = gpxpy.parse(content.decode()).tracks[0]
+        found = only(content)
+        assert found.distance_m == pytest.approx(expected.length_2d(), abs=1e-6)
+        assert found.elevation_gain_m == pytest.approx(expected.get_uphill_downhill().uphill, abs=1e-6)
+        bounds = expected.get_time_bounds()
+        assert bounds.start_time is not None
+        assert bounds.end_time is not None
+        assert found.started_at == bounds.start_time
+        assert found.duration_s == (bounds.end_time - bounds.start_time).total_seconds()
+
+
+def a_random_walk(random: Random) -> bytes:
+    """In segments, with gaps, far jumps and points without elevation."""
+    segments, second = [], 0
+    latitude, longitude = random.uniform(-80, 80), random.uniform(-180, 180)
+    for _ in range(random.randint(1, 4)):
+        points = []
+        for _ in range(random.randint(1, 60)):
+            second += random.randint(1, 50)
+            step = random.choice([0.0001, 0.001, 0.3])
+            latitude, longitude = latitude + random.uniform(-step, step), longitude + random.uniform(-step, step)
+            height = f"<ele>{random.uniform(-50, 3_000):.2f}</ele>" if random.random() < 0.9 else ""
+            time = (MORNING + timedelta(seconds=second)).isoformat()
+            points.append(f'<trkpt lat="{latitude:.6f}" lon="{longitude:.6f}">{height}<time>{time}</time></trkpt>')
+        segments.append(f"<trkseg>{''.join(points)}</trkseg>")
+    return gpx(f"<trk>{''.join(segments)}</trk>")
+
+
+class TestXml:
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "iso-8859-1"])
+    @pytest.mark.parametrize("said", [True, False])
+    def test_utf_8_utf_16_and_latin_1_are_read(self, encoding: str, said: bool):
+        name = "Öztaler Höhenweg"
+        whole = gpx(track("2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z", name=name)).decode()
+        declared = {"utf-8-sig": "UTF-8", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}.get(encoding, encoding)
+        text = whole.replace('"UTF-8"', f'"{declared}"') if said else whole.partition("?>")[2].strip()
+        if encoding == "iso-8859-1" and not said:
+            with pytest.raises(RecordingCorrupt):
+                read_recordings(text.encode(encoding))
+        else:
+            assert only(text.encode(encoding)).title == name
+
+    @pytest.mark.parametrize("encoding", hostile.OTHER_ENCODINGS)
+    def test_another_encoding_is_refused_by_its_name(self, encoding: str):
+        with pytest.raises(RecordingCorrupt, match=f"encoding '{encoding}'"):
+            read_recordings(hostile.declared(encoding).replace(hostile.ENTITY.encode(), b""))
+
+    @pytest.mark.parametrize("encoding", hostile.KNOWN_ENCODINGS)
+    def test_entities_are_refused_in_every_encoding(self, encoding: str):
+        with pytest.raises(RecordingCorrupt, match="DTD"):
+            read_recordings(hostile.declared(encoding))
+
+    def test_an_entity_that_only_pythons_decoder_sees_reaches_no_title(self):
+        with pytest.raises(RecordingCorrupt, match="raw_unicode_escape"):
+            read_recordings(hostile.hidden_entity())
+        assert only(hostile.hidden_entity().replace(b"raw_unicode_escape", b"UTF-8")).title == r"\u0026e9;"
+
+    def test_the_parser_decides_what_the_root_is(self):
+        with pytest.raises(RecordingUnknown):
+            read_recordings(b"<html><!-- <gpx> --></html>")
+        times = ("2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z")
+        assert only(gpx(track(*times), header="<!-- <TrainingCenterDatabase> -->")).duration_s == 600
+
+    def test_names_may_have_prefixes(self):
+        plain = gpx(track("2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z")).decode()
+        prefixed = re.sub(r"<(/?)(gpx|trk|name|type|trkseg|trkpt|ele|time)\b", r"<\1g:\2", plain)
+        assert only(prefixed.replace("xmlns=", "xmlns:g=").encode()) == only(plain.encode())
+
+    @pytest.mark.parametrize("name", ["deep XML", "deep extensions", "an attribute of 25 MB", "a comment of 25 MB"])
+    def test_what_takes_the_parser_too_much_is_refused(self, name: str):
+        content = unpacked(hostile.hostile_files(3_000_000)[name]())
+        with pytest.raises(RecordingCorrupt, match=r"deep|more than"):
+            read_recordings(content)
+
+    def test_a_long_title_is_cut(self):
+        times = ("2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z")
+        title = only(gpx(track(*times, name="long " * 100_000))).title
+        assert title is not None
+        assert len(title) <= 4_000
+
+
+class TestHostileFiles:
+    """Small ones of each kind; `python -m tests.soak.hostile_files` has large ones, and measures what they take."""
+
+    async def test_each_is_refused_or_read(self, reader: RecordingReaderPort):
+        files = hostile.hostile_files(30_000) | hostile.cut_files()
+        assert len(files) > 400
+        for name, make in files.items():
+            try:
+                found = await read(reader, make())
+            except (RecordingRefused, InvalidFields):
+                continue
+            assert 1 <= len(found) <= MAX_ACTIVITIES, name
+            assert "SMUGGLED" not in str(found), name
+
+    async def test_very_many_points_are_read_in_little_memory(self, reader: RecordingReaderPort):
+        points = hostile.hostile_files(5_000_000)["a million bare points"]()
+        assert len(points) < 40_000
+        (activity,) = await read(reader, points)
+        assert activity.duration_minutes == 5
 
 
 class TestTcx:

@@ -2,13 +2,21 @@
 
 import asyncio
 import gzip
+import time
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
+from fitness.entrypoints.wiring.lifecycle import READING_GRACE_S, begin_drain
 from tests.files import A_TRACK, FitFile, gpx, lap, tcx, tcx_activity, track
 from tests.harness.api import Api, Person
+from tests.hostile import declared, hostile_files
+from tests.unit.contracts.recordings import TOO_MANY_TRACKS
+
+LARGE = b"x" * (MAX_RECORDING_BYTES - 1_000)
 
 
 async def test_a_file_becomes_an_activity(ann: Person):
@@ -92,6 +100,9 @@ async def test_a_deleted_import_may_be_imported_again(ann: Person):
         (FitFile().content(), 422, "file_without_activity"),
         (gpx(), 422, "file_without_activity"),
         (gpx(track(None, None)), 422, "file_without_times"),
+        (TOO_MANY_TRACKS, 422, "file_too_many_activities"),
+        (gzip.compress(b"", mtime=0) * 100_000, 422, "file_corrupt"),
+        (declared("windows-1252"), 422, "file_corrupt"),
         (gzip.compress(b"\0" * (MAX_RECORDING_BYTES + 1), compresslevel=1), 413, "file_too_large"),
         (b"x" * (MAX_RECORDING_BYTES + 1), 413, "file_too_large"),
         (b"x" * (MAX_RECORDING_BYTES + 1_000_000), 413, "body_too_large"),
@@ -125,20 +136,74 @@ async def test_the_service_answers_others_while_a_large_file_is_read(ann: Person
     assert answered > 20
 
 
+async def test_a_file_whose_client_leaves_is_not_read_on_and_nothing_of_it_is_kept(api: Api, ann: Person):
+    reader = api.container.recording_reader()
+    points = hostile_files(5_000_000)["a million bare points"]()
+    upload = asyncio.ensure_future(ann.upload(points))
+    while len(reader.pids()) < 2:  # noqa: ASYNC110 - ends: the second one reads files that are not small
+        await asyncio.sleep(0)
+    begun = {*reader.pids()}
+    upload.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await upload
+    assert begun - {*reader.pids()}
+    assert reader.long_readings == 0
+    assert (await ann.get("/activities")).json()["total"] == 0
+    assert (await ann.upload(A_TRACK)).status_code == 201
+
+
+async def test_when_the_service_ends_a_long_reading_is_cut_off_and_nothing_of_it_is_kept(own_api: Api):
+    ann = await own_api.person()
+    points = hostile_files()["a million bare points"]()
+    upload = asyncio.ensure_future(ann.upload(points))
+    while len(own_api.container.recording_reader().pids()) < 2:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0)
+    began_s = time.monotonic()
+    begin_drain(own_api.container)
+    answer = await upload
+    assert time.monotonic() - began_s < READING_GRACE_S + 1
+    assert (answer.status_code, answer.json()["code"]) == (503, "reader_unavailable")
+    assert (await ann.get("/activities")).json()["total"] == 0
+
+
+async def test_a_user_who_uploads_more_than_there_is_room_for_is_refused_and_others_are_not(ann: Person, bob: Person):
+    go_on = asyncio.Event()
+
+    async def upload() -> httpx.Response:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+            yield LARGE
+            await go_on.wait()
+            yield b"\r\n--x--\r\n"
+
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        return await ann.post("/activities/import", content=parts(), headers=headers)
+
+    uploads = [asyncio.ensure_future(upload()) for _ in range(3)]
+    done, _ = await asyncio.wait(uploads, return_when=asyncio.FIRST_COMPLETED)
+    refused = done.pop().result()
+    assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+    assert refused.headers["retry-after"] == "1"
+    assert (await bob.upload(A_TRACK)).status_code == 201
+    assert (await ann.upload(A_TRACK)).status_code == 201
+    go_on.set()
+    assert sorted(one.status_code for one in await asyncio.gather(*uploads)) == [422, 422, 503]
+    assert (await ann.upload(LARGE)).status_code == 422
+
+
 async def test_the_upload_has_to_be_a_file_in_the_field_file(ann: Person):
     wrong_type = await ann.post("/activities/import", json={})
     assert (wrong_type.status_code, wrong_type.json()["code"]) == (415, "unsupported_media_type")
     for parts in ({"other": ("x", A_TRACK)}, {"file": (None, b"text")}):
         response = await ann.post("/activities/import", files=parts)
         assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "file")
-    odd = (
-        b'--x\r\nContent-Disposition: form-data; name="file"\r\nContent-Type: text/plain; charset=no\r\n\r\ny\r\n--x--'
-    )
-    undecodable = await ann.post(
-        "/activities/import", content=odd, headers={"Content-Type": "multipart/form-data; boundary=x"}
-    )
-    assert (undecodable.status_code, undecodable.json()["code"]) == (400, "malformed_request")
-    broken = await ann.post(
-        "/activities/import", content=b"rubbish", headers={"Content-Type": "multipart/form-data; boundary=x"}
-    )
-    assert (broken.status_code, broken.json()["code"]) == (400, "malformed_request")
+    beside = {"file": ("a", A_TRACK), "note": (None, b"hard")}
+    assert (await ann.post("/activities/import", files=beside)).json()["errors"] == [
+        {"field": "note", "message": "is not a field here"}
+    ]
+    half = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nthe first half'
+    for content in (b"rubbish", b"", half):
+        broken = await ann.post(
+            "/activities/import", content=content, headers={"Content-Type": "multipart/form-data; boundary=x"}
+        )
+        assert (broken.status_code, broken.json()["code"]) == (400, "malformed_request")

@@ -14,9 +14,10 @@ from redis.asyncio import Redis
 from fitness.adapters.embedded.engines import EngineUrls
 from fitness.domain.model.rate_limits import Action, RateLimited
 from fitness.domain.model.users import Caller, Tier
-from fitness.domain.use_cases.limiting import LimitService, Requester
+from fitness.domain.use_cases.limiting import LimitService
+from fitness.domain.use_cases.requesters import Requester
 from tests.builders import NOW, a_registration
-from tests.files import A_TRACK
+from tests.files import A_TRACK, FitFile
 from tests.harness.api import IN_MEMORY, NOWHERE_REDIS, PASSWORD, Api, Person, Stores, activity_body, serving
 
 LIMIT_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit-policy", "ratelimit")
@@ -129,6 +130,39 @@ class TestHeaders:
         assert (await ann.get("/rate-limit")).json() == before
 
 
+class TestImports:
+    async def test_an_import_is_charged_by_the_activities_it_makes(self, ann: Person):
+        triathlon = FitFile().session("swimming").session("cycling").session("running").content()
+        made = await ann.upload(triathlon)
+        assert made.status_code == 201
+        assert remaining(made) == {"requests": 99, "import": 197}
+        assert [made.headers[name] for name in LIMIT_HEADERS[:3]] == ["100", "99", "1"]
+        assert len(made.headers.get_list("ratelimit")) == len(made.headers.get_list("x-ratelimit-limit")) == 1
+        again = await ann.upload(triathlon)
+        assert (again.status_code, remaining(again)["import"]) == (409, 196)
+        broken = await ann.upload(triathlon[:-3])
+        assert (broken.status_code, remaining(broken)["import"]) == (422, 195)
+        assert remaining(await ann.post("/activities", json=activity_body()))["create"] == 9
+
+    async def test_a_file_of_more_activities_than_are_left_makes_none(self, ann: Person):
+        for number in range(4):
+            assert (await ann.upload(a_file_of(45, first=number))).status_code == 201
+        refused = await ann.upload(a_file_of(45, first=5))
+        assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+        assert remaining(refused) == {"requests": 95, "import": 19}
+        assert refused.headers["x-ratelimit-limit"] == "200"
+        assert int(refused.headers["retry-after"]) in (7, 8)  # 26 activities at one in 0.3 s
+        assert (await ann.get("/activities")).json()["total"] == 180
+        assert (await ann.upload(a_file_of(9, first=6))).status_code == 201
+
+
+def a_file_of(activities: int, *, first: int) -> bytes:
+    file = FitFile()
+    for number in range(activities):
+        file.session(distance_m=1_000 * first + number)
+    return file.content()
+
+
 class TestWhoIsCharged:
     async def test_the_caller_sees_every_limit_and_what_is_left(self, api: Api, ann: Person):
         await ann.record()
@@ -137,6 +171,7 @@ class TestWhoIsCharged:
         assert {one["policy"]: (one["remaining"], one["limit"]) for one in body["limits"]} == {
             "requests": (99, 100),
             "create": (9, 10),
+            "import": (200, 200),
             "list": (100, 100),
         }
         anonymous = (await api.http.get("/api/v1/rate-limit")).json()

@@ -178,6 +178,47 @@ class TestIdempotencyKeys:
         assert not (await add(repo, an_activity(user_id=owner.id), idempotency=key)).replayed
 
 
+class TestActivitiesOfAFile:
+    """On a database that gives up early."""
+
+    @pytest.fixture
+    async def hasty(self, database_url: str) -> AsyncIterator[Database]:
+        hasty = Database(database_url, deadline_s=0.2)
+        await hasty.open()
+        yield hasty
+        await hasty.close()
+
+    async def test_what_was_answered_with_an_outage_is_not_committed_later(
+        self, database: Database, hasty: Database, database_url: str
+    ):
+        owner = await PostgresUserRepo(database).add(a_registration(), password_hash="-", at=NOW)
+        async with await psycopg.AsyncConnection.connect(database_url) as other:
+            await other.execute("LOCK TABLE activities IN SHARE MODE")
+            with pytest.raises(DatabaseUnavailable):
+                await add_all(PostgresActivityRepo(hasty), [an_activity(user_id=owner.id) for _ in range(3)])
+            await other.commit()  # the INSERT, which is abandoned, goes on
+            await other.execute("LOCK TABLE activities IN ACCESS EXCLUSIVE MODE")  # waits for it to end
+        assert await database.one("SELECT count(*) FROM activities") == (0,)
+        assert await database.one("SELECT count(*) FROM cache_outbox") == (0,)
+
+    async def test_a_commit_that_was_sent_is_waited_for(self, database: Database, hasty: Database):
+        owner = await PostgresUserRepo(database).add(a_registration(), password_hash="-", at=NOW)
+
+        async def make_commits_slow(connection: Connection) -> None:
+            await connection.execute(
+                "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS"
+                " $$BEGIN PERFORM pg_sleep(0.4); RETURN NULL; END$$"
+            )
+            await connection.execute(
+                "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON activities DEFERRABLE INITIALLY DEFERRED"
+                " FOR EACH ROW EXECUTE FUNCTION wait()"
+            )
+
+        await database.run(make_commits_slow)
+        (kept,) = await add_all(PostgresActivityRepo(hasty), [an_activity(user_id=owner.id)])
+        assert await PostgresActivityRepo(database).get(kept.id) == kept
+
+
 class TestAuditLogTable:
     """As the owner of the tables, whom the trigger holds off, where rights do not; see also test_roles.py."""
 

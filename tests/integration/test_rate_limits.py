@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 from fitness.adapters.embedded.engines import EngineUrls
 from fitness.adapters.redis.client import AnyLine, line_to
 from fitness.adapters.redis.rate_limits import SCRIPT, RedisRateLimiter
-from fitness.domain.model.rate_limits import POLICIES, SECOND_US, Algorithm, Charge, Limit, State, judged
+from fitness.domain.model.judging import State, judged
+from fitness.domain.model.rate_limits import POLICIES, SECOND_US, Algorithm, Charge, Limit
 from fitness.ports.outages import LimiterUnavailable
 from fitness.ports.rate_limits import RateLimiterPort
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge

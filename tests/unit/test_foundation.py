@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 
@@ -15,8 +15,9 @@ import pytest
 
 from fitness.foundation.processes import KillableProcesses, OutOfMemory, OutOfTime, ProcessKilled, ProcessLimits
 from fitness.foundation.tasks import SupervisedTasks
+from tests.unit.misbehaving import begin, misbehave
 
-LIMITS = ProcessLimits(at_once=1, timeout_s=1, memory_bytes=512 * 1024**2)
+LIMITS = ProcessLimits(at_once=1, cpu_s=5, timeout_s=5, memory_bytes=128 * 1024**2)
 
 
 class TestSupervisedTasks:
@@ -82,22 +83,6 @@ class TestSupervisedTasks:
         assert tidied == [True]
 
 
-def misbehave(how: str) -> str:
-    if how == "sleep":
-        time.sleep(60)
-    if how == "grow":
-        bytearray(1024**3)
-    if how == "refuse":
-        raise LookupError("refused")
-    if how == "begun":
-        return f"begun: {os.environ.get('FITNESS_TEST_BEGUN')}"
-    return f"{how} in {os.getpid()}"
-
-
-def begin() -> None:
-    os.environ["FITNESS_TEST_BEGUN"] = "1"
-
-
 @pytest.fixture(scope="module")
 def processes() -> Iterator[KillableProcesses[str, str]]:
     """One pool where that does, since each process takes a moment to start."""
@@ -112,26 +97,97 @@ class TestKillableProcesses:
         with pytest.raises(LookupError, match="refused"):
             await processes.run("refuse")
 
+    @pytest.mark.parametrize("how", ["grow", "grow to the last byte"])
     async def test_a_call_that_takes_too_much_memory_is_ended_and_the_next_one_works(
-        self, processes: KillableProcesses[str, str]
+        self, processes: KillableProcesses[str, str], how: str
     ):
         with pytest.raises(OutOfMemory):
-            await processes.run("grow")
+            await processes.run(how)
         assert await processes.run("work")
 
     async def test_each_process_begins_with_on_start(self, processes: KillableProcesses[str, str]):
         assert await processes.run("begun") == "begun: 1"
 
-    async def test_after_a_kill_the_calls_under_way_fail_and_the_next_one_works(
+    async def test_after_a_kill_the_call_under_way_fails_and_those_that_wait_go_on(
         self, processes: KillableProcesses[str, str]
     ):
         await processes.run("work")
-        calls = [asyncio.ensure_future(processes.run("sleep")) for _ in range(3)]
-        await asyncio.sleep(0.1)
+        under_way = asyncio.ensure_future(processes.run("sleep"))
+        waiting = asyncio.ensure_future(processes.run("work"))
+        await asyncio.sleep(0)
         os.kill(processes.pids()[0], signal.SIGKILL)
-        answers = await asyncio.gather(*calls, return_exceptions=True)
-        assert [type(answer) for answer in answers] == [ProcessKilled] * 3
+        with pytest.raises(ProcessKilled):
+            await under_way
+        assert await waiting
+
+    async def test_a_process_that_died_while_idle_is_not_asked(self, processes: KillableProcesses[str, str]):
+        await processes.run("work")
+        (pid,) = processes.pids()
+        os.kill(pid, signal.SIGKILL)
+        await asyncio.to_thread(os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert await processes.run("work") != f"work in {pid}"
+
+    async def test_a_call_that_is_cancelled_ends_with_its_process(self, processes: KillableProcesses[str, str]):
+        await processes.run("work")
+        (pid,) = processes.pids()
+        call = asyncio.ensure_future(processes.run("sleep"))
+        await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert processes.pids() == []
+        with suppress(ChildProcessError):  # somebody waits for it as well, and may be the first
+            await asyncio.to_thread(os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+    async def test_a_call_that_waits_and_is_cancelled_never_runs(self, processes: KillableProcesses[str, str]):
+        await processes.run("work")
+        under_way = asyncio.ensure_future(processes.run("work"))
+        waiting = asyncio.ensure_future(processes.run("sleep"))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        assert await under_way == await processes.run("work")
+
+    @pytest.mark.parametrize("how", ["work hard", "work hard in C"])
+    async def test_a_call_that_takes_too_much_cpu_time_is_ended_wherever_it_is(
+        self, processes: KillableProcesses[str, str], how: str
+    ):
+        with pytest.raises(OutOfTime):
+            await processes.run(how, cpu_s=0.05)
         assert await processes.run("work")
+
+    async def test_prepared_processes_are_there_before_the_first_call_and_replaced_when_they_end(self):
+        with closing(KillableProcesses(misbehave, replace(LIMITS, at_once=2), begin)) as processes:
+            processes.prepare()
+            first = {*processes.pids()}
+            answers = await asyncio.gather(processes.run("work"), processes.run("work"))
+            assert {*answers} <= {f"work in {pid}" for pid in first}
+            with pytest.raises(OutOfTime):
+                await processes.run("work hard", cpu_s=0.05)
+            assert len(first & {*processes.pids()}) == 1
+            assert len(processes.pids()) == 2
+            processes.prepare()
+            assert len(processes.pids()) == 2
+
+    async def test_closing_ends_the_calls_under_way(self):
+        processes = KillableProcesses(misbehave, LIMITS, begin)
+        await processes.run("work")
+        call = asyncio.ensure_future(processes.run("sleep"))
+        await asyncio.sleep(0)
+        began_s = time.monotonic()
+        processes.close()
+        with pytest.raises(ProcessKilled):
+            await call
+        assert time.monotonic() - began_s < 2
+        with pytest.raises(ProcessKilled):
+            await processes.run("work")
+
+    async def test_the_processes_are_not_told_the_services_secrets(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("FITNESS_SECRET_KEYS", "secret")
+        with closing(KillableProcesses(misbehave, LIMITS, begin)) as processes:
+            assert await processes.run("settings") == "[]"
+
+    async def test_what_a_call_prints_is_no_result(self, processes: KillableProcesses[str, str]):
+        assert (await processes.run("print")).startswith("print in")
 
     async def test_a_call_that_takes_too_long_is_ended_and_the_next_one_works(self):
         with closing(KillableProcesses(misbehave, replace(LIMITS, timeout_s=0.2), begin)) as processes:

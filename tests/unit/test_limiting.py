@@ -9,17 +9,29 @@ from pathlib import Path
 
 import pytest
 
+from fitness.adapters.guards.denials import DenialMemory
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.domain.model.logins import Device, Guess, login_delay, networks_of
-from fitness.domain.model.rate_limits import POLICIES, Action, Algorithm, Charge, Decision, Limit, RateLimited, Unjudged
+from fitness.domain.model.rate_limits import (
+    POLICIES,
+    SECOND_US,
+    Action,
+    Algorithm,
+    Charge,
+    Decision,
+    Limit,
+    RateLimited,
+    Unjudged,
+)
 from fitness.domain.model.refusals import NotAuthenticated
 from fitness.domain.model.users import Caller, Role, Standing, Tier, User, WeekStart
 from fitness.domain.use_cases.caching.keys import activity_key
-from fitness.domain.use_cases.limiting import Limits, LimitService, Requester
+from fitness.domain.use_cases.limiting import Limits, LimitService
+from fitness.domain.use_cases.requesters import Requester
 from fitness.entrypoints.http.addresses import client_address
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
 from fitness.ports.standings import StandingPort
@@ -112,6 +124,7 @@ class TestWhoIsCharged:
             (Action.OTHER, ANYBODY, {"requests": "address:198.51.100.1"}),
             (Action.OTHER, ANN, {"requests": "user:1"}),
             (Action.CREATE, ANN, {"requests": "user:1", "create": "user:1"}),
+            (Action.IMPORT, ANN, {"requests": "user:1", "import": "user:1"}),
             (Action.CREATE, ANYBODY, {"requests": "address:198.51.100.1"}),
             (Action.REGISTER, ANYBODY, {"requests": "address:198.51.100.1", "register": "address:198.51.100.1"}),
             (Action.LOGIN, ANYBODY, {"requests": "address:198.51.100.1"}),
@@ -187,6 +200,73 @@ class TestWhoIsCharged:
         with pytest.raises(NotAuthenticated):
             await limits.standing(nobody)
         assert shared.asked == []
+
+
+class TestWhatCostsMore:
+    """An import is admitted as one, and charged the rest when it is known what it makes."""
+
+    async def imported(self, limits: LimitService, activities: int) -> Decision:
+        admitted = await limits.admit(Action.IMPORT, ANN)
+        decision = await limits.admit_rest(Action.IMPORT, ANN, admitted, cost=activities)
+        assert isinstance(decision, Decision)
+        return decision
+
+    @pytest.mark.parametrize(("activities", "left"), [(0, 199), (1, 199), (2, 198), (50, 150)])
+    async def test_an_import_costs_what_it_makes_and_at_least_one(
+        self, shared: Shared, clock: TurnedClock, activities: int, left: int
+    ):
+        decision = await self.imported(service(shared, clock), activities)
+        assert {one.policy: one.remaining for one in decision.balances} == {"requests": 99, "import": left}
+
+    async def test_what_is_more_than_is_left_is_not_charged_and_its_wait_is_true(
+        self, shared: Shared, clock: TurnedClock
+    ):
+        limits = service(shared, clock)
+        for _ in range(4):
+            await self.imported(limits, 42)
+        with pytest.raises(RateLimited) as refusal:
+            await self.imported(limits, 42)
+        decision = refusal.value.decision
+        assert {one.policy: one.remaining for one in decision.balances} == {"requests": 95, "import": 31}
+        assert decision.tightest.policy == "import"
+        assert decision.retry_after_s == 4  # 11 activities, of which one is admitted each 0.3 s
+        await clock.turn(decision.retry_after_s * SECOND_US)
+        await self.imported(limits, 42)
+
+    async def test_the_wait_is_true_also_where_the_request_itself_was_the_last(
+        self, shared: Shared, clock: TurnedClock
+    ):
+        limits = service(shared, clock, scale=0.03)  # 3 requests, 6 activities
+        for activities in (3, 3):
+            await self.imported(limits, activities)
+        await clock.turn(10 * SECOND_US)
+        with pytest.raises(RateLimited) as refusal:
+            await self.imported(limits, 2)
+        await clock.turn(refusal.value.decision.retry_after_s * SECOND_US)
+        await self.imported(limits, 2)
+
+    async def test_a_file_that_no_full_bucket_holds_takes_a_full_one(self, shared: Shared, clock: TurnedClock):
+        limits = service(shared, clock, scale=0.1)
+        assert (await self.imported(limits, 50)).balances[-1].remaining == 0
+
+    async def test_a_refusal_of_a_large_file_refuses_no_small_one(self, clock: TurnedClock):
+        limiter = InMemoryRateLimiter(clock.monotonic_s)
+        guarded = DenialMemory(limiter, clock.monotonic_s)
+        one = Charge("import", "user:1", Limit(10))
+        await guarded.acquire([one], cost=7)
+        assert not (await guarded.acquire([one], cost=5)).allowed
+        for _ in range(3):
+            assert (await guarded.acquire([one])).allowed
+        assert not (await guarded.acquire([one])).allowed
+        assert (await guarded.acquire([one], cost=5)).retry_after_s == 30  # five tokens, and not the one from memory
+
+    async def test_while_the_limiter_is_down_the_rest_passes(self, shared: Shared, clock: TurnedClock):
+        limits = service(shared, clock)
+        admitted = await limits.admit(Action.IMPORT, ANN)
+        shared.down = True
+        assert isinstance(await limits.admit_rest(Action.IMPORT, ANN, admitted, cost=50), Unjudged)
+        unjudged = await limits.admit(Action.IMPORT, ANN)
+        assert await limits.admit_rest(Action.IMPORT, ANN, unjudged, cost=50) is unjudged
 
 
 class TestWithoutTheSharedLimiter:
@@ -356,7 +436,7 @@ def test_the_readme_has_the_table_of_limits():
 
 
 def written(limit: Limit | None) -> str:
-    return f"{limit.requests}/min" if limit and limit.per_s == 60 else "–"
+    return f"{limit.requests:,}/min".replace(",", " ") if limit and limit.per_s == 60 else "–"
 
 
 def algorithm(name: str) -> str:

@@ -1,5 +1,6 @@
 """The in-memory adapters under the contracts of their ports."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -27,7 +28,7 @@ from fitness.adapters.observed.timed import timed
 from fitness.adapters.system.clock import SystemClock
 from fitness.domain.model.activities import ActivityType
 from fitness.domain.model.rate_limits import SECOND_US
-from fitness.domain.model.recordings import Recording
+from fitness.domain.model.recordings import MAX_ACTIVITIES, Recording
 from fitness.domain.model.refusals import EmailTaken
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.audit import AuditLogPort
@@ -57,7 +58,7 @@ from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
-from tests.unit.contracts.recordings import RecordingReaderContract
+from tests.unit.contracts.recordings import ENDLESS_TRACK, MOST_TRACKS, TOO_MANY_TRACKS, RecordingReaderContract
 from tests.unit.contracts.sessions import SessionStoreContract
 from tests.unit.contracts.standings import StandingContract
 from tests.unit.contracts.users import UserRepoContract
@@ -226,7 +227,9 @@ class TestInMemoryRecordingReader(RecordingReaderContract):
         loop = Recording(
             activity_type=ActivityType.RUN, started_at=MORNING, utc_offset=None, duration_s=600, title="Morning loop"
         )
-        return InMemoryRecordingReader({A_TRACK: [loop]})
+        endless = replace(loop, duration_s=1e9)
+        tracks = {MOST_TRACKS: [loop] * MAX_ACTIVITIES, TOO_MANY_TRACKS: [loop] * (MAX_ACTIVITIES + 1)}
+        return InMemoryRecordingReader({A_TRACK: [loop], ENDLESS_TRACK: [endless]} | tracks)
 
 
 class TestInMemoryDatabase(ProbeContract):

@@ -17,11 +17,10 @@ from fitness.adapters.embedded.engines import PRIVATE_LOG_SETTINGS, SERVICE
 from fitness.adapters.observed.cache_state import REASONS
 from fitness.adapters.telemetry.instruments import INTERNAL, OUTCOMES
 from fitness.adapters.telemetry.table import INSTRUMENTS, REQUEST_BUCKETS_S
-from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.use_cases.caching.keys import KINDS
 from fitness.entrypoints.http import problems
 from fitness.entrypoints.http.bodies import MAX_BODY_BYTES
-from fitness.entrypoints.http.uploads import MULTIPART_OVERHEAD_BYTES
+from fitness.entrypoints.http.uploads import MAX_UPLOAD_BYTES
 from fitness.entrypoints.server.deadlines import IDLE_S
 
 ROOT = Path(__file__).parents[2]
@@ -182,7 +181,7 @@ def test_the_proxy_repeats_no_change_that_may_have_been_carried_out():
 def test_the_proxy_admits_bodies_as_large_as_the_service_does():
     assert proxy_says("server", "client_max_body_size") == [[str(MAX_BODY_BYTES)]]
     imports = proxy_says("location = /api/v1/activities/import", "client_max_body_size")
-    assert imports == [[str(MAX_RECORDING_BYTES + MULTIPART_OVERHEAD_BYTES)]]
+    assert imports == [[str(MAX_UPLOAD_BYTES)]]
 
 
 def test_the_proxys_refusals_are_problems_that_the_readme_lists():

@@ -6,10 +6,10 @@ from http import HTTPStatus
 from pathlib import Path
 
 from fitness.domain.model.refusals import ActivityInTrash, RecordingRefused, Refusal
-from fitness.entrypoints.http.problems import CRASH, KINDS, KINDS_OF_READS, kind_of
+from fitness.entrypoints.http.problems import CRASH, KINDS, KINDS_OF_READS, KINDS_OF_SERVER, kind_of
 from fitness.ports.outages import Outage
 
-ALL_KINDS = [*KINDS.values(), *KINDS_OF_READS.values()]
+ALL_KINDS = [*KINDS.values(), *KINDS_OF_READS.values(), *KINDS_OF_SERVER.values()]
 
 
 def _below(cls: type[Exception]) -> Iterator[type[Exception]]:

@@ -43,7 +43,10 @@ _RAISES = re.compile(r"\bRaises\b(.*?)(?:\.(?:\s|$)|$)", re.DOTALL)
 _CLASS = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b")
 
 
-SERVICES = ("accounts", "sessions", "activities", "imports", "limits", "administration", "stores", "kitchen")
+SERVICES = (
+    *("accounts", "sessions", "activities", "imports", "limits", "administration", "stores", "kitchen"),
+    *("charging", "upload_space"),
+)
 
 
 @cache

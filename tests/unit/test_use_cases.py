@@ -1,6 +1,7 @@
 """The services on the in-memory adapters: no engine, no HTTP, the same rules."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -20,7 +21,7 @@ from fitness.adapters.memory.sessions import InMemorySessionStore
 from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
-from fitness.domain.model.activities import ActivityState, ActivityType
+from fitness.domain.model.activities import Activity, ActivityState, ActivityType
 from fitness.domain.model.listings import ActivityFilter, Page
 from fitness.domain.model.recordings import Recording
 from fitness.domain.model.refusals import (
@@ -39,9 +40,12 @@ from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
 from fitness.domain.use_cases.caching.reads import Origin
 from fitness.domain.use_cases.importing import ImportService
-from fitness.domain.use_cases.limiting import Limits, LimitService, Requester
+from fitness.domain.use_cases.limiting import Limits, LimitService
 from fitness.domain.use_cases.logins import LoginAttempts
+from fitness.domain.use_cases.requesters import Requester
 from fitness.domain.use_cases.sessions import SessionService
+from fitness.ports.messages import Messages
+from fitness.ports.outages import Overloaded
 from tests.builders import a_new_activity, a_registration, messages
 from tests.files import MORNING
 from tests.unit.processes import CachingProcess
@@ -208,6 +212,65 @@ async def test_an_import_with_its_first_session_deleted_is_still_a_repetition(ho
         await house.imports.import_file(b"duathlon", by=ann)
     assert refusal.value.existing_id == run.id
     assert (await house.activities.list(ActivityFilter(), Page(), by=ann)).value.total == 1
+
+
+async def test_an_import_is_charged_for_what_it_makes_before_any_of_it_is_kept(house: House):
+    ann = await house.caller()
+    charged: list[int] = []
+
+    async def charge(activities: int) -> None:
+        charged.append(activities)
+        raise Overloaded
+
+    with pytest.raises(Overloaded):
+        await house.imports.import_file(b"duathlon", by=ann, charge=charge)
+    assert charged == [2]
+    assert (await house.activities.list(ActivityFilter(), Page(), by=ann)).value.total == 0
+
+
+class Slow(InMemoryActivityRepo):
+    """Keeps files once it is told to go on."""
+
+    def __init__(self, store: InMemoryStore) -> None:
+        super().__init__(store)
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def add_all(self, activities: Sequence[Activity], *, messages: Messages) -> list[Activity]:
+        self.asked.set()
+        await self.go_on.wait()
+        return await super().add_all(activities, messages=messages)
+
+
+async def test_an_import_whose_client_leaves_before_anything_is_kept_keeps_nothing(house: House):
+    ann = await house.caller()
+    charging = asyncio.Event()
+
+    async def charge(_: int) -> None:
+        charging.set()
+        await asyncio.sleep(60)
+
+    importing = asyncio.ensure_future(house.imports.import_file(b"duathlon", by=ann, charge=charge))
+    await charging.wait()
+    importing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await importing
+    assert (await house.activities.list(ActivityFilter(), Page(), by=ann)).value.total == 0
+    assert len(await house.imports.import_file(b"duathlon", by=ann)) == 2
+
+
+async def test_an_import_whose_client_leaves_later_is_carried_out_and_seen(house: House):
+    ann = await house.caller()
+    assert (await house.activities.list(ActivityFilter(), Page(), by=ann)).value.total == 0
+    repo = Slow(house.store)
+    importing = asyncio.ensure_future(replace(house.imports, repo=repo).import_file(b"duathlon", by=ann))
+    await repo.asked.wait()
+    importing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await importing
+    repo.go_on.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert (await house.activities.list(ActivityFilter(), Page(), by=ann)).value.total == 2
 
 
 async def test_authority_is_looked_up_each_time(house: House):

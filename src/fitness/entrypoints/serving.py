@@ -22,7 +22,7 @@ from fitness.entrypoints.server.listener import Listener
 from fitness.entrypoints.server.workers import StopSignals, Workers
 from fitness.entrypoints.settings import CompleteSettings, Settings
 from fitness.entrypoints.wiring.container import Container
-from fitness.entrypoints.wiring.lifecycle import metrics_folder
+from fitness.entrypoints.wiring.lifecycle import begin_drain, metrics_folder
 
 DRAIN_S = 15.0
 CLOSING_S = 5.0
@@ -106,6 +106,7 @@ def _work(
     configure_logs(settings.log_format)
     container = Container(settings=settings, metrics_dir=metrics_dir)
     app = create_app(container)
+    app.on_startup.append(container.recording_reader().prepare)
     tune_garbage_collection()
     uvloop.run(_serve(app, container, listening, min(MOST_CONNECTIONS, most_connections), stopping, ready))
 
@@ -142,6 +143,7 @@ async def _serve(
         await stop.wait()
         loop.remove_reader(stopping)
         app.stopping = True
+        begin_drain(container)
         await asyncio.gather(*(one.drain(notice_s=settings.shutdown_delay_s, patience_s=DRAIN_S) for one in listeners))
 
 

@@ -42,6 +42,8 @@ class ActivityRepoPort(Protocol):
     async def add_all(self, activities: Sequence[Activity], *, messages: Messages) -> list[Activity]:
         """Store them all, as `add` does, in their order, or none of them. At least one.
 
+        After DatabaseUnavailable none of them is stored later, unless the database fell silent over the commit itself.
+
         Raises UserNotFound, and DuplicateActivity when one of them has the origin of a live activity, or of another one
         in `activities`.
         """

@@ -102,6 +102,31 @@ class RateLimiterContract:
         assert (balance.remaining, balance.reset_us) == (3, 0)
 
     @BOTH
+    async def test_a_cost_is_charged_in_full_or_not_at_all(
+        self, limiter: RateLimiterPort, clock: Turnable, algorithm: Algorithm
+    ):
+        one = charge(10, algorithm=algorithm)
+        assert (await limiter.acquire([one], cost=7)).balances[0].remaining == 3
+        refused = await limiter.acquire([one], cost=4)
+        assert (refused.allowed, refused.balances[0].remaining) == (False, 3)
+        assert (await limiter.acquire([one], cost=3)).allowed
+        await clock.turn(60 * SECOND_US)
+        assert (await limiter.acquire([one], cost=10)).allowed
+
+    @BOTH
+    async def test_waiting_out_the_refusal_of_a_cost_admits_that_cost(
+        self, limiter: RateLimiterPort, clock: Turnable, algorithm: Algorithm
+    ):
+        one = charge(10, algorithm=algorithm)
+        await limiter.acquire([one], cost=7)
+        assert not (await limiter.acquire([one], cost=4)).allowed
+        wait_us = (await limiter.acquire([one], cost=6)).balances[0].retry_us
+        await clock.turn(wait_us - 1)
+        assert not (await limiter.acquire([one], cost=6)).allowed
+        await clock.turn(1)
+        assert (await limiter.acquire([one], cost=6)).allowed
+
+    @BOTH
     async def test_what_one_policy_refuses_is_charged_to_none(
         self, limiter: RateLimiterPort, clock: Turnable, algorithm: Algorithm
     ):

@@ -1,19 +1,33 @@
 """What every RecordingReaderPort promises."""
 
+import asyncio
 import gzip
+import hashlib
+from datetime import datetime
 from functools import cache
 
 import pytest
 
-from fitness.domain.model.recordings import MAX_RECORDING_BYTES
+from fitness.domain.model.activities import NewActivity
+from fitness.domain.model.recordings import MAX_ACTIVITIES, MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import (
+    InvalidFields,
     RecordingCorrupt,
     RecordingEmpty,
     RecordingTooLarge,
+    RecordingTooManyActivities,
     RecordingUnknown,
 )
+from fitness.ports.outages import Overloaded
 from fitness.ports.recordings import RecordingReaderPort
-from tests.files import A_TRACK
+from tests.files import A_TRACK, MORNING, gpx, track
+
+ANN, BOB = 1, 2
+
+TIMES = ("2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z")
+MOST_TRACKS = gpx(*[track(*TIMES)] * MAX_ACTIVITIES)
+TOO_MANY_TRACKS = gpx(*[track(*TIMES)] * (MAX_ACTIVITIES + 1))
+ENDLESS_TRACK = gpx(track("1990-01-01T00:00:00Z", "2026-05-01T00:00:00Z"))
 
 
 @cache
@@ -22,44 +36,121 @@ def a_bomb() -> bytes:
     return gzip.compress(b"\0" * (4 * MAX_RECORDING_BYTES), compresslevel=1)
 
 
-class RecordingReaderContract:
-    """An implementation's class gives the fixture `reader`, which reads at least A_TRACK."""
+async def read(reader: RecordingReaderPort, data: bytes, now: datetime = MORNING) -> list[NewActivity]:
+    return await reader.read(data, await reader.identify(data), home_timezone="Europe/Paris", now=now)
 
-    async def test_a_file_is_itself_with_or_without_gzip(self, reader: RecordingReaderPort):
-        assert await reader.unpack(A_TRACK) == A_TRACK
-        assert await reader.unpack(gzip.compress(A_TRACK)) == A_TRACK
+
+class RecordingReaderContract:
+    """An implementation's class gives the fixture `reader`, which reads at least the files named above."""
+
+    async def test_a_file_is_the_same_with_or_without_gzip(self, reader: RecordingReaderPort):
+        identity = await reader.identify(A_TRACK)
+        assert identity == await reader.identify(gzip.compress(A_TRACK))
+        assert identity.digest == hashlib.sha256(A_TRACK).hexdigest()
+        assert identity.size_bytes == len(A_TRACK)
+        assert await read(reader, A_TRACK) == await read(reader, gzip.compress(A_TRACK))
 
     async def test_files_joined_end_to_end_are_one(self, reader: RecordingReaderPort):
         joined = gzip.compress(A_TRACK[:500]) + gzip.compress(A_TRACK[500:]) + b"\0\0"
-        assert await reader.unpack(joined) == A_TRACK
+        assert await reader.identify(joined) == await reader.identify(A_TRACK)
+
+    async def test_a_file_may_be_packed_in_very_small_parts(self, reader: RecordingReaderPort):
+        joined = b"".join(gzip.compress(bytes([byte])) for byte in A_TRACK)
+        assert await reader.identify(joined) == await reader.identify(A_TRACK)
 
     @pytest.mark.parametrize("data", [b"", b"\0\0\0\0", b" \r\n", gzip.compress(b"")])
     async def test_an_empty_file_is_called_so(self, reader: RecordingReaderPort, data: bytes):
         with pytest.raises(RecordingEmpty):
-            await reader.unpack(data)
+            await reader.identify(data)
 
     async def test_a_file_past_the_limit_is_called_too_large(self, reader: RecordingReaderPort):
         just_fits = b"x" * MAX_RECORDING_BYTES
-        assert await reader.unpack(just_fits) == just_fits
+        assert (await reader.identify(just_fits)).size_bytes == MAX_RECORDING_BYTES
         with pytest.raises(RecordingTooLarge):
-            await reader.unpack(just_fits + b"x")
+            await reader.identify(just_fits + b"x")
 
     async def test_a_small_file_that_unpacks_past_the_limit_is_called_too_large(self, reader: RecordingReaderPort):
         assert len(a_bomb()) < 10_000_000
         with pytest.raises(RecordingTooLarge):
-            await reader.unpack(a_bomb())
+            await reader.identify(a_bomb())
 
     async def test_broken_gzip_is_called_corrupt(self, reader: RecordingReaderPort):
         packed = gzip.compress(A_TRACK)
-        for broken in (packed[:-9], packed[:20], packed[:30] + b"\0\0\0" + packed[33:], b"\x1f\x8b"):
+        for broken in (packed[:-9], packed[:20], packed[:30] + b"\0\0\0" + packed[33:], b"\x1f\x8b", packed + b"\0x"):
             with pytest.raises(RecordingCorrupt):
-                await reader.unpack(broken)
+                await reader.identify(broken)
+
+    @pytest.mark.parametrize("part", [b"", b"x"])
+    async def test_a_file_of_very_many_parts_is_called_corrupt(self, reader: RecordingReaderPort, part: bytes):
+        with pytest.raises(RecordingCorrupt):
+            await reader.identify(gzip.compress(part, mtime=0) * 1_000_000)
 
     async def test_a_known_file_is_read(self, reader: RecordingReaderPort):
-        (recording,) = await reader.read(A_TRACK)
-        assert recording.title == "Morning loop"
-        assert recording.duration_s == 600
+        (activity,) = await read(reader, A_TRACK)
+        assert (activity.title, activity.duration_minutes, activity.timezone) == ("Morning loop", 10, "Europe/Paris")
+        assert (activity.source, activity.external_id) == ("import", hashlib.sha256(A_TRACK).hexdigest())
+
+    async def test_each_activity_of_a_file_has_an_origin_of_its_own(self, reader: RecordingReaderPort):
+        found = await read(reader, MOST_TRACKS)
+        assert len({one.external_id for one in found}) == len(found) == MAX_ACTIVITIES
+
+    async def test_a_file_of_more_activities_than_may_be_is_refused(self, reader: RecordingReaderPort):
+        with pytest.raises(RecordingTooManyActivities):
+            await read(reader, TOO_MANY_TRACKS)
+
+    async def test_impossible_values_are_named(self, reader: RecordingReaderPort):
+        with pytest.raises(InvalidFields) as refusal:
+            await read(reader, ENDLESS_TRACK)
+        assert [problem.field for problem in refusal.value.problems] == ["duration_minutes"]
 
     async def test_a_file_of_no_known_kind_is_called_so(self, reader: RecordingReaderPort):
         with pytest.raises(RecordingUnknown):
-            await reader.read(b"%PDF-1.7 certainly no activity")
+            await read(reader, b"%PDF-1.7 certainly no activity")
+
+    async def test_one_file_of_a_user_is_read_at_a_time(self, reader: RecordingReaderPort):
+        order: list[str] = []
+
+        async def take_turn(user_id: int, name: str, until: asyncio.Event) -> None:
+            async with reader.turn(user_id):
+                order.append(name)
+                await until.wait()
+
+        first, second = asyncio.Event(), asyncio.Event()
+        tasks = [
+            asyncio.ensure_future(take_turn(ANN, "first", first)),
+            asyncio.ensure_future(take_turn(ANN, "second", second)),
+            asyncio.ensure_future(take_turn(BOB, "another's", second)),
+        ]
+        await asyncio.sleep(0)
+        assert order == ["first", "another's"]
+        first.set()
+        second.set()
+        await asyncio.gather(*tasks)
+        assert order == ["first", "another's", "second"]
+
+    async def test_who_stops_waiting_for_a_turn_gives_it_to_the_next(self, reader: RecordingReaderPort):
+        async def take_turn() -> None:
+            async with reader.turn(ANN):
+                pass
+
+        async with reader.turn(ANN):
+            left, stays = asyncio.ensure_future(take_turn()), asyncio.ensure_future(take_turn())
+            await asyncio.sleep(0)
+            left.cancel()
+        await stays
+
+    async def test_where_too_many_wait_for_a_turn_the_next_is_refused(self, reader: RecordingReaderPort):
+        go_on = asyncio.Event()
+
+        async def take_turn(user_id: int) -> None:
+            async with reader.turn(user_id):
+                await go_on.wait()
+
+        crowd = [asyncio.ensure_future(take_turn(ANN)) for _ in range(100)]
+        another = asyncio.ensure_future(take_turn(BOB))
+        await asyncio.sleep(0)
+        assert isinstance(crowd[-1].exception(), Overloaded)
+        go_on.set()
+        answers = await asyncio.gather(*crowd, another, return_exceptions=True)
+        assert answers[0] is answers[-1] is None
+        await asyncio.gather(take_turn(ANN), take_turn(BOB))

@@ -1,15 +1,17 @@
 """FIT files, the format of most watches."""
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Any
 
 import fitdecode
 
+from fitness.adapters.files.fit_messages import telling_messages
 from fitness.adapters.files.measures import heart_rate
 from fitness.adapters.files.sports import activity_type
-from fitness.domain.model.recordings import Recording
+from fitness.domain.model.recordings import Recording, refuse_too_many
 from fitness.domain.model.refusals import RecordingCorrupt, RecordingWithoutActivity, RecordingWithoutTimes
 
 # A FIT clock counts from here, so that the epoch itself means that it was never set.
@@ -22,13 +24,14 @@ def is_fit(content: bytes) -> bool:
 
 def read_fit(content: bytes) -> list[Recording]:
     """A recording for each session. Raises RecordingCorrupt, RecordingWithoutActivity, RecordingWithoutTimes."""
-    sessions: list[tuple[Any, str | None]] = []
+    found: list[Recording] = []
+    sessions = 0
     utc_offset = None
     sport_name = None
     try:
         with fitdecode.FitReader(
-            io.BytesIO(content),
-            check_crc=fitdecode.CrcCheck.RAISE,
+            io.BytesIO(telling_messages(content)),
+            check_crc=fitdecode.CrcCheck.DISABLED,  # `telling_messages` has looked at that of the whole file
             error_handling=fitdecode.ErrorHandling.IGNORE,  # newer devices' own fields, not damage
         ) as frames:
             for frame in frames:
@@ -37,7 +40,10 @@ def read_fit(content: bytes) -> list[Recording]:
                 if frame.name == "sport":
                     sport_name = _text(frame, "name")
                 elif frame.name == "session":
-                    sessions.append((frame, sport_name))
+                    sessions += 1
+                    if (recording := _recording(frame, sport_name)) is not None:
+                        found.append(recording)
+                        refuse_too_many(found)
                     sport_name = None
                 elif frame.name == "activity":
                     utc_offset = _utc_offset(frame)
@@ -45,14 +51,12 @@ def read_fit(content: bytes) -> list[Recording]:
         raise RecordingCorrupt(str(error)) from error
     if not sessions:
         raise RecordingWithoutActivity
-    found = [_recording(session, name, utc_offset) for session, name in sessions]
-    recordings = [recording for recording in found if recording is not None]
-    if not recordings:
+    if not found:
         raise RecordingWithoutTimes
-    return recordings
+    return [replace(recording, utc_offset=utc_offset) for recording in found]
 
 
-def _recording(session: Any, sport_name: str | None, utc_offset: timedelta | None) -> Recording | None:
+def _recording(session: Any, sport_name: str | None) -> Recording | None:
     """None for a session without a start or a duration."""
     started_at = _moment(session, "start_time")
     duration_s = _number(session, "total_timer_time") or _number(session, "total_elapsed_time")
@@ -63,7 +67,7 @@ def _recording(session: Any, sport_name: str | None, utc_offset: timedelta | Non
     return Recording(
         activity_type=activity_type(sport, _value(session, "sub_sport")),
         started_at=started_at,
-        utc_offset=utc_offset,
+        utc_offset=None,
         duration_s=duration_s,
         title="Transition" if sport == "transition" else sport_name,
         distance_m=_number(session, "total_distance"),

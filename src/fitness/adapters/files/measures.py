@@ -1,6 +1,13 @@
-"""Measurements as devices give them, without impossible values."""
+"""Measurements as devices give them, without impossible values, and those made from tracks."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+
+EARTH_RADIUS_M = 6_378_137.0
+DEGREE_M = math.tau * EARTH_RADIUS_M / 360
+
+FAR_DEGREES = 0.2
+"""Up to here a piece of the globe counts as flat."""
 
 
 def heart_rate(bpm: float | None) -> int | None:
@@ -12,3 +19,37 @@ def heart_rates(samples_bpm: Sequence[float]) -> tuple[int | None, int | None]:
     """Average and maximum of the samples that a sensor can have sent."""
     real = [bpm for bpm in samples_bpm if heart_rate(bpm) is not None]
     return (round(sum(real) / len(real)), round(max(real))) if real else (None, None)
+
+
+def distance_m(latitude: float, longitude: float, other_latitude: float, other_longitude: float) -> float:
+    """Between two positions in degrees, along the ground."""
+    if abs(latitude - other_latitude) > FAR_DEGREES or abs(longitude - other_longitude) > FAR_DEGREES:
+        return _great_circle_m(latitude, longitude, other_latitude, other_longitude)
+    x = latitude - other_latitude
+    y = (longitude - other_longitude) * math.cos(math.radians(latitude))
+    return math.sqrt(x * x + y * y) * DEGREE_M
+
+
+def climb_m(elevations_m: Sequence[float]) -> float:
+    """All that goes up, after each elevation was averaged a little with its neighbours."""
+    climb, before = 0.0, None
+    for elevation in _smoothed(elevations_m):
+        if before is not None and elevation > before:
+            climb += elevation - before
+        before = elevation
+    return climb
+
+
+def _smoothed(elevations_m: Sequence[float]) -> Iterable[float]:
+    last = len(elevations_m) - 1
+    for number, elevation in enumerate(elevations_m):
+        inner = 0 < number < last
+        yield elevations_m[number - 1] * 0.3 + elevation * 0.4 + elevations_m[number + 1] * 0.3 if inner else elevation
+
+
+def _great_circle_m(latitude: float, longitude: float, other_latitude: float, other_longitude: float) -> float:
+    """By the haversine formula."""
+    turn = math.radians(longitude - other_longitude)
+    here, there = math.radians(latitude), math.radians(other_latitude)
+    half = math.sin((here - there) / 2) ** 2 + math.sin(turn / 2) ** 2 * math.cos(here) * math.cos(there)
+    return 2 * math.asin(math.sqrt(half)) * EARTH_RADIUS_M

@@ -1,75 +1,113 @@
-"""Recorded files read in processes of their own: a large one takes a minute of CPU time."""
+"""Recorded files read in processes of their own, each within bounds, so that nobody's file keeps others waiting."""
 
-import asyncio
-import logging
-import re
-import struct
-from collections.abc import Callable
-from xml.etree.ElementTree import ParseError
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from datetime import datetime
+from functools import partial
+from pickle import PickleBuffer
 
-from defusedxml import DefusedXmlException
-
-from fitness.adapters.files.fit import is_fit, read_fit
-from fitness.adapters.files.gpx import read_gpx
-from fitness.adapters.files.tcx import read_tcx
-from fitness.domain.model.recordings import Recording, unpacked
-from fitness.domain.model.refusals import RecordingCorrupt, RecordingUnknown
+from fitness.adapters.files.jobs import Job, carry_out, identify, read_activities
+from fitness.domain.model.activities import NewActivity
+from fitness.domain.model.refusals import RecordingCorrupt
 from fitness.foundation.processes import KillableProcesses, OutOfMemory, OutOfTime, ProcessKilled, ProcessLimits
-from fitness.ports.outages import ReaderUnavailable
+from fitness.foundation.turns import Turns
+from fitness.ports.outages import Overloaded, ReaderUnavailable
+from fitness.ports.recordings import FileIdentity
 
-LIMITS = ProcessLimits(at_once=2, timeout_s=120, memory_bytes=2 * 1024**3)
+QUICK = ProcessLimits(at_once=2, cpu_s=0.3, timeout_s=30, memory_bytes=128 * 1024**2)
+"""Identifies files, and reads those that take no long: a file of QUICK_BYTES takes a tenth of a second, unless it was
+made to take more. So nobody waits long for one of these processes.
+"""
 
-_ROOT_ELEMENT = re.compile(rb"<(?:\w+:)?(gpx|TrainingCenterDatabase)[\s>/]")
-_SEARCHED_BYTES = 64 * 1024
+LONG = ProcessLimits(at_once=1, cpu_s=8, timeout_s=120, memory_bytes=256 * 1024**2)
+"""Reads all others, one at a time and at a low priority. The limits are those of one worker of the service."""
 
-# What parsers raise for damage that they do not look for.
-_PARSER_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
+QUICK_BYTES = 1_000_000
 
-_log = logging.getLogger(__name__)
+IDENTIFY_CPU_S = 2.0
+"""Five times what unpacking 25 MB takes."""
+
+MOST_LONG = 8
+"""Files in the queue for a long reading, the one that is read included."""
+
+NICENESS = 10
+
+MOST_ADMITTED = 64
+MOST_OF_A_USER = 16
+"""Files being read or waiting for it."""
 
 
 class FileRecordingReader:
     def __init__(self, on_start: Callable[[], None]) -> None:
         """`on_start` runs first in each process."""
-        self._processes = KillableProcesses(read_recordings, LIMITS, on_start)
+        self._quick: KillableProcesses[Job, object] = KillableProcesses(carry_out, QUICK, on_start)
+        self._long: KillableProcesses[Job, object] = KillableProcesses(carry_out, LONG, partial(_give_way, on_start))
+        self._turns = Turns(most=MOST_ADMITTED, most_each=MOST_OF_A_USER, full=_too_many)
+        self._long_turns = Turns(most=MOST_LONG, most_each=MOST_LONG, full=_too_many)
 
-    async def unpack(self, data: bytes) -> bytes:
-        return await asyncio.to_thread(unpacked, data)
+    def prepare(self) -> None:
+        """Start the processes for short readings now, and not only when a file comes. Returns at once."""
+        self._quick.prepare()
 
-    async def read(self, content: bytes) -> list[Recording]:
-        try:
-            return await self._processes.run(content)
-        except OutOfTime as error:
-            raise RecordingCorrupt(f"it takes longer than {LIMITS.timeout_s} s to read") from error
-        except OutOfMemory as error:
-            raise RecordingCorrupt("it takes too much memory to read") from error
-        except ProcessKilled as error:
-            raise ReaderUnavailable("the reading of the file was cut off") from error
+    def turn(self, user_id: int) -> AbstractAsyncContextManager[None]:
+        return self._turns.of(user_id)
+
+    async def identify(self, data: bytes) -> FileIdentity:
+        with _translated():
+            identity = await self._quick.run((identify, PickleBuffer(data), ()), cpu_s=IDENTIFY_CPU_S)
+        assert isinstance(identity, FileIdentity)
+        return identity
+
+    async def read(
+        self, data: bytes, identity: FileIdentity, *, home_timezone: str, now: datetime
+    ) -> list[NewActivity]:
+        job = read_activities, PickleBuffer(data), (identity.digest, home_timezone, now)
+        with _translated():
+            activities = await self._read_quickly(job) if identity.size_bytes <= QUICK_BYTES else None
+            if activities is None:
+                async with self._long_turns.of("long"):
+                    activities = await self._long.run(job)
+        assert isinstance(activities, list)
+        return activities
+
+    async def _read_quickly(self, job: Job) -> object | None:
+        """None where it takes too much for that."""
+        with suppress(OutOfTime, OutOfMemory):
+            return await self._quick.run(job)
+        return None
+
+    @property
+    def long_readings(self) -> int:
+        """Files that are read or wait for it in the queue for those that take long."""
+        return self._long_turns.count
+
+    def pids(self) -> list[int]:
+        """Of the processes that run now."""
+        return [*self._quick.pids(), *self._long.pids()]
 
     def close(self) -> None:
-        self._processes.close()
+        """What is being read is cut off, and raises ReaderUnavailable."""
+        self._quick.close()
+        self._long.close()
 
 
-def read_recordings(content: bytes) -> list[Recording]:
-    """The sessions of a FIT, GPX or TCX file. Raises a RecordingRefused."""
-    root = _ROOT_ELEMENT.search(content, 0, _SEARCHED_BYTES)
+def _give_way(on_start: Callable[[], None]) -> None:
+    on_start()
+    os.nice(NICENESS)
+
+
+def _too_many() -> Overloaded:
+    return Overloaded("too many files wait to be read")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
     try:
-        if is_fit(content):
-            return read_fit(content)
-        if root is None:
-            raise RecordingUnknown
-        return read_gpx(content) if root[1] == b"gpx" else read_tcx(content)
-    except (ParseError, DefusedXmlException) as error:
-        raise RecordingCorrupt(f"its XML is refused: {error}") from error
-    except _PARSER_ERRORS as error:
-        _log.warning("a parser failed on a recorded file", exc_info=True)
-        raise RecordingCorrupt("it holds values that make no sense") from error
+        yield
+    except OutOfTime as error:
+        raise RecordingCorrupt("it takes too long to read") from error
+    except OutOfMemory as error:
+        raise RecordingCorrupt("it takes too much memory to read") from error
+    except ProcessKilled as error:
+        raise ReaderUnavailable("the reading of the file was cut off") from error

@@ -11,7 +11,10 @@ MOST_REMEMBERED = 10_000
 
 
 class DenialMemory:
-    """A refusal stays valid until its `retry_us` has passed, so it can be repeated from memory until then."""
+    """A refusal stays valid until its `retry_us` has passed, so it can be repeated from memory until then.
+
+    That holds for requests of the same cost. Only those that cost 1, as nearly all do, are remembered and repeated.
+    """
 
     def __init__(
         self,
@@ -27,10 +30,10 @@ class DenialMemory:
 
     async def acquire(self, charges: Sequence[Charge], *, cost: int = 1, dry_run: bool = False) -> Decision:
         asked_us = round(self._monotonic_s() * SECOND_US)
-        if cost and self._denied and (known := tuple(self._known(charges, asked_us))):
+        if cost == 1 and self._denied and (known := tuple(self._known(charges, asked_us))):
             return Decision(known)
         decision = await self._limiter.acquire(charges, cost=cost, dry_run=dry_run)
-        if not decision.allowed:
+        if cost == 1 and not decision.allowed:
             self._remember(charges, decision, asked_us)
         return decision
 

@@ -4,7 +4,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from fitness.domain.model.rate_limits import SECOND_US, Charge, Decision, State, judged
+from fitness.domain.model.judging import State, judged
+from fitness.domain.model.rate_limits import SECOND_US, Charge, Decision
 
 MOST_ACCOUNTS = 100_000
 

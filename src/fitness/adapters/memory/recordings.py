@@ -1,19 +1,37 @@
 """A reader that knows some files by heart."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 
-from fitness.domain.model.recordings import Recording, unpacked
+from fitness.domain.model.activities import NewActivity
+from fitness.domain.model.recordings import Recording, activities_of, digest_of, unpacked
 from fitness.domain.model.refusals import RecordingUnknown
+from fitness.foundation.turns import Turns
+from fitness.ports.outages import Overloaded
+from fitness.ports.recordings import FileIdentity
 
 
 class InMemoryRecordingReader:
-    def __init__(self, known: Mapping[bytes, Sequence[Recording]]) -> None:
+    def __init__(self, known: Mapping[bytes, Sequence[Recording]], *, most_of_a_user: int = 16) -> None:
         self._known = known
+        self._turns = Turns(most=4 * most_of_a_user, most_each=most_of_a_user, full=_too_many)
 
-    async def unpack(self, data: bytes) -> bytes:
-        return unpacked(data)
+    def turn(self, user_id: int) -> AbstractAsyncContextManager[None]:
+        return self._turns.of(user_id)
 
-    async def read(self, content: bytes) -> list[Recording]:
+    async def identify(self, data: bytes) -> FileIdentity:
+        content = unpacked(data)
+        return FileIdentity(digest_of(content), len(content))
+
+    async def read(
+        self, data: bytes, identity: FileIdentity, *, home_timezone: str, now: datetime
+    ) -> list[NewActivity]:
+        content = unpacked(data)
         if content not in self._known:
             raise RecordingUnknown
-        return list(self._known[content])
+        return activities_of(self._known[content], digest=identity.digest, home_timezone=home_timezone, now=now)
+
+
+def _too_many() -> Overloaded:
+    return Overloaded("too many files wait to be read")

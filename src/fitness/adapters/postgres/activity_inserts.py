@@ -8,6 +8,7 @@ from dataclasses import replace
 import msgspec
 from psycopg import Error
 
+from fitness.adapters.postgres.commits import all_or_nothing
 from fitness.adapters.postgres.database import Connection, Database
 from fitness.adapters.postgres.messages import carrying, messages_parameters
 from fitness.adapters.postgres.together import Together
@@ -77,9 +78,10 @@ class ActivityInserts:
         return await self._together.ask((await self._named(activity), messages))
 
     async def all(self, activities: Sequence[Activity], messages: Messages) -> list[Activity]:
-        """All or none. Raises psycopg's Error."""
-        named = [await self._named(one) for one in activities]
-        await self._database.run(lambda connection: _insert(connection, [(one, messages) for one in named]))
+        """All or none, in one statement; also none later, where it raises an outage. Raises psycopg's Error."""
+        ids = iter(await self.new_ids(sum(not one.id for one in activities)))
+        named = [one if one.id else replace(one, id=next(ids)) for one in activities]
+        await all_or_nothing(self._database, lambda connection: _insert(connection, [(one, messages) for one in named]))
         return named
 
     async def on(self, connection: Connection, activity: Activity, messages: Messages) -> Activity:

@@ -42,10 +42,13 @@ CONNECT_TIMEOUT_S = 2
 # A query that is abandoned at the deadline is ended by the server after this, so that its connection is free again.
 STATEMENT_TIMEOUT_MS = 1_500
 
+# One of several statements is ended after this; a request makes two or three.
+TRANSACTION_TIMEOUT_MS = 4_000
+
 # Every query here takes milliseconds: compiling one, or starting processes for it, takes longer than it saves.
 _SESSION = (
-    f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=5000"
-    " -c jit=off -c max_parallel_workers_per_gather=0"
+    f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c transaction_timeout={TRANSACTION_TIMEOUT_MS}"
+    " -c idle_in_transaction_session_timeout=5000 -c jit=off -c max_parallel_workers_per_gather=0"
 )
 
 # A server that vanished without closing its connections is noticed after about five seconds.

@@ -1,5 +1,5 @@
 -- Judges a request under every policy, then charges all of them or none, on this server's own clock.
--- The same rules stand in `judged`, `_bucket` and `_window` of domain/model/rate_limits.py: change both.
+-- The same rules stand in `judged`, `_bucket` and `_window` of domain/model/judging.py: change both.
 -- KEYS: a subject's state for each policy.
 -- ARGV: the cost, "charge" or "dry run", then for each policy its algorithm, its requests, its period and the interval
 -- in microseconds.

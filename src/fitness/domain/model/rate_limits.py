@@ -4,7 +4,6 @@ All times are whole microseconds of one clock, so that whoever computes them get
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
@@ -20,6 +19,7 @@ class Action(StrEnum):
 
     OTHER = "other"
     CREATE = "create"
+    IMPORT = "import"
     LIST = "list"
     PURGE = "purge"
     REGISTER = "register"
@@ -130,6 +130,7 @@ def _strictly(requests: int) -> Limit:
 POLICIES = (
     Policy(name="requests", anonymous=Limit(20), free=Limit(100), premium=Limit(500)),
     Policy(name="create", action=Action.CREATE, free=Limit(10), premium=Limit(50)),
+    Policy(name="import", action=Action.IMPORT, free=Limit(200), premium=Limit(1_000)),
     Policy(name="list", action=Action.LIST, free=Limit(100), premium=Limit(500)),
     Policy(name="login_address", action=Action.GUESS, subject=Subject.ADDRESS, anonymous=_strictly(5)),
     Policy(name="login_device", action=Action.LOGIN, subject=Subject.DEVICE, anonymous=_strictly(5)),
@@ -192,6 +193,24 @@ class Decision(NamedTuple):
         """Whole seconds, rounded up: whoever waits them out alone is admitted."""
         return math.ceil(max(balance.retry_us for balance in self.balances) / SECOND_US)
 
+    def followed_by(self, later: "Decision") -> "Decision":
+        """This one, on a request that was judged once more under some of its policies."""
+        judged_again = {balance.policy for balance in later.balances}
+        return Decision((*(one for one in self.balances if one.policy not in judged_again), *later.balances))
+
+    def for_all_of_it(self) -> "Decision":
+        """Of a refusal of all but the first token of a request: with the wait after which the whole of it is admitted,
+        which is one token more. For token buckets.
+        """
+        return Decision(
+            tuple(
+                [
+                    one._replace(retry_us=one.retry_us + one.limit.interval_us) if one.retry_us else one
+                    for one in self.balances
+                ]
+            )
+        )
+
 
 def together(first: Decision | None, then: Decision | None) -> Decision | None:
     """Of two decisions on one request, the later one on each policy; None where there is neither."""
@@ -225,75 +244,3 @@ class RateLimited(Refusal):
             f"try again in {decision.retry_after_s} seconds"
         )
         self.decision = decision
-
-
-State = tuple[int, ...]
-"""What is stored of a subject under a policy, () at first. A token bucket: the time at which it will be full again. A
-sliding window: the times of the requests in it, ascending."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Judgement:
-    """Of one policy on a request of some cost."""
-
-    state: State
-    """After the request, were it admitted."""
-    retry_us: int
-    """Until the request fits; 0 where it fits now."""
-    remaining: int
-    reset_us: int
-
-
-# `judged`, `_bucket` and `_window` stand a second time in adapters/redis/rate_limits.lua, where they run on Redis's own
-# clock. RateLimiterContract holds both to the same sentences, and a test compares them on random requests: change both.
-
-
-def judged(
-    charges: Sequence[Charge], states: Sequence[State], *, now_us: int, cost: int = 1, dry_run: bool = False
-) -> tuple[Decision, list[State]]:
-    """The decision on a request that costs so much, and every policy's state after it.
-
-    A clock that was set back is no reason to wait: times ahead of it count as now.
-    """
-    judge = [_bucket if charge.limit.algorithm is Algorithm.TOKEN_BUCKET else _window for charge in charges]
-    subjects = [*zip(judge, charges, states, strict=True)]
-    # Every policy judges before any is charged: a request that one of them refuses is charged to none.
-    retries_us = [one(charge.limit, state, now_us, cost).retry_us for one, charge, state in subjects]
-    charged = 0 if dry_run or any(retries_us) else cost
-    after = [one(charge.limit, state, now_us, charged) for one, charge, state in subjects]
-    balances = (
-        Balance(charge.policy, charge.limit, one.remaining, one.reset_us, retry_us)
-        for charge, one, retry_us in zip(charges, after, retries_us, strict=True)
-    )
-    return Decision(tuple(balances)), [one.state for one in after]
-
-
-def _bucket(limit: Limit, state: State, now_us: int, cost: int) -> _Judgement:
-    """The generic cell rate algorithm: each request moves the time at which the bucket is full by one interval."""
-    interval_us = limit.interval_us
-    full_us = limit.requests * interval_us
-    # A time beyond a full bucket means that the clock was set back: uncapped, it would lock the subject out.
-    kept = tuple(min(at_us, now_us + full_us) for at_us in state)
-    after_us = max((now_us, *kept)) + cost * interval_us
-    used_us = after_us - now_us
-    return _Judgement(
-        state=(after_us,) if cost else kept,
-        retry_us=max(0, used_us - full_us),
-        remaining=max(0, full_us - used_us) // interval_us,
-        reset_us=used_us,
-    )
-
-
-def _window(limit: Limit, state: State, now_us: int, cost: int) -> _Judgement:
-    """Each request counts until `per_us` after its time."""
-    counted = [min(at_us, now_us) for at_us in state if min(at_us, now_us) > now_us - limit.per_us]
-    too_many = len(counted) + cost - limit.requests
-    # The request fits once the `too_many` oldest ones have left the window.
-    last_to_leave_us = counted[too_many - 1] if cost and too_many > 0 else None
-    after = (*counted, *[now_us] * cost)
-    return _Judgement(
-        state=after,
-        retry_us=0 if last_to_leave_us is None else last_to_leave_us + limit.per_us - now_us,
-        remaining=max(0, limit.requests - len(after)),
-        reset_us=after[-1] + limit.per_us - now_us if after else 0,
-    )

@@ -1,14 +1,29 @@
 """What a recorded file says of an activity, whatever the device and format."""
 
+import hashlib
 import zlib
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from fitness.domain.model.activities import EARLIEST, TITLE, ActivityType, NewActivity
-from fitness.domain.model.refusals import RecordingCorrupt, RecordingEmpty, RecordingTooLarge
+from fitness.domain.model.activities import EARLIEST, TITLE, ActivityType, NewActivity, checked
+from fitness.domain.model.refusals import (
+    RecordingCorrupt,
+    RecordingEmpty,
+    RecordingTooLarge,
+    RecordingTooManyActivities,
+)
 from fitness.domain.model.time_zones import zone_with_offset
 
 MAX_RECORDING_BYTES = 25_000_000
+MAX_ACTIVITIES = 50
+"""In one file."""
+
+MAX_GZIP_MEMBERS = 10_000
+"""What packs a file in blocks makes some hundreds of them of 25 MB. Each one costs time, also an empty one."""
+
+_INFLATED_AT_ONCE_BYTES = 16 * 1024
+"""Where a member ends within these, zlib copies the rest of them: so few that many small members cost little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +73,35 @@ def _credible_maximum(recording: Recording) -> int | None:
     return None if average is not None and highest is not None and highest < average else highest
 
 
+def activities_of(
+    recordings: Sequence[Recording], *, digest: str, home_timezone: str, now: datetime
+) -> list[NewActivity]:
+    """The checked activities that a file makes. Their origins are its digest, so that they are known again.
+
+    Raises InvalidFields where the device recorded impossible values.
+    """
+    refuse_too_many(recordings)
+    origins = (digest if number == 1 else f"{digest}#{number}" for number in range(1, len(recordings) + 1))
+    return [
+        checked(imported(recording, home_timezone=home_timezone, external_id=origin), now=now)
+        for recording, origin in zip(recordings, origins, strict=True)
+    ]
+
+
+def refuse_too_many(found: Sized) -> None:
+    """Raises RecordingTooManyActivities; call it with each one found, so that no more are looked for."""
+    if len(found) > MAX_ACTIVITIES:
+        raise RecordingTooManyActivities(MAX_ACTIVITIES)
+
+
+def digest_of(content: bytes) -> str:
+    """Of an unpacked file."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def unpacked(data: bytes) -> bytes:
     """The file itself, without any gzip around it. Raises RecordingEmpty, RecordingTooLarge, RecordingCorrupt."""
-    content = _gunzipped(data) if data.startswith(b"\x1f\x8b") else data
+    content = b"".join(_gunzipped(data)) if data.startswith(b"\x1f\x8b") else data
     if len(content) > MAX_RECORDING_BYTES:
         raise RecordingTooLarge(MAX_RECORDING_BYTES)
     if not content.strip(b"\0 \t\r\n"):
@@ -68,16 +109,28 @@ def unpacked(data: bytes) -> bytes:
     return content
 
 
-def _gunzipped(data: bytes) -> bytes:
-    """At most a byte more than is allowed: a small file may unpack to gigabytes. Files may be joined end to end."""
-    content = b""
-    while data.strip(b"\0") and len(content) <= MAX_RECORDING_BYTES:
+def _gunzipped(data: bytes) -> Iterator[bytes]:
+    """In one pass over the data. Files may be joined end to end, with zeros after the last one.
+
+    Ends with RecordingTooLarge as soon as there is too much: a small file may unpack to gigabytes.
+    """
+    left = MAX_RECORDING_BYTES
+    at, members = 0, 0
+    while at < len(data) and (data[at] or data.count(0, at) < len(data) - at):
+        members += 1
+        if members > MAX_GZIP_MEMBERS:
+            raise RecordingCorrupt(f"its gzip wrapping is made of more than {MAX_GZIP_MEMBERS} parts")
         inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-        try:
-            content += inflate.decompress(data, MAX_RECORDING_BYTES + 1 - len(content))
-        except zlib.error as error:
-            raise RecordingCorrupt("its gzip wrapping does not unpack") from error
-        if not inflate.eof and len(content) <= MAX_RECORDING_BYTES:
-            raise RecordingCorrupt("its gzip wrapping ends too early")
-        data = inflate.unused_data
-    return content
+        while not inflate.eof:
+            packed = data[at : at + _INFLATED_AT_ONCE_BYTES]
+            if not packed:
+                raise RecordingCorrupt("its gzip wrapping ends too early")
+            try:
+                content = inflate.decompress(packed, left + 1)
+            except zlib.error as error:
+                raise RecordingCorrupt("its gzip wrapping does not unpack") from error
+            at += len(packed) - len(inflate.unused_data) - len(inflate.unconsumed_tail)
+            left -= len(content)
+            if left < 0:
+                raise RecordingTooLarge(MAX_RECORDING_BYTES)
+            yield content

@@ -174,6 +174,11 @@ class RecordingTooLarge(RecordingRefused):
         super().__init__(f"the file holds more than {max_bytes // 1_000_000} MB")
 
 
+class RecordingTooManyActivities(RecordingRefused):
+    def __init__(self, most: int) -> None:
+        super().__init__(f"the file holds more than {most} activities")
+
+
 class RecordingUnknown(RecordingRefused):
     def __init__(self) -> None:
         super().__init__("the file is neither FIT nor GPX nor TCX, plain or gzipped")

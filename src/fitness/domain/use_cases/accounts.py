@@ -21,8 +21,8 @@ from fitness.domain.model.users import (
 )
 from fitness.domain.use_cases.caching.invalidation import Changes
 from fitness.domain.use_cases.caching.keys import account_scope
-from fitness.domain.use_cases.limiting import Requester
 from fitness.domain.use_cases.logins import LoginAttempts
+from fitness.domain.use_cases.requesters import Requester
 from fitness.domain.use_cases.sessions import Client, SessionService, SessionTokens
 from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import PasswordHasherPort, ResetTokenPort

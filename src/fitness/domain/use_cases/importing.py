@@ -1,11 +1,11 @@
 """Recorded files made into activities."""
 
-import hashlib
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from fitness.domain.model.activities import Activity, checked, recorded
-from fitness.domain.model.recordings import imported
+from fitness.domain.model.activities import Activity, recorded
 from fitness.domain.model.refusals import DuplicateActivity
 from fitness.domain.model.users import Caller, still_there
 from fitness.domain.use_cases.caching.invalidation import Changes
@@ -14,6 +14,13 @@ from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.clock import ClockPort
 from fitness.ports.recordings import RecordingReaderPort
 from fitness.ports.users import UserRepoPort
+
+Charge = Callable[[int], Awaitable[object]]
+"""Is told how many activities a file makes, before any is kept. What it raises keeps them from being kept."""
+
+
+async def _free_of_charge(_: int) -> None:
+    return
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +33,30 @@ class ImportService:
     reader: RecordingReaderPort
     clock: ClockPort
 
-    async def import_file(self, data: bytes, *, by: Caller) -> list[Activity]:
-        """An activity for each session in the file, all or none.
+    async def import_file(self, data: bytes, *, by: Caller, charge: Charge = _free_of_charge) -> list[Activity]:
+        """An activity for each session in the file, all or none. One file of a user at a time.
 
-        Raises a RecordingRefused, ReaderUnavailable, DuplicateActivity, InvalidFields where the device recorded
-        impossible values.
+        Cancelled while the file waits or is read, it ends at once and keeps nothing. From then on it is carried out.
+
+        Raises a RecordingRefused, Overloaded, ReaderUnavailable, DuplicateActivity, InvalidFields where the device
+        recorded impossible values, and what `charge` raises.
         """
-        user = still_there(await self.users.get(by.id))
-        content = await self.reader.unpack(data)
-        digest = hashlib.sha256(content).hexdigest()
-        known = await self.repo.live_id(by.id, source="import", external_id=digest)
-        if known is not None:
-            raise DuplicateActivity(known)
-        now = self.clock.now()
-        activities = []
-        for number, recording in enumerate(await self.reader.read(content), start=1):
-            origin = digest if number == 1 else f"{digest}#{number}"
-            new = checked(imported(recording, home_timezone=user.timezone, external_id=origin), now=now)
-            zone = new.timezone or user.timezone
-            activities.append(recorded(new, user_id=by.id, timezone=zone, now=now))
-        return await self.changes.make([user_scope(by.id)], partial(self.repo.add_all, activities))
+        async with self.reader.turn(by.id):
+            user = still_there(await self.users.get(by.id))
+            identity = await self.reader.identify(data)
+            known = await self.repo.live_id(by.id, source="import", external_id=identity.digest)
+            if known is not None:
+                raise DuplicateActivity(known)
+            now = self.clock.now()
+            found = await self.reader.read(data, identity, home_timezone=user.timezone, now=now)
+            await charge(len(found))
+            activities = [
+                recorded(new, user_id=by.id, timezone=new.timezone or user.timezone, now=now) for new in found
+            ]
+            return await self._keep(activities, by)
+
+    async def _keep(self, activities: Sequence[Activity], by: Caller) -> list[Activity]:
+        """To its end, also where the caller is cancelled: what is committed is invalidated."""
+        keeping = asyncio.ensure_future(self.changes.make([user_scope(by.id)], partial(self.repo.add_all, activities)))
+        keeping.add_done_callback(lambda kept: kept.cancelled() or kept.exception())  # if nobody awaits it any more
+        return await asyncio.shield(keeping)

@@ -8,17 +8,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fitness.domain.model.logins import Device, Guess
 from fitness.domain.model.rate_limits import (
     POLICIES,
-    USER,
     WHEN_UNAVAILABLE,
     Action,
     Charge,
     Decision,
-    Policy,
     RateLimited,
-    Subject,
     Unjudged,
     WhenUnavailable,
     stricter,
@@ -28,6 +24,7 @@ from fitness.domain.model.users import Caller, Standing, Tier
 from fitness.domain.use_cases.begun import Begun
 from fitness.domain.use_cases.caching.keys import standing_key
 from fitness.domain.use_cases.caching.reads import CachedReads
+from fitness.domain.use_cases.requesters import Requester, subject
 from fitness.ports.cache import CacheKey, Peeked
 from fitness.ports.clock import ClockPort
 from fitness.ports.outages import LimiterUnavailable
@@ -35,18 +32,6 @@ from fitness.ports.rate_limits import RateLimiterPort
 from fitness.ports.standings import StandingPort
 
 MOST_REMEMBERED = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Requester:
-    """Where a request comes from: `caller` where somebody is logged in."""
-
-    address: str
-    caller: Caller | None = None
-    device: Device | None = None
-    """At a login, if the device has logged in before: maybe to another account."""
-    guess: Guess | None = None
-    """At a login, once the account is known, unless it is the device's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +129,28 @@ class LimitService:
         if not decision.allowed:
             raise RateLimited(decision)
         return decision
+
+    async def admit_rest(
+        self, action: Action, who: Requester, admitted: Decision | Unjudged | None, *, cost: int
+    ) -> Decision | Unjudged | None:
+        """Charge to the action's own policies what a request makes beyond the 1 it was `admitted` for.
+
+        A cost that no full bucket holds counts as a full one. Returns the decision on the whole request. Raises
+        RateLimited, and then nothing more is charged.
+        """
+        if not isinstance(admitted, Decision):
+            return admitted
+        charges = self._charges_for(action, who, await self._tier(who))
+        rest = min(cost, *(charge.limit.requests for charge in charges)) - 1
+        if rest < 1:
+            return admitted
+        try:
+            decision = await self._limiter.acquire(charges, cost=rest)
+        except LimiterUnavailable:
+            return await self._without_limiter(action, who)
+        if not decision.allowed:
+            raise RateLimited(admitted.followed_by(decision.for_all_of_it()))
+        return admitted.followed_by(decision)
 
     async def admit_read(self, action: Action, caller: Caller, key: CacheKey[Any]) -> Admitted | None:
         """Charge a read of `key`; limits, tier and the cached copy are asked for in one round trip.
@@ -263,31 +270,10 @@ class LimitService:
 
     def _charges_for(self, action: Action | None, who: Requester, tier: Tier | None) -> list[Charge]:
         return [
-            Charge(policy.name, subject, limit)
+            Charge(policy.name, counted, limit)
             for policy, limit in self._applying[action, tier]
-            if (subject := _subject(policy, who)) is not None
+            if (counted := subject(policy, who)) is not None
         ]
 
     def _part_of_this_process(self, charge: Charge) -> Charge:
         return charge._replace(limit=charge.limit.shared_by(self._limits.processes))
-
-
-def _subject(policy: Policy, who: Requester) -> str | None:
-    """Under which the request is counted; None if the policy does not apply to it."""
-    guess, device, address = who.guess, who.device, f"address:{who.address}"
-    match policy.subject:
-        case Subject.CALLER if who.caller is not None:
-            return f"{USER}{who.caller.id}"
-        case Subject.CALLER:
-            return address if device is None else f"devices:{device.account}"
-        case Subject.ADDRESS:
-            return address if device is None else None
-        case Subject.DEVICE:
-            return None if device is None else f"device:{device.account}:{device.id}"
-        case Subject.NETWORK if guess is not None and guess.known_network is not None:
-            return f"network:{guess.account}:{guess.known_network}"
-        case Subject.STRANGERS if guess is not None and guess.known_network is None:
-            return f"account:{guess.account}"
-        case Subject.REPEATED_STRANGERS if guess is not None and guess.known_network is None and guess.repeated:
-            return f"account:{guess.account}"
-    return None

@@ -22,7 +22,8 @@ from fitness.domain.model.logins import Guess, login_delay, networks_of
 from fitness.domain.model.rate_limits import Action, Decision, RateLimited, Unjudged, together
 from fitness.domain.model.refusals import LoginDelayed
 from fitness.domain.model.users import EmailAddress, account_name
-from fitness.domain.use_cases.limiting import LimitService, Requester
+from fitness.domain.use_cases.limiting import LimitService
+from fitness.domain.use_cases.requesters import Requester
 from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import DeviceTokenPort
 from fitness.ports.logins import LoginHistoryPort

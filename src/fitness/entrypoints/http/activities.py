@@ -12,7 +12,6 @@ from litestar.params import FromPath, JSONBody
 
 from fitness.domain.model.activities import Activity, DetailsChanges, NewActivity, TrashedActivity
 from fitness.domain.model.rate_limits import Action
-from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import (
     ActivityInTrash,
     ActivityNotFound,
@@ -29,14 +28,16 @@ from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.importing import ImportService
 from fitness.entrypoints.http.bodies import JsonBody
+from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.cursors import LATEST_DELETED, ORDERS
 from fitness.entrypoints.http.etags import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, etag, has_copy, versions_to_change
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
+from fitness.entrypoints.http.gate import requester_of
 from fitness.entrypoints.http.queries import ListBody, PageQuery, list_body, page_of, read_query
 from fitness.entrypoints.http.routes import Access, Route
-from fitness.entrypoints.http.uploads import MULTIPART_OVERHEAD_BYTES, UPLOAD_FIELD, uploaded_file
+from fitness.entrypoints.http.uploads import MAX_UPLOAD_BYTES, UPLOAD_FIELD, UploadSpace, uploaded_file
 from fitness.ports.messages import IdempotencyKey
-from fitness.ports.outages import ReaderUnavailable
+from fitness.ports.outages import Overloaded, ReaderUnavailable
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -94,17 +95,31 @@ async def list_trash(request: ApiRequest, activities: NamedDependency[ActivitySe
 
 @post(
     "/import",
-    request_max_body_size=MAX_RECORDING_BYTES + MULTIPART_OVERHEAD_BYTES,
+    request_max_body_size=MAX_UPLOAD_BYTES,
     opt=Route(
         access=Access.ACCOUNT,
-        action=Action.CREATE,
-        refuses=(DuplicateActivity, RecordingRefused, ReaderUnavailable),
+        action=Action.IMPORT,
+        refuses=(DuplicateActivity, RecordingRefused, ReaderUnavailable, Overloaded),
         upload=UPLOAD_FIELD,
     ).opt,
 )
-async def import_file(request: ApiRequest, imports: NamedDependency[ImportService]) -> Imported:
-    """Make activities of one FIT, GPX or TCX file, plain or gzipped, of at most 25 MB: one for each session in it."""
-    return Imported(tuple(await imports.import_file(await uploaded_file(request), by=request.user)))
+async def import_file(
+    request: ApiRequest,
+    imports: NamedDependency[ImportService],
+    upload_space: NamedDependency[UploadSpace],
+    charging: NamedDependency[Charging],
+) -> Imported:
+    """Make activities of one FIT, GPX or TCX file, plain or gzipped, of at most 25 MB: one for each session in it.
+
+    At most 50 come of a file. The `import` limit counts them; a file of which none comes counts as one.
+    """
+
+    async def charge(activities: int) -> None:
+        await charging.charge_rest(Action.IMPORT, requester_of(request), request.scope, cost=activities)
+
+    with upload_space.upload(request.user.id) as upload:
+        data = await uploaded_file(request, upload)
+        return Imported(tuple(await imports.import_file(data, by=request.user, charge=charge)))
 
 
 @get(

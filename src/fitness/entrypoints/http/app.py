@@ -24,6 +24,7 @@ from fitness.entrypoints.http.routes import check_declarations
 from fitness.entrypoints.http.sessions import auth_router
 from fitness.entrypoints.http.short_way import ShortWay
 from fitness.entrypoints.http.telemetry import expected_responses
+from fitness.entrypoints.http.uploads import UploadSpace
 from fitness.entrypoints.server.exchange import RawHeaders
 from fitness.entrypoints.wiring.container import Container
 from fitness.entrypoints.wiring.lifecycle import lifespan
@@ -68,6 +69,8 @@ def create_app(container: Container) -> Application:
         container.limits(), container.login_attempts(), settings.trusted_proxies, limit_headers, violations.record
     )
 
+    upload_space = UploadSpace()
+
     def gate(app: ASGIApp) -> ASGIApp:
         return Gate(app, container.access_tokens(), container.device_tokens(), charging, container.administration())
 
@@ -82,7 +85,9 @@ def create_app(container: Container) -> Application:
             "accounts": Provide(lambda: container.accounts(), sync_to_thread=False),
             "sessions": Provide(lambda: container.sessions(), sync_to_thread=False),
             "activities": Provide(lambda: container.activities(), sync_to_thread=False),
+            "charging": Provide(lambda: charging, sync_to_thread=False),
             "imports": Provide(lambda: container.imports(), sync_to_thread=False),
+            "upload_space": Provide(lambda: upload_space, sync_to_thread=False),
             "limits": Provide(lambda: container.limits(), sync_to_thread=False),
             "administration": Provide(lambda: container.administration(), sync_to_thread=False),
             "stores": Provide(lambda: stores, sync_to_thread=False),

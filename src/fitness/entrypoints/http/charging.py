@@ -7,13 +7,20 @@ from litestar.types import Scope
 from fitness.domain.model.rate_limits import Action, Decision, RateLimited, Unjudged, together
 from fitness.domain.model.refusals import NotAuthenticated
 from fitness.domain.model.users import EmailAddress
-from fitness.domain.use_cases.limiting import LimitService, Requester
+from fitness.domain.use_cases.limiting import LimitService
 from fitness.domain.use_cases.logins import LoginAttempts
+from fitness.domain.use_cases.requesters import Requester
 from fitness.entrypoints.http.addresses import Network, client_address
 from fitness.entrypoints.http.arrived import ARRIVED, UNMATCHED, Arrived
 
 DECIDED = "fitness.decided"
 """The scope's key for the Decision on the request so far."""
+
+ADMITTED = "fitness.admitted"
+"""The scope's key for the decision of the last charge."""
+
+LIMIT_HEADERS = (b"x-ratelimit-", b"ratelimit")
+"""What the names of all headers about limits begin with."""
 
 OnDenied = Callable[[Decision, str, Requester], None]
 
@@ -53,6 +60,15 @@ class Charging:
         """A login whose body is read, which names no account if that is None. Raises LoginDelayed, RateLimited."""
         await self._told(self._attempts.admit(account, requester), requester, scope)
 
+    async def charge_rest(self, action: Action, requester: Requester, scope: Scope, *, cost: int) -> None:
+        """For a request that was charged as 1 and turns out to make so much. Raises RateLimited.
+
+        What is said of it then is in place of what was said before.
+        """
+        admitted: Decision | Unjudged | None = scope.get(ADMITTED)  # type: ignore[assignment]
+        scope.pop(DECIDED, None)  # type: ignore[misc]
+        await self._told(self._limits.admit_rest(action, requester, admitted, cost=cost), requester, scope)
+
     async def _told(self, judged: Awaitable[Decision | Unjudged | None], requester: Requester, scope: Scope) -> None:
         """The response says what was decided, and what was decided before on other policies."""
         try:
@@ -61,6 +77,7 @@ class Charging:
             self._on_denied(refusal.decision, scope.get("path_template", UNMATCHED), requester)
             self._tell(refusal.decision, scope)
             raise
+        scope[ADMITTED] = decision  # type: ignore[literal-required]
         if decision is not None:
             self._tell(decision, scope)
 
@@ -70,8 +87,8 @@ class Charging:
             decision = scope[DECIDED] = together(before, decision) or decision  # type: ignore[literal-required]
         arrived: Arrived = scope[ARRIVED]  # type: ignore[literal-required]
         headers = [*self._headers(decision)]
-        names = {name for name, _ in headers}
-        arrived.answer_headers = [*(one for one in arrived.answer_headers if one[0] not in names), *headers]
+        others = (header for header in arrived.answer_headers if not header[0].startswith(LIMIT_HEADERS))
+        arrived.answer_headers = [*others, *headers]
 
     async def charge_unmatched(self, scope: Scope) -> None:
         """A request that no route matches is charged to its address, as any other request without a token."""

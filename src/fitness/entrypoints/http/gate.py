@@ -12,7 +12,7 @@ from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import NotAuthenticated
 from fitness.domain.model.users import Caller, EmailAddress, normalized_email
 from fitness.domain.use_cases.administration import AdminService
-from fitness.domain.use_cases.limiting import Requester
+from fitness.domain.use_cases.requesters import Requester
 from fitness.entrypoints.http.bodies import DECODED_BODY, decode_json
 from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.problems import MalformedRequest

@@ -37,6 +37,7 @@ from fitness.domain.model.refusals import (
     RecordingCorrupt,
     RecordingEmpty,
     RecordingTooLarge,
+    RecordingTooManyActivities,
     RecordingUnknown,
     RecordingWithoutActivity,
     RecordingWithoutTimes,
@@ -135,6 +136,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     IdempotentRequestInFlight: Kind(409, "request_in_flight", "Request in flight"),
     RecordingEmpty: Kind(422, "file_empty", "Empty file"),
     RecordingTooLarge: Kind(413, "file_too_large", "File too large"),
+    RecordingTooManyActivities: Kind(422, "file_too_many_activities", "Too many activities in the file"),
     RecordingUnknown: Kind(422, "file_unknown", "Unknown file format"),
     RecordingCorrupt: Kind(422, "file_corrupt", "Damaged file"),
     RecordingWithoutActivity: Kind(422, "file_without_activity", "No activity in the file"),
@@ -169,7 +171,6 @@ KINDS_OF_SERVER: Mapping[int, Kind] = {
         Kind(408, "request_too_slow", "Request too slow"),
         Kind(414, "target_too_long", "Target too long"),
         Kind(431, "headers_too_large", "Headers too large"),
-        Kind(505, "http_version_unsupported", "HTTP version not supported"),
         CRASH,
     )
 }

@@ -14,7 +14,8 @@ from litestar.di import NamedDependency
 
 from fitness.domain.model.rate_limits import SECOND_US, Action, Balance, Charge, Decision, Unjudged
 from fitness.domain.model.users import Tier
-from fitness.domain.use_cases.limiting import LimitService, Requester
+from fitness.domain.use_cases.limiting import LimitService
+from fitness.domain.use_cases.requesters import Requester
 from fitness.entrypoints.http.gate import requester_of
 from fitness.entrypoints.http.routes import Access, Route
 from fitness.ports.outages import LimiterUnavailable

@@ -1,30 +1,137 @@
-"""Files that are uploaded as a field of a multipart form."""
+"""Files that are uploaded as a field of a multipart form, and the memory that they may take."""
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from litestar import Request
-from litestar.datastructures import UploadFile
 from litestar.enums import RequestEncodingType
+from litestar.types import HTTPReceiveMessage
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
+from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
+from fitness.ports.outages import Overloaded
 
 UPLOAD_FIELD = "file"
+MAX_PARTS = 20
 MULTIPART_OVERHEAD_BYTES = 100_000
 """What a form may hold beside the file."""
 
+SMALL_BYTES = 1_000_000
+"""Of every upload so much is counted apart: whatever large files others send, a small one finds room."""
 
-async def uploaded_file(request: Request[Any, Any, Any]) -> bytes:
-    """Raises UnsupportedMediaType, MalformedRequest, InvalidFields."""
-    media_type, _ = request.content_type
+MAX_UPLOAD_BYTES = MAX_RECORDING_BYTES + MULTIPART_OVERHEAD_BYTES
+
+
+class Room:
+    """Bytes that uploads may take, all together and those of each user."""
+
+    def __init__(self, most_bytes: int, most_each_bytes: int) -> None:
+        self._most = most_bytes
+        self._most_each = most_each_bytes
+        self._taken: Counter[int] = Counter()
+
+    def take(self, user_id: int, size: int) -> None:
+        """Raises Overloaded."""
+        if self._taken[user_id] + size > self._most_each or self._taken.total() + size > self._most:
+            raise Overloaded("too many files are being uploaded")
+        self._taken[user_id] += size
+
+    def give_back(self, user_id: int, size: int) -> None:
+        self._taken[user_id] -= size
+        if not self._taken[user_id]:
+            del self._taken[user_id]
+
+
+class UploadSpace:
+    """The memory of one process for files that are being received, wait to be read, or are read.
+
+    It counts what has come of them, so that who sends slowly, or says that he will send much, takes nothing away.
+    """
+
+    def __init__(self, *, small: Room | None = None, large: Room | None = None) -> None:
+        self._small = small or Room(32 * SMALL_BYTES, 16 * SMALL_BYTES)
+        self._large = large or Room(4 * MAX_UPLOAD_BYTES, 2 * MAX_UPLOAD_BYTES)
+
+    @contextmanager
+    def upload(self, user_id: int) -> Iterator["Upload"]:
+        """Room for an upload of the user, given back at the end."""
+        upload = Upload(user_id, self._small, self._large)
+        try:
+            yield upload
+        finally:
+            upload.give_back()
+
+
+class Upload:
+    """What one upload has taken so far."""
+
+    def __init__(self, user_id: int, small: Room, large: Room) -> None:
+        self._user_id = user_id
+        self._small, self._large = small, large
+        self._small_bytes = self._large_bytes = 0
+
+    def take(self, size: int) -> None:
+        """Raises Overloaded."""
+        small = min(size, SMALL_BYTES - self._small_bytes)
+        self._small.take(self._user_id, small)
+        self._small_bytes += small
+        self._large.take(self._user_id, size - small)
+        self._large_bytes += size - small
+
+    def give_back(self) -> None:
+        self._small.give_back(self._user_id, self._small_bytes)
+        self._large.give_back(self._user_id, self._large_bytes)
+
+
+async def uploaded_file(request: Request[Any, Any, Any], upload: Upload) -> bytes:
+    """Raises UnsupportedMediaType, MalformedRequest, InvalidFields, Overloaded."""
+    media_type, options = request.content_type
     if media_type != RequestEncodingType.MULTI_PART:
         raise UnsupportedMediaType(
             f"this route reads {RequestEncodingType.MULTI_PART.value} with a field `{UPLOAD_FIELD}`"
         )
+
+    async def receive() -> HTTPReceiveMessage:
+        message: HTTPReceiveMessage = await request.receive()  # type: ignore[assignment]
+        if message["type"] == "http.request":
+            upload.take(len(message["body"]))
+        return message
+
     try:
-        file = (await request.form()).get(UPLOAD_FIELD)
-    except (LookupError, UnicodeError) as error:  # a part names an encoding that does not exist
-        raise MalformedRequest("the form's parts cannot be decoded") from error
-    if not isinstance(file, UploadFile):
-        raise InvalidFields(FieldProblem(UPLOAD_FIELD, "is required, as an uploaded file"))
-    return await file.read()
+        parts = await _parts(Request(request.scope, receive), options.get("boundary", ""))
+    except MultipartError as error:
+        raise MalformedRequest(f"the form cannot be read: {error}") from error
+    file = next((part for part in parts if part.name == UPLOAD_FIELD and part.filename is not None), None)
+    problems = [] if file else [FieldProblem(UPLOAD_FIELD, "is required, as an uploaded file")]
+    problems += [FieldProblem(part.name, "is not a field here") for part in parts if part.name != UPLOAD_FIELD]
+    if file is None or problems:
+        raise InvalidFields(*problems)
+    return bytes(file.content)
+
+
+@dataclass(slots=True)
+class _Part:
+    name: str
+    filename: str | None
+    content: bytearray
+
+
+async def _parts(request: Request[Any, Any, Any], boundary: str) -> list[_Part]:
+    """In memory: Litestar's own way writes each file to the disk, and leaves it there if the upload breaks off.
+
+    Raises MultipartError.
+    """
+    parts: list[_Part] = []
+    with PushMultipartParser(boundary.encode("latin-1"), max_segment_count=MAX_PARTS) as parser:
+        async for chunk in request.stream():
+            for event in parser.parse(chunk) if chunk else ():
+                if isinstance(event, MultipartSegment):
+                    parts.append(_Part(event.name or "", event.filename, bytearray()))
+                elif event is not None:
+                    parts[-1].content += event
+    return parts

@@ -255,8 +255,12 @@ class Connection(asyncio.Protocol):
         still_sending, self._receiving = self._receiving is not None, None
         self._pipelined.clear()
         self._dropped_bytes = 0
-        if still_sending and self._transport.can_write_eof():
-            self._transport.write_eof()
+        if still_sending:
+            try:
+                self._transport.write_eof()
+            except OSError:  # the client has left
+                self.end()
+                return
             self.read_on(True)
         else:
             self._transport.close()  # after what is still to be written

@@ -162,7 +162,7 @@ class RequestParser:
             if b"host" not in self._noted:
                 raise Refused(400, "a request of HTTP/1.1 has a Host header")
         elif version != "1.0":
-            raise Refused(505, "this server speaks HTTP/1.1")
+            raise Refused(400, "this server speaks HTTP/1.1")
         if len(self._target) > MAX_TARGET_BYTES:
             raise Refused(414, f"the request's target has more than {MAX_TARGET_BYTES} bytes")
         if len(self._headers) > MAX_HEADERS:

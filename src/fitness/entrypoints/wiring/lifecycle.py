@@ -17,6 +17,8 @@ from fitness.foundation.temporary import temporary_folder
 from fitness.ports.outages import Outage
 from fitness.ports.setup import BadSetup
 
+READING_GRACE_S = 2.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -67,6 +69,14 @@ async def lifespan(container: Container, *, background: bool) -> AsyncIterator[N
             tasks.start(_rounds(relay, lease, failure))
             tasks.start(container.instruments().sample(container.metric_sources()))
         yield
+
+
+def begin_drain(container: Container) -> None:
+    """To be called when the service is told to stop, while it still answers what is under way.
+
+    Files that are not read READING_GRACE_S later are cut off, and answered with 503: reading one may take a minute.
+    """
+    asyncio.get_running_loop().call_later(READING_GRACE_S, container.recording_reader().close)
 
 
 async def _rounds(relay: OutboxRelay, lease: Lease, failure: type[Exception] | None) -> None:

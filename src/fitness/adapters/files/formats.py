@@ -1,0 +1,53 @@
+"""Which format a recorded file is in, and what it holds."""
+
+import logging
+import re
+import struct
+
+from fitness.adapters.files.fit import is_fit, read_fit
+from fitness.adapters.files.gpx import GpxTracks
+from fitness.adapters.files.tcx import TcxActivities
+from fitness.adapters.files.xml import read_xml
+from fitness.domain.model.recordings import Recording
+from fitness.domain.model.refusals import RecordingCorrupt, RecordingUnknown
+
+_ROOT_ELEMENT = re.compile(rb"<(?:\w+:)?(?:gpx|TrainingCenterDatabase)[\s>/]")
+_SEARCHED_BYTES = 64 * 1024
+
+# What parsers raise for damage that they do not look for.
+_PARSER_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+_log = logging.getLogger(__name__)
+
+
+def read_recordings(content: bytes) -> list[Recording]:
+    """The sessions of a FIT, GPX or TCX file. Raises a RecordingRefused."""
+    try:
+        if is_fit(content):
+            return read_fit(content)
+        if not _looks_known(content):
+            raise RecordingUnknown
+        return _read_xml(content)
+    except _PARSER_ERRORS as error:
+        _log.warning("a parser failed on a recorded file: %r", error)
+        raise RecordingCorrupt("it holds values that make no sense") from error
+
+
+def _looks_known(content: bytes) -> bool:
+    """Whether damage in it is damage, and not another kind of file. Without its zeros, UTF-16 looks like Latin-1."""
+    return _ROOT_ELEMENT.search(content[:_SEARCHED_BYTES].replace(b"\0", b"")) is not None
+
+
+def _read_xml(content: bytes) -> list[Recording]:
+    tracks, activities = GpxTracks(), TcxActivities()
+    root = read_xml(content, {"gpx": tracks.root, "TrainingCenterDatabase": activities.root})
+    return tracks.recordings() if root == "gpx" else activities.recordings()

@@ -1,0 +1,61 @@
+"""Clients that leave at any byte of any request: nothing of it is a fault of the service's."""
+
+import asyncio
+import logging
+import re
+import socket
+import time
+
+import pytest
+
+from fitness.entrypoints.http.problems import problem_of_server
+from fitness.entrypoints.http.routes import operations
+from fitness.entrypoints.server.listener import Listener
+from tests.harness.api import Api, Person
+from tests.harness.disconnects import Kind, broken, send_and_leave
+
+BROKEN_OFF = 2_000
+AT_A_TIME = 25
+PATIENCE_S = 30.0
+
+
+async def test_a_client_that_leaves_at_any_byte_of_any_request_makes_no_error(
+    own_api: Api, caplog: pytest.LogCaptureFixture
+):
+    ann = await own_api.person()
+    one = await ann.record()
+    kinds = [
+        Kind(method, re.sub(r"\{\w+\}", str(one["id"]), path))
+        for method, path, _ in operations(own_api.app)
+        if method != "OPTIONS"
+    ]
+    assert len(kinds) > 20
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.listen(100)
+    listener = Listener(
+        own_api.app,
+        sock,
+        per_address=1_000,
+        most=1_000,
+        address_of=lambda peer: peer,
+        problem=problem_of_server,
+        refused=lambda _: None,
+    )
+    port = sock.getsockname()[1]
+    try:
+        beginnings = [data for _, data in broken(kinds, ann.token, BROKEN_OFF, seed=3)]
+        for first in range(0, len(beginnings), AT_A_TIME):
+            batch = beginnings[first : first + AT_A_TIME]
+            await asyncio.gather(*(send_and_leave(port, data, number=number) for number, data in enumerate(batch)))
+        give_up_s = time.monotonic() + PATIENCE_S
+        while listener.connections:
+            assert time.monotonic() < give_up_s
+            await asyncio.sleep(0.01)
+    finally:
+        await listener.drain(notice_s=0, patience_s=5)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+    counted = re.findall(r'^http_requests_total\{.*status="(5\d\d)"\} (\S+)$', (await own_api.scrape()).text, re.M)
+    assert {(status, number) for status, number in counted if number != "0.0"} == set()
+    again = Person(own_api.http, ann.id, ann.email, ann.token)
+    assert (await again.get("/activities")).status_code == 200
