@@ -10,6 +10,7 @@ import pytest
 from fitness.adapters.credentials.jwt import ALGORITHM, JwtAccessTokens
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.system.clock import SystemClock
+from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.model.users import Caller
 from fitness.entrypoints.http.routes import Access, declared, operations
 from tests.harness.api import IN_MEMORY, PASSWORD, Api, Person, serving
@@ -28,6 +29,9 @@ ROUTES = {
     "POST /auth/logout-all": Access.ACCOUNT,
     "GET /auth/sessions": Access.ACCOUNT,
     "DELETE /auth/sessions/{session_id}": Access.ACCOUNT,
+    "POST /auth/keys": Access.ACCOUNT,
+    "GET /auth/keys": Access.ACCOUNT,
+    "DELETE /auth/keys/{key_id}": Access.ACCOUNT,
     "GET /users/me": Access.ACCOUNT,
     "PATCH /users/me": Access.ACCOUNT,
     "DELETE /users/me": Access.ACCOUNT,
@@ -50,6 +54,21 @@ ROUTES = {
     "GET /rate-limit": Access.ACCOUNT_OPTIONAL,
 }
 """Every route below BASE, so that a change of who may call one shows here."""
+
+SCOPES = {
+    "GET /users/me": ApiScope.PROFILE_READ,
+    "PATCH /users/me": ApiScope.PROFILE_WRITE,
+    "GET /rate-limit": ApiScope.PROFILE_READ,
+    "GET /activities": ApiScope.ACTIVITIES_READ,
+    "GET /activities/trash": ApiScope.ACTIVITIES_READ,
+    "GET /activities/{activity_id}": ApiScope.ACTIVITIES_READ,
+    "POST /activities": ApiScope.ACTIVITIES_WRITE,
+    "POST /activities/import": ApiScope.ACTIVITIES_WRITE,
+    "PATCH /activities/{activity_id}": ApiScope.ACTIVITIES_WRITE,
+    "DELETE /activities/{activity_id}": ApiScope.ACTIVITIES_WRITE,
+    "POST /activities/{activity_id}/restore": ApiScope.ACTIVITIES_WRITE,
+}
+"""Which API keys open a route; no key opens any other that is not for everybody."""
 
 PASSES = 0
 """Whatever is wrong with the request is found behind the gate."""
@@ -134,6 +153,33 @@ async def _deleted(api: Api) -> Person:
     return person
 
 
+async def key_of(person: Person, *scopes: ApiScope) -> Person:
+    created = await person.post("/auth/keys", json={"name": "a program", "scopes": [*scopes]})
+    assert created.status_code == 201, created.text
+    return replace(person, token=created.json()["key"])
+
+
+async def _with_revoked_key(api: Api) -> Person:
+    person = await api.person()
+    program = await key_of(person, *ApiScope)
+    assert (await program.get("/users/me")).status_code == 200
+    (key,) = (await person.get("/auth/keys")).json()["items"]
+    assert (await person.delete(f"/auth/keys/{key['id']}")).status_code == 204
+    return program
+
+
+async def _with_key_of_ended_sessions(api: Api) -> Person:
+    person = await api.person()
+    program = await key_of(person, *ApiScope)
+    assert (await program.get("/users/me")).status_code == 200
+    await person.post("/auth/logout-all")
+    return program
+
+
+async def _with_made_up_key(api: Api) -> Person:
+    return Person(api.http, 0, "", "fit_" + "x" * 40)
+
+
 async def _free(api: Api) -> Person:
     return await api.person()
 
@@ -168,6 +214,9 @@ KINDS = {
     "with a refresh token": Kind("bad", _refresh_token),
     "logged out": Kind("ended", _logged_out),
     "deleted": Kind("ended", _deleted),
+    "with a revoked key": Kind("ended", _with_revoked_key),
+    "with a key whose sessions were ended": Kind("ended", _with_key_of_ended_sessions),
+    "with a key made up": Kind("bad", _with_made_up_key),
     "free": Kind("account", _free),
     "premium": Kind("account", _premium),
     "demoted": Kind("account", _demoted),
@@ -181,8 +230,10 @@ async def open_api() -> AsyncIterator[Api]:
         yield api
 
 
-def filled(path: str, activity_id: int = UNKNOWN_ID, session_id: str = UNKNOWN_SESSION) -> str:
-    return path.format(activity_id=activity_id, user_id=UNKNOWN_ID, session_id=session_id)
+def filled(
+    path: str, activity_id: int = UNKNOWN_ID, session_id: str = UNKNOWN_SESSION, key_id: int = UNKNOWN_ID
+) -> str:
+    return path.format(activity_id=activity_id, user_id=UNKNOWN_ID, session_id=session_id, key_id=key_id)
 
 
 async def asked(person: Person, method: str, path: str) -> int:
@@ -211,10 +262,35 @@ async def test_every_route_answers_every_kind_of_caller_as_it_declares(open_api:
     assert statuses == expected
 
 
+@pytest.mark.parametrize("scope", ApiScope)
+async def test_a_key_opens_what_its_scope_names_and_nothing_else(open_api: Api, scope: ApiScope):
+    admin = await open_api.admin()  # whose keys open no admin's route either
+    program = await key_of(admin, scope)
+    for route, access in ROUTES.items():
+        method, path = route.split()
+        answer = await program.call(method, filled(path))
+        if access is Access.PUBLIC or SCOPES.get(route) is scope:
+            assert answer.status_code not in (401, 403), route
+        else:
+            assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope"), route
+            assert answer.headers["www-authenticate"] == 'Bearer error="insufficient_scope"'
+
+
+async def test_the_table_has_every_scope(open_api: Api):
+    found = {
+        f"{method} {path.removeprefix(BASE)}": declared(handler).scope
+        for method, path, handler in operations(open_api.app)
+        if path.startswith(BASE) and method != "OPTIONS" and isinstance(declared(handler).scope, ApiScope)
+    }
+    assert found == SCOPES
+
+
 @pytest.mark.parametrize("warm", [False, True])
 async def test_nobody_gets_anywhere_by_anothers_ids(api: Api, ann: Person, bob: Person, warm: bool):
     mine, trashed = await ann.record(title="private"), await ann.record(title="private")
     await ann.delete(f"/activities/{trashed['id']}")
+    await key_of(ann, ApiScope.ACTIVITIES_READ)
+    (key,) = (await ann.get("/auth/keys")).json()["items"]
     (session,) = (await ann.get("/auth/sessions")).json()["items"]
     before = (await ann.get(f"/activities/{mine['id']}")).json()
     for activity in (mine, trashed):
@@ -226,10 +302,11 @@ async def test_nobody_gets_anywhere_by_anothers_ids(api: Api, ann: Person, bob: 
                 await ann.get(f"/activities/{mine['id']}")
                 await ann.get("/activities")
             body = {"json": {"title": "stolen"}} if method == "PATCH" else {}
-            theirs = await bob.call(method, filled(path, activity["id"], session["id"]), **body)
+            theirs = await bob.call(method, filled(path, activity["id"], session["id"], key["id"]), **body)
             unknown = await bob.call(method, filled(path), **body)
             assert theirs.status_code == unknown.status_code == 404, route
             said = theirs.text.replace(f"activity {activity['id']} ", f"activity {UNKNOWN_ID} ")
+            said = said.replace(f'API key {key["id"]}"', f'API key {UNKNOWN_ID}"')
             assert said == unknown.text, route
             assert "private" not in said
     for path in ("/activities", "/activities/trash"):

@@ -11,6 +11,7 @@ import pytest
 from psycopg.errors import UniqueViolation
 
 from fitness.adapters.postgres.activities import LOCK_KEY, PostgresActivityRepo
+from fitness.adapters.postgres.api_keys import PostgresApiKeys
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.database import Connection, Database, fetch_one
@@ -24,6 +25,7 @@ from fitness.domain.model.listings import Page
 from fitness.domain.model.refusals import IdempotentRequestInFlight
 from fitness.domain.model.sessions import IDLE_FOR
 from fitness.ports.activities import ActivityRepoPort
+from fitness.ports.api_keys import ApiKeyPort
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache_state import CacheStatePort, Transition
 from fitness.ports.health import ProbePort
@@ -45,6 +47,7 @@ from tests.unit.contracts.activities import (
     restore,
     soft_delete,
 )
+from tests.unit.contracts.api_keys import ApiKeyContract
 from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
@@ -139,6 +142,12 @@ class TestPostgresActivityRepo(InOneDatabase, ActivityRepoContract):
 
 class TestPostgresUserRepo(InOneDatabase, UserRepoContract):
     pass
+
+
+class TestPostgresApiKeys(InOneDatabase, ApiKeyContract):
+    @pytest.fixture
+    def api_keys(self, database: Database) -> ApiKeyPort:
+        return PostgresApiKeys(database)
 
 
 class TestPostgresStandings(InOneDatabase, StandingContract):

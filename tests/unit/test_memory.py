@@ -7,6 +7,7 @@ import pytest
 
 from fitness.adapters.guards.denials import DenialMemory
 from fitness.adapters.memory.activities import InMemoryActivityRepo
+from fitness.adapters.memory.api_keys import InMemoryApiKeys
 from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import MOST_KEPT, InMemoryCache
 from fitness.adapters.memory.cache_state import SWITCH_S, InMemoryCacheState
@@ -31,6 +32,7 @@ from fitness.domain.model.rate_limits import SECOND_US
 from fitness.domain.model.recordings import MAX_ACTIVITIES, Recording
 from fitness.domain.model.refusals import EmailTaken
 from fitness.ports.activities import ActivityRepoPort
+from fitness.ports.api_keys import ApiKeyPort
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache import CachePort, Era, Hit, Miss, Scope
 from fitness.ports.cache_state import CacheStatePort
@@ -50,6 +52,7 @@ from tests.files import A_TRACK, MORNING
 from tests.harness.clocks import TurnedClock
 from tests.unit.contracts.activities import ActivityRepoContract
 from tests.unit.contracts.activity_lists import ActivityListContract
+from tests.unit.contracts.api_keys import ApiKeyContract
 from tests.unit.contracts.cache import ANN, CacheContract, key
 from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.clock import ClockContract
@@ -109,6 +112,12 @@ class TestInMemoryUserRepo(InOneStore, UserRepoContract):
 
 class TestInMemoryStandings(InOneStore, StandingContract):
     pass
+
+
+class TestInMemoryApiKeys(InOneStore, ApiKeyContract):
+    @pytest.fixture
+    def api_keys(self, store: InMemoryStore) -> ApiKeyPort:
+        return InMemoryApiKeys(store)
 
 
 class TestInMemorySessionStore(SessionStoreContract):

@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import count
 
 from fitness.domain.model.activities import Activity
+from fitness.domain.model.api_keys import ApiKey
 from fitness.domain.model.audit import AuditAction, AuditEntry
 from fitness.domain.model.audit_chain import BEFORE_THE_FIRST, link_of
 from fitness.domain.model.users import User
@@ -22,6 +23,8 @@ class InMemoryStore:
     password_hashes: dict[int, str] = field(default_factory=dict)
     deleted_users: dict[int, tuple[User, datetime]] = field(default_factory=dict)
     """Each with when that was."""
+    api_keys: dict[bytes, ApiKey] = field(default_factory=dict)
+    """By their digests."""
     sessions_ended: dict[int, "SessionsEnded"] = field(default_factory=dict)
     answers: dict[tuple[int, str], "StoredAnswer"] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
@@ -35,6 +38,7 @@ class InMemoryStore:
         for table in (self.activities, self.users, self.password_hashes, self.answers, self.audit, self.outbox):
             table.clear()
         self.sessions_ended.clear()
+        self.api_keys.clear()
         self.deleted_users.clear()
 
     def write(self, messages: Messages) -> None:

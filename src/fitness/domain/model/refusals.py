@@ -105,6 +105,24 @@ class UserNotDeleted(Refusal):
         super().__init__(f"user {user_id} is not deleted")
 
 
+class KeyNotFound(Refusal):
+    def __init__(self, key_id: int) -> None:
+        super().__init__(f"you have no API key {key_id}")
+
+
+class TooManyKeys(Refusal):
+    def __init__(self) -> None:
+        super().__init__("an account has at most 50 API keys; revoke one first")
+
+
+class InsufficientScope(Refusal):
+    """An API key is good, and not for this."""
+
+    def __init__(self, scope: str | None) -> None:
+        needed = "needs a login" if scope is None else f"needs the scope {scope}"
+        super().__init__(f"this {needed}, which the API key does not have")
+
+
 class LastAdmin(Refusal):
     """Without it, nobody could make another one."""
 

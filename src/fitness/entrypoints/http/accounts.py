@@ -8,6 +8,7 @@ from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
+from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import BadCredentials, BadResetToken, EmailTaken, LastAdmin, WrongPassword
 from fitness.domain.model.users import Caller, ProfileChanges, Registration, User, normalized_email
@@ -15,7 +16,7 @@ from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.sessions import SessionTokens
 from fitness.entrypoints.http.bodies import JsonBody
 from fitness.entrypoints.http.gate import DEVICE_COOKIE, DEVICE_TOKEN, requester_of
-from fitness.entrypoints.http.routes import Access, Route
+from fitness.entrypoints.http.routes import LOGIN_ONLY, Access, Route
 from fitness.ports.credentials import DEVICE_TOKEN_TTL_S
 
 
@@ -124,7 +125,7 @@ def _device_cookie(token: str) -> Cookie:
     )
 
 
-@get("/me", opt=Route(access=Access.ACCOUNT, action=Action.OTHER).opt)
+@get("/me", opt=Route(access=Access.ACCOUNT, scope=ApiScope.PROFILE_READ, action=Action.OTHER).opt)
 async def get_me(request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]) -> User:
     """The caller's profile."""
     return await accounts.me(request.user)
@@ -134,7 +135,7 @@ async def get_me(request: Request[Caller, Any, Any], accounts: NamedDependency[A
     "/me",
     dto=JsonBody[ProfileChanges],
     return_dto=None,
-    opt=Route(access=Access.ACCOUNT, action=Action.OTHER).opt,
+    opt=Route(access=Access.ACCOUNT, scope=ApiScope.PROFILE_WRITE, action=Action.OTHER).opt,
 )
 async def update_me(
     data: JSONBody[ProfileChanges], request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]
@@ -148,7 +149,7 @@ async def update_me(
     status_code=204,
     dto=JsonBody[PasswordChange],
     return_dto=None,
-    opt=Route(access=Access.ACCOUNT, action=Action.PASSWORD, refuses=(WrongPassword,)).opt,
+    opt=Route(access=Access.ACCOUNT, scope=LOGIN_ONLY, action=Action.PASSWORD, refuses=(WrongPassword,)).opt,
 )
 async def change_password(
     data: JSONBody[PasswordChange], request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]
@@ -173,7 +174,7 @@ async def reset_password(data: JSONBody[Reset], accounts: NamedDependency[Accoun
     "/me",
     dto=JsonBody[Deletion],
     return_dto=None,
-    opt=Route(access=Access.ACCOUNT, action=Action.PASSWORD, refuses=(WrongPassword, LastAdmin)).opt,
+    opt=Route(access=Access.ACCOUNT, scope=LOGIN_ONLY, action=Action.PASSWORD, refuses=(WrongPassword, LastAdmin)).opt,
 )
 async def delete_me(
     data: JSONBody[Deletion], request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]

@@ -11,6 +11,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, JSONBody
 
 from fitness.domain.model.activities import Activity, DetailsChanges, NewActivity, TrashedActivity
+from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import (
     ActivityInTrash,
@@ -57,6 +58,7 @@ class Imported:
     return_dto=None,
     opt=Route(
         access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.CREATE,
         refuses=(DuplicateActivity, IdempotencyKeyReused, IdempotentRequestInFlight),
         headers=IDEMPOTENT,
@@ -74,7 +76,7 @@ async def create_activity(
     return Response(created.activity, status_code=201, headers=headers)
 
 
-@get("/", opt=Route(access=Access.ACCOUNT, action=Action.LIST, query=ListingQuery).opt)
+@get("/", opt=Route(access=Access.ACCOUNT, scope=ApiScope.ACTIVITIES_READ, action=Action.LIST, query=ListingQuery).opt)
 async def list_activities(
     request: ApiRequest, activities: NamedDependency[ActivityService]
 ) -> Response[ListBody[Activity]]:
@@ -86,7 +88,9 @@ async def list_activities(
     return Response(list_body(found.value, page, order=order), headers={"X-Cache": found.origin})
 
 
-@get("/trash", opt=Route(access=Access.ACCOUNT, action=Action.LIST, query=PageQuery).opt)
+@get(
+    "/trash", opt=Route(access=Access.ACCOUNT, scope=ApiScope.ACTIVITIES_READ, action=Action.LIST, query=PageQuery).opt
+)
 async def list_trash(request: ApiRequest, activities: NamedDependency[ActivityService]) -> ListBody[TrashedActivity]:
     """The caller's deleted activities, latest deleted first, with the time at which each is deleted for good."""
     page = page_of(read_query(request, PageQuery), order=LATEST_DELETED)
@@ -98,6 +102,7 @@ async def list_trash(request: ApiRequest, activities: NamedDependency[ActivitySe
     request_max_body_size=MAX_UPLOAD_BYTES,
     opt=Route(
         access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.IMPORT,
         refuses=(DuplicateActivity, RecordingRefused, ReaderUnavailable, Overloaded),
         upload=UPLOAD_FIELD,
@@ -127,6 +132,7 @@ async def import_file(
     responses={200: ResponseSpec(Activity, generate_examples=False, description="The activity."), 304: NOT_MODIFIED},
     opt=Route(
         access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_READ,
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityInTrash),
         headers=IF_NONE_MATCH,
@@ -149,6 +155,7 @@ async def get_activity(
     return_dto=None,
     opt=Route(
         access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
         headers=IF_MATCH,
@@ -169,6 +176,7 @@ async def update_activity(
     "/{activity_id:int}",
     opt=Route(
         access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
         headers=IF_MATCH,
@@ -186,6 +194,7 @@ async def delete_activity(
     status_code=200,
     opt=Route(
         access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityNotInTrash, DuplicateActivity),
     ).opt,

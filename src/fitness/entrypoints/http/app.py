@@ -72,7 +72,14 @@ def create_app(container: Container) -> Application:
     upload_space = UploadSpace()
 
     def gate(app: ASGIApp) -> ASGIApp:
-        return Gate(app, container.access_tokens(), container.device_tokens(), charging, container.administration())
+        return Gate(
+            app,
+            container.access_tokens(),
+            container.device_tokens(),
+            charging,
+            container.administration(),
+            container.api_keys(),
+        )
 
     stores = Stores(
         needed={"database": container.database_probe()},
@@ -84,6 +91,7 @@ def create_app(container: Container) -> Application:
         dependencies={
             "accounts": Provide(lambda: container.accounts(), sync_to_thread=False),
             "sessions": Provide(lambda: container.sessions(), sync_to_thread=False),
+            "keys": Provide(lambda: container.api_keys(), sync_to_thread=False),
             "activities": Provide(lambda: container.activities(), sync_to_thread=False),
             "charging": Provide(lambda: charging, sync_to_thread=False),
             "imports": Provide(lambda: container.imports(), sync_to_thread=False),

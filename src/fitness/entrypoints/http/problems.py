@@ -30,7 +30,9 @@ from fitness.domain.model.refusals import (
     FieldProblem,
     IdempotencyKeyReused,
     IdempotentRequestInFlight,
+    InsufficientScope,
     InvalidFields,
+    KeyNotFound,
     LastAdmin,
     LoginDelayed,
     NotAuthenticated,
@@ -42,6 +44,7 @@ from fitness.domain.model.refusals import (
     RecordingWithoutActivity,
     RecordingWithoutTimes,
     SessionNotFound,
+    TooManyKeys,
     UserNotDeleted,
     UserNotFound,
     VersionMismatch,
@@ -120,8 +123,11 @@ KINDS: Mapping[type[Exception], Kind] = {
     LoginDelayed: Kind(429, "login_delayed", "Too many failed logins"),
     RateLimited: Kind(429, "rate_limited", "Too many requests"),
     AddressNotAllowed: Kind(403, "address_not_allowed", "Address not allowed"),
+    InsufficientScope: Kind(403, "insufficient_scope", "Insufficient scope"),
     AdminOnly: Kind(403, "admin_only", "Admins only"),
     WrongPassword: Kind(403, "wrong_password", "Wrong password"),
+    KeyNotFound: Kind(404, "key_not_found", "API key not found"),
+    TooManyKeys: Kind(409, "too_many_keys", "Too many API keys"),
     LastAdmin: Kind(409, "last_admin", "Last admin"),
     UserNotDeleted: Kind(409, "user_not_deleted", "User not deleted"),
     EmailTaken: Kind(409, "email_taken", "E-mail address taken"),
@@ -257,6 +263,8 @@ def _headers(error: Exception, kind: Kind) -> dict[str, str]:
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if error.token_given else "Bearer"
     if isinstance(error, (BadCredentials, BadRefreshToken, BadResetToken)):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, InsufficientScope):
+        headers["WWW-Authenticate"] = 'Bearer error="insufficient_scope"'
     if isinstance(error, RateLimited):
         headers |= {"Retry-After": str(error.decision.retry_after_s), "Cache-Control": "no-store"}
     if isinstance(error, LoginDelayed):

@@ -14,9 +14,10 @@ from fitness.domain.model.sessions import Session
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.sessions import Client, SessionService
 from fitness.entrypoints.http.accounts import NO_STORE, Tokens, login, register, reset_password, token_fields
+from fitness.entrypoints.http.api_keys import create_key, list_keys, revoke_key
 from fitness.entrypoints.http.bodies import JsonBody
 from fitness.entrypoints.http.gate import requester_of
-from fitness.entrypoints.http.routes import Access, Route
+from fitness.entrypoints.http.routes import LOGIN_ONLY, Access, Route
 from fitness.ports.outages import SessionsUnavailable
 
 
@@ -61,13 +62,13 @@ async def refresh(
     return Response(Tokens(**token_fields(await sessions.refresh(data.refresh_token, client))), headers=NO_STORE)
 
 
-@post("/logout", status_code=204, opt=Route(access=Access.ACCOUNT, action=Action.OTHER).opt)
+@post("/logout", status_code=204, opt=Route(access=Access.ACCOUNT, scope=LOGIN_ONLY, action=Action.OTHER).opt)
 async def logout(request: Request[Caller, Any, Any], sessions: NamedDependency[SessionService]) -> None:
     """End this session: its tokens are good for nothing from now on."""
     await sessions.logout(request.user)
 
 
-@post("/logout-all", status_code=204, opt=Route(access=Access.ACCOUNT, action=Action.OTHER).opt)
+@post("/logout-all", status_code=204, opt=Route(access=Access.ACCOUNT, scope=LOGIN_ONLY, action=Action.OTHER).opt)
 async def logout_all(request: Request[Caller, Any, Any], sessions: NamedDependency[SessionService]) -> None:
     """End every session of the account, this one too."""
     await sessions.logout_all(request.user)
@@ -75,7 +76,7 @@ async def logout_all(request: Request[Caller, Any, Any], sessions: NamedDependen
 
 @get(
     "/sessions",
-    opt=Route(access=Access.ACCOUNT, action=Action.OTHER, refuses=(SessionsUnavailable,)).opt,
+    opt=Route(access=Access.ACCOUNT, scope=LOGIN_ONLY, action=Action.OTHER, refuses=(SessionsUnavailable,)).opt,
 )
 async def list_sessions(request: Request[Caller, Any, Any], sessions: NamedDependency[SessionService]) -> Sessions:
     """Where one is logged in, the last used first; at most 50."""
@@ -85,7 +86,7 @@ async def list_sessions(request: Request[Caller, Any, Any], sessions: NamedDepen
 
 @delete(
     "/sessions/{session_id:str}",
-    opt=Route(access=Access.ACCOUNT, action=Action.OTHER, refuses=(SessionNotFound,)).opt,
+    opt=Route(access=Access.ACCOUNT, scope=LOGIN_ONLY, action=Action.OTHER, refuses=(SessionNotFound,)).opt,
 )
 async def revoke_session(
     session_id: FromPath[str], request: Request[Caller, Any, Any], sessions: NamedDependency[SessionService]
@@ -108,5 +109,17 @@ def _body(session: Session, caller: Caller) -> SessionBody:
 auth_router = Router(
     "/auth",
     tags=["accounts"],
-    route_handlers=[register, login, reset_password, refresh, logout, logout_all, list_sessions, revoke_session],
+    route_handlers=[
+        register,
+        login,
+        reset_password,
+        refresh,
+        logout,
+        logout_all,
+        list_sessions,
+        revoke_session,
+        create_key,
+        list_keys,
+        revoke_key,
+    ],
 )

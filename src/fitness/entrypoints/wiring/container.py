@@ -14,6 +14,7 @@ from fitness.adapters.credentials.reset import HmacResetTokens
 from fitness.adapters.files.reader import FileRecordingReader
 from fitness.adapters.guards.denials import DenialMemory
 from fitness.adapters.memory.activities import InMemoryActivityRepo
+from fitness.adapters.memory.api_keys import InMemoryApiKeys
 from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.cache_state import InMemoryCacheState
@@ -31,6 +32,7 @@ from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.adapters.observed.reads import ReadCounts
 from fitness.adapters.observed.timed import timed
 from fitness.adapters.postgres.activities import PostgresActivityRepo
+from fitness.adapters.postgres.api_keys import PostgresApiKeys
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.database import Database, lease_database
@@ -53,6 +55,7 @@ from fitness.adapters.telemetry.tracing import Tracing
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
+from fitness.domain.use_cases.api_keys import ApiKeyService
 from fitness.domain.use_cases.caching.invalidation import Changes, OutboxRelay
 from fitness.domain.use_cases.caching.keys import KINDS
 from fitness.domain.use_cases.caching.lease import Lease
@@ -115,6 +118,11 @@ class Container(containers.DeclarativeContainer):
     standings = observed(
         either(memory=once(InMemoryStandings, store), stores=once(PostgresStandings, postgres)), "standings"
     )
+
+    api_key_repo = observed(
+        either(memory=once(InMemoryApiKeys, store), stores=once(PostgresApiKeys, postgres)), "api_keys"
+    )
+    api_keys = once(ApiKeyService, api_key_repo, clock)
 
     redis_cache = once(RedisCache, kept(closed, line_to, settings.provided.redis_url))
     cache_store = either(memory=once(InMemoryCache), stores=redis_cache)
