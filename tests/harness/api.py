@@ -143,10 +143,8 @@ async def serving(
     settings = CompleteSettings(
         database_url=database_url,
         redis_url=redis_url,
-        state_redis_url=redis_url,
-        limits_redis_url=redis_url,
         secret_keys=("k" * 32,),
-        **{"rate_limit_scale": 0.0} | stated,
+        **{"rate_limit_scale": 0.0, "state_redis_url": redis_url, "limits_redis_url": redis_url} | stated,
     )
     with TemporaryDirectory(prefix="fitness-test-") as folder:
         container = Container(settings=settings, metrics_dir=Path(folder))
