@@ -1,5 +1,6 @@
 """Who may call which route: every route by every kind of caller, and nobody by another's ids."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -274,6 +275,16 @@ async def test_a_key_opens_what_its_scope_names_and_nothing_else(open_api: Api, 
         else:
             assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope"), route
             assert answer.headers["www-authenticate"] == 'Bearer error="insufficient_scope"'
+
+
+async def test_keys_that_are_made_up_are_charged_to_their_address_before_they_are_looked_up():
+    async with serving(IN_MEMORY.database_url, IN_MEMORY.redis_url, rate_limit_scale=1.0, limits_stand=True) as api:
+        statuses = [await asked(Person(api.http, 0, "", f"fit_{number}"), "GET", "/activities") for number in range(25)]
+        assert statuses == [401] * 20 + [429] * 5
+        found = re.findall(
+            r'db_query_duration_seconds_count\{.*query="api_keys.of".*\} (\S+)', (await api.scrape()).text
+        )
+        assert [float(count) for count in found] == [20.0]
 
 
 async def test_the_table_has_every_scope(open_api: Api):

@@ -167,9 +167,9 @@ class TestEnding:
 
 @pytest.mark.engines
 class TestWithoutTheStateRedis:
-    @pytest.fixture
-    async def broken(self, stores: Stores) -> AsyncIterator[Api]:
-        async with serving(stores.database_url, NOWHERE_REDIS) as api:
+    @pytest.fixture(params=[0.0, 1.0], ids=["without limits", "with limits"])
+    async def broken(self, stores: Stores, request: pytest.FixtureRequest) -> AsyncIterator[Api]:
+        async with serving(stores.database_url, NOWHERE_REDIS, rate_limit_scale=request.param) as api:
             yield api
 
     async def test_access_tokens_go_on_and_refreshes_wait(self, stores: Stores, broken: Api):

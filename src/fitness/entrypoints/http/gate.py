@@ -15,6 +15,7 @@ from fitness.domain.model.users import Caller, EmailAddress, normalized_email
 from fitness.domain.use_cases.administration import AdminService
 from fitness.domain.use_cases.api_keys import ApiKeyService
 from fitness.domain.use_cases.requesters import Requester
+from fitness.entrypoints.http.arrived import ARRIVED, Arrived
 from fitness.entrypoints.http.bodies import DECODED_BODY, decode_json
 from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.problems import MalformedRequest
@@ -113,9 +114,15 @@ class Gate:
         """A key that this process has not seen is charged to its address before the database is asked for it: whoever
         makes keys up is limited as whoever makes up access tokens. Raises NotAuthenticated, RateLimited.
         """
-        if not self._keys.is_known(token):
+        is_new = not self._keys.is_known(token)
+        if is_new:
             await self._charging.charge(Action.OTHER, Requester(self._charging.address(scope)), scope)
-        key = await self._keys.verify(token)
+        try:
+            key = await self._keys.verify(token)
+        except NotAuthenticated:
+            arrived: Arrived = scope[ARRIVED]  # type: ignore[literal-required]
+            arrived.charged = arrived.charged or is_new
+            raise
         if isinstance(route.scope, ApiScope):
             return key.caller, None if route.scope in key.scopes else InsufficientScope(route.scope)
         return key.caller, InsufficientScope(None)
