@@ -21,9 +21,11 @@ from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.schema import SchemaProbe
 from fitness.adapters.postgres.standings import PostgresStandings
 from fitness.adapters.postgres.users import PostgresUserRepo
+from fitness.domain.model.audit import Authority
 from fitness.domain.model.listings import Page
-from fitness.domain.model.refusals import IdempotentRequestInFlight
+from fitness.domain.model.refusals import IdempotentRequestInFlight, LastAdmin
 from fitness.domain.model.sessions import IDLE_FOR
+from fitness.domain.model.users import Role
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.api_keys import ApiKeyPort
 from fitness.ports.audit import AuditLogPort
@@ -141,7 +143,22 @@ class TestPostgresActivityRepo(InOneDatabase, ActivityRepoContract):
 
 
 class TestPostgresUserRepo(InOneDatabase, UserRepoContract):
-    pass
+    async def test_a_demotion_waits_for_another_that_is_under_way(
+        self, users: UserRepoPort, database: Database, database_url: str
+    ):
+        ids = [(await users.add(a_registration(), password_hash="-", at=NOW)).id for _ in range(2)]
+        by_nobody = Authority(actor_id=None, at=NOW, reason="-")
+        for admin_id in ids:
+            await users.set_standing(admin_id, role=Role.ADMIN, messages=messages(authority=by_nobody))
+        async with await psycopg.AsyncConnection.connect(database_url) as other:
+            await other.execute("UPDATE users SET role = 'user' WHERE id = %s", [ids[0]])
+            demoting = users.set_standing(ids[1], role=Role.USER, messages=messages(authority=by_nobody))
+            demotion = asyncio.ensure_future(demoting)
+            waits = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            while not demotion.done() and not await database.all(waits):
+                await asyncio.wait({demotion}, timeout=0.01)
+        with pytest.raises(LastAdmin):
+            await demotion
 
 
 class TestPostgresApiKeys(InOneDatabase, ApiKeyContract):
