@@ -140,11 +140,12 @@ async def serving(
     Else a free account has one more request each 0.6 s, and what is left depends on how fast the test was. `prepare`
     may override what the container makes.
     """
+    plain: dict[str, Any] = {"rate_limit_scale": 0.0, "state_redis_url": redis_url, "limits_redis_url": redis_url}
     settings = CompleteSettings(
         database_url=database_url,
         redis_url=redis_url,
         secret_keys=("k" * 32,),
-        **{"rate_limit_scale": 0.0, "state_redis_url": redis_url, "limits_redis_url": redis_url} | stated,
+        **plain | stated,
     )
     with TemporaryDirectory(prefix="fitness-test-") as folder:
         container = Container(settings=settings, metrics_dir=Path(folder))
