@@ -347,10 +347,12 @@ class TestCommands:
         created = service.run("users", "create", "Ann@example.org", "--admin", "--password", PASSWORD)
         assert created.returncode == 0, created.stderr
         assert "ann@example.org\tadmin\tfree" in created.stdout
+        assert "last admin" in service.run("users", "demote", "ann@example.org").stderr
+        service.run("users", "create", "bob@example.org", "--admin", "--password", PASSWORD)
         assert "user\tfree" in service.run("users", "demote", "ann@example.org").stdout
         assert "user\tpremium" in service.run("users", "set-tier", "ann@example.org", "premium").stdout
         assert "admin\tpremium" in service.run("users", "promote", "ann@example.org").stdout
-        assert service.run("users", "list").stdout.count("\n") == 1
+        assert service.run("users", "list").stdout.count("\n") == 2
 
         run, loop, broken = folder / "run.fit", folder / "loop.gpx", folder / "broken.fit"
         run.write_bytes(FitFile().session().content())
