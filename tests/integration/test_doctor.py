@@ -1,5 +1,6 @@
 """What `fitness doctor` says of stores that are set up well, badly or not at all."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,17 @@ from ops.local.service import own_folder
 from psycopg.conninfo import make_conninfo
 
 from fitness.adapters.embedded.engines import CACHE_SETTINGS, SERVICE, STATE_SETTINGS, EngineUrls
+from fitness.adapters.postgres.activities import PostgresActivityRepo
+from fitness.adapters.postgres.database import Database
 from fitness.adapters.postgres.migration_files import shipped_migrations
 from fitness.adapters.postgres.migration_runner import Migrations
+from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
+from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.domain.model.audit_chain import ChainHead
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.doctor import diagnose
 from fitness.ports.health import Verdict
+from tests.builders import NOW, a_registration, an_activity, messages
 from tests.harness.api import NOWHERE_POSTGRES, NOWHERE_REDIS
 from tests.harness.databases import write_to_disk
 from tests.harness.servers import ValkeyServer
@@ -262,3 +268,48 @@ async def test_a_log_or_a_secret_that_others_can_read_is_wrong(settings: Complet
     (found,) = await bad(settings, data_dir=tmp_path)
     assert found.startswith("wrong data folder: others on this machine can read logs or data")
     assert found.endswith(f"chmod go-rwx {tmp_path / opened}")
+
+
+async def test_totals_that_are_not_what_the_activities_add_up_to_are_found_and_mended(
+    settings: CompleteSettings, owner_url: str, database: Database
+):
+    users, repo = PostgresUserRepo(database), PostgresActivityRepo(database)
+    people = [await users.add(a_registration(), password_hash="-", at=NOW) for _ in range(3)]
+    for person in people:
+        for distance in (5.0, None):
+            activity = an_activity(user_id=person.id, distance_km=distance, elevation_gain_m=1.5)
+            await repo.add(activity, messages=messages())
+    assert await bad(settings) == []
+    wrong = (
+        "UPDATE activity_totals SET distance_m = distance_m + 1 WHERE user_id = %(id)s AND span = 'week'",
+        "UPDATE activity_totals SET days = days * 2 WHERE user_id = %(id)s AND span = 'week'",
+        "UPDATE activity_totals SET longest = longest - 1 WHERE user_id = %(id)s AND span = 'week'",
+        "DELETE FROM activity_totals WHERE user_id = %(id)s AND span = 'month'",
+        "UPDATE activity_totals SET starts_on = starts_on + 1 WHERE user_id = %(id)s AND span = 'week'",
+    )
+    for statement in wrong:
+        with psycopg.connect(owner_url, autocommit=True) as connection:
+            connection.execute(statement.encode(), {"id": people[1].id})
+        (found,) = await bad(settings)
+        assert re.match(rf"wrong totals: [12] totals of 1 accounts, from user {people[1].id} on", found), statement
+        assert found.endswith("run `fitness stats rebuild`")
+        statistics = PostgresStatisticsRepo(database)
+        after: int | None = 0
+        while after is not None:
+            after = await statistics.rebuild(after=after)
+        assert await bad(settings) == []
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM activities", "UPDATE activities SET activity_type = 'transition'"])
+async def test_totals_stay_right_whoever_changes_activities(
+    settings: CompleteSettings, owner_url: str, database: Database, change: str
+):
+    owner = await PostgresUserRepo(database).add(a_registration(), password_hash="-", at=NOW)
+    await PostgresActivityRepo(database).add_all(
+        [an_activity(user_id=owner.id, distance_km=number / 8) for number in range(30)], messages=messages()
+    )
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        connection.execute(f"{change} WHERE distance_km < 2".encode())
+        row = connection.execute("SELECT sum(activities) FROM activity_totals WHERE span = 'week'").fetchone()
+    assert row == (14,)
+    assert await bad(settings) == []

@@ -45,6 +45,10 @@ ROUTES = {
     "PATCH /activities/{activity_id}": Access.ACCOUNT,
     "DELETE /activities/{activity_id}": Access.ACCOUNT,
     "POST /activities/{activity_id}/restore": Access.ACCOUNT,
+    "GET /users/me/stats": Access.ACCOUNT,
+    "GET /tags": Access.ACCOUNT,
+    "PATCH /tags/{name}": Access.ACCOUNT,
+    "DELETE /tags/{name}": Access.ACCOUNT,
     "DELETE /admin/activities/{activity_id}": Access.ADMIN,
     "GET /admin/activities": Access.ADMIN,
     "GET /admin/audit-log": Access.ADMIN,
@@ -60,6 +64,10 @@ SCOPES = {
     "GET /users/me": ApiScope.PROFILE_READ,
     "PATCH /users/me": ApiScope.PROFILE_WRITE,
     "GET /rate-limit": ApiScope.PROFILE_READ,
+    "GET /users/me/stats": ApiScope.ACTIVITIES_READ,
+    "GET /tags": ApiScope.ACTIVITIES_READ,
+    "PATCH /tags/{name}": ApiScope.ACTIVITIES_WRITE,
+    "DELETE /tags/{name}": ApiScope.ACTIVITIES_WRITE,
     "GET /activities": ApiScope.ACTIVITIES_READ,
     "GET /activities/trash": ApiScope.ACTIVITIES_READ,
     "GET /activities/{activity_id}": ApiScope.ACTIVITIES_READ,
@@ -234,7 +242,7 @@ async def open_api() -> AsyncIterator[Api]:
 def filled(
     path: str, activity_id: int = UNKNOWN_ID, session_id: str = UNKNOWN_SESSION, key_id: int = UNKNOWN_ID
 ) -> str:
-    return path.format(activity_id=activity_id, user_id=UNKNOWN_ID, session_id=session_id, key_id=key_id)
+    return path.format(activity_id=activity_id, user_id=UNKNOWN_ID, session_id=session_id, key_id=key_id, name="lake")
 
 
 async def asked(person: Person, method: str, path: str) -> int:
@@ -307,7 +315,7 @@ async def test_nobody_gets_anywhere_by_anothers_ids(api: Api, ann: Person, bob: 
     for activity in (mine, trashed):
         for route, access in ROUTES.items():
             method, path = route.split()
-            if access is not Access.ACCOUNT or "{" not in path:
+            if access is not Access.ACCOUNT or "_id}" not in path:
                 continue
             if warm:
                 await ann.get(f"/activities/{mine['id']}")

@@ -8,6 +8,8 @@ import pytest
 
 from fitness.adapters.postgres.migration_files import Migration, MigrationRefused, shipped_migrations
 from fitness.adapters.postgres.migration_runner import Migrations
+from fitness.adapters.postgres.totals_diagnosis import TotalsDiagnosis
+from fitness.ports.health import Verdict
 
 SHAPE = """
     SELECT table_name, column_name, data_type, is_nullable, column_default
@@ -241,6 +243,40 @@ WAITING = """
     FROM pg_stat_progress_create_index
     WHERE phase LIKE 'waiting for %'
 """
+
+
+async def test_what_was_kept_before_the_totals_is_in_them(empty_database_url: str):
+    """And a migration that was ended midway and is run again counts nothing twice."""
+    shipped = shipped_migrations()
+    before = [one.name for one in shipped].index("create_activity_totals")
+    Migrations(empty_database_url, shipped[:before]).up()
+    run(
+        empty_database_url,
+        """
+        INSERT INTO users (email, password_hash, timezone, created_at, updated_at)
+        SELECT n || '@example.org', '-', 'UTC', now(), now()
+        FROM generate_series(1, 45) AS n
+        """,
+    )
+    run(
+        empty_database_url,
+        """
+        INSERT INTO activities (user_id, version, activity_type, activity_date, timezone, local_date, duration_minutes,
+            distance_km, source, created_at, updated_at, deleted_at)
+        SELECT 1 + n % 45, 1, 'run', timestamptz '2025-01-01' + n * interval '1 day', 'UTC', date '2025-01-01' + n, 30,
+            n / 10.0, 'manual', now(), now(), CASE WHEN n % 10 = 0 THEN now() END
+        FROM generate_series(1, 900) AS n
+        """,
+    )
+    Migrations(empty_database_url).up()
+    run(empty_database_url, f"DELETE FROM schema_migrations WHERE version > {before + 1}")
+    Migrations(empty_database_url).up()
+    (finding,) = await TotalsDiagnosis(empty_database_url).diagnose()
+    assert finding.verdict is Verdict.GOOD
+    with psycopg.connect(empty_database_url) as connection:
+        counted = connection.execute("SELECT span, sum(activities) FROM activity_totals GROUP BY span ORDER BY span")
+        assert counted.fetchall() == [("month", 810), ("week", 810)]
+    assert valid(empty_database_url, "activities_listed")
 
 
 def valid(url: str, index: str) -> bool:

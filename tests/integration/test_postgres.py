@@ -1,6 +1,7 @@
 """The PostgreSQL adapters under the contracts of their ports, and what is PostgreSQL's alone."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -20,6 +21,9 @@ from fitness.adapters.postgres.migration_files import shipped_migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.schema import SchemaProbe
 from fitness.adapters.postgres.standings import PostgresStandings
+from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
+from fitness.adapters.postgres.tags import PostgresTagRepo
+from fitness.adapters.postgres.totals_diagnosis import TotalsDiagnosis
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.domain.model.audit import Authority
 from fitness.domain.model.listings import Page
@@ -30,13 +34,15 @@ from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.api_keys import ApiKeyPort
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache_state import CacheStatePort, Transition
-from fitness.ports.health import ProbePort
+from fitness.ports.health import ProbePort, Verdict
 from fitness.ports.logins import LoginHistoryPort
 from fitness.ports.messages import IdempotencyKey
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.setup import BadSetup
 from fitness.ports.standings import StandingPort
+from fitness.ports.statistics import StatisticsRepoPort
+from fitness.ports.tags import TagRepoPort
 from fitness.ports.users import UserRepoPort
 from tests.builders import NOW, a_registration, an_activity, messages
 from tests.unit.contracts.activities import (
@@ -55,6 +61,8 @@ from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.standings import StandingContract
+from tests.unit.contracts.statistics import StatisticsRepoContract
+from tests.unit.contracts.tags import TagRepoContract
 from tests.unit.contracts.users import UserRepoContract
 
 
@@ -82,6 +90,54 @@ class InOneDatabase:
     @pytest.fixture
     def states(self, database: Database) -> CacheStatePort:
         return PostgresCacheState(database, database)
+
+    @pytest.fixture
+    def statistics(self, database: Database) -> StatisticsRepoPort:
+        return PostgresStatisticsRepo(database)
+
+    @pytest.fixture
+    def tags(self, database: Database) -> TagRepoPort:
+        return PostgresTagRepo(database)
+
+
+class TestPostgresStatistics(InOneDatabase, StatisticsRepoContract):
+    async def test_totals_stay_right_while_they_are_rebuilt_under_writes_of_several_processes(
+        self, database: Database, database_url: str, users: UserRepoPort
+    ):
+        """And no two statements wait for each other: PostgreSQL would end one of them, and its change would fail."""
+        people = [await users.add(a_registration(), password_hash="-", at=NOW) for _ in range(12)]
+        second = Database(database_url, deadline_s=10.0)
+        await second.open()
+        draw = random.Random(5)
+
+        async def write(repo: ActivityRepoPort) -> None:
+            for _ in range(50):
+                # Of totals that are there, and of new ones.
+                day = NOW - timedelta(days=draw.choice([0, 0, 0, draw.randrange(9_000)]))
+                chosen = draw.sample(people, len(people))
+                new = [an_activity(user_id=one.id, activity_date=day) for one in chosen]
+                added = await asyncio.gather(*(add(repo, one) for one in new))
+                gone = added[draw.randrange(len(added))].activity
+                assert await soft_delete(repo, gone.id, owner=gone.user_id, at=LATER)
+
+        async def rebuild() -> None:
+            statistics = PostgresStatisticsRepo(database)
+            while not written.is_set():
+                assert await statistics.rebuild() == people[-1].id
+
+        written = asyncio.Event()
+        rebuilding = asyncio.ensure_future(rebuild())
+        await asyncio.gather(*(write(PostgresActivityRepo(one)) for one in (database, second)))
+        written.set()
+        await rebuilding
+        await second.close()
+        assert await database.one("SELECT sum(activities) FROM activity_totals WHERE span = 'month'") == (2 * 50 * 11,)
+        (finding,) = await TotalsDiagnosis(database_url).diagnose()
+        assert finding.verdict is Verdict.GOOD
+
+
+class TestPostgresTags(InOneDatabase, TagRepoContract):
+    pass
 
 
 class TestPostgresCacheState(InOneDatabase, CacheStateContract):
@@ -227,20 +283,17 @@ class TestActivitiesOfAFile:
         assert await database.one("SELECT count(*) FROM activities") == (0,)
         assert await database.one("SELECT count(*) FROM cache_outbox") == (0,)
 
-    async def test_a_commit_that_was_sent_is_waited_for(self, database: Database, hasty: Database):
+    async def test_a_commit_that_was_sent_is_waited_for(self, database: Database, hasty: Database, owner_url: str):
         owner = await PostgresUserRepo(database).add(a_registration(), password_hash="-", at=NOW)
-
-        async def make_commits_slow(connection: Connection) -> None:
-            await connection.execute(
+        with psycopg.connect(owner_url, autocommit=True) as connection:
+            connection.execute(
                 "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS"
                 " $$BEGIN PERFORM pg_sleep(0.4); RETURN NULL; END$$"
             )
-            await connection.execute(
+            connection.execute(
                 "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON activities DEFERRABLE INITIALLY DEFERRED"
                 " FOR EACH ROW EXECUTE FUNCTION wait()"
             )
-
-        await database.run(make_commits_slow)
         (kept,) = await add_all(PostgresActivityRepo(hasty), [an_activity(user_id=owner.id)])
         assert await PostgresActivityRepo(database).get(kept.id) == kept
 

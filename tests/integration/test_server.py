@@ -481,6 +481,79 @@ class TestQuickWay:
             assert (await client.ask(with_body))[2] == b"GET /known 1"
 
 
+class Pending:
+    """An answer that is ready when the test says so."""
+
+    def __init__(self, found: object) -> None:
+        self.found = found
+        self.abandoned = False
+        self.ready: Callable[[object], None] = lambda _: None
+
+    def when_ready(self, callback: Callable[[object], None]) -> None:
+        self.ready = callback
+
+    def answer(self) -> Any:
+        return self.found
+
+    def abandon(self) -> None:
+        self.abandoned = True
+
+
+class TestQuickAnswers:
+    async def asked(self, served: Served, app: Any) -> Client:
+        client = await served.client()
+        await client.send(GET)
+        await served.until(lambda: app.pending.ready is not None and app.asked)
+        return client
+
+    @pytest.fixture
+    def app(self) -> App:
+        class Quick(App):
+            asked = False
+            pending = Pending(None)
+
+            def quick(self, method: str, target: bytes, headers: Any) -> Any:
+                self.asked = True
+                return self.pending
+
+        return Quick()
+
+    async def test_it_is_written_once_it_is_ready(self, served: Served, app: Any):
+        client = await self.asked(served, app)
+        served.pass_time(10_000)
+        app.pending.found = Answer(200, [(b"content-length", b"2")], b"ok")
+        app.pending.ready(None)
+        assert (await client.answer())[2] == b"ok"
+        assert app.seen == []
+
+    async def test_it_may_turn_out_to_take_longer(self, served: Served, app: Any):
+        async def work() -> object:
+            await asyncio.sleep(0)
+            return 7
+
+        client = await self.asked(served, app)
+        app.pending.found = work()
+        app.pending.ready(None)
+        assert (await client.answer())[2] == b"GET / 0"
+        assert [scope[UNANSWERED] for scope in app.seen] == [7]
+
+    async def test_who_leaves_meanwhile_abandons_it(self, served: Served, app: Any):
+        client = await self.asked(served, app)
+        client.writer.transport.abort()
+        await served.until(lambda: app.pending.abandoned)
+        app.pending.ready(None)  # too late, and of no interest
+        assert served.listener.connections == 0
+
+    async def test_the_service_stops_only_after_it(self, served: Served, app: Any):
+        client = await self.asked(served, app)
+        draining = asyncio.ensure_future(served.listener.drain(notice_s=0, patience_s=10))
+        await settled()
+        app.pending.found = Answer(200, [(b"content-length", b"2")], b"ok")
+        app.pending.ready(None)
+        assert (await client.answer())[1]["connection"] == "close"
+        await draining
+
+
 class TestDraining:
     async def test_what_is_under_way_is_finished_and_says_that_the_connection_ends(self, served: Served, app: App):
         app.answer = app.later

@@ -84,7 +84,7 @@ async def test_requests_in_flight_are_finished_when_it_stops(service: Service):
     async with httpx.AsyncClient(base_url=service.url, timeout=PATIENCE_S) as client:
         ann = await log_in(client)
         uploads = [asyncio.ensure_future(slow_upload(ann, A_TRACK + b"\n" * number, stopping)) for number in range(6)]
-        await admitted(service, "create", 6)
+        await admitted(service, "import", 6)
         service.process.send_signal(signal.SIGTERM)
         await turned_away(service)
         stopping.set()
@@ -351,6 +351,7 @@ class TestCommands:
         service.run("users", "create", "bob@example.org", "--admin", "--password", PASSWORD)
         assert "user\tfree" in service.run("users", "demote", "ann@example.org").stdout
         assert "user\tpremium" in service.run("users", "set-tier", "ann@example.org", "premium").stdout
+        assert service.run("stats", "rebuild").stdout == "the totals are what the activities add up to\n"
         assert "admin\tpremium" in service.run("users", "promote", "ann@example.org").stdout
         assert service.run("users", "list").stdout.count("\n") == 2
 
@@ -492,6 +493,8 @@ class TestCommands:
             ["import"],
             ["users"],
             ["users", "create"],
+            ["stats"],
+            ["stats", "rebuild"],
         ],
     )
     def test_help_is_everywhere(self, arguments: list[str]):

@@ -5,6 +5,7 @@ from typing import Any
 
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.ports.cache import CacheKey, Era, Hit, Miss, Peeked, Scope, T
+from fitness.ports.reply import Reply
 
 Before = Callable[[str], Awaitable[object]]
 
@@ -26,6 +27,9 @@ class WatchedCache:
     async def peek(self, era: Era, *keys: CacheKey[Any]) -> Sequence[Peeked]:
         await self.before("peek")
         return await self.inner.peek(era, *keys)
+
+    def peek_soon(self, era: Era, *keys: CacheKey[Any]) -> Reply[Sequence[Peeked]] | None:
+        return None
 
     async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
         await self.before("begin")

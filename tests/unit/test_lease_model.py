@@ -30,6 +30,7 @@ from fitness.ports.cache_state import CacheState, Transition
 from fitness.ports.messages import Messages
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import PendingInvalidation
+from fitness.ports.reply import Reply
 
 SCOPE = Scope("activity", 1)
 KEY = CacheKey("activity:{1}", SCOPE, 300, int, "activity")
@@ -221,6 +222,9 @@ class SteppedCache:
         miss = Miss(generation, era)
         self._world.misses.append(miss)
         return [miss]
+
+    def peek_soon(self, era: Era, *keys: CacheKey[Any]) -> Reply[Sequence[Peeked]] | None:
+        return None
 
     async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
         raise NotImplementedError  # nothing is created here

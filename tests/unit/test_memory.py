@@ -20,7 +20,9 @@ from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
 from fitness.adapters.memory.sessions import InMemorySessionStore
 from fitness.adapters.memory.standings import InMemoryStandings
+from fitness.adapters.memory.statistics import InMemoryStatisticsRepo
 from fitness.adapters.memory.store import InMemoryStore
+from fitness.adapters.memory.tags import InMemoryTagRepo
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.adapters.observed.cache import ObservedCache
 from fitness.adapters.observed.cache_state import ObservedCacheState
@@ -46,6 +48,8 @@ from fitness.ports.rate_limits import RateLimiterPort
 from fitness.ports.recordings import RecordingReaderPort
 from fitness.ports.sessions import SessionStorePort
 from fitness.ports.standings import StandingPort
+from fitness.ports.statistics import StatisticsRepoPort
+from fitness.ports.tags import TagRepoPort
 from fitness.ports.users import UserRepoPort
 from tests.builders import a_registration
 from tests.files import A_TRACK, MORNING
@@ -64,6 +68,8 @@ from tests.unit.contracts.rate_limits import RateLimiterContract, charge
 from tests.unit.contracts.recordings import ENDLESS_TRACK, MOST_TRACKS, TOO_MANY_TRACKS, RecordingReaderContract
 from tests.unit.contracts.sessions import SessionStoreContract
 from tests.unit.contracts.standings import StandingContract
+from tests.unit.contracts.statistics import StatisticsRepoContract
+from tests.unit.contracts.tags import TagRepoContract
 from tests.unit.contracts.users import UserRepoContract
 from tests.unit.doubles import WatchedCache
 
@@ -97,12 +103,28 @@ class InOneStore:
     def states(self, store: InMemoryStore) -> CacheStatePort:
         return InMemoryCacheState(store, switch_s=0.0)
 
+    @pytest.fixture
+    def statistics(self, store: InMemoryStore) -> StatisticsRepoPort:
+        return InMemoryStatisticsRepo(store)
+
+    @pytest.fixture
+    def tags(self, store: InMemoryStore) -> TagRepoPort:
+        return InMemoryTagRepo(store)
+
 
 class TestInMemoryActivityRepo(InOneStore, ActivityRepoContract):
     pass
 
 
 class TestInMemoryActivityLists(InOneStore, ActivityListContract):
+    pass
+
+
+class TestInMemoryStatistics(InOneStore, StatisticsRepoContract):
+    pass
+
+
+class TestInMemoryTags(InOneStore, TagRepoContract):
     pass
 
 

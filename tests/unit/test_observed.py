@@ -1,6 +1,7 @@
 """The wrappers that count and time a port, and the table of what is measured."""
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,18 @@ from fitness.adapters.observed.reads import INTERNAL_KINDS, ReadCounts
 from fitness.adapters.observed.timed import timed
 from fitness.adapters.telemetry.table import INSTRUMENTS
 from fitness.domain.model.listings import ActivityFilter, Page
-from fitness.domain.use_cases.caching.keys import KINDS, activity_key, listing_key, standing_key
+from fitness.domain.model.periods import Period
+from fitness.domain.model.statistics import StatisticsFilter
+from fitness.domain.model.users import WeekStart
+from fitness.domain.use_cases.caching.keys import (
+    KINDS,
+    activity_key,
+    calendar_key,
+    listing_key,
+    standing_key,
+    statistics_key,
+    tags_key,
+)
 from fitness.ports.cache import CacheKey, Era, Scope
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import PendingInvalidation
@@ -62,9 +74,12 @@ async def test_closings_are_counted_once_and_by_their_reason():
 
 
 def test_every_key_has_one_of_the_kinds_that_are_counted_from_the_start():
-    keys: list[CacheKey[Any]] = [activity_key(1), listing_key(1, ActivityFilter(), Page())]
+    keys: list[CacheKey[Any]] = [activity_key(1), listing_key(1, ActivityFilter(), Page()), tags_key(1)]
+    week = date(2026, 11, 16)
+    which = StatisticsFilter(period=Period.WEEKLY, week_start=WeekStart.MONDAY, since=week, until=week)
+    keys.append(statistics_key(1, which, week))
     assert {key.kind for key in keys} == set(KINDS)
-    assert standing_key(1).kind in INTERNAL_KINDS
+    assert {standing_key(1).kind, calendar_key(1).kind} <= INTERNAL_KINDS
 
 
 def test_nothing_can_be_done_with_the_result_of_a_method_that_is_not_there():

@@ -20,6 +20,7 @@ from fitness.ports.cache_state import CacheState
 from fitness.ports.messages import Messages
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import PendingInvalidation
+from fitness.ports.reply import Reply
 from tests.builders import messages
 from tests.unit.processes import CachingProcess
 
@@ -102,6 +103,9 @@ class SteppedCache:
 
     async def peek(self, era: Era, *keys: CacheKey[Any]) -> Sequence[Peeked]:
         return await (await self._step()).peek(era, *keys)
+
+    def peek_soon(self, era: Era, *keys: CacheKey[Any]) -> Reply[Sequence[Peeked]] | None:
+        return None
 
     async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
         return await (await self._step()).begin(key, era)

@@ -1,4 +1,4 @@
-"""The command line: `fitness serve | doctor | migrate | import | users | keys`."""
+"""The command line: `fitness serve | doctor | migrate | import | users | keys | stats`."""
 
 import asyncio
 import logging
@@ -13,6 +13,7 @@ from fitness.domain.model.refusals import Refusal
 from fitness.entrypoints.commands.importing import import_files
 from fitness.entrypoints.commands.keys import keys
 from fitness.entrypoints.commands.migrate import migrate
+from fitness.entrypoints.commands.statistics import stats
 from fitness.entrypoints.commands.stores import settings_of_environment
 from fitness.entrypoints.commands.users import users
 from fitness.entrypoints.server.workers import StopSignals
@@ -77,7 +78,10 @@ def serve() -> None:
 @main.command()
 @click.option("--audit-head", type=ChainHead.parse, metavar="N:HASH", help="An end of the audit log, printed before.")
 def doctor(audit_head: ChainHead | None) -> None:
-    """Check how the stores are set up and whether the audit log is whole; exits with 1 if something is wrong."""
+    """Check how the stores are set up, whether the audit log is whole and the totals are right.
+
+    Exits with 1 if something is wrong.
+    """
     given = settings_of_environment()
     with with_running_engines(given) as settings:
         own = given.data_dir if given.embedded else None
@@ -106,3 +110,4 @@ main.add_command(migrate)
 main.add_command(import_files)
 main.add_command(users)
 main.add_command(keys)
+main.add_command(stats)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from fitness.ports.reply import Reply
+
 T = TypeVar("T")
 
 CLAIM_TTL_S = 1.0
@@ -76,6 +78,12 @@ class CachePort(Protocol):
         """As `read` for each of the keys, in one round trip, and without decoding: a copy as its JSON text.
 
         None where the scope has no generation: then nothing is kept, and `read` gives it one.
+        """
+
+    def peek_soon(self, era: Era, *keys: CacheKey[Any]) -> "Reply[Sequence[Peeked]] | None":
+        """As `peek`, asked at once. None where that takes more than one question to the store, or it is down.
+
+        The value of the reply raises CacheUnavailable if another server than the era's has answered.
         """
 
     async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from fitness.domain.model.rate_limits import Charge, Decision
+from fitness.ports.reply import Reply
 
 
 class RateLimiterPort(Protocol):
@@ -15,4 +16,10 @@ class RateLimiterPort(Protocol):
         All of that in one step, however many ask at once. A `dry_run` judges the same and charges nothing. With a
         `cost` of 0 the decision shows where the subjects stand. A refusal may leave out the policies that do not
         refuse. Raises LimiterUnavailable.
+        """
+
+    def acquire_soon(self, charges: Sequence[Charge]) -> Reply[Decision] | None:
+        """As `acquire`, asked at once. None where that takes more than one question to the store, or it is down.
+
+        A reply that has failed has charged nothing, as far as anybody knows.
         """

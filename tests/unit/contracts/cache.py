@@ -13,6 +13,7 @@ from fitness.domain.model.listings import Listing, Position
 from fitness.ports.cache import CacheKey, CachePort, Era, Hit, Miss, Scope
 from fitness.ports.outages import CacheUnavailable
 from tests.builders import an_activity
+from tests.unit.contracts.replies import replied
 
 ANN, BOB = Scope("user", 1), Scope("user", 2)
 
@@ -73,6 +74,24 @@ class CacheContract:
     async def test_a_peek_at_another_server_is_refused(self, cache: CachePort, era: Era):
         with pytest.raises(CacheUnavailable):
             await cache.peek(Era("another", era.name), key())
+
+    async def test_a_peek_soon_finds_what_a_peek_finds(self, cache: CachePort, era: Era):
+        await cache.fill(key(), "old", await self.missed(cache, era, key()))
+        asked = (key(), key("other"), key("page", BOB))
+        reply = cache.peek_soon(era, *asked)
+        if reply is None:  # where it takes more than one question
+            return
+        assert [*await replied(reply)] == [*await cache.peek(era, *asked)]
+        await cache.invalidate(era, ANN)
+        later = cache.peek_soon(era, *asked)
+        assert later is not None
+        assert [*await replied(later)] == [*await cache.peek(era, *asked)]
+
+    async def test_a_peek_soon_at_another_server_finds_nothing(self, cache: CachePort, era: Era):
+        reply = cache.peek_soon(Era("another", era.name), key())
+        if reply is not None:
+            with pytest.raises(CacheUnavailable):
+                await replied(reply)
 
     async def test_a_scope_that_nobody_knows_gets_its_first_generation_once(self, cache: CachePort, era: Era):
         begun = await cache.begin(key(), era)

@@ -7,6 +7,7 @@ import pytest
 
 from fitness.domain.model.rate_limits import SECOND_US, Algorithm, Charge, Limit
 from fitness.ports.rate_limits import RateLimiterPort
+from tests.unit.contracts.replies import replied
 
 BOTH = pytest.mark.parametrize("algorithm", [*Algorithm])
 
@@ -49,6 +50,19 @@ class RateLimiterContract:
         one = charge(7, algorithm=algorithm)
         decisions = await asyncio.gather(*(limiter.acquire([one]) for _ in range(30)))
         assert sum(decision.allowed for decision in decisions) == 7
+
+    @BOTH
+    async def test_what_is_asked_for_soon_is_judged_and_charged_as_anything(
+        self, limiter: RateLimiterPort, clock: Turnable, algorithm: Algorithm
+    ):
+        charges = [charge(3, algorithm=algorithm)]
+        await limiter.acquire(charges)  # a server knows the script from now on
+        replies = [limiter.acquire_soon(charges) for _ in range(3)]
+        decisions = [await replied(reply) for reply in replies if reply is not None]
+        if decisions:  # where it takes more than one question there are none
+            assert [decision.balances[0].remaining for decision in decisions] == [1, 0, 0]
+            assert [decision.allowed for decision in decisions] == [True, True, False]
+            assert not (await limiter.acquire(charges)).allowed
 
     async def test_a_token_bucket_refills_evenly(self, limiter: RateLimiterPort, clock: Turnable):
         one = charge(3)

@@ -3,9 +3,11 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from fitness.domain.model.rate_limits import SECOND_US, Balance, Charge, Decision
 from fitness.ports.rate_limits import RateLimiterPort
+from fitness.ports.reply import Reply
 
 MOST_REMEMBERED = 10_000
 
@@ -34,6 +36,18 @@ class DenialMemory:
             return Decision(known)
         decision = await self._limiter.acquire(charges, cost=cost, dry_run=dry_run)
         if cost == 1 and not decision.allowed:
+            self._remember(charges, decision, asked_us)
+        return decision
+
+    def acquire_soon(self, charges: Sequence[Charge]) -> Reply[Decision] | None:
+        asked_us = round(self._monotonic_s() * SECOND_US)
+        if self._denied and any(charge in self._denied for charge in charges):
+            return None
+        reply = self._limiter.acquire_soon(charges)
+        return None if reply is None else reply.then(partial(self._remembered, charges, asked_us))
+
+    def _remembered(self, charges: Sequence[Charge], asked_us: int, decision: Decision) -> Decision:
+        if not decision.allowed:
             self._remember(charges, decision, asked_us)
         return decision
 

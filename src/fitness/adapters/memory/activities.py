@@ -64,7 +64,7 @@ class InMemoryActivityRepo:
         )
 
     async def list(self, owner: int, which: ActivityFilter, page: Page) -> Listing[Activity]:
-        found = (one for one in self._live(owner) if _matches(one, which))
+        found = (one for one in self._live(owner) if matches(one, which))
         return listing(found, page, lambda one: position_of(one, which.sort), falling=which.sort.falling)
 
     async def update(self, activity: Activity, *, messages: Messages) -> bool:
@@ -150,7 +150,7 @@ def _origin(activity: Activity) -> tuple[int, str, str | None]:
     return activity.user_id, activity.source, activity.external_id
 
 
-def _matches(activity: Activity, which: ActivityFilter) -> bool:
+def matches(activity: Activity, which: ActivityFilter) -> bool:
     return (
         (not which.activity_types or activity.activity_type in which.activity_types)
         and _not_before(activity, which.since)

@@ -11,6 +11,7 @@ import msgspec
 
 from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Era, Hit, Miss, Peeked, Scope, T
 from fitness.ports.outages import CacheUnavailable
+from fitness.ports.reply import Reply
 
 MOST_KEPT = 10_000
 
@@ -37,6 +38,15 @@ class InMemoryCache:
         return found
 
     async def peek(self, era: Era, *keys: CacheKey[Any]) -> Sequence[Peeked]:
+        return self._peeked(era, keys)
+
+    def peek_soon(self, era: Era, *keys: CacheKey[Any]) -> Reply[Sequence[Peeked]] | None:
+        try:
+            return Reply.of(self._peeked(era, keys))
+        except CacheUnavailable:
+            return None
+
+    def _peeked(self, era: Era, keys: Sequence[CacheKey[Any]]) -> Sequence[Peeked]:
         self._refuse_other(era)
         found = [self._found(key, era) for key in keys]
         return [msgspec.json.encode(one.value) if isinstance(one, Hit) else one for one in found]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from fitness.domain.model.judging import State, judged
 from fitness.domain.model.rate_limits import SECOND_US, Charge, Decision
+from fitness.ports.reply import Reply
 
 MOST_ACCOUNTS = 100_000
 
@@ -17,7 +18,13 @@ class InMemoryRateLimiter:
         self._monotonic_s = monotonic_s
         self._states: OrderedDict[tuple[str, str], State] = OrderedDict()
 
+    def acquire_soon(self, charges: Sequence[Charge]) -> Reply[Decision] | None:
+        return Reply.of(self._acquired(charges))
+
     async def acquire(self, charges: Sequence[Charge], *, cost: int = 1, dry_run: bool = False) -> Decision:
+        return self._acquired(charges, cost=cost, dry_run=dry_run)
+
+    def _acquired(self, charges: Sequence[Charge], *, cost: int = 1, dry_run: bool = False) -> Decision:
         names = [(charge.policy, charge.subject) for charge in charges]
         states = [self._states.get(name, ()) for name in names]
         now_us = round(self._monotonic_s() * SECOND_US)

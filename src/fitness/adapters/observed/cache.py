@@ -7,6 +7,7 @@ from typing import Any
 
 from fitness.ports.cache import CacheKey, CachePort, Era, Hit, Miss, Peeked, Scope, T
 from fitness.ports.outages import CacheUnavailable
+from fitness.ports.reply import Reply
 
 INVALIDATION = "invalidation"
 """Stands for the kind where an invalidation fails: it concerns copies of every kind."""
@@ -33,6 +34,10 @@ class ObservedCache:
         except CacheUnavailable:
             self.errors.update((key.kind,) for key in keys)
             raise
+
+    def peek_soon(self, era: Era, *keys: CacheKey[Any]) -> Reply[Sequence[Peeked]] | None:
+        """Its failures are not counted: whoever met one asks again, the other way."""
+        return self._cache.peek_soon(era, *keys)
 
     async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
         try:

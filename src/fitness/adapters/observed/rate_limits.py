@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from fitness.domain.model.rate_limits import Charge, Decision
 from fitness.ports.outages import LimiterUnavailable
 from fitness.ports.rate_limits import RateLimiterPort
+from fitness.ports.reply import Reply
 
 
 class ObservedRateLimiter:
@@ -27,9 +28,21 @@ class ObservedRateLimiter:
             self.decisions.update((charge.policy, "unavailable") for charge in charges)
             raise
         if not dry_run:
-            for balance in decision.balances:
-                if balance.retry_us:
-                    self.decisions[balance.policy, "denied"] += 1
-                elif cost and decision.allowed:
-                    self.decisions[balance.policy, "allowed"] += 1
+            self._count(decision, cost)
         return decision
+
+    def acquire_soon(self, charges: Sequence[Charge]) -> Reply[Decision] | None:
+        """Its failures are not counted: whoever met one asks again, the other way."""
+        reply = self._limiter.acquire_soon(charges)
+        return None if reply is None else reply.then(self._counted)
+
+    def _counted(self, decision: Decision) -> Decision:
+        self._count(decision, 1)
+        return decision
+
+    def _count(self, decision: Decision, cost: int) -> None:
+        for balance in decision.balances:
+            if balance.retry_us:
+                self.decisions[balance.policy, "denied"] += 1
+            elif cost and decision.allowed:
+                self.decisions[balance.policy, "allowed"] += 1

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-INTERNAL_KINDS = {"tier", "timezone"}
+INTERNAL_KINDS = {"tier", "timezone", "calendar"}
 """Read for every request by the service itself: in a hit ratio they would drown what readers get."""
 
 

@@ -93,7 +93,7 @@ def list_sql(which: ActivityFilter, page: Page) -> LiteralString:
     order = ORDERS[which.sort]
     found: LiteralString = f"""
         FROM live_activities
-        WHERE {" AND ".join(["user_id = %(owner)s", *_instants(which), *_conditions(which)])}
+        WHERE {" AND ".join(narrowed(which))}
     """
     if page.counted and page.after is None and _conditions(which):
         return _looked_through_once(found, order)
@@ -112,6 +112,15 @@ def list_sql(which: ActivityFilter, page: Page) -> LiteralString:
 
 
 def list_parameters(owner: int, which: ActivityFilter, page: Page) -> dict[str, Any]:
+    return filter_parameters(owner, which) | page_parameters(page)
+
+
+def narrowed(which: ActivityFilter) -> list[LiteralString]:
+    """The conditions of the owner's activities that `which` asks for. They take `filter_parameters`."""
+    return ["user_id = %(owner)s", *_instants(which), *_conditions(which)]
+
+
+def filter_parameters(owner: int, which: ActivityFilter) -> dict[str, Any]:
     return {
         "owner": owner,
         "activity_types": [*which.activity_types],
@@ -129,7 +138,7 @@ def list_parameters(owner: int, which: ActivityFilter, page: Page) -> dict[str, 
         "max_distance_km": which.distance_km.high,
         "min_duration_minutes": which.duration_minutes.low,
         "max_duration_minutes": which.duration_minutes.high,
-    } | page_parameters(page)
+    }
 
 
 ITEM: LiteralString = f"""

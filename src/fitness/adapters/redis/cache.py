@@ -3,7 +3,7 @@
 import random
 import secrets
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from fitness.adapters.redis.connection import Command, facts_of
 from fitness.adapters.redis.line import FAILURES, Answer, LineFull
 from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Era, Hit, Miss, Peeked, Scope, T
 from fitness.ports.outages import CacheUnavailable, Overloaded
+from fitness.ports.reply import Reply
 
 SCHEMA = "v3"
 """Raised with every change to what is stored, so that versions side by side never read each other's copies."""
@@ -51,12 +52,11 @@ class RedisCache:
             answers = await self._line.mget(*[_names(key, era) for key in keys])
         except FAILURES as error:
             raise _translated(error) from error
-        found: list[Peeked] = []
-        for answer in answers:
-            _refuse_other(era, answer)
-            values = iter(answer.replies[0])
-            found += [_peeked(generation, copy, era) for generation, copy in zip(values, values, strict=True)]
-        return found
+        return [one for answer in answers for one in _all_peeked(era, answer)]
+
+    def peek_soon(self, era: Era, *keys: CacheKey[Any]) -> Reply[Sequence[Peeked]] | None:
+        answer = self._line.ask_soon(("MGET", *[name for key in keys for name in _names(key, era)]))
+        return None if answer is None else Reply(answer, partial(_all_peeked, era))
 
     async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
         first = _new_token()
@@ -133,6 +133,12 @@ class RedisCache:
             raise _translated(error) from error
         _refuse_other(era, answer)
         return answer.replies
+
+
+def _all_peeked(era: Era, answer: Answer) -> list[Peeked]:
+    _refuse_other(era, answer)
+    values = iter(answer.replies[0])
+    return [_peeked(generation, copy, era) for generation, copy in zip(values, values, strict=True)]
 
 
 def _peeked(generation: bytes | None, copy: bytes | None, era: Era) -> Peeked:

@@ -44,6 +44,10 @@ class RedisClusterLine:
             self._refresh()
             raise
 
+    def ask_soon(self, *commands: Command | Packed) -> "asyncio.Future[Answer] | None":
+        """None: which server has the keys of each command is found out first."""
+        return None
+
     async def ask_each(self, commands: Sequence[Command]) -> list[Answer]:
         """As `RedisLine.ask_each`."""
         return [*await asyncio.gather(*(self.ask(str(command[1]), command) for command in commands))]

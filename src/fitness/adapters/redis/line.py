@@ -6,7 +6,7 @@ to wait for, so a thousand requests at a time are one queue and not a thousand t
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -94,10 +94,10 @@ class RedisLine:
         self.run_id: str | None = None
         """Of the server at the other end; None without a connection."""
 
-    def ask(self, key: str | bytes, *commands: Command | Packed) -> Awaitable[Answer]:
+    def ask(self, key: str | bytes, *commands: Command | Packed) -> "asyncio.Future[Answer]":
         """The replies to `commands`, in their order. `key` is one of theirs; all are in its slot.
 
-        The awaitable raises the first error among the replies, RedisError or OSError where there is no answer in time.
+        The future raises the first error among the replies, RedisError or OSError where there is no answer in time.
         Raises LineFull.
         """
         if self._down is not None:
@@ -113,6 +113,13 @@ class RedisLine:
             self._writes_soon = True
             self._loop.call_soon(self._write)  # after all that this turn of the loop asks
         return answer
+
+    def ask_soon(self, *commands: Command | Packed) -> "asyncio.Future[Answer] | None":
+        """As `ask`; None where the server is down, or too many questions wait."""
+        try:
+            return self.ask("", *commands)
+        except FAILURES:
+            return None
 
     async def mget(self, *pairs: tuple[str, str]) -> list[Answer]:
         """The values under pairs of keys, one after the other, in one answer or in several. A pair is in one slot."""

@@ -13,6 +13,7 @@ from fitness.adapters.redis.connection import Command, Packed, packed
 from fitness.adapters.redis.line import FAILURES, LineFull
 from fitness.domain.model.rate_limits import USER, Balance, Charge, Decision
 from fitness.ports.outages import LimiterUnavailable, Overloaded
+from fitness.ports.reply import Reply
 
 SCHEMA = "v1"
 """Raised with every change to what is kept."""
@@ -40,8 +41,12 @@ class RedisRateLimiter:
             raise Overloaded(str(error)) from error
         except FAILURES as error:
             raise LimiterUnavailable(f"Redis does not answer: {error}") from error
-        balances = zip(charges, answer[0::3], answer[1::3], answer[2::3], strict=True)
-        return Decision(tuple([Balance(charge.policy, charge.limit, *three) for charge, *three in balances]))
+        return _decision(charges, answer)
+
+    def acquire_soon(self, charges: Sequence[Charge]) -> Reply[Decision] | None:
+        """Its reply fails where the server has to be sent the script first."""
+        answer = self._line.ask_soon(self._known(charges).by_digest)
+        return None if answer is None else Reply(answer, lambda reply: _decision(charges, reply.replies[0]))
 
     def _known(self, charges: Sequence[Charge]) -> "_Call":
         """A caller's requests come with the very same charges, whose command is made once."""
@@ -68,6 +73,11 @@ class _Call(NamedTuple):
     key: str
     arguments: Command
     by_digest: Packed
+
+
+def _decision(charges: Sequence[Charge], answer: Sequence[int]) -> Decision:
+    balances = zip(charges, answer[0::3], answer[1::3], answer[2::3], strict=True)
+    return Decision(tuple([Balance(charge.policy, charge.limit, *three) for charge, *three in balances]))
 
 
 def _name(charge: Charge) -> str:

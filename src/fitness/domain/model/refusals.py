@@ -152,6 +152,11 @@ class ActivityNotInTrash(Refusal):
         super().__init__(f"activity {activity_id} is not in the trash")
 
 
+class TagNotFound(Refusal):
+    def __init__(self, tag: str) -> None:
+        super().__init__(f"no activity of yours has the tag {tag}")
+
+
 class VersionMismatch(Refusal):
     """Changed by someone since the version the caller speaks of."""
 

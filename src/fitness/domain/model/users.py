@@ -44,6 +44,14 @@ class WeekStart(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Calendar:
+    """How a person counts days: which one it is, and on which one weeks begin."""
+
+    timezone: str
+    week_start: WeekStart
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who a request speaks for, as its access token says."""
 

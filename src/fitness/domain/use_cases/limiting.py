@@ -27,8 +27,9 @@ from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.requesters import Requester, subject
 from fitness.ports.cache import CacheKey, Peeked
 from fitness.ports.clock import ClockPort
-from fitness.ports.outages import LimiterUnavailable
+from fitness.ports.outages import CacheUnavailable, LimiterUnavailable
 from fitness.ports.rate_limits import RateLimiterPort
+from fitness.ports.reply import Reply
 from fitness.ports.standings import StandingPort
 
 MOST_REMEMBERED = 10_000
@@ -77,6 +78,32 @@ class _Seen:
         if action not in self._charges:
             self._charges[action] = self._of(action)
         return self._charges[action]
+
+
+class ReadAsked:
+    """A read that limits, standing and cache were asked about."""
+
+    __slots__ = ("_callback", "decided", "peeked", "seen")
+
+    def __init__(self, seen: _Seen, decided: Reply[Decision], peeked: Reply[Sequence[Peeked]]) -> None:
+        self.seen = seen
+        self.decided = decided
+        self.peeked = peeked
+
+    def when_done(self, callback: Callable[[object], None]) -> None:
+        """Once both have replied, or failed."""
+        self._callback = callback
+        self.decided.when_done(self._is_decided)
+
+    def abandon(self) -> None:
+        self.decided.abandon()
+        self.peeked.abandon()
+
+    def _is_decided(self, _: object) -> None:
+        if self.peeked.done:
+            self._callback(self)
+        else:
+            self.peeked.when_done(self._callback)
 
 
 class LimitService:
@@ -152,6 +179,46 @@ class LimitService:
             raise RateLimited(admitted.followed_by(decision.for_all_of_it()))
         return admitted.followed_by(decision)
 
+    def ask_read(self, action: Action, caller: Caller, key: CacheKey[Any]) -> "ReadAsked | None":
+        """Ask for limits, standing and the cached copy at once. None where that takes more than a question each."""
+        seen = self._seen.get(caller.id)
+        if seen is None or not self._limits.scale or seen.standing.refuses(caller):
+            return None
+        peeked = self._cached.peek_soon(seen.key, key)
+        if peeked is None:
+            return None
+        decided = self._limiter.acquire_soon(seen.charges(action))
+        if decided is None:
+            peeked.abandon()
+            return None
+        return ReadAsked(seen, decided, peeked)
+
+    def admitted_hit(self, asked: "ReadAsked") -> Admitted | None:
+        """What was asked for, once it is there, if it is an admitted hit; else `admit_asked` knows."""
+        if asked.decided.failed or asked.peeked.failed:
+            return None
+        try:
+            standing, found = asked.peeked.value
+        except CacheUnavailable:
+            return None
+        decision = asked.decided.value
+        if standing != asked.seen.text or not isinstance(found, bytes) or not decision.allowed:
+            return None
+        self._cached.count_hit(asked.seen.key)
+        return Admitted(decision, found)
+
+    async def admit_asked(
+        self, asked: "ReadAsked", action: Action, caller: Caller, key: CacheKey[Any]
+    ) -> Admitted | None:
+        """What was asked for, whatever it is. Returns and raises as `admit_read`."""
+        if asked.decided.failed:
+            return await self.admit_read(action, caller, key)
+        standing, found = None, None
+        if not asked.peeked.failed:
+            with suppress(CacheUnavailable):
+                standing, found = asked.peeked.value
+        return await self._admitted(asked.seen, asked.decided.value, standing, found, action, caller)
+
     async def admit_read(self, action: Action, caller: Caller, key: CacheKey[Any]) -> Admitted | None:
         """Charge a read of `key`; limits, tier and the cached copy are asked for in one round trip.
 
@@ -167,6 +234,11 @@ class LimitService:
         with Begun(self._cached.peek(seen.key, key)) as asked:
             decision = await self._limiter.acquire(seen.charges(action))
             standing, found = await asked
+        return await self._admitted(seen, decision, standing, found, action, caller)
+
+    async def _admitted(
+        self, seen: "_Seen", decision: Decision, standing: Peeked, found: Peeked, action: Action, caller: Caller
+    ) -> Admitted:
         if standing == seen.text:
             self._cached.count_hit(seen.key)
         else:

@@ -23,13 +23,26 @@ from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers, ra
 from fitness.entrypoints.http.routes import check_declarations
 from fitness.entrypoints.http.sessions import auth_router
 from fitness.entrypoints.http.short_way import ShortWay
+from fitness.entrypoints.http.statistics import statistics_router
+from fitness.entrypoints.http.tags import tags_router
 from fitness.entrypoints.http.telemetry import expected_responses
 from fitness.entrypoints.http.uploads import UploadSpace
-from fitness.entrypoints.server.exchange import RawHeaders
+from fitness.entrypoints.server.exchange import QuickAnswer, RawHeaders
 from fitness.entrypoints.wiring.container import Container
 from fitness.entrypoints.wiring.lifecycle import lifespan
 
-API = Router("/api/v1", route_handlers=[auth_router, users_router, activities_router, admin_router, rate_limit])
+API = Router(
+    "/api/v1",
+    route_handlers=[
+        auth_router,
+        users_router,
+        activities_router,
+        statistics_router,
+        tags_router,
+        admin_router,
+        rate_limit,
+    ],
+)
 HANDLERS = (API, health_router, docs_router, front_door)
 
 
@@ -46,7 +59,9 @@ class Application(Litestar):
         else:
             await self.routed(scope, receive, send)
 
-    def quick(self, method: str, target: bytes, headers: RawHeaders) -> Coroutine[Any, Any, object] | None:
+    def quick(
+        self, method: str, target: bytes, headers: RawHeaders
+    ) -> QuickAnswer | Coroutine[Any, Any, object] | None:
         """As the server asks for a quick way: see QuickWay."""
         return self.edge.quick(method, target, headers)
 
@@ -98,6 +113,8 @@ def create_app(container: Container) -> Application:
             "upload_space": Provide(lambda: upload_space, sync_to_thread=False),
             "limits": Provide(lambda: container.limits(), sync_to_thread=False),
             "administration": Provide(lambda: container.administration(), sync_to_thread=False),
+            "statistics": Provide(lambda: container.statistics(), sync_to_thread=False),
+            "tags": Provide(lambda: container.tags(), sync_to_thread=False),
             "stores": Provide(lambda: stores, sync_to_thread=False),
         },
         middleware=[gate],

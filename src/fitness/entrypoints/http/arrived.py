@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 
 from fitness.domain.model.users import Caller
-from fitness.entrypoints.logs import REQUEST_ID
 from fitness.entrypoints.server.exchange import UNANSWERED
 
 ARRIVED = UNANSWERED
@@ -35,7 +34,6 @@ class Arrived:
         self.route = UNMATCHED
         """Never the path itself: a metric's label must come from a closed set."""
         self.charged = False
-        REQUEST_ID.set(self.name)
 
     def texts(self) -> Mapping[str, str]:
         """The headers as text."""

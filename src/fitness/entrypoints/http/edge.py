@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from fitness.domain.use_cases.limiting import ReadAsked
 from fitness.entrypoints.http.arrived import ARRIVED, UNMATCHED, Arrived
 from fitness.entrypoints.http.problems import MEDIA_TYPE, logged_problem_of
-from fitness.entrypoints.http.short_way import Asked, ShortWay
-from fitness.entrypoints.logs import AccessLog, Response
+from fitness.entrypoints.http.short_way import Read, ShortWay
+from fitness.entrypoints.logs import REQUEST_ID, AccessLog, Response
 from fitness.entrypoints.server.exchange import Answer, RawHeaders
 
 CLIENT_GONE = 499
@@ -30,6 +31,37 @@ class RequestTracing(Protocol):
     def on(self) -> bool: ...
 
     def request(self, name: str, headers: Mapping[str, str]) -> AbstractContextManager[Any]: ...
+
+
+class _Asked:
+    """A QuickAnswer for which the stores have been asked."""
+
+    __slots__ = ("_edge", "_read", "_replies")
+
+    def __init__(self, edge: "Edge", read: Read, replies: ReadAsked) -> None:
+        self._edge = edge
+        self._read = read
+        self._replies = replies
+
+    def when_ready(self, callback: Callable[[object], None]) -> None:
+        self._replies.when_done(callback)
+
+    def answer(self) -> Answer | Coroutine[Any, Any, Answer | Arrived]:
+        return self._edge.hit(self._read, self._replies)
+
+    def abandon(self) -> None:
+        self._replies.abandon()
+        self._edge.left(self._read.arrived)
+
+
+async def _awaited(quick: _Asked | Coroutine[Any, Any, Answer | Arrived]) -> Answer | Arrived:
+    if isinstance(quick, Coroutine):
+        return await quick
+    ready = asyncio.Event()
+    quick.when_ready(lambda _: ready.set())
+    await ready.wait()
+    found = quick.answer()
+    return found if isinstance(found, Answer) else await found
 
 
 class Edge:
@@ -53,48 +85,72 @@ class Edge:
         self._charge_unmatched = charge_unmatched
         self._tracing = tracing
 
-    def quick(self, method: str, target: bytes, sent: RawHeaders) -> Coroutine[Any, Any, Answer | Arrived] | None:
-        """The short way to an answer, for a request without a body; None for one that it does not know.
+    def quick(
+        self, method: str, target: bytes, sent: RawHeaders
+    ) -> _Asked | Coroutine[Any, Any, Answer | Arrived] | None:
+        """The short way to an answer, for a request without a body: see QuickWay. None for one that it does not know.
 
         An Arrived stands for a request that has to go the long way, with it in its scope under ARRIVED.
         """
         asked = self._short_way.asked(target) if method in ("GET", "HEAD") else None
-        return None if asked is None else self._quick(method, asked, sent)
+        if asked is None:
+            return None
+        arrived = Arrived(method, asked.path, sent)
+        # A repeated header is unusual.
+        read = self._short_way.read(asked, arrived) if len(arrived.headers) == len(sent) else None
+        replies = None if read is None or self._tracing.on else self._short_way.ask(read)
+        if read is None or replies is None:
+            return self._quick(arrived, read, None)
+        return _Asked(self, read, replies)
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         arrived: Arrived | None = scope.get(ARRIVED)  # type: ignore[assignment]
         if arrived is None:
             sent: RawHeaders = scope["headers"]  # type: ignore[assignment]
             quick = self.quick(scope["method"], _target(scope), sent)
-            found = Arrived(scope["method"], scope["path"], sent) if quick is None else await quick
+            found = Arrived(scope["method"], scope["path"], sent) if quick is None else await _awaited(quick)
             if isinstance(found, Answer):
                 await send({"type": "http.response.start", "status": found.status, "headers": found.headers})
                 await send({"type": "http.response.body", "body": found.body, "more_body": False})
                 return
             arrived = found
             scope[ARRIVED] = arrived  # type: ignore[literal-required]
+        REQUEST_ID.set(arrived.name)
         await self._long(arrived, scope, receive, send)
 
-    async def _quick(self, method: str, asked: Asked, sent: RawHeaders) -> Answer | Arrived:
-        arrived = Arrived(method, asked.path, sent)
-        if len(arrived.headers) != len(sent):  # a repeated header is unusual
+    def hit(self, read: Read, replies: ReadAsked) -> Answer | Coroutine[Any, Any, Answer | Arrived]:
+        """What comes of the replies: an answer, or what there is still to be done for it."""
+        try:
+            answer = self._short_way.hit(read, replies)
+        except Exception:  # noqa: BLE001 - the other way meets it again, and answers it
+            answer = None
+        return self._quick(read.arrived, read, replies) if answer is None else self._finished(read.arrived, answer)
+
+    def left(self, arrived: Arrived) -> None:
+        """The client is gone, before there was an answer."""
+        self._report(arrived, CLIENT_GONE)
+
+    async def _quick(self, arrived: Arrived, read: Read | None, replies: ReadAsked | None) -> Answer | Arrived:
+        if read is None:
             return arrived
+        REQUEST_ID.set(arrived.name)
         try:
             if self._tracing.on:
-                with self._tracing.request(f"{method} {asked.route}", arrived.texts()):
-                    answer = await self._short_way.answer(asked, arrived)
+                with self._tracing.request(f"{arrived.method} {read.asked.route}", arrived.texts()):
+                    answer = await self._short_way.answer(read, replies)
             else:
-                answer = await self._short_way.answer(asked, arrived)
+                answer = await self._short_way.answer(read, replies)
         except asyncio.CancelledError:
             self._report(arrived, CLIENT_GONE)
             raise
         except Exception as error:  # noqa: BLE001 - as Litestar answers what its handlers raise
             answer = _problem(error, arrived)
-        if answer is None:
-            return arrived
+        return arrived if answer is None else self._finished(arrived, answer)
+
+    def _finished(self, arrived: Arrived, answer: Answer) -> Answer:
         self._report(arrived, answer.status)
         answer.headers.extend(arrived.answer_headers)
-        return answer if method == "GET" else answer._replace(body=b"")
+        return answer if arrived.method == "GET" else answer._replace(body=b"")
 
     async def _long(self, arrived: Arrived, scope: HTTPScope, receive: Receive, send: Send) -> None:
         is_head = arrived.method == "HEAD"

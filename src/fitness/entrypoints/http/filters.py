@@ -88,8 +88,8 @@ def filter_of(query: ListingQuery) -> ActivityFilter:
     since = errors.parsed("from", query.from_, day_or_instant)
     until = errors.parsed("to", query.to, day_or_instant)
     words = errors.parsed("q", query.q, _words)
-    tags = errors.parsed("tag", query.tag, _tags)
-    excluded_tags = errors.parsed("exclude_tag", query.exclude_tag, _tags)
+    tags = errors.parsed("tag", query.tag, tags_of)
+    excluded_tags = errors.parsed("exclude_tag", query.exclude_tag, tags_of)
     distances = Range(query.min_distance_km, query.max_distance_km)
     durations = Range(query.min_duration_minutes, query.max_duration_minutes)
     errors.parsed("min_distance_km", distances, lambda one: _forwards(one, "max_distance_km"))
@@ -126,7 +126,8 @@ def _words(text: str) -> tuple[str, ...]:
     return words
 
 
-def _tags(texts: tuple[str, ...]) -> tuple[str, ...]:
+def tags_of(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Each once, in one form and one order. Raises ValueError."""
     if len(texts) > MAX_TAGS:
         raise ValueError(f"may be given at most {MAX_TAGS} times")
     tags = tuple(sorted({normalized_tag(text) for text in texts}))

@@ -70,7 +70,8 @@ class Gate:
             await self._charging.charge(route.action, requester, scope)
         if auth_error is not None:
             raise auth_error
-        _refuse_odd_path(scope)
+        if not route.free_path:
+            _refuse_odd_path(scope)
         if route.access is Access.ADMIN:
             assert caller is not None
             await self._administration.authorize(caller)

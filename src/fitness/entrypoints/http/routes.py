@@ -58,6 +58,8 @@ class Route:
     """The dataclass of the query string."""
     upload: str | None = None
     """The field of a multipart form that holds the uploaded file."""
+    free_path: bool = False
+    """Whether the path ends with a name of any characters, such as a tag."""
     limited: bool = True
     """Whether requests are charged. A request with an invalid token is charged all the same."""
     needs_database: bool = True

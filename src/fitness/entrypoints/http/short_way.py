@@ -20,7 +20,7 @@ from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.caching.keys import activity_key, listing_key
 from fitness.domain.use_cases.caching.reads import CachedReads, Copy
-from fitness.domain.use_cases.limiting import LimitService
+from fitness.domain.use_cases.limiting import Admitted, LimitService, ReadAsked
 from fitness.entrypoints.http.arrived import Arrived
 from fitness.entrypoints.http.cursors import ORDERS
 from fitness.entrypoints.http.etags import etag, names_version
@@ -29,7 +29,7 @@ from fitness.entrypoints.http.problems import MalformedRequest
 from fitness.entrypoints.http.queries import list_body, page_of, parsed_query
 from fitness.entrypoints.http.rate_limits import limit_headers
 from fitness.entrypoints.server.exchange import Answer, RawHeaders
-from fitness.ports.cache import CacheKey
+from fitness.ports.cache import CacheKey, Miss
 from fitness.ports.credentials import AccessTokenPort
 from fitness.ports.outages import Outage
 
@@ -63,6 +63,16 @@ _listing_of = msgspec.json.Decoder(Listing[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
+class Read(NamedTuple):
+    """A request that the short way may answer."""
+
+    asked: Asked
+    arrived: Arrived
+    caller: Caller
+    action: Action
+    key: CacheKey[Any]
+
+
 class ShortWay:
     def __init__(
         self, tokens: AccessTokenPort, limits: LimitService, cached: CachedReads, activities: ActivityService
@@ -93,41 +103,72 @@ class ShortWay:
                 self._asked.popitem(last=False)
         return asked
 
-    async def answer(self, asked: Asked, arrived: Arrived) -> Answer | None:
+    def read(self, asked: Asked, arrived: Arrived) -> "Read | None":
+        """Who asks for what. None for what only the long way can answer."""
+        caller = self._caller(arrived.headers)
+        if caller is None:
+            return None
+        if asked.which is None:
+            return Read(asked, arrived, caller, Action.OTHER, activity_key(asked.activity_id))
+        return Read(asked, arrived, caller, Action.LIST, listing_key(caller.id, *asked.which))
+
+    def ask(self, read: "Read") -> ReadAsked | None:
+        return self._limits.ask_read(read.action, read.caller, read.key)
+
+    def hit(self, read: "Read", replies: ReadAsked) -> Answer | None:
+        """The answer to a read that is an admitted hit; else `answer` knows it."""
+        admitted = self._limits.admitted_hit(replies)
+        if admitted is None:
+            return None
+        self._charged(read, admitted)
+        with suppress(msgspec.DecodeError, Refusal):
+            return self._hit(read, admitted.found)
+        return None
+
+    async def answer(self, read: "Read", replies: ReadAsked | None) -> Answer | None:
         """None for the long way, which does not charge a second time what was charged here.
 
         Raises an Outage of what is needed to answer.
         """
-        caller = self._caller(arrived.headers)
-        if caller is None:
-            return None
-        which = asked.which
-        key: CacheKey[Any]
-        if which is not None:
-            action, key = Action.LIST, listing_key(caller.id, *which)
-        else:
-            action, key = Action.OTHER, activity_key(asked.activity_id)
-        try:
-            admitted = await self._limits.admit_read(action, caller, key)
-        except (RateLimited, NotAuthenticated, Outage):
-            return None  # a refusal is charged to nobody, and the long way finds it again
-        if admitted is None:
-            return None
-        arrived.charged, arrived.caller, arrived.route = True, caller, asked.route
+        if not read.arrived.charged:
+            try:
+                admitted = await self._admitted(read, replies)
+            except (RateLimited, NotAuthenticated, Outage):
+                return None  # a refusal is charged to nobody, and the long way finds it again
+            if admitted is None:
+                return None
+            self._charged(read, admitted)
+            with suppress(msgspec.DecodeError, Refusal):
+                if isinstance(admitted.found, bytes):
+                    return self._hit(read, admitted.found)
+                return await self._miss(read, admitted.found)
+        return None
+
+    async def _admitted(self, read: "Read", replies: ReadAsked | None) -> Admitted | None:
+        if replies is None:
+            return await self._limits.admit_read(read.action, read.caller, read.key)
+        return await self._limits.admit_asked(replies, read.action, read.caller, read.key)
+
+    def _charged(self, read: "Read", admitted: Admitted) -> None:
+        arrived = read.arrived
+        arrived.charged, arrived.caller, arrived.route = True, read.caller, read.asked.route
         if admitted.decision is not None:
             arrived.answer_headers += limit_headers(admitted.decision)
-        found = admitted.found
-        with suppress(msgspec.DecodeError, Refusal):
-            if isinstance(found, bytes):
-                answer = _page(found, *which) if which is not None else _activity(found, caller, arrived.headers)
-                if answer is not None:
-                    self._cached.count_hit(key)
-                return answer
-            miss = found if found is not None else await self._cached.begin(key)
-            if which is not None:
-                return _page_of(await self._activities.list(*which, by=caller, miss=miss), *which)
-            return _activity_of(await self._activities.get(asked.activity_id, by=caller, miss=miss), arrived.headers)
-        return None
+
+    def _hit(self, read: "Read", found: Any) -> Answer | None:
+        which = read.asked.which
+        answer = _activity(found, read.caller, read.arrived.headers) if which is None else _page(found, *which)
+        if answer is not None:
+            self._cached.count_hit(read.key)
+        return answer
+
+    async def _miss(self, read: "Read", found: Miss | None) -> Answer:
+        asked, by = read.asked, read.caller
+        miss = found if found is not None else await self._cached.begin(read.key)
+        if asked.which is not None:
+            return _page_of(await self._activities.list(*asked.which, by=by, miss=miss), *asked.which)
+        copy = await self._activities.get(asked.activity_id, by=by, miss=miss)
+        return _activity_of(copy, read.arrived.headers)
 
     def _caller(self, headers: Mapping[bytes, bytes]) -> Caller | None:
         credentials = headers.get(b"authorization", b"")

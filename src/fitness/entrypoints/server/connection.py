@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from fitness.entrypoints.server import deadlines
-from fitness.entrypoints.server.exchange import UNANSWERED, Answer, ASGIApp, Exchange, Quick, QuickWay
+from fitness.entrypoints.server.exchange import UNANSWERED, ASGIApp, Exchange, QuickWay
 from fitness.entrypoints.server.home import Home
 from fitness.entrypoints.server.parsing import Head, Refused, RequestParser
+from fitness.entrypoints.server.quick import Quick
 
 MAX_PIPELINED = 64
 
@@ -145,10 +145,11 @@ class Connection(asyncio.Protocol):
             self._unread_since_s = now_s
         self._set_reading()
 
-    def ended(self, exchange: Exchange) -> None:
+    def ended(self, exchange: Exchange | Quick) -> None:
         if exchange is not self._answering or self._transport is None or self._transport.is_closing():
             return
         if not exchange.answered:  # the application failed, or gave up
+            assert isinstance(exchange, Exchange)
             self._answer_by_itself(exchange, 500, "the service failed to answer this; the failure has been logged")
         elif exchange.received_all or not exchange.keep_alive:
             self._next(exchange)
@@ -216,28 +217,18 @@ class Connection(asyncio.Protocol):
 
     def _goes_quickly(self, head: Head) -> bool:
         """Whether the application knows a shorter way to the answer than that of an Exchange."""
-        if self._quick_way is None:
+        found = None if self._quick_way is None else self._quick_way(head.method, head.target, head.headers)
+        if found is None:
             return False
-        answering = self._quick_way(head.method, head.target, head.headers)
-        if answering is None:
-            return False
-        self._answering = quick = Quick(keep_alive=head.keep_alive)
-        quick.task = self._loop.create_task(self._run_quick(quick, answering, head))
+        self._answering = quick = Quick(self, head)
+        quick.begin(found)
         return True
 
-    async def _run_quick(self, quick: Quick, answering: Coroutine[Any, Any, object], head: Head) -> None:
-        found = await answering
-        if isinstance(found, Answer):
-            if self.closing:
-                quick.keep_alive = False
-            self.write(found.rendered(date=self._home.date, close=not quick.keep_alive))
-            quick.answered = True
-            self._next(quick)
-        else:
-            exchange = self._exchange(head)
-            exchange.scope[UNANSWERED] = found
-            exchange.task, exchange.keep_alive, self._answering = quick.task, quick.keep_alive, exchange
-            await exchange.run(self._app)
+    async def answer_at_length(self, quick: Quick, head: Head, found: object) -> None:
+        exchange = self._exchange(head)
+        exchange.scope[UNANSWERED] = found
+        exchange.task, exchange.keep_alive, self._answering = quick.task, quick.keep_alive, exchange
+        await exchange.run(self._app)
 
     def _next(self, exchange: Exchange | Quick) -> None:
         self._since_s = self._loop.time()

@@ -45,10 +45,23 @@ class Answer(NamedTuple):
 UNANSWERED = "server.unanswered"
 """The scope's key under which stands what a quick way returned in place of an Answer."""
 
-QuickWay = Callable[[str, bytes, RawHeaders], Coroutine[Any, Any, object] | None]
+
+class QuickAnswer(Protocol):
+    """An answer on its way for which no task is needed."""
+
+    def when_ready(self, callback: Callable[[object], None]) -> None: ...
+
+    def answer(self) -> Answer | Coroutine[Any, Any, object]:
+        """Once it is ready. What a coroutine returns is as for QuickWay."""
+
+    def abandon(self) -> None:
+        """The client has left."""
+
+
+QuickWay = Callable[[str, bytes, RawHeaders], QuickAnswer | Coroutine[Any, Any, object] | None]
 """Of an application that answers some requests without a body by itself: the request's method, target and headers. None
-for one that it does not know. The coroutine returns an Answer. Anything else is put into the scope, as UNANSWERED, and
-the application is called as ever.
+for one that it does not know. A coroutine returns an Answer, or what is put into the scope as UNANSWERED; then the
+application is called as ever.
 """
 
 
@@ -72,27 +85,6 @@ class Outgoing(Protocol):
 
     def ended(self, exchange: "Exchange") -> None:
         """The response is complete, or there will be none."""
-
-
-class Quick:
-    """One request without a body, whose whole response comes at once."""
-
-    __slots__ = ("answered", "keep_alive", "task")
-    received_all = True
-    received_bytes = 0
-
-    def __init__(self, *, keep_alive: bool) -> None:
-        self.answered = False
-        self.keep_alive = keep_alive
-        self.task: asyncio.Task[None] | None = None
-
-    @property
-    def started(self) -> bool:
-        return self.answered
-
-    def client_left(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
 
 
 class Exchange:

@@ -24,7 +24,9 @@ from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.sessions import InMemorySessionStore
 from fitness.adapters.memory.standings import InMemoryStandings
+from fitness.adapters.memory.statistics import InMemoryStatisticsRepo
 from fitness.adapters.memory.store import InMemoryStore
+from fitness.adapters.memory.tags import InMemoryTagRepo
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.adapters.observed.cache import ObservedCache
 from fitness.adapters.observed.cache_state import ObservedCacheState
@@ -41,6 +43,8 @@ from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.schema import SchemaProbe
 from fitness.adapters.postgres.standings import PostgresStandings
+from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
+from fitness.adapters.postgres.tags import PostgresTagRepo
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.adapters.redis.cache import RedisCache
 from fitness.adapters.redis.client import closed, line_to
@@ -64,6 +68,8 @@ from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
 from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.domain.use_cases.sessions import SessionService
+from fitness.domain.use_cases.statistics import StatisticsService
+from fitness.domain.use_cases.tags import TagService
 from fitness.entrypoints.logs import AccessLog
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.resources import Resources
@@ -109,6 +115,10 @@ class Container(containers.DeclarativeContainer):
         "users",
         then=providers.Dict(add=instruments.provided.user_registered),
     )
+    statistics_repo = observed(
+        either(memory=once(InMemoryStatisticsRepo, store), stores=once(PostgresStatisticsRepo, postgres)), "statistics"
+    )
+    tag_repo = observed(either(memory=once(InMemoryTagRepo, store), stores=once(PostgresTagRepo, postgres)), "tags")
     audit_log = observed(either(memory=once(InMemoryAuditLog, store), stores=once(PostgresAuditLog, postgres)), "audit")
     outbox = observed(either(memory=once(InMemoryOutbox, store), stores=once(PostgresOutbox, postgres)), "outbox")
     login_history = observed(
@@ -161,6 +171,8 @@ class Container(containers.DeclarativeContainer):
     activities = once(
         ActivityService, activity_repo, user_repo, cached_reads, changes, clock, settings.provided.trash_days
     )
+    statistics = once(StatisticsService, statistics_repo, user_repo, cached_reads, clock)
+    tags = once(TagService, tag_repo, cached_reads, changes, clock)
     imports = once(ImportService, activity_repo, user_repo, changes, recording_reader, clock)
     administration = once(AdminService, activity_repo, user_repo, audit_log, reset_tokens, changes, clock)
     limits = once(

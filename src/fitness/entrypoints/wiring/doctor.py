@@ -8,6 +8,7 @@ from fitness.adapters.postgres.audit_diagnosis import AuditDiagnosis
 from fitness.adapters.postgres.diagnosis import CacheStateDiagnosis, PostgresDiagnosis
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.postgres.role_diagnosis import RoleDiagnosis
+from fitness.adapters.postgres.totals_diagnosis import TotalsDiagnosis
 from fitness.adapters.redis.client import connected
 from fitness.adapters.redis.diagnosis import RedisDiagnosis, cache_rules, state_rules
 from fitness.domain.model.audit_chain import ChainHead
@@ -37,6 +38,7 @@ async def diagnose(
         "limits Redis": RedisDiagnosis(limits, state_rules),
         "role": RoleDiagnosis(settings.database_url),
         "audit log": AuditDiagnosis(settings.database_url, audit_head),
+        "totals": TotalsDiagnosis(settings.database_url),
         "cache state": CacheStateDiagnosis(settings.database_url),
     }
     if data_dir is not None:

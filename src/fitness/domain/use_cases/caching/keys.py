@@ -1,21 +1,25 @@
 """What is cached: scopes, key names and times to live. The README's table lists the same."""
 
 import hashlib
+from datetime import date
 from functools import lru_cache
 
 from fitness.domain.model.activities import Activity
 from fitness.domain.model.listings import ActivityFilter, Listing, Page
-from fitness.domain.model.users import Standing
+from fitness.domain.model.statistics import Statistics, StatisticsFilter
+from fitness.domain.model.tags import Tags
+from fitness.domain.model.users import Calendar, Standing
 from fitness.ports.cache import CacheKey, Scope
 
 ACTIVITY_TTL_S = 5 * 60
 LISTING_TTL_S = 2 * 60
+STATISTICS_TTL_S = 5 * 60
 ACCOUNT_TTL_S = 60 * 60
 
 KEYS_REMEMBERED = 10_000
 """Of activities that are read again and again."""
 
-KINDS = ("activity", "listing")
+KINDS = ("activity", "listing", "stats", "tags")
 """The names that the reads of users are counted under."""
 
 
@@ -29,7 +33,7 @@ def user_scope(user_id: int) -> Scope:
 
 
 def account_scope(user_id: int) -> Scope:
-    """All that is made of a user's account: standing and time zone."""
+    """All that is made of a user's account: standing, time zone and calendar."""
     return Scope("account", user_id)
 
 
@@ -48,6 +52,15 @@ def listing_key(user_id: int, which: ActivityFilter, page: Page) -> CacheKey[Lis
     return CacheKey(name, user_scope(user_id), LISTING_TTL_S, Listing[Activity], "listing")
 
 
+def statistics_key(user_id: int, which: StatisticsFilter, today: date) -> CacheKey[Statistics]:
+    digest = hashlib.sha256(repr((which, today)).encode()).hexdigest()[:32]
+    return CacheKey(f"stats:user:{{{user_id}}}:{digest}", user_scope(user_id), STATISTICS_TTL_S, Statistics, "stats")
+
+
+def tags_key(user_id: int) -> CacheKey[Tags]:
+    return CacheKey(f"tags:user:{{{user_id}}}", user_scope(user_id), STATISTICS_TTL_S, Tags, "tags")
+
+
 def standing_key(user_id: int) -> CacheKey[Standing]:
     """Also of an account that is not there: its tokens are refused without asking the database."""
     return CacheKey(f"user:{{{user_id}}}:standing", account_scope(user_id), ACCOUNT_TTL_S, Standing, "tier")
@@ -56,3 +69,8 @@ def standing_key(user_id: int) -> CacheKey[Standing]:
 def timezone_key(user_id: int) -> CacheKey[str]:
     """The profile's time zone, in which activities are recorded that state none."""
     return CacheKey(f"user:{{{user_id}}}:timezone", account_scope(user_id), ACCOUNT_TTL_S, str, "timezone")
+
+
+def calendar_key(user_id: int) -> CacheKey[Calendar]:
+    """By which a person's statistics count days."""
+    return CacheKey(f"user:{{{user_id}}}:calendar", account_scope(user_id), ACCOUNT_TTL_S, Calendar, "calendar")

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from fitness.domain.use_cases.caching.lease import Lease
 from fitness.ports.cache import CLAIM_TTL_S, CacheKey, CachePort, Hit, Miss, Peeked, ReadCountsPort
 from fitness.ports.outages import CacheUnavailable, Overloaded
+from fitness.ports.reply import Reply
 
 T = TypeVar("T")
 
@@ -61,6 +62,11 @@ class CachedReads:
             with suppress(CacheUnavailable):
                 return await self._cache.peek(era, *keys)
         return [None] * len(keys)
+
+    def peek_soon(self, *keys: CacheKey[Any]) -> Reply[Sequence[Peeked]] | None:
+        """As `peek`, asked at once. None where the cache is not to be read, or that takes more than one question."""
+        era = self._lease.readable()
+        return None if era is None else self._cache.peek_soon(era, *keys)
 
     def count_hit(self, key: CacheKey[Any]) -> None:
         """A reader was shown the copy that `peek` found."""

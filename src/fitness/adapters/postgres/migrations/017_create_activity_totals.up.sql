@@ -1,0 +1,170 @@
+-- What a person's live activities of one type add up to, in each month and in each part of a week that has any: Monday to
+-- Saturday, and Sunday. Of such parts weeks from Monday and weeks from Sunday are put together.
+-- All sums are whole numbers, so that what is added and taken away later leaves nothing behind.
+CREATE TABLE activity_totals (
+    user_id bigint NOT NULL,
+    span text NOT NULL CHECK (span IN ('month', 'week')),
+    starts_on date NOT NULL,
+    activity_type text NOT NULL,
+    activities bigint NOT NULL,
+    -- In thousandths of a minute.
+    duration bigint NOT NULL,
+    distance_m bigint NOT NULL,
+    climb_mm bigint NOT NULL,
+    calories_kcal bigint NOT NULL,
+    -- How many have a distance, and the duration of those: what the average speed is made of.
+    with_distance bigint NOT NULL,
+    duration_with_distance bigint NOT NULL,
+    -- The same of the heart rate. Heartbeats are thousandths, too.
+    with_heart_rate bigint NOT NULL,
+    duration_with_heart_rate bigint NOT NULL,
+    heartbeats bigint NOT NULL,
+    -- How many there are on each day: eight decimal digits for each, the first day's last.
+    days numeric NOT NULL,
+    -- No activity here is longer, further or higher. A bound stays where its activity goes; who looks for a record
+    -- compares it with the activities themselves.
+    longest bigint NOT NULL,
+    furthest_m bigint NOT NULL,
+    most_climb_mm bigint NOT NULL,
+    PRIMARY KEY (user_id, span, starts_on, activity_type)
+) WITH (fillfactor = 80);
+
+-- 1900-01-01 was a Monday.
+CREATE FUNCTION total_starts_on(span text, day date) RETURNS date
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN span = 'month' THEN date_trunc('month', day::timestamp)::date
+    WHEN (day - date '1900-01-01') % 7 = 6 THEN day
+    ELSE day - (day - date '1900-01-01') % 7
+END;
+
+-- The view computes what activity_totals holds. The triggers change activity_totals within each statement that changes
+-- activities, whoever sends it and whichever version of the service: so no change can be forgotten. They lock the rows
+-- of totals in one order, and after the activities, so that no two statements wait for each other.
+DO $do$
+DECLARE
+    -- Of rows with a sign: 1 for an activity that is there now, -1 for one as it was before.
+    totals text := $sql$
+        SELECT
+            user_id, span, total_starts_on(span, local_date) AS starts_on, activity_type,
+            sum(sign)::bigint AS activities,
+            sum(sign * duration)::bigint AS duration,
+            coalesce(sum(sign * distance), 0)::bigint AS distance_m,
+            coalesce(sum(sign * climb), 0)::bigint AS climb_mm,
+            coalesce(sum(sign * calories_kcal), 0)::bigint AS calories_kcal,
+            coalesce(sum(sign) FILTER (WHERE distance IS NOT NULL), 0)::bigint AS with_distance,
+            coalesce(sum(sign * duration) FILTER (WHERE distance IS NOT NULL), 0)::bigint AS duration_with_distance,
+            coalesce(sum(sign) FILTER (WHERE heart_rate IS NOT NULL), 0)::bigint AS with_heart_rate,
+            coalesce(sum(sign * duration) FILTER (WHERE heart_rate IS NOT NULL), 0)::bigint
+                AS duration_with_heart_rate,
+            coalesce(sum(sign * duration * heart_rate), 0)::bigint AS heartbeats,
+            sum(sign * ('1e' || 8 * (local_date - total_starts_on(span, local_date)))::numeric) AS days,
+            coalesce(max(duration) FILTER (WHERE sign > 0), 0) AS longest,
+            coalesce(max(distance) FILTER (WHERE sign > 0), 0) AS furthest_m,
+            coalesce(max(climb) FILTER (WHERE sign > 0), 0) AS most_climb_mm
+        FROM %s
+        GROUP BY user_id, span, total_starts_on(span, local_date), activity_type
+    $sql$;
+    -- The same of one activity that is there now, in half the time: most activities are inserted alone.
+    totals_of_one text := $sql$
+        SELECT
+            user_id, span, total_starts_on(span, local_date), activity_type, 1, duration, coalesce(distance, 0),
+            coalesce(climb, 0), coalesce(calories_kcal, 0), (distance IS NOT NULL)::integer,
+            CASE WHEN distance IS NULL THEN 0 ELSE duration END, (heart_rate IS NOT NULL)::integer,
+            CASE WHEN heart_rate IS NULL THEN 0 ELSE duration END, coalesce(duration * heart_rate, 0),
+            ('1e' || 8 * (local_date - total_starts_on(span, local_date)))::numeric, duration, coalesce(distance, 0),
+            coalesce(climb, 0)
+        FROM %s
+    $sql$;
+    counted text := $sql$
+        (VALUES ('month'), ('week')) AS spans (span), (
+            SELECT
+                sign, user_id, local_date, activity_type, calories_kcal, average_heart_rate_bpm AS heart_rate,
+                (duration_minutes * 1000)::bigint AS duration,
+                (distance_km * 1000)::bigint AS distance,
+                (elevation_gain_m * 1000)::bigint AS climb
+            FROM (%s) AS signed
+            WHERE deleted_at IS NULL AND activity_type <> 'transition'
+        ) AS counted
+    $sql$;
+    there text := format(counted, 'SELECT 1 AS sign, * FROM activities');
+    inserted text := format(counted, 'SELECT 1 AS sign, * FROM new_rows');
+    deleted text := format(counted, 'SELECT -1 AS sign, * FROM old_rows');
+    -- An update that changes nothing of what is counted, such as a new title, leaves the totals alone.
+    changed text := $sql$
+        SELECT signed.*
+        FROM old_rows AS before JOIN new_rows AS after USING (id), LATERAL (
+            VALUES
+                (-1, before.user_id, before.local_date, before.activity_type, before.duration_minutes,
+                    before.distance_km, before.elevation_gain_m, before.calories_kcal, before.average_heart_rate_bpm,
+                    before.deleted_at),
+                (1, after.user_id, after.local_date, after.activity_type, after.duration_minutes,
+                    after.distance_km, after.elevation_gain_m, after.calories_kcal, after.average_heart_rate_bpm,
+                    after.deleted_at)
+        ) AS signed (
+            sign, user_id, local_date, activity_type, duration_minutes, distance_km, elevation_gain_m, calories_kcal,
+            average_heart_rate_bpm, deleted_at
+        )
+        WHERE (before.user_id, before.local_date, before.activity_type, before.duration_minutes, before.distance_km,
+                before.elevation_gain_m, before.calories_kcal, before.average_heart_rate_bpm, before.deleted_at IS NULL)
+            IS DISTINCT FROM (after.user_id, after.local_date, after.activity_type, after.duration_minutes,
+                after.distance_km, after.elevation_gain_m, after.calories_kcal, after.average_heart_rate_bpm,
+                after.deleted_at IS NULL)
+    $sql$;
+    -- By the same order everywhere, no two statements wait for each other's totals.
+    keep text := $sql$
+            INSERT INTO activity_totals AS kept
+            %s
+            ORDER BY user_id, span, total_starts_on(span, local_date), activity_type
+            ON CONFLICT (user_id, span, starts_on, activity_type) DO UPDATE
+            SET activities = kept.activities + excluded.activities,
+                duration = kept.duration + excluded.duration,
+                distance_m = kept.distance_m + excluded.distance_m,
+                climb_mm = kept.climb_mm + excluded.climb_mm,
+                calories_kcal = kept.calories_kcal + excluded.calories_kcal,
+                with_distance = kept.with_distance + excluded.with_distance,
+                duration_with_distance = kept.duration_with_distance + excluded.duration_with_distance,
+                with_heart_rate = kept.with_heart_rate + excluded.with_heart_rate,
+                duration_with_heart_rate = kept.duration_with_heart_rate + excluded.duration_with_heart_rate,
+                heartbeats = kept.heartbeats + excluded.heartbeats,
+                days = kept.days + excluded.days,
+                longest = greatest(kept.longest, excluded.longest),
+                furthest_m = greatest(kept.furthest_m, excluded.furthest_m),
+                most_climb_mm = greatest(kept.most_climb_mm, excluded.most_climb_mm);
+    $sql$;
+    keeper text := 'CREATE FUNCTION keep_totals_of_%s() RETURNS trigger LANGUAGE plpgsql AS $$'
+        ' BEGIN %s RETURN NULL; END $$';
+BEGIN
+    EXECUTE 'CREATE VIEW computed_activity_totals AS ' || format(totals, there);
+    EXECUTE format(
+        keeper, 'inserts',
+        'IF (SELECT count(*) FROM new_rows) = 1 THEN ' || format(keep, format(totals_of_one, inserted))
+        || ' ELSE ' || format(keep, format(totals, inserted)) || ' END IF;'
+    );
+    EXECUTE format(keeper, 'deletes', format(keep, format(totals, deleted)));
+    EXECUTE format(keeper, 'updates', format(keep, format(totals, format(counted, changed))));
+END
+$do$;
+
+CREATE TRIGGER activities_totals_of_inserts
+AFTER INSERT ON activities REFERENCING NEW TABLE AS new_rows
+FOR EACH STATEMENT EXECUTE FUNCTION keep_totals_of_inserts();
+
+CREATE TRIGGER activities_totals_of_deletes
+AFTER DELETE ON activities REFERENCING OLD TABLE AS old_rows
+FOR EACH STATEMENT EXECUTE FUNCTION keep_totals_of_deletes();
+
+CREATE TRIGGER activities_totals_of_updates
+AFTER UPDATE ON activities REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+FOR EACH STATEMENT EXECUTE FUNCTION keep_totals_of_updates();
+
+-- Of people with ids from the first to the last. Nobody changes an activity meanwhile: call it for few people at a time.
+CREATE FUNCTION rebuild_activity_totals(first_user bigint, last_user bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    LOCK TABLE activities IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM activity_totals WHERE user_id BETWEEN first_user AND last_user;
+    INSERT INTO activity_totals
+    SELECT * FROM computed_activity_totals WHERE user_id BETWEEN first_user AND last_user;
+END
+$$;

@@ -1,0 +1,50 @@
+"""Whether the kept totals are what the activities add up to."""
+
+import asyncio
+from collections.abc import Sequence
+
+import psycopg
+
+from fitness.ports.health import Finding, Verdict
+
+# A row of totals whose activities are all gone is full of zeros. Bounds need not be reached.
+DIFFERENCES = """
+    SELECT count(*), count(DISTINCT user_id), min(user_id)
+    FROM activity_totals AS kept
+    FULL JOIN computed_activity_totals AS computed USING (user_id, span, starts_on, activity_type)
+    WHERE coalesce(kept.activities, 0) <> coalesce(computed.activities, 0)
+        OR coalesce(kept.duration, 0) <> coalesce(computed.duration, 0)
+        OR coalesce(kept.distance_m, 0) <> coalesce(computed.distance_m, 0)
+        OR coalesce(kept.climb_mm, 0) <> coalesce(computed.climb_mm, 0)
+        OR coalesce(kept.calories_kcal, 0) <> coalesce(computed.calories_kcal, 0)
+        OR coalesce(kept.with_distance, 0) <> coalesce(computed.with_distance, 0)
+        OR coalesce(kept.duration_with_distance, 0) <> coalesce(computed.duration_with_distance, 0)
+        OR coalesce(kept.with_heart_rate, 0) <> coalesce(computed.with_heart_rate, 0)
+        OR coalesce(kept.duration_with_heart_rate, 0) <> coalesce(computed.duration_with_heart_rate, 0)
+        OR coalesce(kept.heartbeats, 0) <> coalesce(computed.heartbeats, 0)
+        OR coalesce(kept.days, 0) <> coalesce(computed.days, 0)
+        OR coalesce(kept.longest, 0) < coalesce(computed.longest, 0)
+        OR coalesce(kept.furthest_m, 0) < coalesce(computed.furthest_m, 0)
+        OR coalesce(kept.most_climb_mm, 0) < coalesce(computed.most_climb_mm, 0)
+"""
+
+
+class TotalsDiagnosis:
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def diagnose(self) -> Sequence[Finding]:
+        return await asyncio.to_thread(self._diagnose)
+
+    def _diagnose(self) -> list[Finding]:
+        try:
+            with psycopg.connect(self._url, autocommit=True, connect_timeout=5) as connection:
+                totals, people, first = connection.execute(DIFFERENCES).fetchone() or (0, 0, None)
+        except psycopg.Error:
+            return []  # PostgreSQL's own findings say why
+        if totals:
+            what = (
+                f"{totals} totals of {people} accounts, from user {first} on, are not what their activities add up to"
+            )
+            return [Finding(Verdict.WRONG, f"{what}; run `fitness stats rebuild`")]
+        return [Finding(Verdict.GOOD, "they are what the activities add up to")]

@@ -1,0 +1,77 @@
+"""/tags: the caller's tags, all at once. What one activity has is set in its body."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from litestar import Request, Response, Router, delete, get, patch
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from fitness.domain.model.api_keys import ApiScope
+from fitness.domain.model.rate_limits import Action
+from fitness.domain.model.refusals import InvalidFields, TagNotFound
+from fitness.domain.model.tags import Tags
+from fitness.domain.model.users import Caller
+from fitness.domain.use_cases.tags import TagService
+from fitness.entrypoints.http.bodies import JsonBody
+from fitness.entrypoints.http.routes import Access, Route
+
+ApiRequest = Request[Caller, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TagName:
+    name: str
+    """1 to 50 characters; letter case and accents that are typed in two ways make no difference."""
+
+
+@get("/", opt=Route(access=Access.ACCOUNT, scope=ApiScope.ACTIVITIES_READ, action=Action.LIST).opt)
+async def list_tags(request: ApiRequest, tags: NamedDependency[TagService]) -> Response[Tags]:
+    """The caller's tags, each with the number of live activities that have it; the most used first, at most 1 000."""
+    found = await tags.list(by=request.user)
+    return Response(found.value, headers={"X-Cache": found.origin})
+
+
+@patch(
+    "/{name:path}",
+    dto=JsonBody[TagName],
+    return_dto=None,
+    opt=Route(
+        access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_WRITE,
+        action=Action.CREATE,
+        refuses=(TagNotFound,),
+        free_path=True,
+    ).opt,
+)
+async def rename_tag(
+    name: FromPath[Path], data: JSONBody[TagName], request: ApiRequest, tags: NamedDependency[TagService]
+) -> TagName:
+    """Rename a tag of the caller's activities. If they have the new one as well, the two are merged."""
+    return TagName(await tags.rename(_named(request), data.name, by=request.user))
+
+
+@delete(
+    "/{name:path}",
+    opt=Route(
+        access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_WRITE,
+        action=Action.CREATE,
+        refuses=(TagNotFound, InvalidFields),
+        free_path=True,
+    ).opt,
+)
+async def delete_tag(name: FromPath[Path], request: ApiRequest, tags: NamedDependency[TagService]) -> None:
+    """Take a tag off all activities of the caller's. The activities stay."""
+    await tags.delete(_named(request), by=request.user)
+
+
+def _named(request: ApiRequest) -> str:
+    """The tag in the path, whatever slashes it holds: what the router makes of them is another name."""
+    name = request.scope["raw_path"].decode("latin-1").partition("/tags/")[2]
+    return unquote(name, errors="replace")
+
+
+tags_router = Router("/tags", tags=["tags"], route_handlers=[list_tags, rename_tag, delete_tag])

@@ -1,0 +1,84 @@
+"""A request whose whole answer the application gives by itself, mostly without a task."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from fitness.entrypoints.server.exchange import Answer, QuickAnswer
+from fitness.entrypoints.server.parsing import Head
+
+
+class QuickConnection(Protocol):
+    """What it needs of its connection."""
+
+    @property
+    def date(self) -> bytes: ...
+
+    @property
+    def closing(self) -> bool: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def ended(self, exchange: "Quick") -> None: ...
+
+    async def answer_at_length(self, quick: "Quick", head: Head, found: object) -> None:
+        """By the application as ever, with what its quick way found."""
+
+
+class Quick:
+    """Stands in for an Exchange while a connection answers it."""
+
+    __slots__ = ("_connection", "_head", "_waits_for", "answered", "keep_alive", "task")
+    received_all = True
+    received_bytes = 0
+
+    def __init__(self, connection: QuickConnection, head: Head) -> None:
+        self.answered = False
+        self.keep_alive = head.keep_alive
+        self.task: asyncio.Task[None] | None = None
+        self._connection = connection
+        self._head = head
+        self._waits_for: QuickAnswer | None = None
+
+    @property
+    def started(self) -> bool:
+        return self.answered
+
+    def begin(self, found: QuickAnswer | Coroutine[Any, Any, object]) -> None:
+        if isinstance(found, Coroutine):
+            self.task = asyncio.get_running_loop().create_task(self._run(found))
+        else:
+            self._waits_for = found
+            found.when_ready(self._ready)
+
+    def client_left(self) -> None:
+        waits_for, self._waits_for = self._waits_for, None
+        if waits_for is not None:
+            waits_for.abandon()
+        elif self.task is not None:
+            self.task.cancel()
+
+    def _ready(self, _: object) -> None:
+        waits_for, self._waits_for = self._waits_for, None
+        if waits_for is None:  # the client has left
+            return
+        found = waits_for.answer()
+        if isinstance(found, Answer):
+            self._answer(found)
+        else:
+            self.begin(found)
+
+    async def _run(self, answering: Coroutine[Any, Any, object]) -> None:
+        found = await answering
+        if isinstance(found, Answer):
+            self._answer(found)
+        else:
+            await self._connection.answer_at_length(self, self._head, found)
+
+    def _answer(self, answer: Answer) -> None:
+        connection = self._connection
+        if connection.closing:
+            self.keep_alive = False
+        connection.write(answer.rendered(date=connection.date, close=not self.keep_alive))
+        self.answered = True
+        connection.ended(self)

@@ -1,0 +1,17 @@
+"""Replies, waited for."""
+
+import asyncio
+from typing import TypeVar
+
+from fitness.ports.reply import Reply
+
+T = TypeVar("T")
+
+
+async def replied(reply: Reply[T]) -> T:
+    """The value of a reply, once it is there. Raises what looking at it raises."""
+    there = asyncio.Event()
+    reply.when_done(lambda _: there.set())
+    await there.wait()
+    assert not reply.failed
+    return reply.value
