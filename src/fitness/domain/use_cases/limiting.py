@@ -1,11 +1,10 @@
 """Rate limits: who is charged for what, and what happens to a request while the shared limiter does not answer."""
 
 import asyncio
-import json
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from fitness.domain.model.rate_limits import (
@@ -25,11 +24,11 @@ from fitness.domain.use_cases.begun import Begun
 from fitness.domain.use_cases.caching.keys import standing_key
 from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.requesters import Requester, subject
+from fitness.domain.use_cases.seen import ReadAsked, Seen
 from fitness.ports.cache import CacheKey, Peeked
 from fitness.ports.clock import ClockPort
 from fitness.ports.outages import CacheUnavailable, LimiterUnavailable
 from fitness.ports.rate_limits import RateLimiterPort
-from fitness.ports.reply import Reply
 from fitness.ports.standings import StandingPort
 
 MOST_REMEMBERED = 10_000
@@ -54,58 +53,6 @@ class Admitted:
     found: Peeked
 
 
-class _Seen:
-    """An account's standing as this process saw it last, and what each action is charged under it.
-
-    All of it to the account: no policy counts somebody who is logged in by address.
-    """
-
-    __slots__ = ("_charges", "_of", "key", "standing", "text", "tier")
-
-    def __init__(
-        self, user_id: int, standing: Standing, tier: Tier, charges: Callable[[Action], tuple[Charge, ...]]
-    ) -> None:
-        self.standing = standing
-        self.tier = tier
-        self.key = standing_key(user_id)
-        self.text = json.dumps(asdict(standing), separators=(",", ":")).encode()
-        """As the cache keeps the standing."""
-        self._of = charges
-        self._charges: dict[Action, tuple[Charge, ...]] = {}
-
-    def charges(self, action: Action) -> tuple[Charge, ...]:
-        """The very same tuple each time, so that a limiter can keep what it made of it."""
-        if action not in self._charges:
-            self._charges[action] = self._of(action)
-        return self._charges[action]
-
-
-class ReadAsked:
-    """A read that limits, standing and cache were asked about."""
-
-    __slots__ = ("_callback", "decided", "peeked", "seen")
-
-    def __init__(self, seen: _Seen, decided: Reply[Decision], peeked: Reply[Sequence[Peeked]]) -> None:
-        self.seen = seen
-        self.decided = decided
-        self.peeked = peeked
-
-    def when_done(self, callback: Callable[[object], None]) -> None:
-        """Once both have replied, or failed."""
-        self._callback = callback
-        self.decided.when_done(self._is_decided)
-
-    def abandon(self) -> None:
-        self.decided.abandon()
-        self.peeked.abandon()
-
-    def _is_decided(self, _: object) -> None:
-        if self.peeked.done:
-            self._callback(self)
-        else:
-            self.peeked.when_done(self._callback)
-
-
 class LimitService:
     """`limiter` is shared by all processes; `local` is this process's own and counts what either admitted here."""
 
@@ -125,7 +72,7 @@ class LimitService:
         self._cached = cached
         self._limits = limits
         self._one_at_a_time = asyncio.Lock()
-        self._seen: OrderedDict[int, _Seen] = OrderedDict()
+        self._seen: OrderedDict[int, Seen] = OrderedDict()
         self._applying = {
             (action, tier): [
                 (policy, limit.scaled(limits.scale))
@@ -179,7 +126,7 @@ class LimitService:
             raise RateLimited(admitted.followed_by(decision.for_all_of_it()))
         return admitted.followed_by(decision)
 
-    def ask_read(self, action: Action, caller: Caller, key: CacheKey[Any]) -> "ReadAsked | None":
+    def ask_read(self, action: Action, caller: Caller, key: CacheKey[Any]) -> ReadAsked | None:
         """Ask for limits, standing and the cached copy at once. None where that takes more than a question each."""
         seen = self._seen.get(caller.id)
         if seen is None or not self._limits.scale or seen.standing.refuses(caller):
@@ -193,7 +140,7 @@ class LimitService:
             return None
         return ReadAsked(seen, decided, peeked)
 
-    def admitted_hit(self, asked: "ReadAsked") -> Admitted | None:
+    def admitted_hit(self, asked: ReadAsked) -> Admitted | None:
         """What was asked for, once it is there, if it is an admitted hit; else `admit_asked` knows."""
         if asked.decided.failed or asked.peeked.failed:
             return None
@@ -208,7 +155,7 @@ class LimitService:
         return Admitted(decision, found)
 
     async def admit_asked(
-        self, asked: "ReadAsked", action: Action, caller: Caller, key: CacheKey[Any]
+        self, asked: ReadAsked, action: Action, caller: Caller, key: CacheKey[Any]
     ) -> Admitted | None:
         """What was asked for, whatever it is. Returns and raises as `admit_read`."""
         if asked.decided.failed:
@@ -237,7 +184,7 @@ class LimitService:
         return await self._admitted(seen, decision, standing, found, action, caller)
 
     async def _admitted(
-        self, seen: "_Seen", decision: Decision, standing: Peeked, found: Peeked, action: Action, caller: Caller
+        self, seen: Seen, decision: Decision, standing: Peeked, found: Peeked, action: Action, caller: Caller
     ) -> Admitted:
         if standing == seen.text:
             self._cached.count_hit(seen.key)
@@ -260,7 +207,7 @@ class LimitService:
             tier = await asked
         return decision if tier is seen.tier else await self._limiter.acquire(self._charges(action, who, tier))
 
-    async def _again_if_changed(self, decision: Decision, seen: "_Seen", action: Action, caller: Caller) -> Decision:
+    async def _again_if_changed(self, decision: Decision, seen: Seen, action: Action, caller: Caller) -> Decision:
         who = Requester("", caller)
         tier = await self._tier(who)
         return decision if tier is seen.tier else await self._limiter.acquire(self._charges(action, who, tier))
@@ -326,7 +273,7 @@ class LimitService:
             self._seen.pop(user_id, None)
             raise NotAuthenticated("the account of this token no longer exists")
         if user_id not in self._seen or self._seen[user_id].standing != standing:
-            self._seen[user_id] = _Seen(user_id, standing, tier, lambda action: self._charges(action, who, tier))
+            self._seen[user_id] = Seen(user_id, standing, tier, lambda action: self._charges(action, who, tier))
             if len(self._seen) > MOST_REMEMBERED:
                 self._seen.popitem(last=False)
         if standing.refuses(who.caller):
