@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 from ops.local.network import free_port
@@ -59,7 +60,7 @@ def environment(urls: EngineUrls, source: Path | None = None, **settings: str) -
         "DATABASE_URL": urls.database_url,
         "REDIS_URL": urls.redis_url,
         "STATE_REDIS_URL": urls.state_redis_url,
-        "SECRET_KEYS": "k" * 32,
+        "SECRET_KEYS": sha256(b"of a test").hexdigest(),
         **settings,
     }
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FITNESS_")}

@@ -40,6 +40,7 @@ class Person:
     id: int
     email: str
     token: str
+    refresh_token: str = ""
 
     async def call(self, method: str, path: str, **given: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token}"} | given.pop("headers", {})
@@ -95,8 +96,14 @@ class Api:
         registration = {"email": email, "password": PASSWORD} | stated
         registered = await self.http.post("/api/v1/auth/register", json=registration)
         assert registered.status_code == 201, registered.text
-        login = await self.http.post("/api/v1/auth/login", json={"email": email, "password": PASSWORD})
-        return Person(self.http, registered.json()["id"], email, login.json()["access_token"])
+        return await self.login(registered.json()["id"], email)
+
+    async def login(self, user_id: int, email: str, password: str = PASSWORD) -> Person:
+        """Another session of an account."""
+        login = await self.http.post("/api/v1/auth/login", json={"email": email, "password": password})
+        assert login.status_code == 200, login.text
+        body = login.json()
+        return Person(self.http, user_id, email, body["access_token"], body["refresh_token"] or "")
 
     async def admin(self) -> Person:
         person = await self.person()
@@ -134,13 +141,12 @@ async def serving(
     Else a free account has one more request each 0.6 s, and what is left depends on how fast the test was. `prepare`
     may override what the container makes.
     """
+    plain: dict[str, Any] = {"rate_limit_scale": 0.0, "state_redis_url": redis_url, "limits_redis_url": redis_url}
     settings = CompleteSettings(
         database_url=database_url,
         redis_url=redis_url,
-        state_redis_url=redis_url,
-        limits_redis_url=redis_url,
         secret_keys=("k" * 32,),
-        **{"rate_limit_scale": 0.0} | stated,
+        **plain | stated,
     )
     with TemporaryDirectory(prefix="fitness-test-") as folder:
         container = Container(settings=settings, metrics_dir=Path(folder))

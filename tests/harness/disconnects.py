@@ -19,6 +19,8 @@ ACCOUNT = {"email": "gone@example.org", "password": "correct horse", "reason": "
 class Kind:
     method: str
     path: str
+    token: str = ""
+    """Of its own, where the request ends the session; else of those who send it."""
 
     def request(self, token: str, *, chunked: bool) -> bytes:
         """Whole and sound."""
@@ -27,7 +29,7 @@ class Kind:
             body, media_type = A_FORM, f"multipart/form-data; boundary={BOUNDARY}"
         elif self.method in ("POST", "PATCH", "PUT", "DELETE"):
             body, media_type = json.dumps({**ACCOUNT, **AN_ACTIVITY}).encode(), "application/json"
-        head = f"{self.method} {self.path} HTTP/1.1\r\nHost: fitness\r\nAuthorization: Bearer {token}\r\n"
+        head = f"{self.method} {self.path} HTTP/1.1\r\nHost: fitness\r\nAuthorization: Bearer {self.token or token}\r\n"
         if media_type:
             head += f"Content-Type: {media_type}\r\n"
         if not body:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from statistics import median
 
 import jwt
@@ -10,11 +11,16 @@ import pytest
 
 from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
 from fitness.adapters.credentials.jwt import JwtAccessTokens, JwtDeviceTokens
+from fitness.adapters.credentials.refresh import HmacRefreshTokens
+from fitness.adapters.credentials.reset import HmacResetTokens
 from fitness.adapters.memory.clock import ManualClock
 from fitness.domain.model.refusals import NotAuthenticated
 from fitness.domain.model.users import Caller, EmailAddress
 from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort, PasswordHasherPort
+from fitness.ports.sessions import RefreshTokenPort
+from tests.builders import NOW
 from tests.unit.contracts.credentials import AccessTokenContract, DeviceTokenContract, PasswordHasherContract
+from tests.unit.contracts.sessions import CLAIM, RefreshTokenContract
 
 OLD, NEW = "o" * 32, "n" * 32
 CALLER = Caller(42, "session")
@@ -57,7 +63,7 @@ class TestJwtAccessTokens(AccessTokenContract):
 
     def test_it_carries_the_claims_of_the_design_and_neither_tier_nor_role(self, tokens: AccessTokenPort):
         claims = jwt.decode(tokens.issue(CALLER).token, options={"verify_signature": False})
-        assert claims.keys() == {"iss", "aud", "iat", "exp", "sub", "sid"}
+        assert claims.keys() == {"iss", "aud", "iat", "exp", "sub", "sid", "auth_time"}
         assert (claims["sub"], claims["sid"]) == ("42", "session")
 
     def test_keys_rotate_without_anybody_noticing(self, clock: ManualClock):
@@ -86,6 +92,37 @@ class TestJwtAccessTokens(AccessTokenContract):
         forged = jwt.encode(claims, secret, algorithm, headers={"kid": jwt.get_unverified_header(token)["kid"]})
         with pytest.raises(NotAuthenticated):
             tokens.verify(forged)
+
+
+class TestHmacRefreshTokens(RefreshTokenContract):
+    @pytest.fixture
+    def refresh_tokens(self) -> RefreshTokenPort:
+        return HmacRefreshTokens([OLD])
+
+    def test_a_key_goes_on_being_good_until_it_is_taken_away(self):
+        before, during, after = (HmacRefreshTokens(keys) for keys in ([OLD], [NEW, OLD], [NEW]))
+        old, new = before.issue(CLAIM), during.issue(CLAIM)
+        assert during.verify(old) == during.verify(new) == after.verify(new) == CLAIM
+        assert after.verify(old) is None
+
+
+class TestHmacResetTokens:
+    def test_a_token_is_good_for_its_account_and_hash_until_its_end(self):
+        tokens, until = HmacResetTokens([OLD]), NOW + timedelta(hours=1)
+        token = tokens.issue(7, "hash", until=until)
+        assert tokens.user_of(token) == 7
+        assert tokens.verify(token, "hash", at=until - timedelta(microseconds=1))
+        assert not tokens.verify(token, "hash", at=until)
+        assert not tokens.verify(token, "another", at=NOW)
+        assert HmacResetTokens([NEW, OLD]).verify(token, "hash", at=NOW)
+        assert not HmacResetTokens([NEW]).verify(token, "hash", at=NOW)
+
+    def test_no_other_token_is_good(self):
+        tokens = HmacResetTokens([OLD])
+        token = tokens.issue(7, "hash", until=NOW)
+        changed = [token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :] for at in range(len(token))]
+        for other in (*changed, "", "A", token[:-1], token + "A", "ü" * len(token), "\ud800", "=" * len(token)):
+            assert not tokens.verify(other, "hash", at=NOW - timedelta(hours=1))
 
 
 class TestJwtDeviceTokens(DeviceTokenContract):

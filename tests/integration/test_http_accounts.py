@@ -124,7 +124,9 @@ class TestAccountGone:
         for method, path, handler in operations(api.app):
             if declared(handler).access is Access.PUBLIC or method == "OPTIONS":
                 continue
-            filled = path.removeprefix("/api/v1").format(activity_id=one["id"], user_id=bob.id, name="hills")
+            filled = path.removeprefix("/api/v1").format(
+                activity_id=one["id"], user_id=bob.id, session_id="0" * 32, key_id=1, name="hills"
+            )
             refused = await seen_from_anywhere(api, ann).call(method, filled)
             assert (refused.status_code, refused.json()["code"]) == (401, "not_authenticated"), path
         assert (await bob.get("/activities")).status_code == 200

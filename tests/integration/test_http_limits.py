@@ -173,6 +173,7 @@ class TestWhoIsCharged:
             "create": (9, 10),
             "import": (200, 200),
             "list": (100, 100),
+            "password": (5, 5),
         }
         anonymous = (await api.http.get("/api/v1/rate-limit")).json()
         assert anonymous["tier"] is None

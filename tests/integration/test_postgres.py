@@ -12,6 +12,7 @@ import pytest
 from psycopg.errors import UniqueViolation
 
 from fitness.adapters.postgres.activities import LOCK_KEY, PostgresActivityRepo
+from fitness.adapters.postgres.api_keys import PostgresApiKeys
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.database import Connection, Database, fetch_one
@@ -19,13 +20,18 @@ from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_files import shipped_migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.schema import SchemaProbe
+from fitness.adapters.postgres.standings import PostgresStandings
 from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
 from fitness.adapters.postgres.tags import PostgresTagRepo
 from fitness.adapters.postgres.totals_diagnosis import TotalsDiagnosis
 from fitness.adapters.postgres.users import PostgresUserRepo
+from fitness.domain.model.audit import Authority
 from fitness.domain.model.listings import Page
-from fitness.domain.model.refusals import IdempotentRequestInFlight
+from fitness.domain.model.refusals import IdempotentRequestInFlight, LastAdmin
+from fitness.domain.model.sessions import IDLE_FOR
+from fitness.domain.model.users import Role
 from fitness.ports.activities import ActivityRepoPort
+from fitness.ports.api_keys import ApiKeyPort
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache_state import CacheStatePort, Transition
 from fitness.ports.health import ProbePort, Verdict
@@ -34,10 +40,11 @@ from fitness.ports.messages import IdempotencyKey
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.setup import BadSetup
+from fitness.ports.standings import StandingPort
 from fitness.ports.statistics import StatisticsRepoPort
 from fitness.ports.tags import TagRepoPort
 from fitness.ports.users import UserRepoPort
-from tests.builders import NOW, a_registration, an_activity
+from tests.builders import NOW, a_registration, an_activity, messages
 from tests.unit.contracts.activities import (
     LATER,
     ActivityRepoContract,
@@ -48,10 +55,12 @@ from tests.unit.contracts.activities import (
     restore,
     soft_delete,
 )
+from tests.unit.contracts.api_keys import ApiKeyContract
 from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.outbox import OutboxContract
+from tests.unit.contracts.standings import StandingContract
 from tests.unit.contracts.statistics import StatisticsRepoContract
 from tests.unit.contracts.tags import TagRepoContract
 from tests.unit.contracts.users import UserRepoContract
@@ -65,6 +74,10 @@ class InOneDatabase:
     @pytest.fixture
     def users(self, database: Database) -> UserRepoPort:
         return PostgresUserRepo(database)
+
+    @pytest.fixture
+    def standings(self, database: Database) -> StandingPort:
+        return PostgresStandings(database)
 
     @pytest.fixture
     def audit(self, database: Database) -> AuditLogPort:
@@ -186,7 +199,39 @@ class TestPostgresActivityRepo(InOneDatabase, ActivityRepoContract):
 
 
 class TestPostgresUserRepo(InOneDatabase, UserRepoContract):
-    pass
+    async def test_a_demotion_waits_for_another_that_is_under_way(
+        self, users: UserRepoPort, database: Database, database_url: str
+    ):
+        ids = [(await users.add(a_registration(), password_hash="-", at=NOW)).id for _ in range(2)]
+        by_nobody = Authority(actor_id=None, at=NOW, reason="-")
+        for admin_id in ids:
+            await users.set_standing(admin_id, role=Role.ADMIN, messages=messages(authority=by_nobody))
+        async with await psycopg.AsyncConnection.connect(database_url) as other:
+            await other.execute("UPDATE users SET role = 'user' WHERE id = %s", [ids[0]])
+            demoting = users.set_standing(ids[1], role=Role.USER, messages=messages(authority=by_nobody))
+            demotion = asyncio.ensure_future(demoting)
+            waits = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            while not demotion.done() and not await database.all(waits):
+                await asyncio.wait({demotion}, timeout=0.01)
+        with pytest.raises(LastAdmin):
+            await demotion
+
+
+class TestPostgresApiKeys(InOneDatabase, ApiKeyContract):
+    @pytest.fixture
+    def api_keys(self, database: Database) -> ApiKeyPort:
+        return PostgresApiKeys(database)
+
+
+class TestPostgresStandings(InOneDatabase, StandingContract):
+    async def test_revocations_of_sessions_that_would_have_ended_are_forgotten(
+        self, standings: StandingPort, users: UserRepoPort, database: Database
+    ):
+        user = await users.add(a_registration(), password_hash="-", at=NOW)
+        for session_id, at in [("old", NOW), ("young", NOW + timedelta(seconds=1)), ("new", NOW + IDLE_FOR)]:
+            await standings.revoke(user.id, session_id, at=at, messages=messages())
+        rows = await database.all("SELECT session_id FROM revoked_sessions ORDER BY session_id")
+        assert rows == [("new",), ("young",)]
 
 
 class TestPostgresOutbox(InOneDatabase, OutboxContract):

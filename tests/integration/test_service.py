@@ -7,6 +7,7 @@ import signal
 import stat
 import time
 from collections.abc import AsyncIterator, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -346,11 +347,13 @@ class TestCommands:
         created = service.run("users", "create", "Ann@example.org", "--admin", "--password", PASSWORD)
         assert created.returncode == 0, created.stderr
         assert "ann@example.org\tadmin\tfree" in created.stdout
+        assert "last admin" in service.run("users", "demote", "ann@example.org").stderr
+        service.run("users", "create", "bob@example.org", "--admin", "--password", PASSWORD)
         assert "user\tfree" in service.run("users", "demote", "ann@example.org").stdout
         assert "user\tpremium" in service.run("users", "set-tier", "ann@example.org", "premium").stdout
         assert service.run("stats", "rebuild").stdout == "the totals are what the activities add up to\n"
         assert "admin\tpremium" in service.run("users", "promote", "ann@example.org").stdout
-        assert service.run("users", "list").stdout.count("\n") == 1
+        assert service.run("users", "list").stdout.count("\n") == 2
 
         run, loop, broken = folder / "run.fit", folder / "loop.gpx", folder / "broken.fit"
         run.write_bytes(FitFile().session().content())
@@ -390,7 +393,7 @@ class TestCommands:
         urls = {
             "FITNESS_DATABASE_URL": as_service(empty_database_url),
             "FITNESS_REDIS_URL": "redis://127.0.0.1:1",
-            "FITNESS_SECRET_KEYS": "k" * 32,
+            "FITNESS_SECRET_KEYS": sha256(b"of a test").hexdigest(),
         }
         owner_url = empty_database_url
         service.environment |= urls
@@ -409,7 +412,7 @@ class TestCommands:
         service.environment |= {
             "FITNESS_DATABASE_URL": NOWHERE_POSTGRES,
             "FITNESS_REDIS_URL": NOWHERE_REDIS,
-            "FITNESS_SECRET_KEYS": "k" * 32,
+            "FITNESS_SECRET_KEYS": sha256(b"of a test").hexdigest(),
         }
         service.start("unavailable")
         assert service.stop() == 0
@@ -473,7 +476,7 @@ class TestCommands:
             "doctor",
             FITNESS_DATABASE_URL=NOWHERE_POSTGRES,
             FITNESS_REDIS_URL=NOWHERE_REDIS,
-            FITNESS_SECRET_KEYS="k" * 32,
+            FITNESS_SECRET_KEYS=sha256(b"of a test").hexdigest(),
         )
         assert (nowhere.returncode, nowhere.stderr) == (1, "Error: 2 things are wrong\n")
         assert "wrong     PostgreSQL: does not answer" in nowhere.stdout

@@ -21,7 +21,9 @@ async def disconnected(port: int, count: int, seed: int) -> None:
     token = await logged_in(port, "ann@example.org")
     described = (await Client(port, base="").ask("GET", "/openapi.json")).json()["paths"]
     kinds = [
-        Kind(method.upper(), re.sub(r"\{\w+\}", "1", path)) for path, methods in described.items() for method in methods
+        Kind(method.upper(), re.sub(r"\{\w+\}", "1", path), "nobody's" if "/logout" in path else "")
+        for path, methods in described.items()
+        for method in methods
     ]
     beginnings = [data for _, data in broken(kinds, token, count, seed=seed)]
     for first in range(0, count, AT_A_TIME):

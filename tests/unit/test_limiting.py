@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 
 from fitness.adapters.guards.denials import DenialMemory
 from fitness.adapters.memory.cache import InMemoryCache
+from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
+from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.store import InMemoryStore
-from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.domain.model.logins import Device, Guess, login_delay, networks_of
 from fitness.domain.model.rate_limits import (
     POLICIES,
@@ -26,13 +28,14 @@ from fitness.domain.model.rate_limits import (
     Unjudged,
 )
 from fitness.domain.model.refusals import LoginDelayed, NotAuthenticated
-from fitness.domain.model.users import Caller, Role, Tier, User, WeekStart
+from fitness.domain.model.users import Caller, Role, Standing, Tier, User, WeekStart
+from fitness.domain.use_cases.caching.keys import activity_key
 from fitness.domain.use_cases.limiting import Limits, LimitService
 from fitness.domain.use_cases.requesters import Requester
 from fitness.entrypoints.http.addresses import client_address
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
-from fitness.ports.users import UserRepoPort
-from tests.builders import NOW
+from fitness.ports.standings import StandingPort
+from tests.builders import NOW, messages
 from tests.harness.clocks import TurnedClock
 from tests.unit.processes import CachingProcess
 
@@ -73,9 +76,15 @@ def shared(clock: TurnedClock) -> Shared:
 
 
 def service(
-    shared: Shared, clock: TurnedClock, *, scale: float = 1.0, processes: int = 1, users: UserRepoPort | None = None
+    shared: Shared,
+    clock: TurnedClock,
+    *,
+    scale: float = 1.0,
+    processes: int = 1,
+    standings: StandingPort | None = None,
+    store: InMemoryStore | None = None,
 ) -> LimitService:
-    store = InMemoryStore()
+    store = store or InMemoryStore()
     store.users[1] = User(
         id=1,
         email="ann@example.org",
@@ -90,7 +99,8 @@ def service(
     return LimitService(
         shared,
         InMemoryRateLimiter(clock.monotonic_s),
-        users or InMemoryUserRepo(store),
+        standings or InMemoryStandings(store),
+        ManualClock(),
         CachingProcess(InMemoryCache(), store).reads,
         Limits(scale, processes),
     )
@@ -151,13 +161,32 @@ class TestWhoIsCharged:
         assert await limits.standing(ANN) == (Tier.FREE, None)
         assert shared.asked == []
 
-    async def test_without_the_database_a_caller_counts_as_free(self, shared: Shared, clock: TurnedClock):
-        class Down(InMemoryUserRepo):
-            async def get(self, user_id: int) -> None:
+    async def test_whose_standing_nobody_can_say_is_not_admitted(self, shared: Shared, clock: TurnedClock):
+        class Down(InMemoryStandings):
+            async def of(self, user_id: int, *, at: datetime) -> Standing:
                 raise DatabaseUnavailable
 
-        await service(shared, clock, users=Down(InMemoryStore())).admit(Action.OTHER, ANN)
-        assert shared.asked[0][0].limit == Limit(100)
+        with pytest.raises(DatabaseUnavailable):
+            await service(shared, clock, standings=Down(InMemoryStore())).admit(Action.OTHER, ANN)
+        assert shared.asked == []
+
+    @pytest.mark.parametrize("scale", [0, 1])
+    @pytest.mark.parametrize("down", [False, True])
+    async def test_a_session_that_was_ended_is_admitted_nowhere(
+        self, shared: Shared, clock: TurnedClock, scale: float, down: bool
+    ):
+        store = InMemoryStore()
+        limits, standings = service(shared, clock, scale=scale, store=store), InMemoryStandings(store)
+        other = Requester("198.51.100.1", Caller(1, "other"))
+        await standings.revoke(1, "session", at=NOW, messages=messages())
+        shared.down = down
+        for action in Action:
+            for _ in range(2):  # as it is seen first, and as this process has seen it
+                with pytest.raises(NotAuthenticated):
+                    await limits.admit(action, ANN)
+        assert shared.asked == []
+        assert await limits.admit_read(Action.OTHER, Caller(1, "session"), activity_key(1)) is None
+        await limits.admit(Action.OTHER, other)
 
     @pytest.mark.parametrize("scale", [0, 1])
     async def test_a_caller_without_an_account_is_admitted_nowhere(

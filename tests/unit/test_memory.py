@@ -7,6 +7,7 @@ import pytest
 
 from fitness.adapters.guards.denials import DenialMemory
 from fitness.adapters.memory.activities import InMemoryActivityRepo
+from fitness.adapters.memory.api_keys import InMemoryApiKeys
 from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import MOST_KEPT, InMemoryCache
 from fitness.adapters.memory.cache_state import SWITCH_S, InMemoryCacheState
@@ -17,6 +18,8 @@ from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
+from fitness.adapters.memory.sessions import InMemorySessionStore
+from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.statistics import InMemoryStatisticsRepo
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.tags import InMemoryTagRepo
@@ -31,6 +34,7 @@ from fitness.domain.model.rate_limits import SECOND_US
 from fitness.domain.model.recordings import MAX_ACTIVITIES, Recording
 from fitness.domain.model.refusals import EmailTaken
 from fitness.ports.activities import ActivityRepoPort
+from fitness.ports.api_keys import ApiKeyPort
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache import CachePort, Era, Hit, Miss, Scope
 from fitness.ports.cache_state import CacheStatePort
@@ -42,6 +46,8 @@ from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.rate_limits import RateLimiterPort
 from fitness.ports.recordings import RecordingReaderPort
+from fitness.ports.sessions import SessionStorePort
+from fitness.ports.standings import StandingPort
 from fitness.ports.statistics import StatisticsRepoPort
 from fitness.ports.tags import TagRepoPort
 from fitness.ports.users import UserRepoPort
@@ -50,6 +56,7 @@ from tests.files import A_TRACK, MORNING
 from tests.harness.clocks import TurnedClock
 from tests.unit.contracts.activities import ActivityRepoContract
 from tests.unit.contracts.activity_lists import ActivityListContract
+from tests.unit.contracts.api_keys import ApiKeyContract
 from tests.unit.contracts.cache import ANN, CacheContract, key
 from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.clock import ClockContract
@@ -59,6 +66,8 @@ from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
 from tests.unit.contracts.recordings import ENDLESS_TRACK, MOST_TRACKS, TOO_MANY_TRACKS, RecordingReaderContract
+from tests.unit.contracts.sessions import SessionStoreContract
+from tests.unit.contracts.standings import StandingContract
 from tests.unit.contracts.statistics import StatisticsRepoContract
 from tests.unit.contracts.tags import TagRepoContract
 from tests.unit.contracts.users import UserRepoContract
@@ -77,6 +86,10 @@ class InOneStore:
     @pytest.fixture
     def users(self, store: InMemoryStore) -> UserRepoPort:
         return InMemoryUserRepo(store)
+
+    @pytest.fixture
+    def standings(self, store: InMemoryStore) -> StandingPort:
+        return InMemoryStandings(store)
 
     @pytest.fixture
     def audit(self, store: InMemoryStore) -> AuditLogPort:
@@ -117,6 +130,22 @@ class TestInMemoryTags(InOneStore, TagRepoContract):
 
 class TestInMemoryUserRepo(InOneStore, UserRepoContract):
     pass
+
+
+class TestInMemoryStandings(InOneStore, StandingContract):
+    pass
+
+
+class TestInMemoryApiKeys(InOneStore, ApiKeyContract):
+    @pytest.fixture
+    def api_keys(self, store: InMemoryStore) -> ApiKeyPort:
+        return InMemoryApiKeys(store)
+
+
+class TestInMemorySessionStore(SessionStoreContract):
+    @pytest.fixture
+    def session_store(self) -> SessionStorePort:
+        return InMemorySessionStore()
 
 
 class TestInMemoryCacheState(InOneStore, CacheStateContract):

@@ -48,6 +48,7 @@ def test_only_what_is_ours_to_mend_is_a_server_error():
         "cache_unavailable",
         "limiter_unavailable",
         "overloaded",
+        "sessions_unavailable",
         "reader_unavailable",
     }
 

@@ -19,6 +19,7 @@ from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDe
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import RecordingEmpty, RecordingRefused, Refusal
 from fitness.domain.use_cases.administration import AdminService
+from fitness.domain.use_cases.api_keys import ApiKeyService
 from fitness.domain.use_cases.limiting import LimitService
 from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.entrypoints.http import problems
@@ -43,7 +44,7 @@ _CLASS = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b")
 
 
 SERVICES = (
-    *("accounts", "activities", "imports", "limits", "administration", "stores", "kitchen"),
+    *("accounts", "sessions", "keys", "activities", "imports", "limits", "administration", "stores", "kitchen"),
     *("charging", "statistics", "tags", "upload_space"),
 )
 
@@ -173,7 +174,7 @@ async def test_a_route_without_a_declaration_passes_no_gate():
     tokens, devices = InMemoryAccessTokens(ManualClock()), InMemoryDeviceTokens(ManualClock())
     limits, attempts = cast(LimitService, None), cast(LoginAttempts, None)
     charging = Charging(limits, attempts, (), limit_headers, ViolationLog().record)
-    gate = Gate(handler, tokens, devices, charging, cast(AdminService, None))
+    gate = Gate(handler, tokens, devices, charging, cast(AdminService, None), cast(ApiKeyService, None))
     with pytest.raises(UndeclaredRoute):
         await gate(cast(Scope, {"route_handler": forgotten}), cast(Receive, None), cast(Send, None))
 

@@ -9,7 +9,7 @@ import pytest
 from fitness.entrypoints.settings import BadSettings, Settings
 from fitness.entrypoints.wiring.stores import settings_from as read_settings
 
-SECRET = "s" * 32
+SECRET = "5c1d0b7e9a3f4826" * 2
 STORES = {
     "FITNESS_DATABASE_URL": "postgresql://db/fitness",
     "FITNESS_REDIS_URL": "redis://cache",
@@ -99,6 +99,10 @@ def test_blank_counts_as_unset():
         ({"FITNESS_RATE_LIMIT_SCALE": "-1"}, "FITNESS_RATE_LIMIT_SCALE"),
         ({"FITNESS_RATE_LIMIT_SCALE": "inf"}, "FITNESS_RATE_LIMIT_SCALE"),
         ({"FITNESS_SECRET_KEYS": f"{SECRET},short"}, "FITNESS_SECRET_KEYS"),
+        ({"FITNESS_SECRET_KEYS": f"{SECRET},{SECRET}"}, "FITNESS_SECRET_KEYS"),
+        ({"FITNESS_SECRET_KEYS": "k" * 64}, "FITNESS_SECRET_KEYS"),
+        ({"FITNESS_SECRET_KEYS": f"change-me-{SECRET}"}, "FITNESS_SECRET_KEYS"),
+        ({"FITNESS_SECRET_KEYS": "a-very-secret-key-for-production-use"}, "FITNESS_SECRET_KEYS"),
         ({"FITNESS_METRICS_ALLOW": "10.0.0.1/8"}, "FITNESS_METRICS_ALLOW"),
         ({"FITNESS_REDIS_URL": "memcached://x"}, "FITNESS_REDIS_URL"),
         ({"FITNESS_DATABASE_URL": "postgresql://db/fitness", "FITNESS_SECRET_KEYS": SECRET}, "FITNESS_REDIS_URL"),

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from fitness.adapters.credentials.refresh import HmacRefreshTokens
+from fitness.adapters.credentials.reset import HmacResetTokens
 from fitness.adapters.memory.activities import InMemoryActivityRepo
 from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import InMemoryCache
@@ -15,6 +17,8 @@ from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDe
 from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
+from fitness.adapters.memory.sessions import InMemorySessionStore
+from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.domain.model.activities import Activity, ActivityState, ActivityType
@@ -40,6 +44,7 @@ from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
 from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.domain.use_cases.requesters import Requester
+from fitness.domain.use_cases.sessions import SessionService
 from fitness.ports.messages import Messages
 from fitness.ports.outages import Overloaded
 from tests.builders import a_new_activity, a_registration, messages
@@ -80,6 +85,9 @@ async def house() -> House:
     repo, users, process = InMemoryActivityRepo(store), InMemoryUserRepo(store), CachingProcess(InMemoryCache(), store)
     cached, changes = process.reads, process.changes
     await process.relay.relay()
+    standings = InMemoryStandings(store)
+    tokens, refresh_tokens = InMemoryAccessTokens(clock), HmacRefreshTokens(["k" * 32])
+    sessions = SessionService(InMemorySessionStore(), standings, tokens, refresh_tokens, changes, clock)
     reader = InMemoryRecordingReader({b"duathlon": [SWIM, RUN]})
     return House(
         store=store,
@@ -87,10 +95,11 @@ async def house() -> House:
         accounts=AccountService(
             users,
             InMemoryPasswordHasher(),
-            InMemoryAccessTokens(clock),
+            HmacResetTokens(["k" * 32]),
+            sessions,
             LoginAttempts(
                 InMemoryLoginHistory(),
-                LimitService(InMemoryRateLimiter(), InMemoryRateLimiter(), users, cached, Limits(1.0, 1)),
+                LimitService(InMemoryRateLimiter(), InMemoryRateLimiter(), standings, clock, cached, Limits(1.0, 1)),
                 InMemoryDeviceTokens(clock),
                 clock,
                 b"secret",
@@ -100,7 +109,7 @@ async def house() -> House:
         ),
         activities=ActivityService(repo, users, cached, changes, clock, trash_days=30),
         imports=ImportService(repo, users, changes, reader, clock),
-        administration=AdminService(repo, users, InMemoryAuditLog(store), changes, clock),
+        administration=AdminService(repo, users, InMemoryAuditLog(store), HmacResetTokens(["k" * 32]), changes, clock),
     )
 
 
@@ -266,7 +275,7 @@ async def test_an_import_whose_client_leaves_later_is_carried_out_and_seen(house
 
 
 async def test_authority_is_looked_up_each_time(house: House):
-    ann, admin = await house.caller(), await house.admin()
+    ann, admin, _ = await house.caller(), await house.admin(), await house.admin()
     kept = (await house.activities.create(a_new_activity(), by=ann)).activity
     await house.activities.delete(kept.id, by=ann)
     await house.administration.set_standing(admin.id, role=Role.USER, by=admin)
@@ -279,7 +288,7 @@ async def test_a_login_takes_the_right_password_and_nothing_else(house: House):
     registration = a_registration(email="ann@example.org")
     user = await house.accounts.register(registration)
     found = await house.accounts.login(normalized_email(" Ann@example.org"), registration.password, by=HERE)
-    caller = house.accounts.tokens.verify(found.access.token)
+    caller = house.accounts.sessions.access_tokens.verify(found.session.access.token)
     assert caller.id == user.id
     assert await house.accounts.me(caller) == user
     for email, password in (("ann@example.org", "wrong horse"), ("bob@example.org", registration.password)):

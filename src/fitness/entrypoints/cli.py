@@ -1,4 +1,4 @@
-"""The command line: `fitness serve | doctor | migrate | import | users | stats`."""
+"""The command line: `fitness serve | doctor | migrate | import | users | keys | stats`."""
 
 import asyncio
 import logging
@@ -11,6 +11,7 @@ from fitness import __version__
 from fitness.domain.model.audit_chain import ChainHead
 from fitness.domain.model.refusals import Refusal
 from fitness.entrypoints.commands.importing import import_files
+from fitness.entrypoints.commands.keys import keys
 from fitness.entrypoints.commands.migrate import migrate
 from fitness.entrypoints.commands.statistics import stats
 from fitness.entrypoints.commands.stores import settings_of_environment
@@ -108,4 +109,5 @@ def _warn_of_old_schema(settings: CompleteSettings) -> None:
 main.add_command(migrate)
 main.add_command(import_files)
 main.add_command(users)
+main.add_command(keys)
 main.add_command(stats)

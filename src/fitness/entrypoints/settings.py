@@ -3,27 +3,31 @@
 import difflib
 import ipaddress
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
+from fitness.entrypoints.setting_values import (
+    MEMORY,
+    Network,
+    folder,
+    ip_address,
+    memory_or,
+    networks,
+    number_from_zero,
+    one_of,
+    origins,
+    postgres_url,
+    redis_url,
+    secret_keys,
+    whole_number,
+)
 from fitness.ports.setup import BadSetup
 
 PREFIX = "FITNESS_"
-MIN_SECRET_LENGTH = 32
-
-MEMORY = "memory:"
-"""In place of both URLs: everything is kept in the memory of one process, and nothing of it after."""
-
-_REDIS = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
-_HOST_AND_PORT = re.compile(r"[^:/?#\s]+:\d{1,5}")
-_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?|\*")
 
 T = TypeVar("T")
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class BadSettings(BadSetup):
@@ -108,29 +112,29 @@ def read_settings(environment: Mapping[str, str], postgres_url_problem: Callable
     reading = _Reading(environment)
     default = Settings()
     settings = Settings(
-        host=reading.one("HOST", _ip_address, default.host),
-        port=reading.one("PORT", _whole_number(1, 65_535), default.port),
-        data_dir=reading.one("DATA_DIR", _folder, _default_data_dir(environment)),
-        database_url=reading.one("DATABASE_URL", _memory_or(_postgres_url(postgres_url_problem)), None),
-        migrate_database_url=reading.one("MIGRATE_DATABASE_URL", _postgres_url(postgres_url_problem), None),
-        redis_url=reading.one("REDIS_URL", _memory_or(_redis_url), None),
-        state_redis_url=reading.one("STATE_REDIS_URL", _redis_url, None),
-        limits_redis_url=reading.one("LIMITS_REDIS_URL", _redis_url, None),
-        workers=reading.one("WORKERS", _whole_number(1, 256), default.workers),
+        host=reading.one("HOST", ip_address, default.host),
+        port=reading.one("PORT", whole_number(1, 65_535), default.port),
+        data_dir=reading.one("DATA_DIR", folder, _default_data_dir(environment)),
+        database_url=reading.one("DATABASE_URL", memory_or(postgres_url(postgres_url_problem)), None),
+        migrate_database_url=reading.one("MIGRATE_DATABASE_URL", postgres_url(postgres_url_problem), None),
+        redis_url=reading.one("REDIS_URL", memory_or(redis_url), None),
+        state_redis_url=reading.one("STATE_REDIS_URL", redis_url, None),
+        limits_redis_url=reading.one("LIMITS_REDIS_URL", redis_url, None),
+        workers=reading.one("WORKERS", whole_number(1, 256), default.workers),
         connections_per_address=reading.one(
-            "CONNECTIONS_PER_ADDRESS", _whole_number(1, 1_000_000), default.connections_per_address
+            "CONNECTIONS_PER_ADDRESS", whole_number(1, 1_000_000), default.connections_per_address
         ),
-        shutdown_delay_s=reading.one("SHUTDOWN_DELAY_S", _number_from_zero, default.shutdown_delay_s),
-        secret_keys=reading.one("SECRET_KEYS", _secret_keys, ()),
-        trusted_proxies=reading.one("TRUSTED_PROXIES", _networks, default.trusted_proxies),
-        metrics_host=reading.one("METRICS_HOST", _ip_address, default.metrics_host),
-        metrics_port=reading.one("METRICS_PORT", _whole_number(0, 65_535), default.metrics_port),
-        metrics_allow=reading.one("METRICS_ALLOW", _networks, default.metrics_allow),
-        cors_origins=reading.one("CORS_ORIGINS", _origins, default.cors_origins),
-        rate_limit_scale=reading.one("RATE_LIMIT_SCALE", _number_from_zero, default.rate_limit_scale),
-        trash_days=reading.one("TRASH_DAYS", _whole_number(1, 3_650), default.trash_days),
-        metrics_dir=reading.one("METRICS_DIR", _folder, default.metrics_dir),
-        log_format=reading.one("LOG_FORMAT", _one_of("text", "json"), default.log_format),
+        shutdown_delay_s=reading.one("SHUTDOWN_DELAY_S", number_from_zero, default.shutdown_delay_s),
+        secret_keys=reading.one("SECRET_KEYS", secret_keys, ()),
+        trusted_proxies=reading.one("TRUSTED_PROXIES", networks, default.trusted_proxies),
+        metrics_host=reading.one("METRICS_HOST", ip_address, default.metrics_host),
+        metrics_port=reading.one("METRICS_PORT", whole_number(0, 65_535), default.metrics_port),
+        metrics_allow=reading.one("METRICS_ALLOW", networks, default.metrics_allow),
+        cors_origins=reading.one("CORS_ORIGINS", origins, default.cors_origins),
+        rate_limit_scale=reading.one("RATE_LIMIT_SCALE", number_from_zero, default.rate_limit_scale),
+        trash_days=reading.one("TRASH_DAYS", whole_number(1, 3_650), default.trash_days),
+        metrics_dir=reading.one("METRICS_DIR", folder, default.metrics_dir),
+        log_format=reading.one("LOG_FORMAT", one_of("text", "json"), default.log_format),
     )
     _refuse_halves(settings, reading)
     reading.finish()
@@ -192,100 +196,3 @@ def _default_data_dir(environment: Mapping[str, str]) -> Path:
         return Settings().data_dir
     shared = environment.get("XDG_DATA_HOME") or Path(environment.get("HOME", "/")) / ".local" / "share"
     return Path(shared) / "fitness"
-
-
-def _ip_address(text: str) -> str:
-    if text == "localhost":
-        return "127.0.0.1"
-    try:
-        return str(ipaddress.ip_address(text.strip("[]")))
-    except ValueError as error:
-        raise ValueError(f"must be an IP address to listen on, not {text!r}") from error
-
-
-def _folder(text: str) -> Path:
-    return Path(text).expanduser().absolute()
-
-
-def _whole_number(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
-            raise ValueError(f"must be a whole number from {low} to {high}, not {text!r}")
-        return int(text)
-
-    return parse
-
-
-def _number_from_zero(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= 1_000_000:
-        raise ValueError(f"must be a number from 0 to 1000000, not {text!r}")
-    return number
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"must be {' or '.join(choices)}, not {text!r}")
-        return text
-
-    return parse
-
-
-# What is wrong with a URL is said without repeating the URL, which may hold a password.
-
-
-def _memory_or(parse: Callable[[str], str]) -> Callable[[str], str]:
-    return lambda text: text if text == MEMORY else parse(text)
-
-
-def _postgres_url(problem_of: Callable[[str], str | None]) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if problem := problem_of(text):
-            raise ValueError(problem)
-        return text
-
-    return parse
-
-
-def _redis_url(text: str) -> str:
-    scheme = text.partition("://")[0]
-    if scheme == "unix":
-        return text
-    if scheme in ("redis+sentinel", "redis+cluster"):
-        hosts = urlsplit(text).netloc.rpartition("@")[2].split(",")
-        if not all(_HOST_AND_PORT.fullmatch(host) for host in hosts):
-            raise ValueError("must name every server as host:port, set apart by commas")
-        if scheme == "redis+sentinel" and not urlsplit(text).path.strip("/"):
-            raise ValueError(f"must name the primary: {scheme}://host:port/primary")
-        return text
-    if scheme not in ("redis", "rediss"):
-        raise ValueError(f"must begin with {', '.join(f'{name}://' for name in _REDIS)}")
-    try:
-        port = urlsplit(text).port
-    except ValueError:
-        port = 0
-    if port == 0 or not re.fullmatch(r"/?\d*", urlsplit(text).path):
-        raise ValueError("must look like redis://host:port/number")
-    return text
-
-
-def _secret_keys(text: str) -> tuple[str, ...]:
-    keys = tuple(key.strip() for key in text.split(","))
-    if any(len(key) < MIN_SECRET_LENGTH for key in keys):
-        raise ValueError(f"must be keys of at least {MIN_SECRET_LENGTH} characters, set apart by commas")
-    return keys
-
-
-def _networks(text: str) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(","))
-
-
-def _origins(text: str) -> tuple[str, ...]:
-    origins = tuple(part.strip().removesuffix("/").lower() for part in text.split(","))
-    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
-        raise ValueError("must be origins such as https://app.example.org, set apart by commas, or * for all")
-    return origins

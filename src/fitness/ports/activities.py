@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from fitness.domain.model.activities import Activity, ActivityState
+from fitness.domain.model.activities import Activity, ActivityDates, ActivityState
 from fitness.domain.model.listings import ActivityFilter, Listing, Page
 from fitness.domain.model.versions import ANY_VERSION, Versions
 from fitness.ports.messages import Messages
@@ -77,6 +77,9 @@ class ActivityRepoPort(Protocol):
 
     async def trash(self, owner: int, page: Page) -> Listing[Activity]:
         """The owner's deleted activities, latest `deleted_at` first, ties by id descending."""
+
+    async def dates(self, owner: int, page: Page, state: ActivityState | None) -> Listing[ActivityDates]:
+        """The owner's activities in that state, or in any: latest `created_at` first, ties by id descending."""
 
     async def restore(
         self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Versions = ANY_VERSION

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from fitness.domain.model.audit import AuditEntry
+from fitness.domain.model.audit import ALL_ENTRIES, AuditEntry, AuditFilter
 from fitness.domain.model.listings import Listing, Page
 
 
@@ -13,5 +13,5 @@ class AuditLogPort(Protocol):
     is what `audit_chain.Link` expects after the entry before it.
     """
 
-    async def list(self, page: Page) -> Listing[AuditEntry]:
+    async def list(self, page: Page, which: AuditFilter = ALL_ENTRIES) -> Listing[AuditEntry]:
         """Latest `at` first, ties by id descending."""

@@ -1,12 +1,15 @@
 """Secrets checked: passwords against their hashes, access tokens against their signatures."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from fitness.domain.model.logins import Device
 from fitness.domain.model.users import Caller, EmailAddress
 
 ACCESS_TOKEN_TTL_S = 15 * 60
+RESET_TOKEN_TTL = timedelta(hours=24)
+
 DEVICE_TOKEN_TTL_S = 365 * 24 * 60 * 60
 """Since the last login with it, which renews it."""
 
@@ -26,6 +29,9 @@ class PasswordHasherPort(Protocol):
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Whether they belong together. Against None it takes just as long and is False."""
 
+    def outdated(self, password_hash: str) -> bool:
+        """Whether `hash` would make a stronger one today."""
+
 
 class AccessTokenPort(Protocol):
     """Short-lived proof of who is calling."""
@@ -35,6 +41,19 @@ class AccessTokenPort(Protocol):
 
     def verify(self, token: str) -> Caller:
         """Whom it was issued to. Raises NotAuthenticated for any token that was not, or not lately."""
+
+
+class ResetTokenPort(Protocol):
+    """Proof that whoever has it may set another password: once, since it is bound to the hash of the present one."""
+
+    def issue(self, user_id: int, password_hash: str, *, until: datetime) -> str:
+        """A token that is good until then, or until the password is another one."""
+
+    def user_of(self, token: str) -> int | None:
+        """For whose account it would be. That it is good is still to be verified."""
+
+    def verify(self, token: str, password_hash: str, *, at: datetime) -> bool:
+        """Whether it was issued here, for this hash, and is still good."""
 
 
 class DeviceTokenPort(Protocol):

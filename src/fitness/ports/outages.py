@@ -21,5 +21,9 @@ class LimiterUnavailable(Outage):
     """The rate limiter does not answer, so the request was not judged."""
 
 
+class SessionsUnavailable(Outage):
+    """The store of sessions does not answer: none can be begun, carried on or listed."""
+
+
 class DatabaseUnavailable(Outage):
     """PostgreSQL does not answer: nothing can be read or written reliably."""

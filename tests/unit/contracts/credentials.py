@@ -51,6 +51,10 @@ class AccessTokenContract:
         assert tokens.verify(issued.token) == caller
         assert tokens.verify(issued.token) == caller
 
+    def test_a_token_says_to_the_microsecond_when_its_session_began(self, tokens: AccessTokenPort):
+        caller = Caller(42, "session", 1_795_000_000_123_457)
+        assert tokens.verify(tokens.issue(caller).token) == caller
+
     def test_a_token_expires_even_where_it_was_seen_before(self, tokens: AccessTokenPort, clock: ManualClock):
         issued = tokens.issue(Caller(42, "session"))
         clock.advance(timedelta(seconds=ACCESS_TOKEN_TTL_S - 1))

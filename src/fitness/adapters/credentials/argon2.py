@@ -28,6 +28,12 @@ class Argon2PasswordHasher:
         )
         return matches and password_hash is not None
 
+    def outdated(self, password_hash: str) -> bool:
+        try:
+            return _hasher.check_needs_rehash(password_hash)
+        except InvalidHashError:
+            return False
+
     def close(self) -> None:
         self._threads.shutdown()
 

@@ -44,6 +44,7 @@ class JwtAccessTokens:
             "exp": now + timedelta(seconds=ACCESS_TOKEN_TTL_S),
             "sub": str(caller.id),
             "sid": caller.session_id,
+            "auth_time": caller.logged_in_us / 1_000_000,
         }
         key = self._keys[self._signing_id]
         return AccessToken(
@@ -78,8 +79,11 @@ class JwtAccessTokens:
                 # Its own look at the expiry would be at the machine's clock; ours is passed in.
                 options={"require": ["iss", "aud", "exp", "sub", "sid"], "verify_exp": False, "verify_iat": False},
             )
-            return Caller(int(claims["sub"]), str(claims["sid"])), float(claims["exp"])
-        except (jwt.InvalidTokenError, KeyError, ValueError) as error:
+            # A token of the version before does not say when its session began; no later than it was issued.
+            logged_in_s = float(claims.get("auth_time", claims.get("iat", 0)))
+            caller = Caller(int(claims["sub"]), str(claims["sid"]), round(logged_in_s * 1_000_000))
+            return caller, float(claims["exp"])
+        except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, OverflowError) as error:
             raise NotAuthenticated("the access token is invalid") from error
 
 

@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 from fitness.adapters.memory.listing import listing
 from fitness.adapters.memory.store import InMemoryStore, StoredAnswer
-from fitness.domain.model.activities import Activity, ActivityState, restored, trashed
+from fitness.domain.model.activities import Activity, ActivityDates, ActivityState, restored, trashed
 from fitness.domain.model.audit import AuditAction
 from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position, position_of
 from fitness.domain.model.refusals import DuplicateActivity, IdempotencyKeyReused, UserNotFound
@@ -112,6 +112,10 @@ class InMemoryActivityRepo:
         self._store.write(messages)
         return True
 
+    async def dates(self, owner: int, page: Page, state: ActivityState | None) -> Listing[ActivityDates]:
+        found = [_dates(one) for one in self._of(owner) if state in (None, await self.state(one.id))]
+        return listing(found, page, lambda one: Position(one.created_at, one.id))
+
     def _of(self, owner: int) -> Iterator[Activity]:
         return (one for one in self._store.activities.values() if one.user_id == owner)
 
@@ -133,6 +137,16 @@ class InMemoryActivityRepo:
         for one in self._live(activity.user_id):
             if _origin(one) == _origin(activity):
                 raise DuplicateActivity(one.id)
+
+
+def _dates(one: Activity) -> ActivityDates:
+    return ActivityDates(
+        id=one.id,
+        user_id=one.user_id,
+        created_at=one.created_at,
+        updated_at=one.updated_at,
+        deleted_at=one.deleted_at,
+    )
 
 
 def _origin(activity: Activity) -> tuple[int, str, str | None]:

@@ -11,14 +11,19 @@ from fitness.domain.model.users import Caller, EmailAddress
 from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import ACCESS_TOKEN_TTL_S, DEVICE_TOKEN_TTL_S, AccessToken
 
+SALT_BYTES = 8
+
 
 class InMemoryPasswordHasher:
     async def hash(self, password: str) -> str:
-        return _salted(password, secrets.token_hex(8))
+        return salted(password, secrets.token_hex(SALT_BYTES))
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         salt, _, _ = (password_hash or "-$").partition("$")
-        return hmac.compare_digest(_salted(password, salt), password_hash or "") and password_hash is not None
+        return hmac.compare_digest(salted(password, salt), password_hash or "") and password_hash is not None
+
+    def outdated(self, password_hash: str) -> bool:
+        return len(password_hash.partition("$")[0]) < SALT_BYTES * 2
 
 
 class InMemoryAccessTokens:
@@ -60,5 +65,5 @@ class InMemoryDeviceTokens:
         return device.account == account
 
 
-def _salted(password: str, salt: str) -> str:
+def salted(password: str, salt: str) -> str:
     return f"{salt}${hashlib.sha256((salt + password).encode()).hexdigest()}"

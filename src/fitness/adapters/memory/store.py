@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import count
 
 from fitness.domain.model.activities import Activity
+from fitness.domain.model.api_keys import ApiKey
 from fitness.domain.model.audit import AuditAction, AuditEntry
 from fitness.domain.model.audit_chain import BEFORE_THE_FIRST, link_of
 from fitness.domain.model.users import User
@@ -20,6 +21,11 @@ class InMemoryStore:
     activities: dict[int, Activity] = field(default_factory=dict)
     users: dict[int, User] = field(default_factory=dict)
     password_hashes: dict[int, str] = field(default_factory=dict)
+    deleted_users: dict[int, tuple[User, datetime]] = field(default_factory=dict)
+    """Each with when that was."""
+    api_keys: dict[bytes, ApiKey] = field(default_factory=dict)
+    """By their digests."""
+    sessions_ended: dict[int, "SessionsEnded"] = field(default_factory=dict)
     answers: dict[tuple[int, str], "StoredAnswer"] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
     outbox: dict[int, "OutboxEntry"] = field(default_factory=dict)
@@ -31,6 +37,9 @@ class InMemoryStore:
         """Removes all rows. Ids go on rising, so that a copy cached under an old id is never a new row's."""
         for table in (self.activities, self.users, self.password_hashes, self.answers, self.audit, self.outbox):
             table.clear()
+        self.sessions_ended.clear()
+        self.api_keys.clear()
+        self.deleted_users.clear()
 
     def write(self, messages: Messages) -> None:
         """What a change carries into the outbox; nothing where it carries no invalidation."""
@@ -56,6 +65,17 @@ class InMemoryStore:
         before = self.audit[-1].hash if self.audit else BEFORE_THE_FIRST
         entry = replace(entry, hash=link_of(entry).expected_hash(before))
         self.audit.append(entry)
+
+
+@dataclass(slots=True)
+class SessionsEnded:
+    """Of one account."""
+
+    before: datetime | None = None
+    """Those whose login began earlier, but for the one that is `spared`."""
+    spared: str | None = None
+    revoked: dict[str, datetime] = field(default_factory=dict)
+    """Since when."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from psycopg.errors import ForeignKeyViolation, UniqueViolation
 
 from fitness.adapters.postgres.activity_inserts import ActivityInserts
 from fitness.adapters.postgres.activity_listing import list_parameters, list_sql
-from fitness.adapters.postgres.activity_rows import COLUMNS, activity_of, parameters_of
+from fitness.adapters.postgres.activity_rows import COLUMNS, DATES, DATES_OF, activity_of, dates_of, parameters_of
 from fitness.adapters.postgres.database import Connection, Database, Row, fetch_one
 from fitness.adapters.postgres.messages import audit_parameters, carrying, messages_parameters
 from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
 from fitness.adapters.postgres.together import Together
-from fitness.domain.model.activities import Activity, ActivityState
+from fitness.domain.model.activities import Activity, ActivityDates, ActivityState
 from fitness.domain.model.audit import AuditAction
 from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position, position_of
 from fitness.domain.model.refusals import (
@@ -221,6 +221,11 @@ class PostgresActivityRepo:
         audit = audit_parameters(AuditAction.ACTIVITY_PURGED, messages)
         parameters = {"id": activity_id} | audit | messages_parameters([messages])
         return await self._database.one(PURGE, parameters) is not None
+
+    async def dates(self, owner: int, page: Page, state: ActivityState | None) -> Listing[ActivityDates]:
+        query = page_sql(columns=DATES, source=DATES_OF[state], order="created_at", page=page)
+        rows = await self._database.all(query, page_parameters(page) | {"owner": owner})
+        return listing(rows, page, dates_of, lambda one: Position(one.created_at, one.id))
 
     async def _add_once(
         self, connection: Connection, activity: Activity, messages: Messages, idempotency: IdempotencyKey

@@ -3,13 +3,26 @@
 from typing import Any, LiteralString
 
 from fitness.adapters.postgres.database import Row
-from fitness.domain.model.activities import Activity, ActivityType
+from fitness.domain.model.activities import Activity, ActivityDates, ActivityState, ActivityType
 
 COLUMNS: LiteralString = """
     id, user_id, version, activity_type, title, activity_date, timezone, local_date, duration_minutes, distance_km,
     elevation_gain_m, calories_kcal, average_heart_rate_bpm, max_heart_rate_bpm, notes, tags, source, external_id,
     created_at, updated_at, deleted_at
 """
+
+
+DATES: LiteralString = "id, user_id, created_at, updated_at, deleted_at"
+
+DATES_OF: dict[ActivityState | None, LiteralString] = {
+    None: "FROM activities WHERE user_id = %(owner)s",
+    ActivityState.LIVE: "FROM activities WHERE user_id = %(owner)s AND deleted_at IS NULL",
+    ActivityState.TRASHED: "FROM activities WHERE user_id = %(owner)s AND deleted_at IS NOT NULL",
+}
+
+
+def dates_of(row: Row) -> ActivityDates:
+    return ActivityDates(id=row[0], user_id=row[1], created_at=row[2], updated_at=row[3], deleted_at=row[4])
 
 
 def activity_of(row: Row) -> Activity:

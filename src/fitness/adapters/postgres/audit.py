@@ -1,22 +1,33 @@
 """The audit log in PostgreSQL, to read: each entry is written by the transaction that it records."""
 
-from typing import Any
+from typing import Any, LiteralString
 
 from fitness.adapters.postgres.database import Database
 from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
-from fitness.domain.model.audit import AuditAction, AuditEntry
+from fitness.domain.model.audit import ALL_ENTRIES, AuditAction, AuditEntry, AuditFilter
 from fitness.domain.model.listings import Listing, Page, Position
 
-COLUMNS = "id, at, actor_id, action, subject_id, owner_id, reason, position, hash"
+COLUMNS: LiteralString = "id, at, actor_id, action, subject_id, owner_id, reason, position, hash"
+
+# By the fields of AuditFilter.
+_NARROWED: dict[str, LiteralString] = {
+    "actor_id": "actor_id = %(actor_id)s",
+    "action": "action = %(action)s",
+    "subject_id": "subject_id = %(subject_id)s",
+    "since": "at >= %(since)s",
+    "until": "at < %(until)s",
+}
 
 
 class PostgresAuditLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list(self, page: Page) -> Listing[AuditEntry]:
-        query = page_sql(columns=COLUMNS, source="FROM audit_log WHERE true", order="at", page=page)
-        rows = await self._database.all(query, page_parameters(page))
+    async def list(self, page: Page, which: AuditFilter = ALL_ENTRIES) -> Listing[AuditEntry]:
+        given = {name: value for name in _NARROWED if (value := getattr(which, name)) is not None}
+        source: LiteralString = "FROM audit_log WHERE " + " AND ".join(["true", *(_NARROWED[name] for name in given)])
+        query = page_sql(columns=COLUMNS, source=source, order="at", page=page)
+        rows = await self._database.all(query, page_parameters(page) | given)
         return listing(rows, page, _entry, lambda entry: Position(entry.at, entry.id))
 
 

@@ -1,7 +1,7 @@
 """Accounts in PostgreSQL."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg.errors import UniqueViolation
 
@@ -10,12 +10,23 @@ from fitness.adapters.postgres.messages import audit_parameters, carrying, messa
 from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
 from fitness.domain.model.audit import AuditAction
 from fitness.domain.model.listings import Listing, Page, Position
-from fitness.domain.model.refusals import EmailTaken
-from fitness.domain.model.users import ProfileChanges, Registration, Role, Tier, User, WeekStart
+from fitness.domain.model.refusals import EmailTaken, LastAdmin
+from fitness.domain.model.users import (
+    LIVING,
+    Account,
+    AccountFilter,
+    AccountState,
+    ProfileChanges,
+    Registration,
+    Role,
+    Tier,
+    User,
+    WeekStart,
+)
 from fitness.ports.messages import Messages
 from fitness.ports.users import Credentials
 
-COLUMNS = "id, email, name, timezone, week_start, role, tier, created_at, updated_at"
+COLUMNS: LiteralString = "id, email, name, timezone, week_start, role, tier, created_at, updated_at"
 
 INSERT = f"""
     INSERT INTO users (email, password_hash, name, timezone, created_at, updated_at)
@@ -26,19 +37,19 @@ INSERT = f"""
 GET = f"""
     SELECT {COLUMNS}
     FROM users
-    WHERE id = %(id)s
+    WHERE id = %(id)s AND deleted_at IS NULL
 """
 
 FIND = f"""
     SELECT {COLUMNS}
     FROM users
-    WHERE email = %(email)s
+    WHERE email = %(email)s AND deleted_at IS NULL
 """
 
 CREDENTIALS = """
     SELECT id, password_hash
     FROM users
-    WHERE email = %(email)s
+    WHERE email = %(email)s AND deleted_at IS NULL
 """
 
 # A name may be cleared, so whether it is named stands apart from what it is set to.
@@ -49,7 +60,7 @@ UPDATE_PROFILE = carrying(
         timezone = coalesce(%(timezone)s, timezone),
         week_start = coalesce(%(week_start)s, week_start),
         updated_at = %(at)s
-    WHERE id = %(id)s
+    WHERE id = %(id)s AND deleted_at IS NULL
     RETURNING {COLUMNS}
     """,
     returning=COLUMNS,
@@ -59,12 +70,100 @@ SET_STANDING = carrying(
     f"""
     UPDATE users
     SET role = coalesce(%(role)s, role), tier = coalesce(%(tier)s, tier), updated_at = %(audit_at)s
-    WHERE id = %(id)s
+    WHERE id = %(id)s AND deleted_at IS NULL
     RETURNING {COLUMNS}
     """,
     returning=COLUMNS,
     owner="id",
 )
+
+
+GET_HASH = """
+    SELECT password_hash
+    FROM users
+    WHERE id = %(id)s AND deleted_at IS NULL
+"""
+
+HASH_TO_RESET = carrying(GET_HASH.replace("SELECT", "SELECT id,"), returning="password_hash", owner="id")
+
+REHASH = """
+    UPDATE users
+    SET password_hash = %(after)s
+    WHERE id = %(id)s AND password_hash = %(before)s
+    RETURNING id
+"""
+
+SET_PASSWORD = carrying(
+    """
+    UPDATE users
+    SET password_hash = %(after)s, updated_at = %(at)s, sessions_not_before = %(at)s, spared_session = %(spared)s
+    WHERE id = %(id)s AND deleted_at IS NULL AND password_hash = coalesce(%(before)s, password_hash)
+    RETURNING id
+    """,
+    returning="id",
+)
+
+# Whoever takes the admin's role from somebody locks all who have it, in order: of two who do so at the same time, the
+# second one waits, and then sees the first one's change.
+_OTHER_ADMIN = """
+    (role <> 'admin' OR EXISTS (
+        SELECT
+        FROM (
+            SELECT id
+            FROM users
+            WHERE role = 'admin' AND deleted_at IS NULL
+            ORDER BY id
+            FOR UPDATE
+        ) AS admins
+        WHERE admins.id <> %(id)s
+    ))
+"""
+
+DEMOTE = carrying(
+    f"""
+    UPDATE users
+    SET role = %(role)s, tier = coalesce(%(tier)s, tier), updated_at = %(audit_at)s
+    WHERE id = %(id)s AND deleted_at IS NULL AND {_OTHER_ADMIN}
+    RETURNING {COLUMNS}
+    """,
+    returning=COLUMNS,
+    owner="id",
+)
+
+SOFT_DELETE = carrying(
+    f"""
+    UPDATE users
+    SET deleted_at = %(at)s, sessions_not_before = %(at)s, spared_session = NULL
+    WHERE id = %(id)s AND deleted_at IS NULL AND password_hash = %(before)s AND {_OTHER_ADMIN}
+    RETURNING id
+    """,
+    returning="id",
+)
+
+RESTORE = carrying(
+    f"""
+    UPDATE users
+    SET deleted_at = NULL, updated_at = %(audit_at)s
+    WHERE id = %(id)s AND deleted_at > %(after)s
+    RETURNING {COLUMNS}
+    """,
+    returning=COLUMNS,
+    owner="id",
+)
+
+_STATES: dict[AccountState | None, LiteralString] = {
+    None: "true",
+    AccountState.LIVING: "deleted_at IS NULL",
+    AccountState.DELETED: "deleted_at IS NOT NULL",
+}
+
+
+_NARROWED: dict[str, LiteralString] = {
+    "email": "email = %(email)s",
+    "id": "id = %(id)s",
+    "role": "role = %(role)s",
+    "tier": "tier = %(tier)s",
+}
 
 
 class PostgresUserRepo:
@@ -112,29 +211,79 @@ class PostgresUserRepo:
         row = await self._database.one(UPDATE_PROFILE, parameters | messages_parameters([messages]))
         return _user(row) if row else None
 
+    async def password_hash(self, user_id: int) -> str | None:
+        row = await self._database.one(GET_HASH, {"id": user_id})
+        return row[0] if row else None
+
+    async def hash_to_reset(self, user_id: int, *, messages: Messages) -> str | None:
+        audit = audit_parameters(AuditAction.PASSWORD_RESET_ISSUED, messages)
+        row = await self._database.one(HASH_TO_RESET, {"id": user_id} | audit | messages_parameters([messages]))
+        return row[0] if row else None
+
+    async def rehash(self, user_id: int, *, before: str, after: str) -> None:
+        await self._database.one(REHASH, {"id": user_id, "before": before, "after": after})
+
+    async def set_password(
+        self, user_id: int, *, before: str | None, after: str, at: datetime, spared: str | None, messages: Messages
+    ) -> bool:
+        parameters = {"id": user_id, "before": before, "after": after, "at": at, "spared": spared}
+        return await self._database.one(SET_PASSWORD, parameters | messages_parameters([messages])) is not None
+
+    async def soft_delete(self, user_id: int, *, before: str, at: datetime, messages: Messages) -> bool:
+        parameters = {"id": user_id, "before": before, "at": at} | messages_parameters([messages])
+        if await self._database.one(SOFT_DELETE, parameters) is not None:
+            return True
+        if await self.password_hash(user_id) == before:
+            raise LastAdmin
+        return False
+
+    async def restore(self, user_id: int, *, after: datetime, messages: Messages) -> User | None:
+        audit = audit_parameters(AuditAction.USER_RESTORED, messages)
+        parameters = {"id": user_id, "after": after} | audit | messages_parameters([messages])
+        try:
+            row = await self._database.one(RESTORE, parameters)
+        except UniqueViolation as error:
+            raise EmailTaken from error
+        return _user(row) if row else None
+
     async def set_standing(
         self, user_id: int, *, role: Role | None = None, tier: Tier | None = None, messages: Messages
     ) -> User | None:
         audit = audit_parameters(AuditAction.USER_CHANGED, messages)
         parameters = {"id": user_id, "role": role, "tier": tier} | audit | messages_parameters([messages])
-        row = await self._database.one(SET_STANDING, parameters)
+        row = await self._database.one(DEMOTE if role is Role.USER else SET_STANDING, parameters)
+        if row is None and role is Role.USER and await self.get(user_id) is not None:
+            raise LastAdmin
         return _user(row) if row else None
 
-    async def list(self, page: Page) -> Listing[User]:
-        query = page_sql(columns=COLUMNS, source="FROM users WHERE true", order="created_at", page=page)
-        rows = await self._database.all(query, page_parameters(page))
-        return listing(rows, page, _user, lambda user: Position(user.created_at, user.id))
+    async def list(self, page: Page, which: AccountFilter = LIVING) -> Listing[Account]:
+        named = {"email": which.email, "id": which.id, "role": which.role, "tier": which.tier}
+        given = {name: value for name, value in named.items() if value is not None}
+        wanted = [_STATES[which.state], *(_NARROWED[name] for name in given)]
+        source: LiteralString = "FROM users WHERE " + " AND ".join(wanted)
+        columns: LiteralString = f"{COLUMNS}, deleted_at"
+        query = page_sql(columns=columns, source=source, order="created_at", page=page)
+        rows = await self._database.all(query, page_parameters(page) | given)
+        return listing(rows, page, _account, lambda account: Position(account.created_at, account.id))
 
 
 def _user(row: tuple[Any, ...]) -> User:
-    return User(
-        id=row[0],
-        email=row[1],
-        name=row[2],
-        timezone=row[3],
-        week_start=WeekStart(row[4]),
-        role=Role(row[5]),
-        tier=Tier(row[6]),
-        created_at=row[7],
-        updated_at=row[8],
-    )
+    return User(**_fields(row))
+
+
+def _account(row: tuple[Any, ...]) -> Account:
+    return Account(**_fields(row), deleted_at=row[9])
+
+
+def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
+    return {
+        "id": row[0],
+        "email": row[1],
+        "name": row[2],
+        "timezone": row[3],
+        "week_start": WeekStart(row[4]),
+        "role": Role(row[5]),
+        "tier": Tier(row[6]),
+        "created_at": row[7],
+        "updated_at": row[8],
+    }

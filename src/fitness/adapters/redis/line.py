@@ -7,6 +7,7 @@ to wait for, so a thousand requests at a time are one queue and not a thousand t
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -33,10 +34,8 @@ LOOK_S = 0.005
 LATE_S = 0.005
 GRACE_S = 0.02
 LONGEST_WAIT_S = 1.0
-"""A busy process cannot distinguish a slow server from its own delay. An event loop that was busy runs its timers
-before it reads its sockets, so at the deadline the answer may be there, unread, even if the timer comes in time. So the
-line looks again after LOOK_S. While that timer comes late by more than LATE_S, it looks again after GRACE_S, up to
-this."""
+"""A busy event loop runs its timers before it reads its sockets: at the deadline the answer may be there, unread. So the
+line looks again after LOOK_S, and while that timer comes late by more than LATE_S, again after GRACE_S, up to this."""
 
 RETRY_S = 0.1
 """Between attempts to connect to a server that is down."""
@@ -116,14 +115,13 @@ class RedisLine:
 
     def ask_soon(self, *commands: Command | Packed) -> "asyncio.Future[Answer] | None":
         """As `ask`; None where the server is down, or too many questions wait."""
-        try:
+        with suppress(*FAILURES):
             return self.ask("", *commands)
-        except FAILURES:
-            return None
+        return None
 
     async def mget(self, *pairs: tuple[str, str]) -> list[Answer]:
         """The values under pairs of keys, one after the other, in one answer or in several. A pair is in one slot."""
-        return [await self.ask("", ("MGET", *[name for pair in pairs for name in pair]))]
+        return await self.ask_everywhere(("MGET", *[name for pair in pairs for name in pair]))
 
     async def ask_each(self, commands: Sequence[Command]) -> list[Answer]:
         """The answers to commands in any slots; the second word of each is its key."""
@@ -179,10 +177,7 @@ class RedisLine:
         self._down = None
 
     def _connects_late(self, began_s: float, again_s: float | None) -> None:
-        """Questions stop to wait for the connection, unless it is this process that is late: see LONGEST_WAIT_S.
-
-        `again_s` is when it was to look again.
-        """
+        """Questions stop to wait for the connection, unless it is this process that is late: see LONGEST_WAIT_S."""
         loop = self._loop
         now_s = loop.time()
         if self.run_id is not None or self._down is not None:

@@ -192,6 +192,17 @@ class ActivityState(StrEnum):
     TRASHED = "trashed"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityDates:
+    """An activity as admins see it: nothing of what its owner wrote."""
+
+    id: int
+    user_id: int
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+
+
 def _normalized(details: D) -> D:
     def rounded(value: float | None) -> float | None:
         return None if value is None else round(float(value), 3)

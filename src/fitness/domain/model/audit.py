@@ -15,6 +15,8 @@ REASON = TextRule(min_length=1, max_length=500)
 class AuditAction(StrEnum):
     ACTIVITY_PURGED = "activity_purged"
     USER_CHANGED = "user_changed"
+    PASSWORD_RESET_ISSUED = "password_reset_issued"  # noqa: S105 - no password
+    USER_RESTORED = "user_restored"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,21 @@ class Authority:
     actor_id: int | None
     at: datetime
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """Which entries a list is of; what is None does not narrow it."""
+
+    actor_id: int | None = None
+    action: AuditAction | None = None
+    subject_id: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    """Exclusive."""
+
+
+ALL_ENTRIES = AuditFilter()
 
 
 def checked_reason(reason: str) -> str:

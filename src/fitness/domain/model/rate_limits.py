@@ -27,6 +27,8 @@ class Action(StrEnum):
     GUESS = "guess"
     """A login whose body is read, so that its account is known: charged after LOGIN, and apart from it."""
     REFRESH = "refresh"
+    PASSWORD = "password"  # noqa: S105 - no password
+    """What asks for the password of somebody who is logged in."""
 
 
 class WhenUnavailable(StrEnum):
@@ -43,6 +45,7 @@ WHEN_UNAVAILABLE = {
     Action.LOGIN: WhenUnavailable.JUDGE_LOCALLY,
     Action.GUESS: WhenUnavailable.JUDGE_LOCALLY,
     Action.REFRESH: WhenUnavailable.JUDGE_LOCALLY,
+    Action.PASSWORD: WhenUnavailable.JUDGE_LOCALLY,
 }
 """Every other action is admitted."""
 
@@ -137,6 +140,7 @@ POLICIES = (
     Policy(name="login_repeated", action=Action.GUESS, subject=Subject.REPEATED_STRANGERS, anonymous=_strictly(3)),
     Policy(name="register", action=Action.REGISTER, subject=Subject.ADDRESS, anonymous=_strictly(5)),
     Policy(name="refresh", action=Action.REFRESH, subject=Subject.ADDRESS, anonymous=_strictly(30)),
+    Policy(name="password", action=Action.PASSWORD, free=_strictly(5), premium=_strictly(5)),
 )
 
 

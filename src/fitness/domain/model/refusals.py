@@ -53,6 +53,32 @@ class BadCredentials(Refusal):
         super().__init__("the e-mail address or the password is wrong")
 
 
+class BadRefreshToken(Refusal):
+    """The same words for a token that was never issued, has been used, has expired, or whose session was revoked."""
+
+    def __init__(self) -> None:
+        super().__init__("the refresh token is not good, or not any more; log in again")
+
+
+class BadResetToken(Refusal):
+    """The same words for a token that was never issued, has been used, or has expired."""
+
+    def __init__(self) -> None:
+        super().__init__("the reset token is not good, or not any more; ask an admin for another one")
+
+
+class SessionNotFound(Refusal):
+    def __init__(self) -> None:
+        super().__init__("you have no such session")
+
+
+class WrongPassword(Refusal):
+    """Of somebody who is logged in, and is asked for the password again."""
+
+    def __init__(self) -> None:
+        super().__init__("the password is wrong")
+
+
 class LoginDelayed(Refusal):
     """Too many failures in a row, so that this one is not even looked at."""
 
@@ -74,6 +100,38 @@ class EmailTaken(Refusal):
 class UserNotFound(Refusal):
     def __init__(self, who: int | str) -> None:
         super().__init__(f"user {who} does not exist")
+
+
+class UserNotDeleted(Refusal):
+    """Restored while living."""
+
+    def __init__(self, user_id: int) -> None:
+        super().__init__(f"user {user_id} is not deleted")
+
+
+class KeyNotFound(Refusal):
+    def __init__(self, key_id: int) -> None:
+        super().__init__(f"you have no API key {key_id}")
+
+
+class TooManyKeys(Refusal):
+    def __init__(self) -> None:
+        super().__init__("an account has at most 50 API keys; revoke one first")
+
+
+class InsufficientScope(Refusal):
+    """An API key is good, and not for this."""
+
+    def __init__(self, scope: str | None) -> None:
+        needed = "needs a login" if scope is None else f"needs the scope {scope}"
+        super().__init__(f"this {needed}, which the API key does not have")
+
+
+class LastAdmin(Refusal):
+    """Without it, nobody could make another one."""
+
+    def __init__(self) -> None:
+        super().__init__("this is the last admin; make another one first")
 
 
 class ActivityNotFound(Refusal):

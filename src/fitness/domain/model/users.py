@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, NewType, TypedDict
 
@@ -39,6 +39,10 @@ EmailAddress = NewType("EmailAddress", str)
 """The one form of an address, as `normalized_email` makes it: trimmed, NFC, lower case; maybe no valid address."""
 
 
+RESTORED_FOR = timedelta(days=30)
+"""How long a deleted account can be restored."""
+
+
 class Role(StrEnum):
     USER = "user"
     ADMIN = "admin"
@@ -47,14 +51,6 @@ class Role(StrEnum):
 class Tier(StrEnum):
     FREE = "free"
     PREMIUM = "premium"
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What each request has to know of its caller's account."""
-
-    tier: Tier | None
-    """None where there is no such account, or not any more."""
 
 
 class WeekStart(StrEnum):
@@ -76,6 +72,36 @@ class Caller:
 
     id: int
     session_id: str
+    logged_in_us: int = 0
+    """When the session's login began, in microseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What each request has to know of its caller's account.
+
+    Every field is named wherever one is made, so that a copy that an older version cached is not taken for one.
+    """
+
+    tier: Tier | None
+    """None where there is no such account, or not any more."""
+    role: Role
+    not_before_us: int
+    """Sessions whose login began earlier have ended; in microseconds since 1970."""
+    spared: str | None
+    """The one session that has not, although it began earlier: the one that ended the others."""
+    revoked: tuple[str, ...]
+    """Sessions that were revoked one by one while access tokens of theirs may still be good, in the order of ids."""
+
+    def refuses(self, caller: Caller) -> bool:
+        """Whether the caller's session has been ended, or its account is gone."""
+        if self.tier is None or caller.session_id in self.revoked:
+            return True
+        return caller.logged_in_us < self.not_before_us and caller.session_id != self.spared
+
+
+NOBODY = Standing(tier=None, role=Role.USER, not_before_us=0, spared=None, revoked=())
+"""Of an account that is not there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +127,33 @@ class User:
     tier: Tier
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account(User):
+    """As admins see it."""
+
+    deleted_at: datetime | None
+    """Since when it is deleted; it can be restored for RESTORED_FOR."""
+
+
+class AccountState(StrEnum):
+    LIVING = "living"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountFilter:
+    """Which accounts a list is of; what is None does not narrow it."""
+
+    email: EmailAddress | None = None
+    id: int | None = None
+    role: Role | None = None
+    tier: Tier | None = None
+    state: AccountState | None = None
+
+
+LIVING = AccountFilter(state=AccountState.LIVING)
 
 
 class ProfileChanges(TypedDict, total=False):
@@ -131,6 +184,13 @@ def checked_registration(registration: Registration) -> Registration:
     }
     _refuse(found)
     return tidy
+
+
+def checked_password(password: str, *, field: str) -> str:
+    """`password` in the form it is hashed in. Raises InvalidFields."""
+    normal = normalized_password(password)
+    _refuse({field: password_problem(normal)})
+    return normal
 
 
 def checked_profile(changes: ProfileChanges) -> ProfileChanges:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from fitness.domain.model.passwords import normalized_password
-from fitness.domain.model.refusals import BadCredentials
+from fitness.domain.model.refusals import BadCredentials, BadResetToken, WrongPassword
 from fitness.domain.model.text import text_problem
 from fitness.domain.model.users import (
     EMAIL,
@@ -14,6 +14,7 @@ from fitness.domain.model.users import (
     ProfileChanges,
     Registration,
     User,
+    checked_password,
     checked_profile,
     checked_registration,
     still_there,
@@ -22,15 +23,16 @@ from fitness.domain.use_cases.caching.invalidation import Changes
 from fitness.domain.use_cases.caching.keys import account_scope
 from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.domain.use_cases.requesters import Requester
+from fitness.domain.use_cases.sessions import Client, SessionService, SessionTokens
 from fitness.ports.clock import ClockPort
-from fitness.ports.credentials import AccessToken, AccessTokenPort, PasswordHasherPort
+from fitness.ports.credentials import PasswordHasherPort, ResetTokenPort
 from fitness.ports.messages import Messages
-from fitness.ports.users import UserRepoPort
+from fitness.ports.users import Credentials, UserRepoPort
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    access: AccessToken
+    session: SessionTokens
     device_token: str
     """To be sent with the next login from the same device."""
 
@@ -39,7 +41,8 @@ class LoggedIn:
 class AccountService:
     users: UserRepoPort
     passwords: PasswordHasherPort
-    tokens: AccessTokenPort
+    reset_tokens: ResetTokenPort
+    sessions: SessionService
     attempts: LoginAttempts
     changes: Changes
     clock: ClockPort
@@ -54,18 +57,23 @@ class AccountService:
         await self.changes.deliver(Messages(id=secrets.randbits(63), invalidates=(account_scope(user.id),)))
         return user
 
-    async def login(self, address: EmailAddress, password: str, *, by: Requester) -> LoggedIn:
+    async def login(
+        self, address: EmailAddress, password: str, *, by: Requester, user_agent: str | None = None
+    ) -> LoggedIn:
         """To be asked once `LoginAttempts.admit` has let it pass.
 
         Raises BadCredentials, after the same work whether or not the account exists.
         """
+        began = self.clock.now()  # a password that is changed from now on ends the session that this one begins
         known = None if text_problem(address, max_length=EMAIL.max_length) else await self.users.credentials(address)
         matches = await self._matches(password, known.password_hash if known else None)
-        if known is None or not matches:
+        if known is None or not matches or not await self._still_matches(address, password, known):
             await self.attempts.failed(address, by)
             raise BadCredentials
+        await self._rehash(known, password)
         device_token = await self.attempts.succeeded(address, by)
-        return LoggedIn(self.tokens.issue(Caller(known.user_id, secrets.token_hex(16))), device_token)
+        session = await self.sessions.begin(known.user_id, Client(by.address, user_agent), since=began)
+        return LoggedIn(session, device_token)
 
     async def me(self, caller: Caller) -> User:
         """Raises NotAuthenticated when the account is gone."""
@@ -76,6 +84,66 @@ class AccountService:
         changes = checked_profile(changes)
         update = partial(self.users.update_profile, by.id, changes, at=self.clock.now())
         return still_there(await self.changes.make([account_scope(by.id)], update))
+
+    async def change_password(self, current: str, new: str, *, by: Caller) -> None:
+        """Ends every other session of the account. Raises InvalidFields, WrongPassword."""
+        new = checked_password(new, field="new")
+        before = await self._proven(current, by)
+        set_password = partial(
+            self.users.set_password,
+            by.id,
+            before=before,
+            after=await self.passwords.hash(new),
+            at=self.clock.now(),
+            spared=by.session_id,
+        )
+        if not await self.changes.make([account_scope(by.id)], set_password):
+            raise WrongPassword  # it was changed meanwhile
+        await self.sessions.forget_all(by.id, spared=by.session_id)
+
+    async def reset_password(self, token: str, password: str) -> None:
+        """Ends every session of the account. Raises InvalidFields, BadResetToken."""
+        password = checked_password(password, field="password")
+        user_id = self.reset_tokens.user_of(token)
+        before = None if user_id is None else await self.users.password_hash(user_id)
+        if user_id is None or before is None or not self.reset_tokens.verify(token, before, at=self.clock.now()):
+            raise BadResetToken
+        after = await self.passwords.hash(password)
+        set_password = partial(
+            self.users.set_password, user_id, before=before, after=after, at=self.clock.now(), spared=None
+        )
+        if not await self.changes.make([account_scope(user_id)], set_password):
+            raise BadResetToken  # it was used meanwhile
+        await self.sessions.forget_all(user_id)
+
+    async def delete_me(self, password: str, *, by: Caller) -> None:
+        """An admin can restore the account for RESTORED_FOR. Raises WrongPassword, LastAdmin."""
+        before = await self._proven(password, by)
+        soft_delete = partial(self.users.soft_delete, by.id, before=before, at=self.clock.now())
+        if not await self.changes.make([account_scope(by.id)], soft_delete):
+            raise WrongPassword
+        await self.sessions.forget_all(by.id)
+
+    async def _proven(self, password: str, caller: Caller) -> str:
+        """The hash of the caller's password, if this is it. Raises WrongPassword."""
+        password_hash = await self.users.password_hash(caller.id)
+        if password_hash is None or not await self._matches(password, password_hash):
+            raise WrongPassword
+        return password_hash
+
+    async def _still_matches(self, address: EmailAddress, password: str, known: Credentials) -> bool:
+        """Checking a password takes so long that it may have been changed meanwhile, or the account deleted."""
+        now = await self.users.credentials(address)
+        return now == known or (now is not None and await self._matches(password, now.password_hash))
+
+    async def _rehash(self, known: Credentials, password: str) -> None:
+        """What was hashed with less work, or in another form than the normal one, is hashed anew."""
+        normal = normalized_password(password)
+        if self.passwords.outdated(known.password_hash) or (
+            normal != password and not await self.passwords.verify(normal, known.password_hash)
+        ):
+            after = await self.passwords.hash(normal)
+            await self.users.rehash(known.user_id, before=known.password_hash, after=after)
 
     async def _matches(self, password: str, password_hash: str | None) -> bool:
         """In its normal form; else as it was typed, in which passwords were hashed before there was a normal form.

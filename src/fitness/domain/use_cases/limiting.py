@@ -1,9 +1,8 @@
 """Rate limits: who is charged for what, and what happens to a request while the shared limiter does not answer."""
 
 import asyncio
-import json
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +24,12 @@ from fitness.domain.use_cases.begun import Begun
 from fitness.domain.use_cases.caching.keys import standing_key
 from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.requesters import Requester, subject
+from fitness.domain.use_cases.seen import ReadAsked, Seen
 from fitness.ports.cache import CacheKey, Peeked
-from fitness.ports.outages import CacheUnavailable, DatabaseUnavailable, LimiterUnavailable
+from fitness.ports.clock import ClockPort
+from fitness.ports.outages import CacheUnavailable, LimiterUnavailable
 from fitness.ports.rate_limits import RateLimiterPort
-from fitness.ports.reply import Reply
-from fitness.ports.users import UserRepoPort
+from fitness.ports.standings import StandingPort
 
 MOST_REMEMBERED = 10_000
 
@@ -53,55 +53,6 @@ class Admitted:
     found: Peeked
 
 
-class _Seen:
-    """A caller's tier as this process saw it last, and what each action is charged under it.
-
-    All of it to the account: no policy counts somebody who is logged in by address.
-    """
-
-    __slots__ = ("_charges", "_of", "key", "text", "tier")
-
-    def __init__(self, user_id: int, tier: Tier, charges: Callable[[Action], tuple[Charge, ...]]) -> None:
-        self.tier = tier
-        self.key = standing_key(user_id)
-        self.text = json.dumps({"tier": tier}, separators=(",", ":")).encode()
-        """As the cache keeps the standing."""
-        self._of = charges
-        self._charges: dict[Action, tuple[Charge, ...]] = {}
-
-    def charges(self, action: Action) -> tuple[Charge, ...]:
-        """The very same tuple each time, so that a limiter can keep what it made of it."""
-        if action not in self._charges:
-            self._charges[action] = self._of(action)
-        return self._charges[action]
-
-
-class ReadAsked:
-    """A read that limits, standing and cache were asked about."""
-
-    __slots__ = ("_callback", "decided", "peeked", "seen")
-
-    def __init__(self, seen: _Seen, decided: Reply[Decision], peeked: Reply[Sequence[Peeked]]) -> None:
-        self.seen = seen
-        self.decided = decided
-        self.peeked = peeked
-
-    def when_done(self, callback: Callable[[object], None]) -> None:
-        """Once both have replied, or failed."""
-        self._callback = callback
-        self.decided.when_done(self._is_decided)
-
-    def abandon(self) -> None:
-        self.decided.abandon()
-        self.peeked.abandon()
-
-    def _is_decided(self, _: object) -> None:
-        if self.peeked.done:
-            self._callback(self)
-        else:
-            self.peeked.when_done(self._callback)
-
-
 class LimitService:
     """`limiter` is shared by all processes; `local` is this process's own and counts what either admitted here."""
 
@@ -109,17 +60,19 @@ class LimitService:
         self,
         limiter: RateLimiterPort,
         local: RateLimiterPort,
-        users: UserRepoPort,
+        standings: StandingPort,
+        clock: ClockPort,
         cached: CachedReads,
         limits: Limits,
     ) -> None:
         self._limiter = limiter
         self._local = local
-        self._users = users
+        self._standings = standings
+        self._clock = clock
         self._cached = cached
         self._limits = limits
         self._one_at_a_time = asyncio.Lock()
-        self._seen: OrderedDict[int, _Seen] = OrderedDict()
+        self._seen: OrderedDict[int, Seen] = OrderedDict()
         self._applying = {
             (action, tier): [
                 (policy, limit.scaled(limits.scale))
@@ -134,7 +87,8 @@ class LimitService:
         """Charge a request. None where limits are switched off.
 
         Raises RateLimited, LimiterUnavailable where the limiter does not answer and the action needs it, and
-        NotAuthenticated where the caller's account is gone.
+        NotAuthenticated where the caller's session has been ended or the account is gone; DatabaseUnavailable where
+        neither the cache nor the database can say so.
         """
         if not self._limits.scale:
             await self._tier(who)
@@ -172,10 +126,10 @@ class LimitService:
             raise RateLimited(admitted.followed_by(decision.for_all_of_it()))
         return admitted.followed_by(decision)
 
-    def ask_read(self, action: Action, caller: Caller, key: CacheKey[Any]) -> "ReadAsked | None":
+    def ask_read(self, action: Action, caller: Caller, key: CacheKey[Any]) -> ReadAsked | None:
         """Ask for limits, standing and the cached copy at once. None where that takes more than a question each."""
         seen = self._seen.get(caller.id)
-        if seen is None or not self._limits.scale:
+        if seen is None or not self._limits.scale or seen.standing.refuses(caller):
             return None
         peeked = self._cached.peek_soon(seen.key, key)
         if peeked is None:
@@ -186,7 +140,7 @@ class LimitService:
             return None
         return ReadAsked(seen, decided, peeked)
 
-    def admitted_hit(self, asked: "ReadAsked") -> Admitted | None:
+    def admitted_hit(self, asked: ReadAsked) -> Admitted | None:
         """What was asked for, once it is there, if it is an admitted hit; else `admit_asked` knows."""
         if asked.decided.failed or asked.peeked.failed:
             return None
@@ -201,7 +155,7 @@ class LimitService:
         return Admitted(decision, found)
 
     async def admit_asked(
-        self, asked: "ReadAsked", action: Action, caller: Caller, key: CacheKey[Any]
+        self, asked: ReadAsked, action: Action, caller: Caller, key: CacheKey[Any]
     ) -> Admitted | None:
         """What was asked for, whatever it is. Returns and raises as `admit_read`."""
         if asked.decided.failed:
@@ -215,10 +169,11 @@ class LimitService:
     async def admit_read(self, action: Action, caller: Caller, key: CacheKey[Any]) -> Admitted | None:
         """Charge a read of `key`; limits, tier and the cached copy are asked for in one round trip.
 
-        None, and nothing is charged, for a caller whose tier this process has not seen yet. Raises as `admit`.
+        None, and nothing is charged, for a caller whose standing this process has not seen yet, or saw to refuse it.
+        Raises as `admit`.
         """
         seen = self._seen.get(caller.id)
-        if seen is None:
+        if seen is None or seen.standing.refuses(caller):
             return None
         if not self._limits.scale:
             standing, found = await self._cached.peek(seen.key, key)
@@ -229,7 +184,7 @@ class LimitService:
         return await self._admitted(seen, decision, standing, found, action, caller)
 
     async def _admitted(
-        self, seen: "_Seen", decision: Decision, standing: Peeked, found: Peeked, action: Action, caller: Caller
+        self, seen: Seen, decision: Decision, standing: Peeked, found: Peeked, action: Action, caller: Caller
     ) -> Admitted:
         if standing == seen.text:
             self._cached.count_hit(seen.key)
@@ -245,14 +200,14 @@ class LimitService:
         Only where the tier has changed is the request judged again, under the present one.
         """
         seen = self._seen.get(who.caller.id) if who.caller is not None else None
-        if who.caller is None or seen is None:
+        if who.caller is None or seen is None or seen.standing.refuses(who.caller):
             return await self._limiter.acquire(self._charges(action, who, await self._tier(who)))
         with Begun(self._tier(who)) as asked:
             decision = await self._limiter.acquire(seen.charges(action))
             tier = await asked
         return decision if tier is seen.tier else await self._limiter.acquire(self._charges(action, who, tier))
 
-    async def _again_if_changed(self, decision: Decision, seen: "_Seen", action: Action, caller: Caller) -> Decision:
+    async def _again_if_changed(self, decision: Decision, seen: Seen, action: Action, caller: Caller) -> Decision:
         who = Requester("", caller)
         tier = await self._tier(who)
         return decision if tier is seen.tier else await self._limiter.acquire(self._charges(action, who, tier))
@@ -294,43 +249,39 @@ class LimitService:
         return tier, await self._limiter.acquire(charges, cost=0)
 
     async def _without_limiter(self, action: Action, who: Requester) -> Decision | Unjudged:
+        tier = await self._tier(who)  # a session that was ended stays ended, whatever else is down
         outcome = WHEN_UNAVAILABLE.get(action, WhenUnavailable.ADMIT)
         if outcome is WhenUnavailable.REFUSE:
             raise LimiterUnavailable("this needs the rate limiter, which is not available; try again")
         if outcome is WhenUnavailable.ADMIT:
-            return Unjudged(self._charges(action, who, None if who.caller is None else self._last_tier(who.caller.id)))
-        charges = [self._part_of_this_process(charge) for charge in self._charges(action, who, None)]
+            return Unjudged(self._charges(action, who, tier))
+        charges = [self._part_of_this_process(charge) for charge in self._charges(action, who, tier)]
         decision = await self._local.acquire(charges)
         if not decision.allowed:
             raise RateLimited(decision)
         return decision
 
     async def _tier(self, who: Requester) -> Tier | None:
-        """None for somebody who is not logged in. Raises NotAuthenticated where the account is gone."""
+        """None for somebody who is not logged in. Raises NotAuthenticated, DatabaseUnavailable."""
         if who.caller is None:
             return None
         user_id = who.caller.id
-        try:
-            copy = await self._cached.read_through(standing_key(user_id), lambda: self._load_standing(user_id))
-        except DatabaseUnavailable:
-            return self._last_tier(user_id)
-        tier = copy.value.tier
+        copy = await self._cached.read_through(standing_key(user_id), lambda: self._load_standing(user_id))
+        standing = copy.value
+        tier = standing.tier
         if tier is None:
             self._seen.pop(user_id, None)
             raise NotAuthenticated("the account of this token no longer exists")
-        if user_id not in self._seen or self._seen[user_id].tier is not tier:
-            self._seen[user_id] = _Seen(user_id, tier, lambda action: self._charges(action, who, tier))
+        if user_id not in self._seen or self._seen[user_id].standing != standing:
+            self._seen[user_id] = Seen(user_id, standing, tier, lambda action: self._charges(action, who, tier))
             if len(self._seen) > MOST_REMEMBERED:
                 self._seen.popitem(last=False)
+        if standing.refuses(who.caller):
+            raise NotAuthenticated("this session has ended; log in again")
         return tier
 
-    def _last_tier(self, user_id: int) -> Tier:
-        seen = self._seen.get(user_id)
-        return Tier.FREE if seen is None else seen.tier
-
     async def _load_standing(self, user_id: int) -> Standing:
-        user = await self._users.get(user_id)
-        return Standing(None if user is None else user.tier)
+        return await self._standings.of(user_id, at=self._clock.now())
 
     def _charges(self, action: Action, who: Requester, tier: Tier | None) -> tuple[Charge, ...]:
         every_request = () if action is Action.GUESS else self._charges_for(None, who, tier)  # LOGIN was charged these

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from fitness.entrypoints.logs import configure_logs
-from fitness.entrypoints.settings import MEMORY, CompleteSettings, Settings
+from fitness.entrypoints.setting_values import MEMORY
+from fitness.entrypoints.settings import CompleteSettings, Settings
 from fitness.entrypoints.wiring.container import Container
 from fitness.entrypoints.wiring.lifecycle import running
 from fitness.entrypoints.wiring.stores import settings_from, with_running_engines

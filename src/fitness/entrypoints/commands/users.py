@@ -55,6 +55,20 @@ def set_tier(email: str, tier: str) -> None:
     _set_standing(email, tier=Tier(tier))
 
 
+@users.command("reset-password")
+@click.argument("email")
+def reset_password(email: str) -> None:
+    """Print a token with which the account's owner sets another password.
+
+    POST it to /api/v1/auth/reset as reset_token, with the new password, within 24 hours. It is good once.
+    """
+
+    async def run(container: Container) -> str:
+        return (await container.administration().issue_reset_as_operator(email)).reset_token
+
+    click.echo(on_stores(run))
+
+
 @users.command("list")
 def list_users() -> None:
     """Show every account, latest first."""

@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from litestar import Request, Response, Router, get, patch, post
+from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
+from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.model.fields import Says
 from fitness.domain.model.rate_limits import Action
-from fitness.domain.model.refusals import BadCredentials, EmailTaken
+from fitness.domain.model.refusals import BadCredentials, BadResetToken, EmailTaken, LastAdmin, WrongPassword
 from fitness.domain.model.users import (
     EXAMPLE_PASSWORD,
     Caller,
@@ -21,9 +22,10 @@ from fitness.domain.model.users import (
     normalized_email,
 )
 from fitness.domain.use_cases.accounts import AccountService
+from fitness.domain.use_cases.sessions import SessionTokens
 from fitness.entrypoints.http.bodies import JsonBody
 from fitness.entrypoints.http.gate import DEVICE_COOKIE, DEVICE_TOKEN, requester_of
-from fitness.entrypoints.http.routes import Access, Route
+from fitness.entrypoints.http.routes import LOGIN_ONLY, Access, Route
 from fitness.ports.credentials import DEVICE_TOKEN_TTL_S
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -41,9 +43,48 @@ class Tokens:
     access_token: Annotated[str, Says("Sent with each request: `Authorization: Bearer …`.")]
     token_type: Annotated[str, Says("How it is sent.", "Bearer")]
     expires_in: Annotated[int, Says("Seconds.", 900)]
+    refresh_token: Annotated[
+        str | None,
+        Says(
+            "Sent to `/auth/refresh`, once, for the next tokens. Null while sessions cannot be kept: then log in again."
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginTokens(Tokens):
     device_token: Annotated[
         str, Says("Sent back as `Device-Token` with this device's next login: then nobody else's attempts keep it out.")
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordChange:
+    current: str
+    new: str
+    """8 to 256 characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    reset_token: str
+    password: str
+    """The new one; 8 to 256 characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    password: str
+
+
+def token_fields(session: SessionTokens) -> dict[str, Any]:
+    """The fields of Tokens."""
+    return {
+        "access_token": session.access.token,
+        "token_type": "Bearer",
+        "expires_in": session.access.expires_in_s,
+        "refresh_token": session.refresh,
+    }
 
 
 @post(
@@ -73,16 +114,16 @@ async def register(data: JSONBody[Registration], accounts: NamedDependency[Accou
 )
 async def login(
     data: JSONBody[Login], request: Request[None, Any, Any], accounts: NamedDependency[AccountService]
-) -> Response[Tokens]:
-    """Get an access token, to be sent as `Authorization: Bearer …`."""
-    found = await accounts.login(normalized_email(data.email), data.password, by=requester_of(request))
-    tokens = Tokens(
-        access_token=found.access.token,
-        token_type="Bearer",  # noqa: S106 - no password
-        expires_in=found.access.expires_in_s,
-        device_token=found.device_token,
+) -> Response[LoginTokens]:
+    """Begin a session: an access token, to be sent as `Authorization: Bearer …`, and a refresh token for the next."""
+    found = await accounts.login(
+        normalized_email(data.email),
+        data.password,
+        by=requester_of(request),
+        user_agent=request.headers.get("user-agent"),
     )
-    return Response(tokens, headers=NO_STORE, cookies=[_device_cookie(found.device_token)])
+    tokens = LoginTokens(**token_fields(found.session), device_token=found.device_token)
+    return Response(tokens, cookies=[_device_cookie(found.device_token)], headers=NO_STORE)
 
 
 def _device_cookie(token: str) -> Cookie:
@@ -98,7 +139,7 @@ def _device_cookie(token: str) -> Cookie:
     )
 
 
-@get("/me", opt=Route(access=Access.ACCOUNT, action=Action.OTHER).opt)
+@get("/me", opt=Route(access=Access.ACCOUNT, scope=ApiScope.PROFILE_READ, action=Action.OTHER).opt)
 async def get_me(request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]) -> User:
     """The caller's profile."""
     return await accounts.me(request.user)
@@ -108,7 +149,7 @@ async def get_me(request: Request[Caller, Any, Any], accounts: NamedDependency[A
     "/me",
     dto=JsonBody[ProfileChanges],
     return_dto=None,
-    opt=Route(access=Access.ACCOUNT, action=Action.OTHER).opt,
+    opt=Route(access=Access.ACCOUNT, scope=ApiScope.PROFILE_WRITE, action=Action.OTHER).opt,
 )
 async def update_me(
     data: JSONBody[ProfileChanges], request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]
@@ -117,5 +158,43 @@ async def update_me(
     return await accounts.update_me(data, by=request.user)
 
 
-auth_router = Router("/auth", tags=["accounts"], route_handlers=[register, login])
-users_router = Router("/users", tags=["accounts"], route_handlers=[get_me, update_me])
+@post(
+    "/me/password",
+    status_code=204,
+    dto=JsonBody[PasswordChange],
+    return_dto=None,
+    opt=Route(access=Access.ACCOUNT, scope=LOGIN_ONLY, action=Action.PASSWORD, refuses=(WrongPassword,)).opt,
+)
+async def change_password(
+    data: JSONBody[PasswordChange], request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]
+) -> None:
+    """Change the password; every other session of the account ends."""
+    await accounts.change_password(data.current, data.new, by=request.user)
+
+
+@post(
+    "/reset",
+    status_code=204,
+    dto=JsonBody[Reset],
+    return_dto=None,
+    opt=Route(access=Access.PUBLIC, action=Action.REGISTER, refuses=(BadResetToken,)).opt,
+)
+async def reset_password(data: JSONBody[Reset], accounts: NamedDependency[AccountService]) -> None:
+    """Set another password by the token that an admin issued, once. Every session of the account ends."""
+    await accounts.reset_password(data.reset_token, data.password)
+
+
+@delete(
+    "/me",
+    dto=JsonBody[Deletion],
+    return_dto=None,
+    opt=Route(access=Access.ACCOUNT, scope=LOGIN_ONLY, action=Action.PASSWORD, refuses=(WrongPassword, LastAdmin)).opt,
+)
+async def delete_me(
+    data: JSONBody[Deletion], request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]
+) -> None:
+    """Delete the account: nobody can log in to it, and its address is free. An admin can undo that for 30 days."""
+    await accounts.delete_me(data.password, by=request.user)
+
+
+users_router = Router("/users", tags=["accounts"], route_handlers=[get_me, update_me, change_password, delete_me])

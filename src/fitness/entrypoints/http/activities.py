@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from fitness.domain.model.activities import Activity, DetailsChanges, NewActivity, TrashedActivity
+from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import (
     ActivityInTrash,
@@ -56,6 +57,7 @@ class Imported:
     return_dto=None,
     opt=Route(
         access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.CREATE,
         refuses=(DuplicateActivity, IdempotencyKeyReused, IdempotentRequestInFlight),
         headers=IDEMPOTENT,
@@ -74,7 +76,16 @@ async def create_activity(
     return Response(created.activity, status_code=201, headers=headers)
 
 
-@get("/", opt=Route(access=Access.ACCOUNT, action=Action.LIST, query=ListingQuery, sends=("Link", "X-Cache")).opt)
+@get(
+    "/",
+    opt=Route(
+        access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_READ,
+        action=Action.LIST,
+        query=ListingQuery,
+        sends=("Link", "X-Cache"),
+    ).opt,
+)
 async def list_activities(
     request: ApiRequest, activities: NamedDependency[ActivityService]
 ) -> Response[ListBody[Activity]]:
@@ -87,7 +98,12 @@ async def list_activities(
     return Response(body, headers=links_of(request, body) | {"X-Cache": found.origin})
 
 
-@get("/trash", opt=Route(access=Access.ACCOUNT, action=Action.LIST, query=PageQuery, sends=("Link",)).opt)
+@get(
+    "/trash",
+    opt=Route(
+        access=Access.ACCOUNT, scope=ApiScope.ACTIVITIES_READ, action=Action.LIST, query=PageQuery, sends=("Link",)
+    ).opt,
+)
 async def list_trash(
     request: ApiRequest, activities: NamedDependency[ActivityService]
 ) -> Response[ListBody[TrashedActivity]]:
@@ -102,6 +118,7 @@ async def list_trash(
     request_max_body_size=MAX_UPLOAD_BYTES,
     opt=Route(
         access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.IMPORT,
         refuses=(DuplicateActivity, RecordingRefused, ReaderUnavailable, Overloaded),
         upload=UPLOAD_FIELD,
@@ -130,6 +147,7 @@ async def import_file(
     "/{activity_id:int}",
     opt=Route(
         access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_READ,
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
         headers=IF_NONE_MATCH | IF_MATCH,
@@ -153,6 +171,7 @@ async def get_activity(
     return_dto=None,
     opt=Route(
         access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
         headers=IF_MATCH,
@@ -174,6 +193,7 @@ async def update_activity(
     "/{activity_id:int}",
     opt=Route(
         access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
         headers=IF_MATCH,
@@ -191,6 +211,7 @@ async def delete_activity(
     status_code=200,
     opt=Route(
         access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityNotInTrash, DuplicateActivity, VersionMismatch),
         headers=IF_MATCH,

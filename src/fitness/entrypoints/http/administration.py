@@ -3,19 +3,39 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from litestar import Request, Response, Router, delete, get, patch
+from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
+from msgspec import Meta
 
-from fitness.domain.model.audit import REASON, AuditEntry
+from fitness.domain.model.activities import ActivityDates, ActivityState
+from fitness.domain.model.audit import REASON, AuditAction, AuditEntry, AuditFilter
+from fitness.domain.model.fields import MAX_INT64 as MAX_ID
 from fitness.domain.model.fields import Says
 from fitness.domain.model.rate_limits import Action
-from fitness.domain.model.refusals import ActivityNotFound, ActivityNotInTrash, UserNotFound
-from fitness.domain.model.users import Caller, Role, Tier, User
-from fitness.domain.use_cases.administration import AdminService
+from fitness.domain.model.refusals import (
+    ActivityNotFound,
+    ActivityNotInTrash,
+    EmailTaken,
+    LastAdmin,
+    UserNotDeleted,
+    UserNotFound,
+)
+from fitness.domain.model.users import Account, AccountFilter, AccountState, Caller, Role, Tier, User, normalized_email
+from fitness.domain.use_cases.administration import AdminService, ResetIssued
+from fitness.entrypoints.http.accounts import NO_STORE
 from fitness.entrypoints.http.bodies import JsonBody
-from fitness.entrypoints.http.cursors import LATEST_LOGGED
-from fitness.entrypoints.http.queries import ListBody, PageQuery, links_of, list_body, page_of, read_query
+from fitness.entrypoints.http.cursors import LATEST_CREATED, LATEST_LOGGED
+from fitness.entrypoints.http.queries import (
+    ListBody,
+    PageQuery,
+    ParameterErrors,
+    instant,
+    links_of,
+    list_body,
+    page_of,
+    read_query,
+)
 from fitness.entrypoints.http.routes import Access, Route
 from fitness.ports.outages import LimiterUnavailable
 
@@ -24,7 +44,46 @@ ApiRequest = Request[Caller, Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    reason: Annotated[str, REASON, Says("Why, for the audit log; nothing personal.", "Asked for by its owner.")]
+    reason: (
+        Annotated[
+            str,
+            REASON,
+            Says(
+                "Why, for the audit log; nothing personal. It may stand in the query string instead.",
+                "Asked for by its owner.",
+            ),
+        ]
+        | None
+    ) = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurgeQuery:
+    reason: Annotated[str, Meta(description="Why, for clients that cannot send a body with DELETE.")] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsersQuery(PageQuery):
+    email: Annotated[str, Meta(description="Of exactly this address.")] | None = None
+    id: Annotated[int, Meta(ge=1, le=MAX_ID, description="Of this id.")] | None = None
+    role: Role | None = None
+    tier: Tier | None = None
+    state: AccountState | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivitiesQuery(PageQuery):
+    user_id: Annotated[int, Meta(ge=1, le=MAX_ID, description="Whose activities.")]
+    state: ActivityState | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditQuery(PageQuery):
+    actor_id: Annotated[int, Meta(ge=1, le=MAX_ID, description="Done by this admin.")] | None = None
+    action: AuditAction | None = None
+    subject_id: Annotated[int, Meta(ge=1, le=MAX_ID, description="Done to this activity or user.")] | None = None
+    from_: Annotated[str, Meta(description="An instant with its offset from UTC, inclusive.")] | None = None
+    to: Annotated[str, Meta(description="An instant with its offset from UTC, exclusive.")] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,37 +99,78 @@ class StandingChanges:
     opt=Route(
         access=Access.ADMIN,
         action=Action.PURGE,
+        query=PurgeQuery,
         refuses=(ActivityNotFound, ActivityNotInTrash, LimiterUnavailable),
     ).opt,
 )
 async def purge_activity(
     activity_id: FromPath[int],
-    data: JSONBody[Purge],
     request: ApiRequest,
     administration: NamedDependency[AdminService],
+    data: JSONBody[Purge | None] = None,
 ) -> None:
     """Delete a trashed activity for good. There is no undo."""
-    await administration.purge(activity_id, reason=data.reason, by=request.user)
+    asked = read_query(request, PurgeQuery).reason
+    reason = asked if data is None or data.reason is None else data.reason
+    await administration.purge(activity_id, reason=reason or "", by=request.user)
 
 
 @get(
     "/audit-log",
-    opt=Route(access=Access.ADMIN, action=Action.OTHER, query=PageQuery, sends=("Link",)).opt,
+    opt=Route(access=Access.ADMIN, action=Action.OTHER, query=AuditQuery, sends=("Link",)).opt,
 )
 async def list_audit_log(
     request: ApiRequest, administration: NamedDependency[AdminService]
 ) -> Response[ListBody[AuditEntry]]:
     """Who purged or changed what, when and why; latest first."""
-    page = page_of(read_query(request, PageQuery), order=LATEST_LOGGED)
-    body = list_body(await administration.audit_log(page, by=request.user), page, order=LATEST_LOGGED)
+    query = read_query(request, AuditQuery)
+    page = page_of(query, order=LATEST_LOGGED)
+    found = await administration.audit_log(page, _audit_filter(query), by=request.user)
+    body = list_body(found, page, order=LATEST_LOGGED)
     return Response(body, headers=links_of(request, body))
+
+
+@get("/users", opt=Route(access=Access.ADMIN, action=Action.OTHER, query=UsersQuery, sends=("Link",)).opt)
+async def list_users(request: ApiRequest, administration: NamedDependency[AdminService]) -> Response[ListBody[Account]]:
+    """Accounts, the latest first; deleted ones too, while they can be restored."""
+    query = read_query(request, UsersQuery)
+    page = page_of(query, order=LATEST_CREATED)
+    email = None if query.email is None else normalized_email(query.email)
+    which = AccountFilter(email=email, id=query.id, role=query.role, tier=query.tier, state=query.state)
+    found = await administration.list_users(page, which, by=request.user)
+    body = list_body(found, page, order=LATEST_CREATED)
+    return Response(body, headers=links_of(request, body))
+
+
+@get("/activities", opt=Route(access=Access.ADMIN, action=Action.OTHER, query=ActivitiesQuery, sends=("Link",)).opt)
+async def list_user_activities(
+    request: ApiRequest, administration: NamedDependency[AdminService]
+) -> Response[ListBody[ActivityDates]]:
+    """A user's activities, in the trash too, the latest first: ids and dates, no content."""
+    query = read_query(request, ActivitiesQuery)
+    page = page_of(query, order=LATEST_CREATED)
+    found = await administration.list_activities(query.user_id, page, query.state, by=request.user)
+    body = list_body(found, page, order=LATEST_CREATED)
+    return Response(body, headers=links_of(request, body))
+
+
+@post(
+    "/users/{user_id:int}/restore",
+    status_code=200,
+    opt=Route(access=Access.ADMIN, action=Action.OTHER, refuses=(UserNotFound, UserNotDeleted, EmailTaken)).opt,
+)
+async def restore_user(
+    user_id: FromPath[int], request: ApiRequest, administration: NamedDependency[AdminService]
+) -> User:
+    """Undo the deletion of an account, within 30 days. Its owner has to log in again."""
+    return await administration.restore_user(user_id, by=request.user)
 
 
 @patch(
     "/users/{user_id:int}",
     dto=JsonBody[StandingChanges],
     return_dto=None,
-    opt=Route(access=Access.ADMIN, action=Action.OTHER, refuses=(UserNotFound,)).opt,
+    opt=Route(access=Access.ADMIN, action=Action.OTHER, refuses=(UserNotFound, LastAdmin)).opt,
 )
 async def update_standing(
     user_id: FromPath[int],
@@ -82,6 +182,40 @@ async def update_standing(
     return await administration.set_standing(user_id, role=data.role, tier=data.tier, by=request.user)
 
 
+@post(
+    "/users/{user_id:int}/password-reset",
+    status_code=201,
+    opt=Route(access=Access.ADMIN, action=Action.OTHER, refuses=(UserNotFound,)).opt,
+)
+async def issue_password_reset(
+    user_id: FromPath[int], request: ApiRequest, administration: NamedDependency[AdminService]
+) -> Response[ResetIssued]:
+    """A token with which the account's owner sets another password, once, within 24 hours. It is logged."""
+    issued = await administration.issue_reset(user_id, by=request.user)
+    return Response(issued, headers=NO_STORE)
+
+
+def _audit_filter(query: AuditQuery) -> AuditFilter:
+    """Raises InvalidFields."""
+    errors = ParameterErrors()
+    since = errors.parsed("from", query.from_, instant)
+    until = errors.parsed("to", query.to, instant)
+    errors.refuse()
+    return AuditFilter(
+        actor_id=query.actor_id, action=query.action, subject_id=query.subject_id, since=since, until=until
+    )
+
+
 admin_router = Router(
-    "/admin", tags=["administration"], route_handlers=[purge_activity, list_audit_log, update_standing]
+    "/admin",
+    tags=["administration"],
+    route_handlers=[
+        purge_activity,
+        list_user_activities,
+        list_audit_log,
+        list_users,
+        update_standing,
+        restore_user,
+        issue_password_reset,
+    ],
 )

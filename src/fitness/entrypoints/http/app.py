@@ -9,7 +9,7 @@ from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from fitness.entrypoints.http.accounts import auth_router, users_router
+from fitness.entrypoints.http.accounts import users_router
 from fitness.entrypoints.http.activities import activities_router
 from fitness.entrypoints.http.administration import admin_router
 from fitness.entrypoints.http.bodies import MAX_BODY_BYTES
@@ -22,6 +22,7 @@ from fitness.entrypoints.http.health import Stores, health_router
 from fitness.entrypoints.http.problems import answer
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers, rate_limit
 from fitness.entrypoints.http.routes import check_declarations
+from fitness.entrypoints.http.sessions import auth_router
 from fitness.entrypoints.http.short_way import ShortWay
 from fitness.entrypoints.http.statistics import statistics_router
 from fitness.entrypoints.http.tags import tags_router
@@ -87,7 +88,14 @@ def create_app(container: Container) -> Application:
     upload_space = UploadSpace()
 
     def gate(app: ASGIApp) -> ASGIApp:
-        return Gate(app, container.access_tokens(), container.device_tokens(), charging, container.administration())
+        return Gate(
+            app,
+            container.access_tokens(),
+            container.device_tokens(),
+            charging,
+            container.administration(),
+            container.api_keys(),
+        )
 
     stores = Stores(
         needed={"database": container.database_probe()},
@@ -98,6 +106,8 @@ def create_app(container: Container) -> Application:
         route_handlers=HANDLERS,
         dependencies={
             "accounts": Provide(lambda: container.accounts(), sync_to_thread=False),
+            "sessions": Provide(lambda: container.sessions(), sync_to_thread=False),
+            "keys": Provide(lambda: container.api_keys(), sync_to_thread=False),
             "activities": Provide(lambda: container.activities(), sync_to_thread=False),
             "charging": Provide(lambda: charging, sync_to_thread=False),
             "imports": Provide(lambda: container.imports(), sync_to_thread=False),

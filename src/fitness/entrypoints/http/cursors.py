@@ -30,6 +30,7 @@ class Order:
 
 ORDERS = {sort: Order(sort.value, by_instant=sort.by == "date", sort=True) for sort in Sort}
 LATEST_DELETED = Order("-deleted_at")
+LATEST_CREATED = Order("-created_at")
 LATEST_LOGGED = Order("-at")
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from fitness.domain.use_cases.limiting import ReadAsked
+from fitness.domain.use_cases.seen import ReadAsked
 from fitness.entrypoints.http.arrived import ARRIVED, UNMATCHED, Arrived
 from fitness.entrypoints.http.cors import Cors
 from fitness.entrypoints.http.delivery import compressed, compressed_apart, delivered

@@ -7,13 +7,16 @@ from litestar import Request
 from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from fitness.domain.model.api_keys import KEY_PREFIX, ApiScope
 from fitness.domain.model.fields import MAX_INT64
 from fitness.domain.model.logins import Device
 from fitness.domain.model.rate_limits import Action
-from fitness.domain.model.refusals import NotAuthenticated
+from fitness.domain.model.refusals import InsufficientScope, NotAuthenticated, Refusal
 from fitness.domain.model.users import Caller, EmailAddress, normalized_email
 from fitness.domain.use_cases.administration import AdminService
+from fitness.domain.use_cases.api_keys import ApiKeyService
 from fitness.domain.use_cases.requesters import Requester
+from fitness.entrypoints.http.arrived import ARRIVED, Arrived
 from fitness.entrypoints.http.bodies import DECODED_BODY, decode_json
 from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.problems import MalformedRequest
@@ -46,18 +49,20 @@ class Gate:
         devices: DeviceTokenPort,
         charging: Charging,
         administration: AdminService,
+        keys: ApiKeyService,
     ) -> None:
         self._app = app
         self._tokens = tokens
         self._devices = devices
         self._charging = charging
         self._administration = administration
+        self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = declared(scope["route_handler"])
         # The limits are charged before any refusal is given, so that guessing tokens costs as much as asking properly.
         # Whom to charge is known from the headers alone, so this comes before any body is read, too.
-        caller, auth_error = self._caller(scope, route)
+        caller, auth_error = await self._caller(scope, route)
         device = self._device(scope) if route.action is Action.LOGIN else None
         requester = Requester(self._charging.address(scope), caller, device)
         if route.limited or auth_error is not None:
@@ -89,12 +94,14 @@ class Gate:
         token = _header(scope, DEVICE_TOKEN.lower().encode()) or _cookie(scope, DEVICE_COOKIE)
         return None if token is None else self._devices.verify(token)
 
-    def _caller(self, scope: Scope, route: Route) -> tuple[Caller | None, NotAuthenticated | None]:
-        """The account that the access token names, or why there is none."""
+    async def _caller(self, scope: Scope, route: Route) -> tuple[Caller | None, Refusal | None]:
+        """The account that the access token or the API key names, or why the route is not for it."""
         if route.access is Access.PUBLIC:
             return None, None
         try:
             token = _token(scope)
+            if token is not None and token.startswith(KEY_PREFIX):
+                return await self._caller_by_key(token, scope, route)
             if token is not None:
                 return self._tokens.verify(token), None
         except NotAuthenticated as error:
@@ -102,6 +109,23 @@ class Gate:
         if route.access is Access.ACCOUNT_OPTIONAL:
             return None, None
         return None, NotAuthenticated("this needs an access token: Authorization: Bearer …", token_given=False)
+
+    async def _caller_by_key(self, token: str, scope: Scope, route: Route) -> tuple[Caller, InsufficientScope | None]:
+        """A key that this process has not seen is charged to its address before the database is asked for it: whoever
+        makes keys up is limited as whoever makes up access tokens. Raises NotAuthenticated, RateLimited.
+        """
+        is_new = not self._keys.is_known(token)
+        if is_new:
+            await self._charging.charge(Action.OTHER, Requester(self._charging.address(scope)), scope)
+        try:
+            key = await self._keys.verify(token)
+        except NotAuthenticated:
+            arrived: Arrived = scope[ARRIVED]  # type: ignore[literal-required]
+            arrived.charged = arrived.charged or is_new
+            raise
+        if isinstance(route.scope, ApiScope):
+            return key.caller, None if route.scope in key.scopes else InsufficientScope(route.scope)
+        return key.caller, InsufficientScope(None)
 
 
 def requester_of(request: Request[Any, Any, Any]) -> Requester:

@@ -23,12 +23,17 @@ from fitness.domain.model.refusals import (
     ActivityNotInTrash,
     AdminOnly,
     BadCredentials,
+    BadRefreshToken,
+    BadResetToken,
     DuplicateActivity,
     EmailTaken,
     FieldProblem,
     IdempotencyKeyReused,
     IdempotentRequestInFlight,
+    InsufficientScope,
     InvalidFields,
+    KeyNotFound,
+    LastAdmin,
     LoginDelayed,
     NotAuthenticated,
     RecordingCorrupt,
@@ -38,9 +43,13 @@ from fitness.domain.model.refusals import (
     RecordingUnknown,
     RecordingWithoutActivity,
     RecordingWithoutTimes,
+    SessionNotFound,
     TagNotFound,
+    TooManyKeys,
+    UserNotDeleted,
     UserNotFound,
     VersionMismatch,
+    WrongPassword,
 )
 from fitness.ports.outages import (
     CacheUnavailable,
@@ -48,6 +57,7 @@ from fitness.ports.outages import (
     LimiterUnavailable,
     Overloaded,
     ReaderUnavailable,
+    SessionsUnavailable,
 )
 
 RETRY_AFTER_S = 1
@@ -109,12 +119,21 @@ KINDS: Mapping[type[Exception], Kind] = {
     MethodNotAllowedException: Kind(405, "method_not_allowed", "Method not allowed"),
     NotAuthenticated: Kind(401, "not_authenticated", "Not authenticated"),
     BadCredentials: Kind(401, "bad_credentials", "Bad credentials"),
+    BadRefreshToken: Kind(401, "bad_refresh_token", "Bad refresh token"),
+    BadResetToken: Kind(401, "bad_reset_token", "Bad reset token"),
     LoginDelayed: Kind(429, "login_delayed", "Too many failed logins"),
     RateLimited: Kind(429, "rate_limited", "Too many requests"),
     AddressNotAllowed: Kind(403, "address_not_allowed", "Address not allowed"),
+    InsufficientScope: Kind(403, "insufficient_scope", "Insufficient scope"),
     AdminOnly: Kind(403, "admin_only", "Admins only"),
+    WrongPassword: Kind(403, "wrong_password", "Wrong password"),
+    KeyNotFound: Kind(404, "key_not_found", "API key not found"),
+    TooManyKeys: Kind(409, "too_many_keys", "Too many API keys"),
+    LastAdmin: Kind(409, "last_admin", "Last admin"),
+    UserNotDeleted: Kind(409, "user_not_deleted", "User not deleted"),
     EmailTaken: Kind(409, "email_taken", "E-mail address taken"),
     UserNotFound: Kind(404, "user_not_found", "User not found"),
+    SessionNotFound: Kind(404, "session_not_found", "Session not found"),
     ActivityNotFound: Kind(404, "activity_not_found", "Activity not found"),
     ActivityInTrash: Kind(409, "activity_in_trash", "Activity in the trash"),
     ActivityNotInTrash: Kind(409, "activity_not_in_trash", "Activity not in the trash"),
@@ -134,6 +153,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     LimiterUnavailable: Kind(503, "limiter_unavailable", "Limiter unavailable"),
     CacheUnavailable: Kind(503, "cache_unavailable", "Cache unavailable"),
     Overloaded: Kind(503, "overloaded", "Overloaded"),
+    SessionsUnavailable: Kind(503, "sessions_unavailable", "Sessions unavailable"),
     ReaderUnavailable: Kind(503, "reader_unavailable", "Reader unavailable"),
     Exception: CRASH,
 }
@@ -254,8 +274,10 @@ def _headers(error: Exception, kind: Kind) -> dict[str, str]:
         headers = {"Allow": allow_header(headers["allow"].split(", "))}
     if isinstance(error, NotAuthenticated):
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if error.token_given else "Bearer"
-    if isinstance(error, BadCredentials):
+    if isinstance(error, (BadCredentials, BadRefreshToken, BadResetToken)):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, InsufficientScope):
+        headers["WWW-Authenticate"] = 'Bearer error="insufficient_scope"'
     if isinstance(error, RateLimited):
         headers |= {"Retry-After": str(error.decision.retry_after_s), "Cache-Control": "no-store"}
     if isinstance(error, LoginDelayed):

@@ -150,6 +150,14 @@ def day_or_instant(text: str) -> date | datetime:
     return instant
 
 
+def instant(text: str) -> datetime:
+    """An instant with its offset from UTC. Raises ValueError."""
+    found = day_or_instant(text)
+    if not isinstance(found, datetime):
+        raise ValueError("must be a time with its offset from UTC, such as 2026-11-22T12:00:00Z")
+    return found
+
+
 class ParameterErrors:
     """Collects what is wrong with parameters, so that one refusal names all of it."""
 

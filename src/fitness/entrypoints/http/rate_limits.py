@@ -12,6 +12,7 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
+from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.model.rate_limits import SECOND_US, Action, Balance, Charge, Decision, Unjudged
 from fitness.domain.model.users import Tier
 from fitness.domain.use_cases.limiting import LimitService
@@ -47,11 +48,11 @@ class RateLimitsBody:
     tags=["accounts"],
     opt=Route(
         access=Access.ACCOUNT_OPTIONAL,
+        scope=ApiScope.PROFILE_READ,
         action=Action.OTHER,
         refuses=(LimiterUnavailable,),
         limited=False,
         unstored=True,
-        needs_database=False,
     ).opt,
 )
 async def rate_limit(

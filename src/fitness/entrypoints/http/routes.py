@@ -10,8 +10,9 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.routes import ASGIRoute, HTTPRoute, WebSocketRoute
 
+from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.model.rate_limits import Action, RateLimited
-from fitness.domain.model.refusals import AdminOnly, InvalidFields, LoginDelayed, NotAuthenticated
+from fitness.domain.model.refusals import AdminOnly, InsufficientScope, InvalidFields, LoginDelayed, NotAuthenticated
 from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
 from fitness.ports.outages import DatabaseUnavailable
 
@@ -32,6 +33,14 @@ class Access(Enum):
     """Anyone; an access token that is sent must be valid."""
 
 
+class KeyAccess(Enum):
+    LOGIN_ONLY = "login only"
+
+
+LOGIN_ONLY = KeyAccess.LOGIN_ONLY
+"""In place of a scope: no API key opens the route."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """The declaration of a route, given to its handler as `opt=Route(…).opt`."""
@@ -39,6 +48,8 @@ class Route:
     access: Access
     action: Action
     """What the route does, as far as limits are concerned."""
+    scope: ApiScope | KeyAccess | None = None
+    """Of the API keys that open the route. A route for accounts names one, or LOGIN_ONLY."""
     refuses: tuple[type[Exception], ...] = ()
     """Refusals and outages beyond those that `refusals_of` adds; a family stands for all its subclasses."""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -83,6 +94,8 @@ def declared(handler: BaseRouteHandler) -> Route:
     route = handler.opt.get(ROUTE)
     if not isinstance(route, Route):
         raise UndeclaredRoute(f"{handler} declares no access and no action: give it opt=Route(…).opt")
+    if route.scope is None and route.access in (Access.ACCOUNT, Access.ACCOUNT_OPTIONAL):
+        raise UndeclaredRoute(f"{handler} declares no scope for API keys: name one, or LOGIN_ONLY")
     return route
 
 
@@ -108,7 +121,7 @@ def refusals_of(handler: HTTPRouteHandler) -> set[type[Exception]]:
     reads_json = handler.resolve_data_dto() is not None
     found = {member for refusal in route.refuses for member in members(refusal)}
     if route.access is not Access.PUBLIC:
-        found |= {NotAuthenticated}
+        found |= {NotAuthenticated, InsufficientScope}
     if route.access is Access.ADMIN:
         found |= {AdminOnly}
     if route.action is Action.LOGIN:

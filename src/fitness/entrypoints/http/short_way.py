@@ -20,7 +20,8 @@ from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.caching.keys import activity_key, listing_key
 from fitness.domain.use_cases.caching.reads import CachedReads, Copy
-from fitness.domain.use_cases.limiting import Admitted, LimitService, ReadAsked
+from fitness.domain.use_cases.limiting import Admitted, LimitService
+from fitness.domain.use_cases.seen import ReadAsked
 from fitness.entrypoints.http.arrived import Arrived
 from fitness.entrypoints.http.cursors import ORDERS
 from fitness.entrypoints.http.delivery import content_tag, unless_known

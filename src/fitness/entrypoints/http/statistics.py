@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 from msgspec import Meta
 
 from fitness.domain.model.activities import ActivityType
+from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.model.periods import Period, bucket_name
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.statistics import THOUSANDTHS, Part, Record, Statistics, Streak, Sums, added
@@ -142,7 +143,16 @@ class StatisticsBody:
     streaks: StreaksBody
 
 
-@get("/stats", opt=Route(access=Access.ACCOUNT, action=Action.LIST, query=StatisticsQuery, sends=("X-Cache",)).opt)
+@get(
+    "/stats",
+    opt=Route(
+        access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_READ,
+        action=Action.LIST,
+        query=StatisticsQuery,
+        sends=("X-Cache",),
+    ).opt,
+)
 async def get_statistics(
     request: Request[Caller, Any, Any], statistics: NamedDependency[StatisticsService]
 ) -> Response[StatisticsBody]:

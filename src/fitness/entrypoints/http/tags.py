@@ -9,6 +9,7 @@ from litestar import Request, Response, Router, delete, get, patch
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
+from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import InvalidFields, TagNotFound
 from fitness.domain.model.tags import Tags
@@ -26,7 +27,10 @@ class TagName:
     """1 to 50 characters; letter case and accents that are typed in two ways make no difference."""
 
 
-@get("/", opt=Route(access=Access.ACCOUNT, action=Action.LIST, sends=("X-Cache",)).opt)
+@get(
+    "/",
+    opt=Route(access=Access.ACCOUNT, scope=ApiScope.ACTIVITIES_READ, action=Action.LIST, sends=("X-Cache",)).opt,
+)
 async def list_tags(request: ApiRequest, tags: NamedDependency[TagService]) -> Response[Tags]:
     """The caller's tags, each with the number of live activities that have it; the most used first, at most 1 000."""
     found = await tags.list(by=request.user)
@@ -37,7 +41,13 @@ async def list_tags(request: ApiRequest, tags: NamedDependency[TagService]) -> R
     "/{name:path}",
     dto=JsonBody[TagName],
     return_dto=None,
-    opt=Route(access=Access.ACCOUNT, action=Action.CREATE, refuses=(TagNotFound,), free_path=True).opt,
+    opt=Route(
+        access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_WRITE,
+        action=Action.CREATE,
+        refuses=(TagNotFound,),
+        free_path=True,
+    ).opt,
 )
 async def rename_tag(
     name: FromPath[Path], data: JSONBody[TagName], request: ApiRequest, tags: NamedDependency[TagService]
@@ -48,7 +58,13 @@ async def rename_tag(
 
 @delete(
     "/{name:path}",
-    opt=Route(access=Access.ACCOUNT, action=Action.CREATE, refuses=(TagNotFound, InvalidFields), free_path=True).opt,
+    opt=Route(
+        access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_WRITE,
+        action=Action.CREATE,
+        refuses=(TagNotFound, InvalidFields),
+        free_path=True,
+    ).opt,
 )
 async def delete_tag(name: FromPath[Path], request: ApiRequest, tags: NamedDependency[TagService]) -> None:
     """Take a tag off all activities of the caller's. The activities stay."""

@@ -9,9 +9,12 @@ from dependency_injector import containers, providers
 
 from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
 from fitness.adapters.credentials.jwt import JwtAccessTokens, JwtDeviceTokens
+from fitness.adapters.credentials.refresh import HmacRefreshTokens
+from fitness.adapters.credentials.reset import HmacResetTokens
 from fitness.adapters.files.reader import FileRecordingReader
 from fitness.adapters.guards.denials import DenialMemory
 from fitness.adapters.memory.activities import InMemoryActivityRepo
+from fitness.adapters.memory.api_keys import InMemoryApiKeys
 from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.cache_state import InMemoryCacheState
@@ -19,6 +22,8 @@ from fitness.adapters.memory.database import InMemoryDatabase, NoMigrations
 from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
+from fitness.adapters.memory.sessions import InMemorySessionStore
+from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.statistics import InMemoryStatisticsRepo
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.tags import InMemoryTagRepo
@@ -29,6 +34,7 @@ from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.adapters.observed.reads import ReadCounts
 from fitness.adapters.observed.timed import timed
 from fitness.adapters.postgres.activities import PostgresActivityRepo
+from fitness.adapters.postgres.api_keys import PostgresApiKeys
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.database import Database, lease_database
@@ -36,12 +42,14 @@ from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.schema import SchemaProbe
+from fitness.adapters.postgres.standings import PostgresStandings
 from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
 from fitness.adapters.postgres.tags import PostgresTagRepo
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.adapters.redis.cache import RedisCache
 from fitness.adapters.redis.client import closed, line_to
 from fitness.adapters.redis.rate_limits import RedisRateLimiter
+from fitness.adapters.redis.sessions import RedisSessionStore
 from fitness.adapters.system.clock import SystemClock
 from fitness.adapters.telemetry.exchange import MetricsExchange
 from fitness.adapters.telemetry.instruments import Instruments
@@ -51,6 +59,7 @@ from fitness.adapters.telemetry.tracing import Tracing
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
+from fitness.domain.use_cases.api_keys import ApiKeyService
 from fitness.domain.use_cases.caching.invalidation import Changes, OutboxRelay
 from fitness.domain.use_cases.caching.keys import KINDS
 from fitness.domain.use_cases.caching.lease import Lease
@@ -58,6 +67,7 @@ from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
 from fitness.domain.use_cases.logins import LoginAttempts
+from fitness.domain.use_cases.sessions import SessionService
 from fitness.domain.use_cases.statistics import StatisticsService
 from fitness.domain.use_cases.tags import TagService
 from fitness.entrypoints.logs import AccessLog
@@ -115,6 +125,15 @@ class Container(containers.DeclarativeContainer):
         either(memory=once(InMemoryLoginHistory), stores=once(PostgresLoginHistory, postgres)), "logins"
     )
 
+    standings = observed(
+        either(memory=once(InMemoryStandings, store), stores=once(PostgresStandings, postgres)), "standings"
+    )
+
+    api_key_repo = observed(
+        either(memory=once(InMemoryApiKeys, store), stores=once(PostgresApiKeys, postgres)), "api_keys"
+    )
+    api_keys = once(ApiKeyService, api_key_repo, clock)
+
     redis_cache = once(RedisCache, kept(closed, line_to, settings.provided.redis_url))
     cache_store = either(memory=once(InMemoryCache), stores=redis_cache)
     cache = once(ObservedCache, cache_store, span)
@@ -126,10 +145,15 @@ class Container(containers.DeclarativeContainer):
         span,
     )
 
+    state_line = kept(closed, line_to, settings.provided.state_redis_url)
+    session_store = either(memory=once(InMemorySessionStore), stores=once(RedisSessionStore, state_line))
+
     local_limiter = once(InMemoryRateLimiter)
 
     password_hasher = kept(Argon2PasswordHasher.close, Argon2PasswordHasher)
     access_tokens = once(JwtAccessTokens, settings.provided.secret_keys, clock)
+    refresh_tokens = once(HmacRefreshTokens, settings.provided.secret_keys)
+    reset_tokens = once(HmacResetTokens, settings.provided.secret_keys)
     device_tokens = once(JwtDeviceTokens, settings.provided.secret_keys, clock)
     account_secret = providers.Callable(lambda keys: keys[0].encode(), settings.provided.secret_keys)
     end_with_this_process = providers.Callable(lambda: partial(die_with_parent, os.getpid(), SIGKILL))
@@ -150,17 +174,19 @@ class Container(containers.DeclarativeContainer):
     statistics = once(StatisticsService, statistics_repo, user_repo, cached_reads, clock)
     tags = once(TagService, tag_repo, cached_reads, changes, clock)
     imports = once(ImportService, activity_repo, user_repo, changes, recording_reader, clock)
-    administration = once(AdminService, activity_repo, user_repo, audit_log, changes, clock)
+    administration = once(AdminService, activity_repo, user_repo, audit_log, reset_tokens, changes, clock)
     limits = once(
         LimitService,
         rate_limiter,
         local_limiter,
-        user_repo,
+        standings,
+        clock,
         cached_reads,
         once(Limits, settings.provided.rate_limit_scale, settings.provided.workers),
     )
     login_attempts = once(LoginAttempts, login_history, limits, device_tokens, clock, account_secret)
-    accounts = once(AccountService, user_repo, password_hasher, access_tokens, login_attempts, changes, clock)
+    sessions = once(SessionService, session_store, standings, access_tokens, refresh_tokens, changes, clock)
+    accounts = once(AccountService, user_repo, password_hasher, reset_tokens, sessions, login_attempts, changes, clock)
 
     metric_sources = once(
         MetricSources,

@@ -4,12 +4,15 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from fitness.adapters.embedded.engines import EngineUrls, running_engines, running_urls
-from fitness.adapters.embedded.secrets import kept_secret
+from fitness.adapters.embedded.secrets import MOST_KEPT, kept_secrets, rotate_secrets
 from fitness.adapters.postgres.database import CONNECTIONS_OF_A_PROCESS
 from fitness.adapters.postgres.urls import url_problem
-from fitness.entrypoints.settings import MEMORY, CompleteSettings, Settings, read_settings
+from fitness.entrypoints.setting_values import MEMORY
+from fitness.entrypoints.settings import CompleteSettings, Settings, read_settings
+from fitness.ports.setup import BadSetup
 
 SPARE_CONNECTIONS = 20
 """For the command line, migrations and people who look."""
@@ -56,6 +59,19 @@ def with_running_engines(settings: Settings) -> Iterator[CompleteSettings]:
         yield complete
 
 
+def new_secret_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """A new key in front of the one that signs now."""
+    return (secrets.token_hex(32), *keys)[:MOST_KEPT]
+
+
+def rotate_kept_keys(data_dir: Path) -> None:
+    """Raises BadSetup where there is no data folder, or it belongs to somebody else."""
+    try:
+        rotate_secrets(data_dir)
+    except OSError as error:
+        raise BadSetup(f"the keys in {data_dir} cannot be changed: {error.strerror}") from error
+
+
 def _on(settings: Settings, urls: EngineUrls) -> CompleteSettings:
     metrics_dir = settings.metrics_dir or settings.data_dir / "metrics"
     own = replace(settings, metrics_dir=metrics_dir, migrate_database_url=urls.owner_database_url)
@@ -63,5 +79,5 @@ def _on(settings: Settings, urls: EngineUrls) -> CompleteSettings:
         database_url=urls.database_url,
         redis_url=urls.redis_url,
         state_redis_url=settings.state_redis_url or urls.state_redis_url,
-        secret_keys=settings.secret_keys or (kept_secret(settings.data_dir),),
+        secret_keys=settings.secret_keys or kept_secrets(settings.data_dir),
     )

@@ -1,0 +1,73 @@
+"""API keys: what programs call the service with, each for what its owner allows."""
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from fitness.domain.model.refusals import FieldProblem, InvalidFields
+from fitness.domain.model.sessions import microseconds
+from fitness.domain.model.text import TextRule
+from fitness.domain.model.users import Caller
+
+KEY_PREFIX = "fit_"
+"""Of every key, so that one is recognized where it should not be: in a log, in a repository."""
+
+KEY_NAME = TextRule(min_length=1, max_length=100)
+MOST_KEYS = 50
+"""Of one account."""
+
+USE_NOTED_EVERY = timedelta(hours=1)
+
+
+class ApiScope(StrEnum):
+    """What a key may be good for."""
+
+    ACTIVITIES_READ = "activities:read"
+    ACTIVITIES_WRITE = "activities:write"
+    PROFILE_READ = "profile:read"
+    PROFILE_WRITE = "profile:write"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """Without the key itself, of which only a digest is kept."""
+
+    id: int
+    user_id: int
+    name: str
+    scopes: tuple[ApiScope, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    """None is never."""
+    last_used_at: datetime | None
+    """Give or take USE_NOTED_EVERY; None is never."""
+
+    @property
+    def caller(self) -> Caller:
+        """What ends every session of the account ends its keys, too."""
+        return Caller(self.user_id, f"key-{self.id}", microseconds(self.created_at))
+
+
+def new_key() -> str:
+    return KEY_PREFIX + secrets.token_urlsafe(30)
+
+
+def key_digest(key: str) -> bytes:
+    """A key is random, so that a quick hash is as good as a slow one."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+def checked_key_name(name: str, scopes: Collection[ApiScope], expires_at: datetime | None, *, now: datetime) -> str:
+    """`name` as it is kept. Raises InvalidFields."""
+    tidy = KEY_NAME.tidied(name)
+    problems = [FieldProblem("name", problem)] if (problem := KEY_NAME.problem(tidy)) else []
+    if not scopes:
+        problems.append(FieldProblem("scopes", "must name at least one"))
+    if expires_at is not None and (expires_at.tzinfo is None or expires_at <= now):
+        problems.append(FieldProblem("expires_at", "must be a time to come, with its offset from UTC"))
+    if problems:
+        raise InvalidFields(*problems)
+    return tidy

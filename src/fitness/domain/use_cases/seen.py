@@ -1,0 +1,63 @@
+"""What this process has seen of accounts: the standing of each, and reads that are asked for by it."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from fitness.domain.model.rate_limits import Action, Charge, Decision
+from fitness.domain.model.users import Standing, Tier
+from fitness.domain.use_cases.caching.keys import standing_key
+from fitness.ports.cache import Peeked
+from fitness.ports.reply import Reply
+
+
+class Seen:
+    """An account's standing as this process saw it last, and what each action is charged under it.
+
+    All of it to the account: no policy counts somebody who is logged in by address.
+    """
+
+    __slots__ = ("_charges", "_of", "key", "standing", "text", "tier")
+
+    def __init__(
+        self, user_id: int, standing: Standing, tier: Tier, charges: Callable[[Action], tuple[Charge, ...]]
+    ) -> None:
+        self.standing = standing
+        self.tier = tier
+        self.key = standing_key(user_id)
+        self.text = json.dumps(asdict(standing), separators=(",", ":")).encode()
+        """As the cache keeps the standing."""
+        self._of = charges
+        self._charges: dict[Action, tuple[Charge, ...]] = {}
+
+    def charges(self, action: Action) -> tuple[Charge, ...]:
+        """The very same tuple each time, so that a limiter can keep what it made of it."""
+        if action not in self._charges:
+            self._charges[action] = self._of(action)
+        return self._charges[action]
+
+
+class ReadAsked:
+    """A read that limits, standing and cache were asked about."""
+
+    __slots__ = ("_callback", "decided", "peeked", "seen")
+
+    def __init__(self, seen: Seen, decided: Reply[Decision], peeked: Reply[Sequence[Peeked]]) -> None:
+        self.seen = seen
+        self.decided = decided
+        self.peeked = peeked
+
+    def when_done(self, callback: Callable[[object], None]) -> None:
+        """Once both have replied, or failed."""
+        self._callback = callback
+        self.decided.when_done(self._is_decided)
+
+    def abandon(self) -> None:
+        self.decided.abandon()
+        self.peeked.abandon()
+
+    def _is_decided(self, _: object) -> None:
+        if self.peeked.done:
+            self._callback(self)
+        else:
+            self.peeked.when_done(self._callback)

@@ -1,0 +1,32 @@
+"""Where API keys are kept."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from fitness.domain.model.api_keys import ApiKey, ApiScope
+
+
+class ApiKeyPort(Protocol):
+    """Every method is one transaction, and raises DatabaseUnavailable."""
+
+    async def add(
+        self,
+        user_id: int,
+        name: str,
+        scopes: Sequence[ApiScope],
+        *,
+        digest: bytes,
+        at: datetime,
+        expires_at: datetime | None,
+    ) -> ApiKey | None:
+        """A new key of a living account; None where it has MOST_KEYS already."""
+
+    async def of(self, digest: bytes, *, at: datetime) -> ApiKey | None:
+        """The key with this digest, if it is kept and has not expired; that it is used is noted."""
+
+    async def revoke(self, key_id: int, *, owner: int) -> bool:
+        """Forget one of the owner's keys."""
+
+    async def list(self, owner: int, *, at: datetime) -> Sequence[ApiKey]:
+        """The owner's keys, as far as they have not expired and were not ended with the sessions; the latest first."""
