@@ -34,8 +34,8 @@ LOOK_S = 0.005
 LATE_S = 0.005
 GRACE_S = 0.02
 LONGEST_WAIT_S = 1.0
-"""A busy event loop runs its timers before it reads its sockets: at the deadline the answer may be there, unread. So the
-line looks again after LOOK_S, and while that timer comes late by more than LATE_S, again after GRACE_S, up to this."""
+"""A busy event loop runs its timers before it reads its sockets: at the deadline the answer may be there, unread. So it
+looks again after LOOK_S, and while that timer comes late by more than LATE_S, again after GRACE_S, up to this."""
 
 RETRY_S = 0.1
 """Between attempts to connect to a server that is down."""
