@@ -131,6 +131,12 @@ class TestExamples:
         me = (await ann.get("/users/me")).json()
         assert (await admin.patch(f"/admin/users/{me['id']}", json=bodies.pop("update_standing"))).status_code == 200
         assert (await admin.delete(f"/admin{path}", json=bodies.pop("purge_activity"))).status_code == 204
+        assert (await ann.post("/auth/keys", json=bodies.pop("create_key"))).status_code == 201
+        for path, name in (("/auth/refresh", "refresh"), ("/auth/reset", "reset_password")):
+            assert (await ann.post(path, json=bodies.pop(name))).status_code == 401  # nobody else has the token
+        deletion = bodies.pop("delete_me")
+        assert (await ann.post("/users/me/password", json=bodies.pop("change_password"))).status_code == 204
+        assert (await ann.delete("/users/me", json=deletion)).status_code == 403  # that was the password before
         assert bodies == {}
 
     async def test_those_of_a_query_find_what_they_say(self, ann: Person, document: dict[str, Any]):

@@ -176,7 +176,7 @@ class TestOrigins:
         [
             ("/activities", "GET, HEAD, OPTIONS, POST"),
             ("/activities/1", "DELETE, GET, HEAD, OPTIONS, PATCH"),
-            ("/users/me", "GET, HEAD, OPTIONS, PATCH"),
+            ("/users/me", "DELETE, GET, HEAD, OPTIONS, PATCH"),
             ("/auth/login", "OPTIONS, POST"),
         ],
     )

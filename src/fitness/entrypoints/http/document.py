@@ -131,8 +131,11 @@ def _query_parameters(route: Route, schemas: Schemas) -> Iterator[dict[str, Any]
     for field in fields(route.query):
         stated = [hint for hint in get_args(hints[field.name]) if hint is not NoneType]
         schema = schemas.of(stated[0] if field.default is None else hints[field.name], sent=True)
-        parameter = {"name": field.name.rstrip("_"), "in": "query", "description": schema.pop("description", "")}
-        if field.default not in (None, ()):
+        parameter: dict[str, Any] = {"name": field.name.rstrip("_"), "in": "query"}
+        parameter["description"] = schema.pop("description", "")
+        if field.default is MISSING:
+            parameter["required"] = True
+        elif field.default not in (None, ()):
             schema["default"] = field.default
         yield parameter | {"schema": schema}
 
@@ -150,12 +153,14 @@ def _body(handler: HTTPRouteHandler, schemas: Schemas) -> dict[str, Any] | None:
     data = handler.parsed_fn_signature.parameters.get("data")
     if data is None:
         return None
-    schema = schemas.of(data.annotation, sent=True)
-    _state_defaults(schemas.components[data.annotation.__name__], data.annotation)
+    stated = [one for one in get_args(data.annotation) if one is not NoneType]
+    model: type[Any] = stated[0] if stated else data.annotation
+    schema = schemas.of(model, sent=True)
+    _state_defaults(schemas.components[model.__name__], model)
     content: dict[str, Any] = {"schema": schema}
-    if data.annotation.__name__ in BODIES:
-        content["example"] = BODIES[data.annotation.__name__]
-    return {"required": True, "content": {JSON: content}}
+    if model.__name__ in BODIES:
+        content["example"] = BODIES[model.__name__]
+    return {"required": not stated, "content": {JSON: content}}  # what may be None may be left out
 
 
 def _state_defaults(schema: Schema, model: type[Any]) -> None:

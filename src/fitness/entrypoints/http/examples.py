@@ -10,6 +10,11 @@ _ANN = {"email": "ann@example.org", "password": EXAMPLE_PASSWORD}
 BODIES: Mapping[str, Any] = {
     "Registration": _ANN | {"name": "Ann", "timezone": "Europe/Paris"},
     "Login": _ANN,
+    "Refresh": {"refresh_token": "the last one that you were given"},
+    "PasswordChange": {"current": EXAMPLE_PASSWORD, "new": "a longer correct horse"},
+    "Reset": {"reset_token": "given to you by an admin", "password": "a longer correct horse"},
+    "Deletion": {"password": EXAMPLE_PASSWORD},
+    "NewKey": {"name": "backup", "scopes": ["activities:read"]},
     "ProfileChanges": {"name": "Ann", "week_start": "monday"},
     "NewActivity": {
         "activity_type": "run",

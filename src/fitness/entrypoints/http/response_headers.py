@@ -56,7 +56,7 @@ def of_problem(status: int, codes: set[str], route: Route) -> Iterator[str]:
     yield from _ALWAYS
     if route.may_exceed_limit:
         yield from _LIMITS
-    if status == 401:
+    if status == 401 or "insufficient_scope" in codes:
         yield "WWW-Authenticate"
     if status in (429, 503) or codes & KINDS_WITH_RETRY:
         yield "Retry-After"
