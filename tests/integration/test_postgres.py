@@ -24,7 +24,7 @@ from fitness.adapters.postgres.standings import PostgresStandings
 from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
 from fitness.adapters.postgres.tags import PostgresTagRepo
 from fitness.adapters.postgres.totals_diagnosis import TotalsDiagnosis
-from fitness.adapters.postgres.users import PostgresUserRepo
+from fitness.adapters.postgres.users import ALONE, PostgresUserRepo
 from fitness.domain.model.audit import Authority
 from fitness.domain.model.listings import Page
 from fitness.domain.model.refusals import IdempotentRequestInFlight, LastAdmin
@@ -207,6 +207,7 @@ class TestPostgresUserRepo(InOneDatabase, UserRepoContract):
         for admin_id in ids:
             await users.set_standing(admin_id, role=Role.ADMIN, messages=messages(authority=by_nobody))
         async with await psycopg.AsyncConnection.connect(database_url) as other:
+            await other.execute(ALONE)  # as every demotion begins
             await other.execute("UPDATE users SET role = 'user' WHERE id = %s", [ids[0]])
             demoting = users.set_standing(ids[1], role=Role.USER, messages=messages(authority=by_nobody))
             demotion = asyncio.ensure_future(demoting)

@@ -1,11 +1,12 @@
 """Accounts in PostgreSQL."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, LiteralString
 
 from psycopg.errors import UniqueViolation
 
-from fitness.adapters.postgres.database import Database
+from fitness.adapters.postgres.database import Connection, Database, Row, fetch_one
 from fitness.adapters.postgres.messages import audit_parameters, carrying, messages_parameters
 from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
 from fitness.domain.model.audit import AuditAction
@@ -103,19 +104,16 @@ SET_PASSWORD = carrying(
     returning="id",
 )
 
-# Whoever takes the admin's role from somebody locks all who have it, in order: of two who do so at the same time, the
-# second one waits, and then sees the first one's change.
+# Whoever takes the admin's role from somebody does so alone: the second of two waits here, and its own statement, which
+# comes after, sees what the first one changed. To lock the admins' rows instead ends in deadlocks, since EXISTS locks
+# only as many of them as it looks at.
+ALONE = "SELECT pg_advisory_xact_lock(7262816)"
+
 _OTHER_ADMIN = """
     (role <> 'admin' OR EXISTS (
         SELECT
-        FROM (
-            SELECT id
-            FROM users
-            WHERE role = 'admin' AND deleted_at IS NULL
-            ORDER BY id
-            FOR UPDATE
-        ) AS admins
-        WHERE admins.id <> %(id)s
+        FROM users AS admins
+        WHERE admins.role = 'admin' AND admins.deleted_at IS NULL AND admins.id <> %(id)s
     ))
 """
 
@@ -231,11 +229,20 @@ class PostgresUserRepo:
 
     async def soft_delete(self, user_id: int, *, before: str, at: datetime, messages: Messages) -> bool:
         parameters = {"id": user_id, "before": before, "at": at} | messages_parameters([messages])
-        if await self._database.one(SOFT_DELETE, parameters) is not None:
+        if await self._alone(SOFT_DELETE, parameters) is not None:
             return True
         if await self.password_hash(user_id) == before:
             raise LastAdmin
         return False
+
+    async def _alone(self, query: LiteralString, parameters: Mapping[str, Any]) -> Row | None:
+        """The first row; while this transaction lasts, nobody else takes the admin's role from anybody."""
+
+        async def work(connection: Connection) -> Row | None:
+            await connection.execute(ALONE)
+            return await fetch_one(connection, query, parameters)
+
+        return await self._database.transaction(work)
 
     async def restore(self, user_id: int, *, after: datetime, messages: Messages) -> User | None:
         audit = audit_parameters(AuditAction.USER_RESTORED, messages)
@@ -251,7 +258,10 @@ class PostgresUserRepo:
     ) -> User | None:
         audit = audit_parameters(AuditAction.USER_CHANGED, messages)
         parameters = {"id": user_id, "role": role, "tier": tier} | audit | messages_parameters([messages])
-        row = await self._database.one(DEMOTE if role is Role.USER else SET_STANDING, parameters)
+        if role is Role.USER:
+            row = await self._alone(DEMOTE, parameters)
+        else:
+            row = await self._database.one(SET_STANDING, parameters)
         if row is None and role is Role.USER and await self.get(user_id) is not None:
             raise LastAdmin
         return _user(row) if row else None
