@@ -25,11 +25,11 @@ from fitness_client.models import (
     Imported,
     ImportFileBody,
     Login,
+    LoginTokens,
     NewActivity,
     Problem,
     ProfileChanges,
     Registration,
-    Tokens,
     TrashedActivityList,
     User,
 )
@@ -48,7 +48,7 @@ def logged_in(url: str) -> AuthenticatedClient:
     opened = register.sync(client=anonymous, body=person)
     assert isinstance(opened, User)
     tokens = login.sync(client=anonymous, body=Login(email=person.email, password=person.password))
-    assert isinstance(tokens, Tokens)
+    assert isinstance(tokens, LoginTokens)
     return AuthenticatedClient(base_url=url, token=tokens.access_token)
 
 
