@@ -1,11 +1,10 @@
 """Whether the audit log is as it was written."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import psycopg
 
+from fitness.adapters.postgres.asking import Connection, findings
 from fitness.domain.model.audit_chain import ChainHead, Link, broken_at
 from fitness.ports.health import Finding, Verdict
 
@@ -32,28 +31,23 @@ class AuditDiagnosis:
         self._earlier = earlier
 
     async def diagnose(self) -> Sequence[Finding]:
-        return await asyncio.to_thread(self._diagnose)
+        return await findings(self._url, self._ask)
 
-    def _diagnose(self) -> list[Finding]:
-        try:
-            with psycopg.connect(self._url, connect_timeout=5) as connection:
-                # One snapshot: entries may be written while this reads.
-                connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-                row = connection.execute(HEAD).fetchone()
-                if row is None:
-                    return [
-                        Finding(Verdict.WRONG, "audit_head is empty: it cannot be seen whether entries are missing")
-                    ]
-                head = ChainHead(row[0], row[1].hex())
-                broken = broken_at(_links(connection), head, self._earlier)
-        except psycopg.Error:
-            return []  # PostgreSQL's own findings say why
+    def _ask(self, connection: Connection) -> list[Finding]:
+        # One snapshot: entries may be written while this reads.
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        with connection.transaction():
+            row = connection.execute(HEAD).fetchone()
+            if row is None:
+                return [Finding(Verdict.WRONG, "audit_head is empty: it cannot be seen whether entries are missing")]
+            head = ChainHead(row[0], row[1].hex())
+            broken = broken_at(_links(connection), head, self._earlier)
         if broken:
             return [Finding(Verdict.WRONG, f"{broken}; see who else can write to PostgreSQL, and restore a backup")]
         return [Finding(Verdict.GOOD, f"{head.position} entries, none changed or missing; the last is {head}")]
 
 
-def _links(connection: psycopg.Connection[Any]) -> Iterator[Link]:
+def _links(connection: Connection) -> Iterator[Link]:
     with connection.cursor("links") as cursor:  # on the server, so that a long log needs no memory
         cursor.itersize = FETCHED_AT_ONCE
         for position, entry_id, at_us, actor_id, action, subject_id, owner_id, reason, digest in cursor.execute(LINKS):

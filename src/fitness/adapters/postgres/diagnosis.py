@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import psycopg
 
+from fitness.adapters.postgres.asking import Connection, findings
 from fitness.adapters.postgres.database import CONNECTIONS_OF_A_PROCESS
 from fitness.adapters.postgres.migration_files import MigrationRefused
 from fitness.adapters.postgres.migration_runner import Migrations
@@ -79,27 +80,23 @@ class CacheStateDiagnosis:
         self._url = url
 
     async def diagnose(self) -> Sequence[Finding]:
-        return await asyncio.to_thread(self._diagnose)
+        return await findings(self._url, _cache_state)
 
-    def _diagnose(self) -> list[Finding]:
-        try:
-            with psycopg.connect(self._url, autocommit=True, connect_timeout=5) as connection:
-                row = connection.execute(CACHE_STATE).fetchone()
-        except psycopg.Error:
-            return []  # PostgreSQL's own findings say why
-        run_id, closed_s, unconfirmed = row or (None, None, 0)
-        if run_id is None:
-            return [Finding(GOOD, "no service has used the cache yet")]
-        if closed_s is None:
-            return [Finding(GOOD, f"the cache is open; the Redis that counts has the run id {run_id}")]
-        return [
-            Finding(
-                DOUBTFUL,
-                f"the cache has been closed for {closed_s:.0f} s, unconfirmed invalidations: {unconfirmed}; reads go "
-                f"to PostgreSQL until the Redis with the run id {run_id} has carried them out: see "
-                "ops/runbooks/CacheClosed.md",
-            )
-        ]
+
+def _cache_state(connection: Connection) -> list[Finding]:
+    run_id, closed_s, unconfirmed = connection.execute(CACHE_STATE).fetchone() or (None, None, 0)
+    if run_id is None:
+        return [Finding(GOOD, "no service has used the cache yet")]
+    if closed_s is None:
+        return [Finding(GOOD, f"the cache is open; the Redis that counts has the run id {run_id}")]
+    return [
+        Finding(
+            DOUBTFUL,
+            f"the cache has been closed for {closed_s:.0f} s, unconfirmed invalidations: {unconfirmed}; reads go "
+            f"to PostgreSQL until the Redis with the run id {run_id} has carried them out: see "
+            "ops/runbooks/CacheClosed.md",
+        )
+    ]
 
 
 def _version(version: str) -> Finding:

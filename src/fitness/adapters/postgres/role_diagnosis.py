@@ -1,11 +1,9 @@
 """Whether the service's role in PostgreSQL may do what the service needs, and cannot rewrite the audit log."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import psycopg
-
+from fitness.adapters.postgres.asking import Connection, findings
 from fitness.adapters.postgres.rights import AUDIT_COLUMNS, AUDIT_LOG, needed_rights
 from fitness.ports.health import Finding, Verdict
 
@@ -28,28 +26,23 @@ MAY_ADD = "SELECT bool_and(has_column_privilege(%(oid)s::oid, name, 'INSERT')) F
 
 REWRITING = ("UPDATE", "DELETE", "TRUNCATE")
 
-Connection = psycopg.Connection[Any]
-
 
 class RoleDiagnosis:
     def __init__(self, url: str) -> None:
         self._url = url
 
     async def diagnose(self) -> Sequence[Finding]:
-        return await asyncio.to_thread(self._diagnose)
+        return await findings(self._url, _role)
 
-    def _diagnose(self) -> list[Finding]:
-        try:
-            with psycopg.connect(self._url, autocommit=True, connect_timeout=5) as connection:
-                role, superuser = connection.execute(ROLE).fetchone() or ("", False)
-                relations = connection.execute(RELATIONS).fetchall()
-                if superuser or any(owns for *_, owns in relations):
-                    return [_powerful(role, "is a superuser" if superuser else "owns the tables")]
-                found = [*_rewriting(connection, role, relations), *_lacking(connection, role, relations)]
-        except psycopg.Error:
-            return []  # PostgreSQL's own findings say why
-        good = f"it connects as {role}, which owns nothing and may only read the audit log and add to it"
-        return found or [Finding(Verdict.GOOD, good)]
+
+def _role(connection: Connection) -> list[Finding]:
+    role, superuser = connection.execute(ROLE).fetchone() or ("", False)
+    relations = connection.execute(RELATIONS).fetchall()
+    if superuser or any(owns for *_, owns in relations):
+        return [_powerful(role, "is a superuser" if superuser else "owns the tables")]
+    found = [*_rewriting(connection, role, relations), *_lacking(connection, role, relations)]
+    good = f"it connects as {role}, which owns nothing and may only read the audit log and add to it"
+    return found or [Finding(Verdict.GOOD, good)]
 
 
 def _powerful(role: str, why: str) -> Finding:

@@ -1,10 +1,8 @@
 """Whether the kept totals are what the activities add up to."""
 
-import asyncio
 from collections.abc import Sequence
 
-import psycopg
-
+from fitness.adapters.postgres.asking import Connection, findings
 from fitness.ports.health import Finding, Verdict
 
 # A row of totals whose activities are all gone is full of zeros. Bounds need not be reached.
@@ -34,17 +32,12 @@ class TotalsDiagnosis:
         self._url = url
 
     async def diagnose(self) -> Sequence[Finding]:
-        return await asyncio.to_thread(self._diagnose)
+        return await findings(self._url, _totals)
 
-    def _diagnose(self) -> list[Finding]:
-        try:
-            with psycopg.connect(self._url, autocommit=True, connect_timeout=5) as connection:
-                totals, people, first = connection.execute(DIFFERENCES).fetchone() or (0, 0, None)
-        except psycopg.Error:
-            return []  # PostgreSQL's own findings say why
-        if totals:
-            what = (
-                f"{totals} totals of {people} accounts, from user {first} on, are not what their activities add up to"
-            )
-            return [Finding(Verdict.WRONG, f"{what}; run `fitness stats rebuild`")]
-        return [Finding(Verdict.GOOD, "they are what the activities add up to")]
+
+def _totals(connection: Connection) -> list[Finding]:
+    totals, people, first = connection.execute(DIFFERENCES).fetchone() or (0, 0, None)
+    if totals:
+        what = f"{totals} totals of {people} accounts, from user {first} on, are not what their activities add up to"
+        return [Finding(Verdict.WRONG, f"{what}; run `fitness stats rebuild`")]
+    return [Finding(Verdict.GOOD, "they are what the activities add up to")]
