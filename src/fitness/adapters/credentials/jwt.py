@@ -22,34 +22,55 @@ REMEMBERED = 10_000
 MAX_TOKEN_LENGTH = 2_000
 
 
-class JwtAccessTokens:
-    """Signed by the first of `secret_keys`, good if signed by any: put a new key in front to rotate.
+class _Keys:
+    """The first of `secret_keys` signs, each verifies: put a new one in front to rotate."""
 
-    What was verified is remembered by the token's hash, so that only a token's first use costs a signature check; its
-    expiry is checked every time.
+    def __init__(self, secret_keys: Sequence[str]) -> None:
+        self.all = {_key_id(key): key for key in secret_keys}
+        self.signing_id = _key_id(secret_keys[0])
+        self.signing = secret_keys[0]
+
+    def signed(self, claims: dict[str, Any], audience: str) -> str:
+        stated = {"iss": ISSUER, "aud": audience} | claims
+        return jwt.encode(stated, self.signing, ALGORITHM, headers={"kid": self.signing_id})
+
+    def claims(self, token: str, audience: str, required: Sequence[str]) -> dict[str, Any]:
+        """Raises jwt.InvalidTokenError, KeyError, ValueError. Whether the token has expired is not looked at: that
+        would be at the machine's clock, and ours is passed in.
+        """
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise ValueError("too long")
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            self.all[str(jwt.get_unverified_header(token).get("kid"))],
+            algorithms=[ALGORITHM],
+            issuer=ISSUER,
+            audience=audience,
+            options={"require": ["iss", "aud", *required], "verify_exp": False, "verify_iat": False},
+        )
+        return claims
+
+
+class JwtAccessTokens:
+    """What was verified is remembered by the token's hash: only a token's first use costs a signature check. Its expiry
+    is checked every time.
     """
 
     def __init__(self, secret_keys: Sequence[str], clock: ClockPort) -> None:
-        self._keys = {_key_id(key): key for key in secret_keys}
-        self._signing_id = _key_id(secret_keys[0])
+        self._keys = _Keys(secret_keys)
         self._clock = clock
         self._verified: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
 
     def issue(self, caller: Caller) -> AccessToken:
         now = self._clock.now()
         claims = {
-            "iss": ISSUER,
-            "aud": AUDIENCE,
             "iat": now,
             "exp": now + timedelta(seconds=ACCESS_TOKEN_TTL_S),
             "sub": str(caller.id),
             "sid": caller.session_id,
             "auth_time": caller.logged_in_us / 1_000_000,
         }
-        key = self._keys[self._signing_id]
-        return AccessToken(
-            jwt.encode(claims, key, ALGORITHM, headers={"kid": self._signing_id}), expires_in_s=ACCESS_TOKEN_TTL_S
-        )
+        return AccessToken(self._keys.signed(claims, AUDIENCE), expires_in_s=ACCESS_TOKEN_TTL_S)
 
     def verify(self, token: str) -> Caller:
         digest = hashlib.blake2b(token.encode("utf-8", "surrogatepass"), digest_size=16).digest()
@@ -66,19 +87,8 @@ class JwtAccessTokens:
         return caller
 
     def _checked(self, token: str) -> tuple[Caller, float]:
-        if len(token) > MAX_TOKEN_LENGTH:
-            raise NotAuthenticated("the access token is invalid")
         try:
-            key = self._keys[str(jwt.get_unverified_header(token).get("kid"))]
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                key,
-                algorithms=[ALGORITHM],
-                issuer=ISSUER,
-                audience=AUDIENCE,
-                # Its own look at the expiry would be at the machine's clock; ours is passed in.
-                options={"require": ["iss", "aud", "exp", "sub", "sid"], "verify_exp": False, "verify_iat": False},
-            )
+            claims = self._keys.claims(token, AUDIENCE, ("exp", "sub", "sid"))
             # A token of the version before does not say when its session began; no later than it was issued.
             logged_in_s = float(claims.get("auth_time", claims.get("iat", 0)))
             caller = Caller(int(claims["sub"]), str(claims["sid"]), round(logged_in_s * 1_000_000))
@@ -91,41 +101,23 @@ class JwtDeviceTokens:
     """Signed with the same keys as access tokens, for another audience, so that neither passes for the other."""
 
     def __init__(self, secret_keys: Sequence[str], clock: ClockPort) -> None:
-        self._keys = {_key_id(key): key for key in secret_keys}
-        self._signing_id = _key_id(secret_keys[0])
+        self._keys = _Keys(secret_keys)
         self._clock = clock
 
     def issue(self, account: EmailAddress, device_id: str) -> str:
-        key = self._keys[self._signing_id]
-        claims = {
-            "iss": ISSUER,
-            "aud": DEVICE_AUDIENCE,
-            "iat": self._clock.now(),
-            "sub": account_name(account, key.encode()),
-            "jti": device_id,
-        }
-        return jwt.encode(claims, key, ALGORITHM, headers={"kid": self._signing_id})
+        name = account_name(account, self._keys.signing.encode())
+        return self._keys.signed({"iat": self._clock.now(), "sub": name, "jti": device_id}, DEVICE_AUDIENCE)
 
     def verify(self, token: str) -> Device | None:
-        if len(token) > MAX_TOKEN_LENGTH:
-            return None
         try:
-            key = self._keys[str(jwt.get_unverified_header(token).get("kid"))]
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                key,
-                algorithms=[ALGORITHM],
-                issuer=ISSUER,
-                audience=DEVICE_AUDIENCE,
-                options={"require": ["iss", "aud", "iat", "sub", "jti"], "verify_iat": False},
-            )
+            claims = self._keys.claims(token, DEVICE_AUDIENCE, ("iat", "sub", "jti"))
         except (jwt.InvalidTokenError, KeyError, ValueError):
             return None
         age_s = self._clock.now().timestamp() - float(claims["iat"])
         return Device(str(claims["jti"]), str(claims["sub"])) if age_s < DEVICE_TOKEN_TTL_S else None
 
     def belongs(self, device: Device, account: EmailAddress) -> bool:
-        names = [account_name(account, key.encode()) for key in self._keys.values()]
+        names = [account_name(account, key.encode()) for key in self._keys.all.values()]
         return device.account in names
 
 
