@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Mapping
 
+from fitness.domain.model.rate_limits import Decision
 from fitness.domain.model.users import Caller
 from fitness.entrypoints.server.exchange import UNANSWERED
 
@@ -18,7 +19,18 @@ _visible = re.compile(rb"[\x21-\x7e]{1,128}").fullmatch
 
 
 class Arrived:
-    __slots__ = ("answer_headers", "caller", "charged", "headers", "method", "name", "path", "route", "started_s")
+    __slots__ = (
+        "answer_headers",
+        "caller",
+        "charged",
+        "decided",
+        "headers",
+        "method",
+        "name",
+        "path",
+        "route",
+        "started_s",
+    )
 
     def __init__(self, method: str, path: str, sent: list[tuple[bytes, bytes]]) -> None:
         self.started_s = time.perf_counter()
@@ -34,6 +46,8 @@ class Arrived:
         self.route = UNMATCHED
         """Never the path itself: a metric's label must come from a closed set."""
         self.charged = False
+        self.decided: Decision | None = None
+        """On all policies that the request was charged under so far."""
 
     def texts(self) -> Mapping[str, str]:
         """The headers as text."""

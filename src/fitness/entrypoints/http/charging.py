@@ -13,12 +13,6 @@ from fitness.domain.use_cases.requesters import Requester
 from fitness.entrypoints.http.addresses import Network, client_address
 from fitness.entrypoints.http.arrived import ARRIVED, UNMATCHED, Arrived
 
-DECIDED = "fitness.decided"
-"""The scope's key for the Decision on the request so far."""
-
-ADMITTED = "fitness.admitted"
-"""The scope's key for the decision of the last charge."""
-
 LIMIT_HEADERS = (b"x-ratelimit-", b"ratelimit")
 """What the names of all headers about limits begin with."""
 
@@ -65,8 +59,8 @@ class Charging:
 
         What is said of it then is in place of what was said before.
         """
-        admitted: Decision | Unjudged | None = scope.get(ADMITTED)  # type: ignore[assignment]
-        scope.pop(DECIDED, None)  # type: ignore[misc]
+        arrived: Arrived = scope[ARRIVED]  # type: ignore[literal-required]
+        admitted, arrived.decided = arrived.decided, None
         await self._told(self._limits.admit_rest(action, requester, admitted, cost=cost), requester, scope)
 
     async def _told(self, judged: Awaitable[Decision | Unjudged | None], requester: Requester, scope: Scope) -> None:
@@ -77,15 +71,13 @@ class Charging:
             self._on_denied(refusal.decision, scope.get("path_template", UNMATCHED), requester)
             self._tell(refusal.decision, scope)
             raise
-        scope[ADMITTED] = decision  # type: ignore[literal-required]
         if decision is not None:
             self._tell(decision, scope)
 
     def _tell(self, decision: Decision | Unjudged, scope: Scope) -> None:
-        if isinstance(decision, Decision):
-            before: Decision | None = scope.get(DECIDED)  # type: ignore[assignment]
-            decision = scope[DECIDED] = together(before, decision) or decision  # type: ignore[literal-required]
         arrived: Arrived = scope[ARRIVED]  # type: ignore[literal-required]
+        if isinstance(decision, Decision):
+            decision = arrived.decided = together(arrived.decided, decision) or decision
         headers = [*self._headers(decision)]
         others = (header for header in arrived.answer_headers if not header[0].startswith(LIMIT_HEADERS))
         arrived.answer_headers = [*others, *headers]
