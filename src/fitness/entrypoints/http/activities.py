@@ -33,7 +33,7 @@ from fitness.entrypoints.http.cursors import LATEST_DELETED, ORDERS
 from fitness.entrypoints.http.etags import IF_MATCH, IF_NONE_MATCH, etag, versions_to_change, versions_to_read
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
 from fitness.entrypoints.http.gate import requester_of
-from fitness.entrypoints.http.queries import ListBody, PageQuery, links_of, list_body, page_of, read_query
+from fitness.entrypoints.http.queries import ListBody, PageQuery, listed, page_of, read_query
 from fitness.entrypoints.http.routes import Access, Route
 from fitness.entrypoints.http.uploads import MAX_UPLOAD_BYTES, UPLOAD_FIELD, UploadSpace, uploaded_file
 from fitness.ports.messages import IdempotencyKey
@@ -94,8 +94,7 @@ async def list_activities(
     order = ORDERS[query.sort]
     page = page_of(query, order=order)
     found = await activities.list(filter_of(query), page, by=request.user)
-    body = list_body(found.value, page, order=order)
-    return Response(body, headers=links_of(request, body) | {"X-Cache": found.origin})
+    return listed(request, found.value, page, order=order, said={"X-Cache": found.origin})
 
 
 @get(
@@ -109,8 +108,7 @@ async def list_trash(
 ) -> Response[ListBody[TrashedActivity]]:
     """The caller's deleted activities, latest deleted first, with the time at which each is deleted for good."""
     page = page_of(read_query(request, PageQuery), order=LATEST_DELETED)
-    body = list_body(await activities.trash(page, by=request.user), page, order=LATEST_DELETED)
-    return Response(body, headers=links_of(request, body))
+    return listed(request, await activities.trash(page, by=request.user), page, order=LATEST_DELETED)
 
 
 @post(

@@ -31,8 +31,7 @@ from fitness.entrypoints.http.queries import (
     PageQuery,
     ParameterErrors,
     instant,
-    links_of,
-    list_body,
+    listed,
     page_of,
     read_query,
 )
@@ -126,8 +125,7 @@ async def list_audit_log(
     query = read_query(request, AuditQuery)
     page = page_of(query, order=LATEST_LOGGED)
     found = await administration.audit_log(page, _audit_filter(query), by=request.user)
-    body = list_body(found, page, order=LATEST_LOGGED)
-    return Response(body, headers=links_of(request, body))
+    return listed(request, found, page, order=LATEST_LOGGED)
 
 
 @get("/users", opt=Route(access=Access.ADMIN, action=Action.OTHER, query=UsersQuery, sends=("Link",)).opt)
@@ -138,8 +136,7 @@ async def list_users(request: ApiRequest, administration: NamedDependency[AdminS
     email = None if query.email is None else normalized_email(query.email)
     which = AccountFilter(email=email, id=query.id, role=query.role, tier=query.tier, state=query.state)
     found = await administration.list_users(page, which, by=request.user)
-    body = list_body(found, page, order=LATEST_CREATED)
-    return Response(body, headers=links_of(request, body))
+    return listed(request, found, page, order=LATEST_CREATED)
 
 
 @get("/activities", opt=Route(access=Access.ADMIN, action=Action.OTHER, query=ActivitiesQuery, sends=("Link",)).opt)
@@ -150,8 +147,7 @@ async def list_user_activities(
     query = read_query(request, ActivitiesQuery)
     page = page_of(query, order=LATEST_CREATED)
     found = await administration.list_activities(query.user_id, page, query.state, by=request.user)
-    body = list_body(found, page, order=LATEST_CREATED)
-    return Response(body, headers=links_of(request, body))
+    return listed(request, found, page, order=LATEST_CREATED)
 
 
 @post(

@@ -20,16 +20,8 @@ _visible = re.compile(rb"[\x21-\x7e]{1,128}").fullmatch
 
 class Arrived:
     __slots__ = (
-        "answer_headers",
-        "caller",
-        "charged",
-        "decided",
-        "headers",
-        "method",
-        "name",
-        "path",
-        "route",
-        "started_s",
+        *("answer_headers", "caller", "charged", "decided", "headers"),
+        *("method", "name", "path", "route", "started_s"),
     )
 
     def __init__(self, method: str, path: str, sent: list[tuple[bytes, bytes]]) -> None:

@@ -1,6 +1,6 @@
 """Query strings read strictly, and pages found by number or by cursor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import NoneType
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_t
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 import msgspec
-from litestar import Request
+from litestar import Request, Response
 from msgspec import UNSET, Meta, UnsetType
 
 from fitness.domain.model.listings import MAX_DEPTH, MAX_LIMIT, Listing, Page
@@ -123,8 +123,18 @@ def links(first: str, next_cursor: str | None) -> str:
     return f'<{first}{"&" if "?" in first else "?"}cursor={next_cursor}>; rel="next", {there}'
 
 
-def links_of(request: Request[Any, Any, Any], body: ListBody[Any]) -> dict[str, str]:
-    return {"Link": links(first_page(request.scope["path"], request.scope["query_string"]), body.next_cursor)}
+def listed(
+    request: Request[Any, Any, Any],
+    found: Listing[T],
+    page: Page,
+    *,
+    order: Order,
+    said: Mapping[str, str] | None = None,
+) -> Response[ListBody[T]]:
+    """The answer to a list; `said` are headers of its own."""
+    body = list_body(found, page, order=order)
+    first = first_page(request.scope["path"], request.scope["query_string"])
+    return Response(body, headers={"Link": links(first, body.next_cursor), **(said or {})})
 
 
 def list_body(found: Listing[T], page: Page, *, order: Order) -> ListBody[T]:
