@@ -3,16 +3,14 @@
 import asyncio
 import logging
 import re
-import socket
 import time
 
 import pytest
 
-from fitness.entrypoints.http.problems import problem_of_server
 from fitness.entrypoints.http.routes import operations
-from fitness.entrypoints.server.listener import Listener
 from tests.harness.api import Api, Person
 from tests.harness.disconnects import Kind, broken, send_and_leave
+from tests.harness.listening import listening
 
 BROKEN_OFF = 2_000
 AT_A_TIME = 25
@@ -30,20 +28,7 @@ async def test_a_client_that_leaves_at_any_byte_of_any_request_makes_no_error(
         if method != "OPTIONS"
     ]
     assert len(kinds) > 20
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    sock.listen(100)
-    listener = Listener(
-        own_api.app,
-        sock,
-        per_address=1_000,
-        most=1_000,
-        address_of=lambda peer: peer,
-        problem=problem_of_server,
-        refused=lambda _: None,
-    )
-    port = sock.getsockname()[1]
-    try:
+    async with listening(own_api.app) as (listener, port, _):
         beginnings = [data for _, data in broken(kinds, ann.token, BROKEN_OFF, seed=3)]
         for first in range(0, len(beginnings), AT_A_TIME):
             batch = beginnings[first : first + AT_A_TIME]
@@ -52,8 +37,6 @@ async def test_a_client_that_leaves_at_any_byte_of_any_request_makes_no_error(
         while listener.connections:
             assert time.monotonic() < give_up_s
             await asyncio.sleep(0.01)
-    finally:
-        await listener.drain(notice_s=0, patience_s=5)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
     counted = re.findall(r'^http_requests_total\{.*status="(5\d\d)"\} (\S+)$', (await own_api.scrape()).text, re.M)
     assert {(status, number) for status, number in counted if number != "0.0"} == set()

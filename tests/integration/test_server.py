@@ -1,7 +1,6 @@
 """The HTTP server by itself, over real sockets: deadlines, bounds, framing, and how it ends."""
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -9,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from fitness.entrypoints.http.problems import problem_of_server
 from fitness.entrypoints.server import deadlines
 from fitness.entrypoints.server.connection import MAX_PIPELINED
 from fitness.entrypoints.server.exchange import UNANSWERED, Answer
 from fitness.entrypoints.server.listener import Listener
 from fitness.entrypoints.server.parsing import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES
+from tests.harness.listening import listening
 
 PATIENCE_S = 30.0
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -124,27 +123,13 @@ class Served:
 
 @asynccontextmanager
 async def serving(app: Any, *, per_address: int = 100, exempt: bool = False) -> AsyncIterator[Served]:
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    sock.listen(100)
-    refused: list[int] = []
-    listener = Listener(
-        app,
-        sock,
-        per_address=per_address,
-        most=1_000,
-        address_of=lambda peer: None if exempt else peer,
-        problem=problem_of_server,
-        refused=refused.append,
-    )
-    served = Served(app, listener, sock.getsockname()[1], refused)
-    try:
-        yield served
-    finally:
-        for client in served.clients:
-            client.writer.transport.abort()
-        if not listener.draining:
-            await listener.drain(notice_s=0, patience_s=0)
+    async with listening(app, per_address=per_address, exempt=exempt) as (listener, port, refused):
+        served = Served(app, listener, port, refused)
+        try:
+            yield served
+        finally:
+            for client in served.clients:
+                client.writer.transport.abort()
 
 
 @pytest.fixture
@@ -503,7 +488,7 @@ class TestQuickAnswers:
     async def asked(self, served: Served, app: Any) -> Client:
         client = await served.client()
         await client.send(GET)
-        await served.until(lambda: app.pending.ready is not None and app.asked)
+        await served.until(lambda: app.asked)
         return client
 
     @pytest.fixture
