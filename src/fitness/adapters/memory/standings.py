@@ -4,7 +4,7 @@ from datetime import datetime
 
 from fitness.adapters.memory.store import InMemoryStore, SessionsEnded
 from fitness.domain.model.sessions import IDLE_FOR, microseconds
-from fitness.domain.model.users import NOBODY, Caller, Standing
+from fitness.domain.model.users import NOBODY, Caller, Standing, begun_too_early
 from fitness.ports.messages import Messages
 from fitness.ports.standings import REVOCATIONS_TOLD_FOR
 
@@ -26,8 +26,8 @@ class InMemoryStandings:
         user, ended = self._store.users.get(caller.id), self._ended(caller.id)
         if user is None or caller.session_id in ended.revoked:
             return True
-        too_early = ended.before is not None and caller.logged_in_us < microseconds(ended.before)
-        return too_early and caller.session_id != ended.spared
+        before_us = microseconds(ended.before) if ended.before else 0
+        return begun_too_early(caller, not_before_us=before_us, spared=ended.spared)
 
     async def revoke(self, user_id: int, session_id: str, *, at: datetime, messages: Messages) -> bool:
         if user_id not in self._store.users:

@@ -5,7 +5,7 @@ from datetime import datetime
 from fitness.adapters.postgres.database import Database
 from fitness.adapters.postgres.messages import carrying, messages_parameters
 from fitness.domain.model.sessions import IDLE_FOR, microseconds
-from fitness.domain.model.users import NOBODY, Caller, Role, Standing, Tier
+from fitness.domain.model.users import NOBODY, Caller, Role, Standing, Tier, begun_too_early
 from fitness.ports.messages import Messages
 from fitness.ports.standings import REVOCATIONS_TOLD_FOR
 
@@ -84,8 +84,8 @@ class PostgresStandings:
         if row is None:
             return True
         before, spared, revoked = row
-        too_early = before is not None and caller.logged_in_us < microseconds(before)
-        return bool(revoked) or (too_early and caller.session_id != spared)
+        before_us = microseconds(before) if before else 0
+        return bool(revoked) or begun_too_early(caller, not_before_us=before_us, spared=spared)
 
     async def revoke(self, user_id: int, session_id: str, *, at: datetime, messages: Messages) -> bool:
         parameters = {"id": user_id, "session_id": session_id, "at": at, "kept_until": at + IDLE_FOR}

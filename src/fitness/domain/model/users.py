@@ -97,7 +97,12 @@ class Standing:
         """Whether the caller's session has been ended, or its account is gone."""
         if self.tier is None or caller.session_id in self.revoked:
             return True
-        return caller.logged_in_us < self.not_before_us and caller.session_id != self.spared
+        return begun_too_early(caller, not_before_us=self.not_before_us, spared=self.spared)
+
+
+def begun_too_early(caller: Caller, *, not_before_us: int, spared: str | None) -> bool:
+    """Whether the caller's session is one of those that were ended together, all from before that time but one."""
+    return caller.logged_in_us < not_before_us and caller.session_id != spared
 
 
 NOBODY = Standing(tier=None, role=Role.USER, not_before_us=0, spared=None, revoked=())
