@@ -45,11 +45,11 @@ GARBAGE_THRESHOLD = 20_000
 
 def serve_http(settings: CompleteSettings, until: StopSignals) -> None:
     """Serve until stopping is wanted, then finish the requests under way. Raises ClickException."""
-    descriptors = raised_descriptor_limit()
+    most_connections = raised_descriptor_limit()
     with metrics_folder(settings) as folder:
         listening = _listening_sockets(settings)
         workers = Workers(
-            partial(_work, settings, folder, listening, max(64, descriptors - SPARE_DESCRIPTORS)),
+            partial(_work, settings, folder, listening, most_connections),
             count=settings.workers,
             sockets=listening,
             drain_s=settings.shutdown_delay_s + DRAIN_S + CLOSING_S,
@@ -59,10 +59,12 @@ def serve_http(settings: CompleteSettings, until: StopSignals) -> None:
 
 
 def raised_descriptor_limit() -> int:
-    """Each connection is a file descriptor: take as many as this process may have."""
+    """Take as many file descriptors as this process may have. Returns how many connections that makes, one for each."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return most if most != resource.RLIM_INFINITY else MOST_CONNECTIONS
+    return (
+        MOST_CONNECTIONS if most == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, max(64, most - SPARE_DESCRIPTORS))
+    )
 
 
 def refuse_taken_port(settings: Settings) -> None:
@@ -108,7 +110,7 @@ def _work(
     app = create_app(container)
     app.on_startup.append(container.recording_reader().prepare)
     tune_garbage_collection()
-    uvloop.run(_serve(app, container, listening, min(MOST_CONNECTIONS, most_connections), stopping, ready))
+    uvloop.run(_serve(app, container, listening, most_connections, stopping, ready))
 
 
 async def _serve(

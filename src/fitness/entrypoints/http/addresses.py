@@ -11,9 +11,6 @@ IPV6_HOUSEHOLD = 64
 """Bits of the IPv6 network that a household is given; its devices choose the other bits themselves."""
 
 
-LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
-
-
 def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Iterable[Network]) -> str:
     """What the client's requests are counted under: its IPv4 address, or its household's IPv6 network."""
     address = client_ip(peer, forwarded_for, trusted)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 
 from fitness.entrypoints.server.connection import Connection
-from fitness.entrypoints.server.exchange import ASGIApp
+from fitness.entrypoints.server.exchange import ASGIApp, RawHeaders
 
 LOOK_S = 1.0
 """Between looks at the connections."""
@@ -20,8 +20,6 @@ UNUSABLE_S = 0.5
 
 IDLE_LINGER_S = 0.25
 """When the service stops: for a request that is on its way on an idle connection."""
-
-Headers = list[tuple[bytes, bytes]]
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +41,7 @@ class Listener:
         per_address: int,
         most: int,
         address_of: Callable[[str], str | None],
-        problem: Callable[[int, str], tuple[Headers, bytes]],
+        problem: Callable[[int, str], tuple[RawHeaders, bytes]],
         refused: Callable[[int], None],
     ) -> None:
         self.draining = False
