@@ -11,6 +11,7 @@ from fitness.adapters.memory.api_keys import InMemoryApiKeys
 from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import MOST_KEPT, InMemoryCache
 from fitness.adapters.memory.cache_state import SWITCH_S, InMemoryCacheState
+from fitness.adapters.memory.changes import InMemoryChangeLog
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDeviceTokens, InMemoryPasswordHasher
 from fitness.adapters.memory.database import InMemoryDatabase
@@ -38,6 +39,7 @@ from fitness.ports.api_keys import ApiKeyPort
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache import CachePort, Era, Hit, Miss, Scope
 from fitness.ports.cache_state import CacheStatePort
+from fitness.ports.changes import ChangeLogPort
 from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort, PasswordHasherPort
 from fitness.ports.health import ProbePort
@@ -59,6 +61,7 @@ from tests.unit.contracts.activity_lists import ActivityListContract
 from tests.unit.contracts.api_keys import ApiKeyContract
 from tests.unit.contracts.cache import ANN, CacheContract, key
 from tests.unit.contracts.cache_state import CacheStateContract
+from tests.unit.contracts.changes import ChangeLogContract
 from tests.unit.contracts.clock import ClockContract
 from tests.unit.contracts.credentials import AccessTokenContract, DeviceTokenContract, PasswordHasherContract
 from tests.unit.contracts.health import ProbeContract
@@ -126,6 +129,12 @@ class TestInMemoryStatistics(InOneStore, StatisticsRepoContract):
 
 class TestInMemoryTags(InOneStore, TagRepoContract):
     pass
+
+
+class TestInMemoryChangeLog(InOneStore, ChangeLogContract):
+    @pytest.fixture
+    def log(self, store: InMemoryStore) -> ChangeLogPort:
+        return InMemoryChangeLog(store)
 
 
 class TestInMemoryUserRepo(InOneStore, UserRepoContract):
