@@ -181,6 +181,7 @@ KINDS_OF_SERVER: Mapping[int, Kind] = {
     kind.status: kind
     for kind in (
         Kind(400, "malformed_request", "Malformed request"),
+        Kind(403, "origin_not_allowed", "Origin not allowed"),
         Kind(408, "request_too_slow", "Request too slow"),
         Kind(414, "target_too_long", "Target too long"),
         Kind(431, "headers_too_large", "Headers too large"),

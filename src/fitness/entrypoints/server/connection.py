@@ -5,10 +5,11 @@ from collections import deque
 from collections.abc import Callable
 
 from fitness.entrypoints.server import deadlines
-from fitness.entrypoints.server.exchange import UNANSWERED, ASGIApp, Exchange, QuickWay
+from fitness.entrypoints.server.exchange import UNANSWERED, ASGIApp, Exchange, QuickWay, TakesSocket
 from fitness.entrypoints.server.home import Home
 from fitness.entrypoints.server.parsing import Head, Refused, RequestParser
 from fitness.entrypoints.server.quick import Quick
+from fitness.entrypoints.server.websocket import Socket, become_socket
 
 MAX_PIPELINED = 64
 
@@ -26,6 +27,7 @@ class Connection(asyncio.Protocol):
         self._on_end = on_end
         self._app = app
         self._quick_way: QuickWay | None = getattr(app, "quick", None)
+        self._takes_socket: TakesSocket = getattr(app, "takes_socket", lambda _: False)
         self._client = client
         self._server = server
         self._loop = asyncio.get_running_loop()
@@ -38,6 +40,8 @@ class Connection(asyncio.Protocol):
         """Whether it waits for another request than the first."""
         self._answering: Exchange | Quick | None = None
         self._receiving: Exchange | None = None
+        self._socket: Socket | None = None
+        """What it has become."""
         self._pipelined: deque[Exchange] = deque()
         self._left_s: float | None = None
         self._dropped_bytes: int | None = None
@@ -66,6 +70,8 @@ class Connection(asyncio.Protocol):
             self._parser.feed(data)
         except Refused as refused:
             self._refuse(refused.status, refused.detail)
+        if self._socket is not None:
+            self._socket.begin(self._app, self._parser.rest)
 
     def eof_received(self) -> bool:
         """Whether to keep the other direction open, for the answer under way."""
@@ -95,6 +101,8 @@ class Connection(asyncio.Protocol):
 
     def head_came(self, head: Head) -> None:
         self._unread_since_s = None
+        if head.asks_for_socket and self._answering is None and self._becomes_socket(head):
+            return
         if self._answering is None and head.body_bytes == 0 and head.version == "1.1" and self._goes_quickly(head):
             return
         self._receiving = exchange = self._exchange(head)
@@ -162,12 +170,16 @@ class Connection(asyncio.Protocol):
     def waits_for_client(self) -> bool:
         """Whether nothing but the client's own time is lost if this connection ends."""
         exchange = self._answering
+        if self._socket is not None:
+            return False
         if exchange is None or self._dropped_bytes is not None or self._drained is not None:
             return True
         return not exchange.received_all and self._unread_since_s is None
 
     def end_if_idle(self) -> None:
-        if self._transport is not None and self._answering is None and not self._parser.within_head:
+        if self._socket is not None:
+            self._socket.go_away()
+        elif self._transport is not None and self._answering is None and not self._parser.within_head:
             self._transport.close()
 
     def end(self) -> None:
@@ -178,6 +190,9 @@ class Connection(asyncio.Protocol):
 
     def look(self, now_s: float) -> None:
         """End what is overdue."""
+        if self._socket is not None:
+            self._socket.look(now_s)
+            return
         waited_s = now_s - self._since_s
         exchange = self._answering
         if self._dropped_bytes is not None:
@@ -199,7 +214,22 @@ class Connection(asyncio.Protocol):
         if overdue:
             self.end()
 
+    # What the WebSocket says.
+
+    def ended_as_socket(self) -> None:
+        self._on_end(self)
+
     # How one request follows another.
+
+    def _becomes_socket(self, head: Head) -> bool:
+        """Whether the application has a WebSocket there. From then on, nothing else comes over this connection."""
+        scope = head.scope(self._client, self._server)
+        if head.version != "1.1" or not self._takes_socket(scope["path"]):
+            return False
+        assert self._transport is not None
+        self._socket = become_socket(self, self._home, self._transport, head, scope)
+        self._dropped_bytes = None if self._socket else 0
+        return True
 
     def _exchange(self, head: Head) -> Exchange:
         return Exchange(
