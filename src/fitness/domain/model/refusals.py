@@ -197,6 +197,13 @@ class ChangesNotKept(Refusal):
         )
 
 
+class TooManyFollowers(Refusal):
+    """Connections of one account to the live feed."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"an account has at most {most} connections to the live feed: close one of them")
+
+
 class RecordingRefused(Refusal):
     """A file from which no activity can be made."""
 

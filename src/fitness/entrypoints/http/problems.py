@@ -46,6 +46,7 @@ from fitness.domain.model.refusals import (
     RecordingWithoutTimes,
     SessionNotFound,
     TagNotFound,
+    TooManyFollowers,
     TooManyKeys,
     UserNotDeleted,
     UserNotFound,
@@ -59,6 +60,7 @@ from fitness.ports.outages import (
     Overloaded,
     ReaderUnavailable,
     SessionsUnavailable,
+    TicketsUnavailable,
 )
 
 RETRY_AFTER_S = 1
@@ -79,6 +81,10 @@ class AddressNotAllowed(Exception):
 
 class UnsupportedMediaType(Exception):
     """The body is of a type that this route does not read."""
+
+
+class NotAcceptable(Exception):
+    """The request does not accept the type that this route answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +148,8 @@ KINDS: Mapping[type[Exception], Kind] = {
     VersionMismatch: Kind(412, "version_mismatch", "Changed since"),
     DuplicateActivity: Kind(409, "duplicate_activity", "Recorded already"),
     ChangesNotKept: Kind(410, "changes_not_kept", "Changes not kept"),
+    NotAcceptable: Kind(406, "not_acceptable", "Not acceptable"),
+    TooManyFollowers: Kind(409, "too_many_connections", "Too many connections"),
     IdempotencyKeyReused: Kind(422, "idempotency_key_reused", "Idempotency-Key reused"),
     IdempotentRequestInFlight: Kind(409, "request_in_flight", "Request in flight"),
     RecordingEmpty: Kind(422, "file_empty", "Empty file"),
@@ -156,6 +164,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     CacheUnavailable: Kind(503, "cache_unavailable", "Cache unavailable"),
     Overloaded: Kind(503, "overloaded", "Overloaded"),
     SessionsUnavailable: Kind(503, "sessions_unavailable", "Sessions unavailable"),
+    TicketsUnavailable: Kind(503, "tickets_unavailable", "Tickets unavailable"),
     ReaderUnavailable: Kind(503, "reader_unavailable", "Reader unavailable"),
     Exception: CRASH,
 }

@@ -4,6 +4,7 @@ import os
 from functools import partial
 from pathlib import Path
 from signal import SIGKILL
+from time import monotonic
 
 from dependency_injector import containers, providers
 
@@ -20,6 +21,7 @@ from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.cache_state import InMemoryCacheState
 from fitness.adapters.memory.changes import InMemoryChangeLog
 from fitness.adapters.memory.database import InMemoryDatabase, NoMigrations
+from fitness.adapters.memory.live import InMemoryPlaces, InMemoryTickets
 from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
@@ -29,6 +31,7 @@ from fitness.adapters.memory.statistics import InMemoryStatisticsRepo
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.tags import InMemoryTagRepo
 from fitness.adapters.memory.users import InMemoryUserRepo
+from fitness.adapters.memory.wake_ups import InMemoryWakeUps
 from fitness.adapters.observed.cache import ObservedCache
 from fitness.adapters.observed.cache_state import ObservedCacheState
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
@@ -50,8 +53,10 @@ from fitness.adapters.postgres.tags import PostgresTagRepo
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.adapters.redis.cache import RedisCache
 from fitness.adapters.redis.client import closed, line_to
+from fitness.adapters.redis.live import RedisPlaces, RedisTickets
 from fitness.adapters.redis.rate_limits import RedisRateLimiter
 from fitness.adapters.redis.sessions import RedisSessionStore
+from fitness.adapters.redis.wake_ups import RedisWakeUps
 from fitness.adapters.system.clock import SystemClock
 from fitness.adapters.telemetry.exchange import MetricsExchange
 from fitness.adapters.telemetry.instruments import Instruments
@@ -70,6 +75,8 @@ from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.changes import ChangeService
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
+from fitness.domain.use_cases.live import LiveFeed
+from fitness.domain.use_cases.live_access import LiveAccess
 from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.domain.use_cases.sessions import SessionService
 from fitness.domain.use_cases.statistics import StatisticsService
@@ -181,7 +188,10 @@ class Container(containers.DeclarativeContainer):
     lease = once(Lease, cache_state)
     read_counts = once(ReadCounts)
     cached_reads = once(CachedReads, cache, lease, read_counts)
-    changes = once(Changes, cache, cache_state, lease)
+    wake_ups = either(
+        memory=once(InMemoryWakeUps), stores=once(RedisWakeUps, state_line, settings.provided.state_redis_url)
+    )
+    changes = once(Changes, cache, cache_state, lease, announce=wake_ups.provided.announce)
     outbox_relay = once(OutboxRelay, cache, outbox, cache_state, lease, changes)
     activities = once(
         ActivityService, activity_repo, user_repo, cached_reads, changes, clock, settings.provided.trash_days
@@ -207,6 +217,22 @@ class Container(containers.DeclarativeContainer):
         either(memory=once(InMemoryChangeLog, store), stores=once(PostgresChangeLog, postgres)), "changes"
     )
     change_service = once(ChangeService, change_log)
+    live_access = once(
+        LiveAccess,
+        either(memory=once(InMemoryTickets), stores=once(RedisTickets, state_line)),
+        api_keys,
+        standings,
+        cached_reads,
+        clock,
+    )
+    live_feed = once(
+        LiveFeed,
+        change_service,
+        wake_ups,
+        either(memory=once(InMemoryPlaces), stores=once(RedisPlaces, state_line)),
+        live_access.provided.check,
+        providers.Object(monotonic),
+    )
 
     metric_sources = once(
         MetricSources,
