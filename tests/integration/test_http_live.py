@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
@@ -14,8 +15,10 @@ from websockets.exceptions import InvalidStatus
 from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.use_cases import live
 from fitness.entrypoints.http import live_socket
+from fitness.entrypoints.wiring.lifecycle import begin_drain
 from fitness.ports.live import TICKET_TTL_S
-from tests.harness.api import Api, Person
+from tests.builders import an_activity, messages
+from tests.harness.api import IN_MEMORY, Api, Person, serving
 from tests.harness.listening import listening
 from tests.integration.test_http_access import key_of
 from tests.integration.test_http_lists import cursor
@@ -232,27 +235,30 @@ class TestEnding:
             ride = (await ann.record())["id"]
             assert await follower.told() == ("created", ride, 1)
 
-    async def test_a_stopping_service_closes_with_1012(self, feed: Live, ann: Person):
-        async with feed.following(ann) as follower:
-            feed.api.container.live_feed().stop()
-            assert (await closed(follower.client))[0] == 1012
-        async with feed.socket() as client:
-            await client.send(json.dumps({"token": ann.token}))
-            assert (await closed(client))[0] == 1012
+    async def test_a_stopping_service_closes_with_1012_and_ends_streams(self):
+        async with serving(IN_MEMORY.database_url, IN_MEMORY.redis_url) as api, listening(api.app) as here:
+            feed, ann = Live(api, here.port), await api.person()
+            async with feed.following(ann) as follower, events(feed, ann) as stream:
+                await event(stream)
+                await until(lambda: len(api.container.live_feed()._followers[ann.id]) == 2)
+                begin_drain(api.container)
+                assert (await closed(follower.client))[0] == 1012
+                await asyncio.wait_for(stream.readuntil(b"0\r\n\r\n"), PATIENCE_S)
+            assert (await refused(feed, json.dumps({"token": ann.token})))[0] == 1012
 
     async def test_who_does_not_take_what_is_told_is_closed(self, feed: Live, ann: Person, monkeypatch: Any):
         monkeypatch.setattr(live_socket, "SLOW_S", 0.2)
-        place = cursor("changes", ann.id, 0)
-        rides = [(await ann.record(notes="x" * 10_000))["id"] for _ in range(4)]
-        for _ in range(12):
-            for ride in rides:
-                for tag in ("a", "b"):
-                    await ann.patch(f"/activities/{ride}", json={"tags": [tag]})
-        async with feed.socket(max_queue=1) as client:
-            await client.send(json.dumps({"token": ann.token, "cursor": place}))
-            await asyncio.sleep(1.0)
-            code, _ = await closed(client)
-        assert code == 4408
+        repo = feed.api.container.activity_repo()
+        for _ in range(3):  # some megabytes
+            await repo.add_all(
+                [an_activity(user_id=ann.id, notes="x" * 10_000) for _ in range(100)], messages=messages()
+            )
+        narrow = socket.create_connection(("127.0.0.1", feed.port))
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        async with feed.socket(sock=narrow, max_queue=1) as client:
+            await client.send(json.dumps({"token": ann.token, "cursor": cursor("changes", ann.id, 0)}))
+            await until_counted(feed.api, "websocket_connections", 0)  # it was given up without having read anything
+            assert (await closed(client))[0] == 4408
 
 
 class TestStream:
@@ -275,7 +281,7 @@ class TestStream:
             await ann.post("/auth/logout")
             name, _, data = await event(stream)
             assert (name, data) == ("end", {"reason": "this session has ended; log in again"})
-            assert await asyncio.wait_for(stream.read(), PATIENCE_S) == b"0\r\n\r\n"
+            assert (await asyncio.wait_for(stream.readuntil(b"0\r\n\r\n"), PATIENCE_S)).strip() == b"0"
 
     async def test_streams_are_counted_while_they_last(self, feed: Live, ann: Person):
         async with events(feed, ann) as stream:
@@ -286,6 +292,18 @@ class TestStream:
     async def test_without_the_type_of_events_it_is_406(self, ann: Person):
         answer = await ann.get("/live")
         assert (answer.status_code, answer.json()["code"]) == (406, "not_acceptable")
+
+    async def test_whoever_asks_for_the_head_alone_gets_it(self, ann: Person):
+        answer = await ann.call("HEAD", "/live", headers={"Accept": "text/event-stream"})
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+
+    async def test_the_connection_is_good_for_more_once_a_stream_has_ended(self, feed: Live, ann: Person):
+        async with events(feed, ann) as stream:
+            await event(stream)
+            await ann.post("/auth/logout")
+            await event(stream)
+            await asyncio.wait_for(stream.readuntil(b"0\r\n\r\n"), PATIENCE_S)
+        assert not [task for task in asyncio.all_tasks() if "Exchange.run" in repr(task)]
 
     async def test_a_made_up_cursor_is_422(self, ann: Person):
         answer = await ann.get("/live?cursor=x", headers={"Accept": "text/event-stream"})

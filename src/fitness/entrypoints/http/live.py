@@ -1,14 +1,16 @@
 """/live over plain HTTP: tickets for its WebSocket, and the same feed as server-sent events."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.response import Stream
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Send
 from msgspec import Meta
 
 from fitness.domain.model.api_keys import ApiScope
@@ -18,6 +20,7 @@ from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.live import FeedStopped, Follower
 from fitness.domain.use_cases.live_access import LiveAccess
 from fitness.entrypoints.http.accounts import NO_STORE
+from fitness.entrypoints.http.arrived import ARRIVED, Arrived
 from fitness.entrypoints.http.changes import change_body
 from fitness.entrypoints.http.cursors import change_cursor, change_of
 from fitness.entrypoints.http.feed import Feed
@@ -100,10 +103,41 @@ async def follow_changes(request: Request[Caller, Any, Any], feed: NamedDependen
     query, by = read_query(request, LiveQuery), request.user
     cursor = request.headers.get("last-event-id") or query.cursor
     seq = await feed.live.admit(by, None if cursor is None else change_of(cursor, by.id))
-    return Stream(_events(feed, by, seq), media_type=EVENTS, headers=NO_STORE)  # type: ignore[return-value]
+    arrived: Arrived = request.scope[ARRIVED]  # type: ignore[literal-required]
+    return EventStream(_nothing() if arrived.method == "HEAD" else _events(feed, by, seq))
 
 
-async def _events(feed: Feed, by: Caller, seq: int) -> AsyncIterator[bytes]:
+class EventStream(Response[bytes]):
+    """Ends with its events, or with its client; Litestar's own goes on listening to a client that has its answer."""
+
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(b"", media_type=EVENTS, headers=NO_STORE)
+        self._events = events
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> "_Streamed":
+        return _Streamed(self._events, media_type=EVENTS, status_code=200, headers=self.headers)
+
+
+class _Streamed(ASGIResponse):
+    _should_set_content_length = False
+
+    def __init__(self, events: AsyncGenerator[bytes, None], **given: Any) -> None:
+        super().__init__(**given)
+        self._events = events
+
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        async with aclosing(self._events):
+            async for event in self._events:
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _nothing() -> AsyncGenerator[bytes, None]:
+    for event in tuple[bytes, ...]():
+        yield event
+
+
+async def _events(feed: Feed, by: Caller, seq: int) -> AsyncGenerator[bytes, None]:
     yield _event("following", change_cursor(by.id, seq), b"{}")
     try:
         async with feed.live.following(by, seq) as follower:
