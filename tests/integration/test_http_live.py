@@ -134,7 +134,9 @@ class TestFollowing:
             await ann.record()
             await follower.told()
             await until_counted(
-                feed.api, "live_lateness_seconds_count", value(before, "live_lateness_seconds_count") + 1
+                feed.api,
+                "live_delivery_duration_seconds_count",
+                value(before, "live_delivery_duration_seconds_count") + 1,
             )
         await until_counted(feed.api, "websocket_connections", 0)
         after = await scraped(feed.api)

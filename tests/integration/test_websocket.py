@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fitness.entrypoints.server import websocket
+from fitness.entrypoints.server.websocket import Socket
 from tests.harness.listening import Listening, listening
 
 PATIENCE_S = 10.0
@@ -225,12 +226,11 @@ async def test_a_client_that_reads_nothing_keeps_the_application_waiting_and_a_c
     _, writer = await asyncio.open_connection("127.0.0.1", here.port, limit=1)
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     writer.write(HANDSHAKE + bytes([0x81, 0x85, 0, 0, 0, 0]) + b"flood")
-    (connection,) = here.listener._connections
-    await until(lambda: connection._socket is not None and connection._socket._drained is not None)
-    socket = connection._socket
-    assert socket is not None
+    await until(lambda: any(isinstance(one, Socket) and one._drained for one in here.listener._connections))
+    (socket,) = here.listener._connections
+    assert isinstance(socket, Socket)
     assert socket._transport.get_write_buffer_size() < 200_000
-    socket.go_away()
+    socket.end_if_idle()
     here.listener.look(asyncio.get_running_loop().time() + websocket.CLOSING_S + 1)
     await until(lambda: here.listener.connections == 0)
     writer.close()

@@ -8,7 +8,7 @@ from functools import partial
 from fitness.adapters.telemetry.histograms import Cell
 from fitness.adapters.telemetry.metrics import Metrics
 from fitness.adapters.telemetry.sources import Labels, MetricSources, Readings
-from fitness.adapters.telemetry.table import INSTRUMENTS, LIVE_LATENESS, QUERY_DURATION, REQUEST_DURATION, Kind
+from fitness.adapters.telemetry.table import INSTRUMENTS, LIVE_DELIVERY, QUERY_DURATION, REQUEST_DURATION, Kind
 from fitness.domain.model.changes import ChangeKind
 from fitness.domain.model.rate_limits import POLICIES
 from fitness.ports.activities import Created
@@ -40,7 +40,7 @@ class Instruments:
         }
         self._request_durations = durations[REQUEST_DURATION]
         self._query_durations = durations[QUERY_DURATION]
-        self._tellings = durations[LIVE_LATENESS]
+        self._tellings = durations[LIVE_DELIVERY]
         self._tellings.cell(())
 
     def request(self, method: str, endpoint: str, status: int, seconds: float) -> None:

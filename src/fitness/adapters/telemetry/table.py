@@ -11,9 +11,9 @@ from fitness.adapters.telemetry.sources import Labels, MetricSources, Readings
 REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0)
 QUERY_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.5)
 
-LATENESS_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0)
+DELIVERY_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0)
 
-LIVE_LATENESS = "live_lateness_seconds"
+LIVE_DELIVERY = "live_delivery_duration_seconds"
 REQUEST_DURATION = "http_request_duration_seconds"
 QUERY_DURATION = "db_query_duration_seconds"
 
@@ -188,11 +188,11 @@ INSTRUMENTS = (
         lambda own, _: {(): own.connected[("events",)]},
     ),
     Instrument(
-        LIVE_LATENESS,
+        LIVE_DELIVERY,
         HISTOGRAM,
         "Time from a change to its being given to somebody who follows the live feed.",
         (),
-        LATENESS_BUCKETS_S,
+        DELIVERY_BUCKETS_S,
     ),
     Instrument("users_registered_total", COUNTER, "Accounts opened.", (), lambda own, _: own.users),
     Instrument(

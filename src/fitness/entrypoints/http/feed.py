@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fitness.domain.model.changes import Change
+from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.live import Follower, LiveFeed
 from fitness.ports.clock import ClockPort
 
@@ -23,6 +24,10 @@ class Feed:
     live: LiveFeed
     counts: FeedCounts
     clock: ClockPort
+
+    async def admit(self, caller: Caller, after: int | None) -> int:
+        """As LiveFeed.admit. Raises NotAuthenticated, ChangesNotKept, InvalidFields."""
+        return await self.live.admit(caller, after)
 
     @contextmanager
     def connected(self, via: str) -> Iterator[None]:

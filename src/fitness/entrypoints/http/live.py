@@ -102,7 +102,7 @@ async def follow_changes(request: Request[Caller, Any, Any], feed: NamedDependen
         raise NotAcceptable(f"this is a stream of events: ask with Accept: {EVENTS}, or for a WebSocket")
     query, by = read_query(request, LiveQuery), request.user
     cursor = request.headers.get("last-event-id") or query.cursor
-    seq = await feed.live.admit(by, None if cursor is None else change_of(cursor, by.id))
+    seq = await feed.admit(by, None if cursor is None else change_of(cursor, by.id))
     arrived: Arrived = request.scope[ARRIVED]  # type: ignore[literal-required]
     return EventStream(_nothing() if arrived.method == "HEAD" else _events(feed, by, seq))
 

@@ -131,7 +131,7 @@ class LiveSocket:
             caller, cursor = await self._begun(scope, receive)
             arrived.caller = caller
             after = None if cursor is None else change_of(cursor, caller.id)
-            seq = await self._feed.live.admit(caller, after)
+            seq = await self._feed.admit(caller, after)
             async with self._feed.live.following(caller, seq) as follower:
                 hearing = asyncio.ensure_future(_silence(receive))
                 hearing.add_done_callback(lambda heard: _end(follower, heard))

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 
 from fitness.entrypoints.server import deadlines
 from fitness.entrypoints.server.exchange import UNANSWERED, ASGIApp, Exchange, QuickWay, TakesSocket
@@ -10,8 +9,6 @@ from fitness.entrypoints.server.home import Home
 from fitness.entrypoints.server.parsing import Head, Refused, RequestParser
 from fitness.entrypoints.server.quick import Quick
 from fitness.entrypoints.server.websocket import Socket, become_socket
-
-MAX_PIPELINED = 64
 
 
 class Connection(asyncio.Protocol):
@@ -21,10 +18,8 @@ class Connection(asyncio.Protocol):
         app: ASGIApp,
         client: tuple[str, int] | None,
         server: tuple[str, int] | None,
-        on_end: Callable[["Connection"], None],
     ) -> None:
         self._home = home
-        self._on_end = on_end
         self._app = app
         self._quick_way: QuickWay | None = getattr(app, "quick", None)
         self._takes_socket: TakesSocket = getattr(app, "takes_socket", lambda _: False)
@@ -41,7 +36,6 @@ class Connection(asyncio.Protocol):
         self._answering: Exchange | Quick | None = None
         self._receiving: Exchange | None = None
         self._socket: Socket | None = None
-        """What it has become."""
         self._pipelined: deque[Exchange] = deque()
         self._left_s: float | None = None
         self._dropped_bytes: int | None = None
@@ -81,7 +75,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def connection_lost(self, _: Exception | None) -> None:
-        self._on_end(self)
+        self._home.left(self)
         for exchange in (self._answering, *self._pipelined):
             if exchange is not None and not exchange.answered:
                 exchange.client_left()
@@ -109,8 +103,8 @@ class Connection(asyncio.Protocol):
         if self._answering is None:
             self._begin(exchange)
             return
-        if len(self._pipelined) >= MAX_PIPELINED:
-            raise Refused(400, f"more than {MAX_PIPELINED} requests came before their answers")
+        if len(self._pipelined) >= deadlines.MAX_PIPELINED:
+            raise Refused(400, f"more than {deadlines.MAX_PIPELINED} requests came before their answers")
         self._pipelined.append(exchange)
         self._set_reading()
 
@@ -170,16 +164,12 @@ class Connection(asyncio.Protocol):
     def waits_for_client(self) -> bool:
         """Whether nothing but the client's own time is lost if this connection ends."""
         exchange = self._answering
-        if self._socket is not None:
-            return False
         if exchange is None or self._dropped_bytes is not None or self._drained is not None:
             return True
         return not exchange.received_all and self._unread_since_s is None
 
     def end_if_idle(self) -> None:
-        if self._socket is not None:
-            self._socket.go_away()
-        elif self._transport is not None and self._answering is None and not self._parser.within_head:
+        if self._transport is not None and self._answering is None and not self._parser.within_head:
             self._transport.close()
 
     def end(self) -> None:
@@ -190,9 +180,6 @@ class Connection(asyncio.Protocol):
 
     def look(self, now_s: float) -> None:
         """End what is overdue."""
-        if self._socket is not None:
-            self._socket.look(now_s)
-            return
         waited_s = now_s - self._since_s
         exchange = self._answering
         if self._dropped_bytes is not None:
@@ -214,11 +201,6 @@ class Connection(asyncio.Protocol):
         if overdue:
             self.end()
 
-    # What the WebSocket says.
-
-    def ended_as_socket(self) -> None:
-        self._on_end(self)
-
     # How one request follows another.
 
     def _becomes_socket(self, head: Head) -> bool:
@@ -228,16 +210,13 @@ class Connection(asyncio.Protocol):
             return False
         assert self._transport is not None
         self._socket = become_socket(self, self._home, self._transport, head, scope)
-        self._dropped_bytes = None if self._socket else 0
+        self._dropped_bytes = 0  # of what is not the socket's
         return True
 
     def _exchange(self, head: Head) -> Exchange:
+        scope = head.scope(self._client, self._server)
         return Exchange(
-            self,
-            head.scope(self._client, self._server),
-            body_left=head.body_bytes,
-            expects_continue=head.expects_continue,
-            keep_alive=head.keep_alive,
+            self, scope, body_left=head.body_bytes, expects_continue=head.expects_continue, keep_alive=head.keep_alive
         )
 
     def _begin(self, exchange: Exchange) -> None:

@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections import deque
 from contextlib import suppress
-from typing import Protocol
 
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidState
@@ -17,7 +16,7 @@ from websockets.protocol import SEND_EOF, State
 from websockets.server import ServerProtocol
 
 from fitness.entrypoints.server.exchange import Answer, ASGIApp, Message
-from fitness.entrypoints.server.home import Home
+from fitness.entrypoints.server.home import Home, Kept
 from fitness.entrypoints.server.parsing import Head
 
 MOST_MESSAGE_BYTES = 4 * 1024
@@ -41,14 +40,8 @@ _quiet.setLevel(logging.WARNING)
 _log = logging.getLogger(__name__)
 
 
-class Owner(Protocol):
-    """The connection that was before."""
-
-    def ended_as_socket(self) -> None: ...
-
-
 def become_socket(
-    owner: Owner, home: Home, transport: asyncio.Transport, head: Head, scope: Message
+    before: Kept, home: Home, transport: asyncio.Transport, head: Head, scope: Message
 ) -> "Socket | None":
     """The socket that is the transport's protocol from now on. None where the handshake is none; that is answered."""
     headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers])
@@ -60,8 +53,9 @@ def become_socket(
         transport.close()
         return None
     scope = {name: value for name, value in scope.items() if name != "method"}
-    socket = Socket(owner, home, transport, scope | {"type": "websocket", "scheme": "ws"}, response.serialize())
+    socket = Socket(home, transport, scope | {"type": "websocket", "scheme": "ws"}, response.serialize())
     transport.set_protocol(socket)
+    home.became(before, socket)
     return socket
 
 
@@ -74,11 +68,8 @@ def _refusal(home: Home, status: int, detail: str) -> bytes:
 class Socket(asyncio.Protocol):
     """`accepting` is the handshake's answer, which is written once the application accepts."""
 
-    def __init__(
-        self, owner: Owner, home: Home, transport: asyncio.Transport, scope: Message, accepting: bytes
-    ) -> None:
+    def __init__(self, home: Home, transport: asyncio.Transport, scope: Message, accepting: bytes) -> None:
         self.scope = scope
-        self._owner = owner
         self._transport = transport
         self._accepting: bytes | None = accepting
         self._home = home
@@ -122,7 +113,7 @@ class Socket(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         self._over(CloseCode.ABNORMAL_CLOSURE)
         self.resume_writing()
-        self._owner.ended_as_socket()
+        self._home.left(self)
 
     def pause_writing(self) -> None:
         """Then nothing is read either, since pings are answered."""
@@ -153,8 +144,14 @@ class Socket(asyncio.Protocol):
             self._protocol.send_ping(b"")
             self._flush()
 
-    def go_away(self) -> None:
-        """The service stops."""
+    waits_for_client = False
+    """The client waits for what there is to say."""
+
+    def end(self) -> None:
+        self._transport.abort()
+
+    def end_if_idle(self) -> None:
+        """It is never done by itself."""
         self._close(SERVICE_RESTART, "the service restarts: connect again")
 
     # What the application calls.
