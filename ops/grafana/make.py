@@ -54,6 +54,7 @@ def reads(by: str = "") -> str:
 
 REQUESTS, FAILED = rate("http_requests_total"), rate("http_requests_total", where='status=~"5.."')
 HTTP, DB = "http_request_duration_seconds", "db_query_duration_seconds"
+LIVE = "live_delivery_duration_seconds"
 
 DASHBOARDS = {
     "http": (
@@ -218,6 +219,27 @@ DASHBOARDS = {
                 "Activities an hour", "short", {"activities": f"sum(increase(activities_created_total{{{ON}}}[1h]))"}
             ),
             Panel("New users a day", "short", {"users": f"sum(increase(users_registered_total{{{ON}}}[1d]))"}),
+        ],
+    ),
+    "live": (
+        "Changes and live feed",
+        [
+            Panel("WebSockets", "none", {"connections": sampled("websocket_connections", "sum")}, stat=True),
+            Panel("Event streams", "none", {"streams": sampled("event_streams", "sum")}, stat=True),
+            Panel("Told after", "s", {"p95": quantile(0.95, LIVE)}, stat=True),
+            Panel("Changes by kind", "ops", {"{{kind}}": rate("changes_written_total", "kind")}),
+            Panel(
+                "WebSockets by worker",
+                "short",
+                {"{{instance}} {{worker}}": f"sum by (instance, worker) (websocket_connections{{{ON}}})"},
+            ),
+            Panel(
+                "From a change to its being told",
+                "s",
+                {"p50": quantile(0.5, LIVE), "p95": quantile(0.95, LIVE), "p99": quantile(0.99, LIVE)},
+                "While Redis is down, up to a second.",
+            ),
+            Panel("Changes told", "ops", {"told": rate(f"{LIVE}_count")}),
         ],
     ),
     "stores": (

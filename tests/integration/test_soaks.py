@@ -10,6 +10,8 @@ from fitness.adapters.embedded.engines import EngineUrls
 from tests.harness.servers import ValkeyServer, breakable_cache
 from tests.soak.busy import BEYOND_REACH, SITUATIONS, TRUSTED, TURNS, grown_too_fast, levels, limited
 from tests.soak.faults import FAULTS, READERS, Fault, watched
+from tests.soak.live import SETTINGS as LIVE
+from tests.soak.live import apart, breakable_state, followed, many, revoked
 
 pytestmark = [pytest.mark.engines, pytest.mark.slow]
 
@@ -44,6 +46,15 @@ async def test_many_connections_are_no_outage(urls: EngineUrls):
         measured = await levels(one, [64, 256, 1_000] * TURNS, SECONDS / TURNS)
     assert [what for level in measured for what in level.wrong] == []
     assert grown_too_fast(measured) == []
+
+
+async def test_who_follows_the_live_feed_sees_each_change_once_and_in_order(urls: EngineUrls):
+    with breakable_state(urls) as (own, state), serving(own, **LIVE | {"WORKERS": "2"}) as one:
+        _, wrong = await followed(one, 1.5 * SECONDS, state.kill, state.start)
+        _, still_open = await revoked(one)
+        _, uncounted = await many(one, own, 40)
+        _, mixed_up = await apart(one, own, 4_000)
+    assert [*wrong, *still_open, *uncounted, *mixed_up] == []
 
 
 @pytest.mark.parametrize("situation", [*SITUATIONS][:2])

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
-from ops.local.client import Client, logged_in
+from ops.local.client import Answer, Client, logged_in
 from ops.local.service import Instance, engines, own_folder, serving
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
@@ -159,9 +159,13 @@ async def write(port: int, token: str, draw: random.Random, done: Callable[[], b
     return failed
 
 
-async def last_of(port: int, token: str, owner: int) -> int:
-    answer = await Client(port, token).ask("GET", "/activities/changes?from=now")
-    return change_of(answer.json()["next_cursor"], owner)
+async def asked(port: int, token: str, method: str, path: str) -> Answer:
+    """Over a connection of its own."""
+    client = Client(port, token)
+    try:
+        return await client.ask(method, path)
+    finally:
+        client.close()
 
 
 async def followed(
@@ -169,8 +173,8 @@ async def followed(
 ) -> tuple[str, list[str]]:
     """What was seen, and what was wrong."""
     token = await logged_in(instance.port, f"reader{time.time_ns()}@example.org")
-    owner: int = (await Client(instance.port, token).ask("GET", "/users/me")).json()["id"]
-    start = (await Client(instance.port, token).ask("GET", "/activities/changes?from=now")).json()["next_cursor"]
+    owner: int = (await asked(instance.port, token, "GET", "/users/me")).json()["id"]
+    start = (await asked(instance.port, token, "GET", "/activities/changes?from=now")).json()["next_cursor"]
     until_s = time.monotonic() + seconds
     readers = [Reader(instance.port, token, owner, random.Random(seed), start) for seed in range(READERS)]
     end: list[int] = []
@@ -191,7 +195,8 @@ async def followed(
         await asyncio.sleep(seconds / 3)
         await asyncio.to_thread(mending)
     failed = sum(await asyncio.gather(*writing))
-    end.append(await last_of(instance.port, token, owner))
+    now = (await asked(instance.port, token, "GET", "/activities/changes?from=now")).json()["next_cursor"]
+    end.append(change_of(now, owner))
     await asyncio.gather(*reading)
     wrong = [what for one in readers for what in one.wrong]
     wrong += [f"a reader saw {one.seen} of {end[0]}" for one in readers if one.seen != end[0]]
@@ -232,10 +237,12 @@ async def _many(instance: Instance, tokens: Sequence[str], count: int) -> tuple[
         client.transport.abort()
 
     async def turns(times: int) -> None:
-        for first in range(0, times, 20):
-            await asyncio.gather(*(made_and_killed(number) for number in range(first, min(first + 20, times))))
+        step = min(20, len(tokens))  # of each person one at a time: a place is free once the service saw the kill
+        for first in range(0, times, step):
+            await asyncio.gather(*(made_and_killed(number) for number in range(first, min(first + step, times))))
 
     await turns(count // 2)  # what a process needs once
+    await gauge(instance, 0)
     before_mib = memory_mib(instance)
     await turns(count)
     left, grown_mib = await gauge(instance, 0), memory_mib(instance) - before_mib
@@ -265,7 +272,7 @@ async def _many(instance: Instance, tokens: Sequence[str], count: int) -> tuple[
 async def revoked(instance: Instance) -> tuple[str, list[str]]:
     token = await logged_in(instance.port, f"leaver{time.time_ns()}@example.org")
     client = await opened(instance.port, token)
-    assert (await Client(instance.port, token).ask("POST", "/auth/logout")).status == 204
+    assert (await asked(instance.port, token, "POST", "/auth/logout")).status == 204
     began_s = time.monotonic()
     with suppress(WebSocketException):
         async for _ in client:
