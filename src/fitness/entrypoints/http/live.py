@@ -88,6 +88,7 @@ async def issue_ticket(
             "Last-Event-ID": "The `id` of the last event, as browsers send it; in place of `cursor`.",
         },
         files=(EVENTS,),
+        sends=("X-Accel-Buffering",),
         unstored=True,
     ).opt,
 )
@@ -111,7 +112,7 @@ class EventStream(Response[bytes]):
     """Ends with its events, or with its client; Litestar's own goes on listening to a client that has its answer."""
 
     def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
-        super().__init__(b"", media_type=EVENTS, headers=NO_STORE)
+        super().__init__(b"", media_type=EVENTS, headers=NO_STORE | {"X-Accel-Buffering": "no"})
         self._events = events
 
     def to_asgi_response(self, *_: Any, **__: Any) -> "_Streamed":
