@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
 
@@ -26,12 +26,19 @@ from tests.harness.clocks import TurnedClock
 class ShakyLog(InMemoryChangeLog):
     down = False
     asked = 0
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+    """What happens once, when an answer is on its way and no longer new."""
 
     async def after(self, owner: int, seq: int, *, most: int) -> ChangePage:
         self.asked += 1
         if self.down:
             raise DatabaseUnavailable
-        return await super().after(owner, seq, most=most)
+        page = await super().after(owner, seq, most=most)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        await asyncio.sleep(0)
+        return page
 
 
 class NoPlaces:
@@ -114,7 +121,8 @@ async def test_who_is_up_to_date_waits_and_is_woken(stage: Stage):
 
 
 async def test_a_look_at_the_log_wakes_whoever_is_behind_and_nobody_else(stage: Stage):
-    async with stage.feed.following(stage.ann, 0) as follower:
+    await stage.change()
+    async with stage.feed.following(stage.ann, 1) as follower:
         telling = asyncio.ensure_future(told(follower))
         await idle()
         asked = stage.log.asked
@@ -123,11 +131,20 @@ async def test_a_look_at_the_log_wakes_whoever_is_behind_and_nobody_else(stage: 
         assert stage.log.asked == asked
         await stage.change()
         await stage.feed.poll()
-        assert await telling == [1]
+        assert await telling == [2]
 
 
 async def test_a_change_that_comes_between_the_answer_and_the_wait_is_not_missed(stage: Stage):
-    """Woken at any step, and however often: each change comes once and in order."""
+    async def change() -> None:
+        await stage.change()
+        stage.feed.wake(stage.ann.id)
+
+    async with stage.feed.following(stage.ann, 0) as follower:
+        stage.log.meanwhile = change
+        assert await told(follower) == [1]
+
+
+async def test_however_often_and_whenever_it_is_woken_each_change_comes_once_and_in_order(stage: Stage):
     draw = random.Random(3)
     async with stage.feed.following(stage.ann, 0) as follower:
         seen: list[int] = []
