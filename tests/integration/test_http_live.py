@@ -15,6 +15,7 @@ from websockets.exceptions import InvalidStatus
 from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.use_cases import live
 from fitness.entrypoints.http import live_socket
+from fitness.entrypoints.server import websocket
 from fitness.entrypoints.wiring.lifecycle import begin_drain
 from fitness.ports.live import TICKET_TTL_S
 from tests.builders import an_activity, messages
@@ -250,6 +251,7 @@ class TestEnding:
 
     async def test_who_does_not_take_what_is_told_is_closed(self, feed: Live, ann: Person, monkeypatch: Any):
         monkeypatch.setattr(live_socket, "SLOW_S", 0.2)
+        monkeypatch.setattr(websocket, "CLOSING_S", 60.0)
         repo = feed.api.container.activity_repo()
         for _ in range(3):  # some megabytes
             await repo.add_all(

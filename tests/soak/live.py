@@ -44,6 +44,9 @@ CHANGES = 100_000
 PEOPLE = 40
 AT_ONCE = 100
 PATIENCE_S = 30.0
+CATCH_UP_S = 120.0
+"""For the readers, after the last change."""
+
 REVOKED_S = 5.0
 GROWTH_MIB = 20.0
 """Of all worker processes over the connections that were made and killed, after the first of them."""
@@ -101,8 +104,9 @@ class Reader:
     connections: int = 0
     wrong: list[str] = field(default_factory=list)
 
-    async def read(self, done: Callable[[], bool]) -> None:
-        while not done() and not self.wrong:
+    async def read(self, end: list[int], until_s: float) -> None:
+        """To the `end`, once that is known; from then on it neither stops nor leaves any more."""
+        while not self.wrong and (not end or (self.seen < end[0] and time.monotonic() < until_s)):
             try:
                 client = await opened(self.port, self.token, self.cursor)
             except (OSError, WebSocketException, TimeoutError):
@@ -110,15 +114,15 @@ class Reader:
                 continue
             self.connections += 1
             with suppress(WebSocketException, TimeoutError):
-                await self._read_some(client, done)
+                await self._read_some(client, end, until_s)
             client.transport.abort()
-            if not done():
+            if not end:
                 await asyncio.sleep(self.draw.choice([0, 0, 0.05, 0.5]))
 
-    async def _read_some(self, client: ClientConnection, done: Callable[[], bool]) -> None:
-        until_s = time.monotonic() + self.draw.expovariate(1.0)
-        while not done() and (time.monotonic() < until_s or self.draw.random() < 0.1):
-            if self.draw.random() < 0.01:
+    async def _read_some(self, client: ClientConnection, end: list[int], until_s: float) -> None:
+        leaves_s = time.monotonic() + self.draw.expovariate(1.0)
+        while time.monotonic() < (until_s if end else leaves_s) and not self.wrong and [self.seen] != end:
+            if not end and self.draw.random() < 0.01:
                 await asyncio.sleep(self.draw.random())  # it stops, and goes on
             with suppress(TimeoutError):
                 self._told(json.loads(await asyncio.wait_for(client.recv(), 0.2))["change"])
@@ -178,13 +182,7 @@ async def followed(
     until_s = time.monotonic() + seconds
     readers = [Reader(instance.port, token, owner, random.Random(seed), start) for seed in range(READERS)]
     end: list[int] = []
-    give_up_s = until_s + PATIENCE_S
-    reading = [
-        asyncio.ensure_future(
-            one.read(lambda one=one: bool(end) and (one.seen >= end[0] or time.monotonic() > give_up_s))  # type: ignore[misc]
-        )
-        for one in readers
-    ]
+    reading = [asyncio.ensure_future(one.read(end, until_s + CATCH_UP_S)) for one in readers]
     writing = [
         asyncio.ensure_future(write(instance.port, token, random.Random(seed), lambda: time.monotonic() > until_s))
         for seed in range(WRITERS)
