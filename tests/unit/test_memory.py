@@ -1,5 +1,6 @@
 """The in-memory adapters under the contracts of their ports."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,9 +12,11 @@ from fitness.adapters.memory.api_keys import InMemoryApiKeys
 from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import MOST_KEPT, InMemoryCache
 from fitness.adapters.memory.cache_state import SWITCH_S, InMemoryCacheState
+from fitness.adapters.memory.changes import InMemoryChangeLog
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDeviceTokens, InMemoryPasswordHasher
 from fitness.adapters.memory.database import InMemoryDatabase
+from fitness.adapters.memory.live import InMemoryPlaces, InMemoryTickets
 from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
@@ -24,6 +27,7 @@ from fitness.adapters.memory.statistics import InMemoryStatisticsRepo
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.tags import InMemoryTagRepo
 from fitness.adapters.memory.users import InMemoryUserRepo
+from fitness.adapters.memory.wake_ups import InMemoryWakeUps
 from fitness.adapters.observed.cache import ObservedCache
 from fitness.adapters.observed.cache_state import ObservedCacheState
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
@@ -38,9 +42,11 @@ from fitness.ports.api_keys import ApiKeyPort
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache import CachePort, Era, Hit, Miss, Scope
 from fitness.ports.cache_state import CacheStatePort
+from fitness.ports.changes import ChangeLogPort
 from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort, PasswordHasherPort
 from fitness.ports.health import ProbePort
+from fitness.ports.live import PLACE_TTL_S, TICKET_TTL_S, PlacePort, TicketPort
 from fitness.ports.logins import LoginHistoryPort
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import OutboxPort
@@ -51,6 +57,7 @@ from fitness.ports.standings import StandingPort
 from fitness.ports.statistics import StatisticsRepoPort
 from fitness.ports.tags import TagRepoPort
 from fitness.ports.users import UserRepoPort
+from fitness.ports.wake_ups import WakeUpPort
 from tests.builders import a_registration
 from tests.files import A_TRACK, MORNING
 from tests.harness.clocks import TurnedClock
@@ -59,9 +66,11 @@ from tests.unit.contracts.activity_lists import ActivityListContract
 from tests.unit.contracts.api_keys import ApiKeyContract
 from tests.unit.contracts.cache import ANN, CacheContract, key
 from tests.unit.contracts.cache_state import CacheStateContract
+from tests.unit.contracts.changes import ChangeLogContract
 from tests.unit.contracts.clock import ClockContract
 from tests.unit.contracts.credentials import AccessTokenContract, DeviceTokenContract, PasswordHasherContract
 from tests.unit.contracts.health import ProbeContract
+from tests.unit.contracts.live import PlaceContract, TicketContract, WakeUpContract
 from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
@@ -126,6 +135,50 @@ class TestInMemoryStatistics(InOneStore, StatisticsRepoContract):
 
 class TestInMemoryTags(InOneStore, TagRepoContract):
     pass
+
+
+class TestInMemoryChangeLog(InOneStore, ChangeLogContract):
+    @pytest.fixture
+    def log(self, store: InMemoryStore) -> ChangeLogPort:
+        return InMemoryChangeLog(store)
+
+
+class TestInMemoryTickets(TicketContract):
+    @pytest.fixture
+    def clock(self) -> TurnedClock:
+        return TurnedClock()
+
+    @pytest.fixture
+    def tickets(self, clock: TurnedClock) -> TicketPort:
+        return InMemoryTickets(clock.monotonic_s)
+
+    @pytest.fixture
+    def over(self, clock: TurnedClock) -> Callable[[], None]:
+        return lambda: setattr(clock, "now_s", clock.now_s + TICKET_TTL_S)
+
+
+class TestInMemoryPlaces(PlaceContract):
+    @pytest.fixture
+    def clock(self) -> TurnedClock:
+        return TurnedClock()
+
+    @pytest.fixture
+    def places(self, clock: TurnedClock) -> PlacePort:
+        return InMemoryPlaces(clock.monotonic_s)
+
+    @pytest.fixture
+    def over(self, clock: TurnedClock) -> Callable[[], None]:
+        return lambda: setattr(clock, "now_s", clock.now_s + PLACE_TTL_S)
+
+
+class TestInMemoryWakeUps(WakeUpContract):
+    @pytest.fixture
+    def here(self) -> WakeUpPort:
+        return InMemoryWakeUps()
+
+    @pytest.fixture
+    def there(self, here: WakeUpPort) -> WakeUpPort:
+        return here
 
 
 class TestInMemoryUserRepo(InOneStore, UserRepoContract):

@@ -49,6 +49,7 @@ def test_only_what_is_ours_to_mend_is_a_server_error():
         "limiter_unavailable",
         "overloaded",
         "sessions_unavailable",
+        "tickets_unavailable",
         "reader_unavailable",
     }
 

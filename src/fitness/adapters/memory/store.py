@@ -10,6 +10,7 @@ from fitness.domain.model.activities import Activity
 from fitness.domain.model.api_keys import ApiKey
 from fitness.domain.model.audit import AuditAction, AuditEntry
 from fitness.domain.model.audit_chain import BEFORE_THE_FIRST, link_of
+from fitness.domain.model.changes import Change, ChangeKind
 from fitness.domain.model.users import User
 from fitness.ports.cache_state import CacheState
 from fitness.ports.messages import Messages
@@ -29,6 +30,8 @@ class InMemoryStore:
     answers: dict[tuple[int, str], "StoredAnswer"] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
     outbox: dict[int, "OutboxEntry"] = field(default_factory=dict)
+    changes: dict[int, "ChangesOfOne"] = field(default_factory=dict)
+    """By their owners."""
     cache_state: CacheState = field(default_factory=lambda: CacheState(era=None, closed=True, unread=True, epoch=0))
     monotonic_s: Callable[[], float] = time.monotonic
     ids: "count[int]" = field(default_factory=lambda: count(1))
@@ -40,12 +43,19 @@ class InMemoryStore:
         self.sessions_ended.clear()
         self.api_keys.clear()
         self.deleted_users.clear()
+        self.changes.clear()
 
     def write(self, messages: Messages) -> None:
         """What a change carries into the outbox; nothing where it carries no invalidation."""
         if messages.invalidates:
             entry = OutboxEntry(PendingInvalidation(messages.id, messages.invalidates), self.monotonic_s())
             self.outbox.setdefault(messages.id, entry)
+
+    def log_change(self, kind: ChangeKind, activity: Activity, *, at: datetime) -> None:
+        """A change of that activity, which is as after the change."""
+        of_owner = self.changes.setdefault(activity.user_id, ChangesOfOne())
+        of_owner.last_seq += 1
+        of_owner.kept.append(Change(of_owner.last_seq, kind, activity.id, activity.version, at, None))
 
     def log(self, action: AuditAction, messages: Messages, *, subject_id: int, owner_id: int) -> None:
         """The authority that a change carries, in the audit log."""
@@ -65,6 +75,16 @@ class InMemoryStore:
         before = self.audit[-1].hash if self.audit else BEFORE_THE_FIRST
         entry = replace(entry, hash=link_of(entry).expected_hash(before))
         self.audit.append(entry)
+
+
+@dataclass(slots=True)
+class ChangesOfOne:
+    """What happened to one owner's activities; the activities themselves stand elsewhere."""
+
+    kept: list[Change] = field(default_factory=list)
+    """In the order of their numbers."""
+    last_seq: int = 0
+    trimmed_seq: int = 0
 
 
 @dataclass(slots=True)

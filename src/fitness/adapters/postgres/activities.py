@@ -17,6 +17,7 @@ from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
 from fitness.adapters.postgres.together import Together
 from fitness.domain.model.activities import Activity, ActivityDates, ActivityState
 from fitness.domain.model.audit import AuditAction
+from fitness.domain.model.changes import ChangeKind
 from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position, position_of
 from fitness.domain.model.refusals import (
     DuplicateActivity,
@@ -70,9 +71,10 @@ UPDATE = carrying(
         average_heart_rate_bpm = %(average_heart_rate_bpm)s, max_heart_rate_bpm = %(max_heart_rate_bpm)s,
         notes = %(notes)s, tags = %(tags)s, updated_at = %(updated_at)s
     WHERE id = %(id)s AND user_id = %(user_id)s AND version = %(version)s - 1 AND deleted_at IS NULL
-    RETURNING id
+    RETURNING id, user_id, version, updated_at
     """,
     returning="id",
+    logged=ChangeKind.UPDATED,
 )
 
 SOFT_DELETE = carrying(
@@ -81,9 +83,10 @@ SOFT_DELETE = carrying(
     SET deleted_at = %(at)s, updated_at = %(at)s, version = version + 1
     WHERE id = %(id)s AND user_id = %(owner)s AND deleted_at IS NULL
         AND (%(among)s::bigint[] IS NULL OR version = ANY(%(among)s)) AND version <> ALL(%(but)s::bigint[])
-    RETURNING id
+    RETURNING id, user_id, version, updated_at
     """,
     returning="id",
+    logged=ChangeKind.TRASHED,
 )
 
 RESTORE = carrying(
@@ -95,15 +98,17 @@ RESTORE = carrying(
     RETURNING {COLUMNS}
     """,
     returning=COLUMNS,
+    logged=ChangeKind.RESTORED,
 )
 
 PURGE = carrying(
     """
     DELETE FROM activities
     WHERE id = %(id)s AND deleted_at IS NOT NULL
-    RETURNING id, user_id
+    RETURNING id, user_id, version
     """,
     returning="id",
+    logged=ChangeKind.PURGED,
     owner="user_id",
 )
 
@@ -120,7 +125,7 @@ FORGET_KEYS = """
 GET_ANSWER = """
     SELECT fingerprint, answer::text
     FROM idempotency_keys
-    WHERE user_id = %(user_id)s AND key = %(key)s
+    WHERE user_id = %(user_id)s AND key = %(key)s AND created_at > %(expired)s
 """
 
 KEEP_ANSWER = """
@@ -236,14 +241,16 @@ class PostgresActivityRepo:
         named = {"user_id": activity.user_id, "key": idempotency.value}
         if await fetch_one(connection, LOCK_KEY, named) != (True,):
             raise IdempotentRequestInFlight
-        await connection.execute(FORGET_KEYS, named | {"expired": activity.created_at - KEPT_FOR})
-        answer = await fetch_one(connection, GET_ANSWER, named)
+        expired = named | {"expired": activity.created_at - KEPT_FOR}
+        answer = await fetch_one(connection, GET_ANSWER, expired)
         if answer is not None:
             fingerprint, text = answer
             if fingerprint != idempotency.fingerprint:
                 raise IdempotencyKeyReused
             return Created(_decode(text), replayed=True)
         kept = await self._inserts.on(connection, activity, messages)
+        # After the insert, which locks the user's counter: a purge locks that before the keys of what it deletes.
+        await connection.execute(FORGET_KEYS, expired)
         answer_kept = {
             "fingerprint": idempotency.fingerprint,
             "activity_id": kept.id,

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import LiteralString
 
 import msgspec
 from psycopg import Error
@@ -13,6 +14,7 @@ from fitness.adapters.postgres.database import Connection, Database
 from fitness.adapters.postgres.messages import carrying, messages_parameters
 from fitness.adapters.postgres.together import Together
 from fitness.domain.model.activities import Activity
+from fitness.domain.model.changes import ChangeKind
 from fitness.ports.messages import Messages
 
 RESERVED_AT_ONCE = 64
@@ -23,8 +25,7 @@ RESERVE_IDS = """
 """
 
 # The rows come as one JSON text: nineteen parameters for each would cost more than the statement itself.
-INSERT = carrying(
-    """
+_INSERT: LiteralString = """
     INSERT INTO activities (
         id, user_id, version, activity_type, title, activity_date, timezone, local_date, duration_minutes, distance_km,
         elevation_gain_m, calories_kcal, average_heart_rate_bpm, max_heart_rate_bpm, notes, tags, source, external_id,
@@ -42,10 +43,11 @@ INSERT = carrying(
         max_heart_rate_bpm integer, notes text, tags text[], source text, external_id text, created_at timestamptz,
         updated_at timestamptz
     )
-    RETURNING id
-    """,
-    returning="id",
-)
+    RETURNING id, user_id, version, updated_at
+"""
+
+INSERT_ONE = carrying(_INSERT, returning="id", logged=ChangeKind.CREATED)
+INSERT = carrying(_INSERT, returning="id", logged=ChangeKind.CREATED, several=True)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -105,4 +107,4 @@ class ActivityInserts:
 async def _insert(connection: Connection, rows: Sequence[Row]) -> None:
     activities = _encode([activity for activity, _ in rows]).decode()
     carried = messages_parameters({messages.id: messages for _, messages in rows}.values())
-    await connection.execute(INSERT, {"activities": activities} | carried)
+    await connection.execute(INSERT if len(rows) > 1 else INSERT_ONE, {"activities": activities} | carried)

@@ -6,6 +6,7 @@ from typing import Any, LiteralString
 import msgspec
 
 from fitness.domain.model.audit import AuditAction
+from fitness.domain.model.changes import ChangeKind
 from fitness.ports.cache import Scope
 from fitness.ports.messages import Messages
 
@@ -17,29 +18,94 @@ _INVALIDATE = """
 """
 
 
-def carrying(change: LiteralString, *, returning: LiteralString, owner: LiteralString | None = None) -> LiteralString:
+# The number of a change comes from its owner's counter, which stays locked until the commit.
+_COUNT = """
+    ON CONFLICT (user_id) DO UPDATE
+    SET last_seq = counter.last_seq + excluded.last_seq
+    RETURNING user_id, last_seq
+"""
+
+# Of one activity: without the aggregate, the join and the window it costs 10 us instead of 80.
+_COUNT_ONE: LiteralString = f"""
+    INSERT INTO change_counters AS counter (user_id, last_seq)
+    SELECT user_id, 1
+    FROM changed
+    {_COUNT}
+"""
+
+_COUNT_SEVERAL: LiteralString = f"""
+    INSERT INTO change_counters AS counter (user_id, last_seq)
+    SELECT user_id, count(*)
+    FROM changed
+    GROUP BY user_id
+    ORDER BY user_id
+    {_COUNT}
+"""
+
+_KINDS: dict[ChangeKind, LiteralString] = {
+    ChangeKind.CREATED: "created",
+    ChangeKind.UPDATED: "updated",
+    ChangeKind.TRASHED: "trashed",
+    ChangeKind.RESTORED: "restored",
+    ChangeKind.PURGED: "purged",
+}
+
+
+def carrying(
+    change: LiteralString,
+    *,
+    returning: LiteralString,
+    logged: ChangeKind | None = None,
+    several: bool = False,
+    owner: LiteralString | None = None,
+) -> LiteralString:
     """One statement of `change`, which RETURNs `returning`, and its messages.
 
-    Where the change needs authority, `owner` is the column that holds the owner of what it changes: then there is also
-    an entry in the audit log. Takes `messages_parameters`, and `audit_parameters` where there is an owner.
+    Where activities change, `logged` says how: then each has an entry in the change log, and the change RETURNs their
+    `id, user_id, version, updated_at`. They are `several`, or else one at most. Where the change needs authority,
+    `owner` is the column that holds the owner of what it changes: then there is also an entry in the audit log, whose
+    time is that of the change. Takes `messages_parameters`, and `audit_parameters` where there is an owner.
 
-    From its first audit entry to its commit a transaction holds the lock of the chain's head. One that changes several
-    rows must therefore lock all of them before its first entry: else it can wait for a row whose holder waits for it.
+    Every statement takes its locks in this order, and holds them until its commit, so that none waits in a circle: the
+    rows that it changes; the counters of their owners, by user id; the head of the audit log's chain; and, in triggers
+    that run at its end, totals of activities, by user id. A transaction of several such statements must lock all rows
+    that it changes before its first counter or audit entry, and take the counters by user id: else it can wait for a
+    row whose holder waits for it.
     """
+    at: LiteralString = "%(audit_at)s" if owner else "updated_at"
+    entered = _entered(logged, at, several=several) if logged else ""
+    first: LiteralString = (
+        "WHERE (SELECT count(*) FROM counted) > 0" if logged else ""
+    )  # all counters are locked by then
     audited: LiteralString = (
         f""", audited AS (
     INSERT INTO audit_log (at, actor_id, action, subject_id, owner_id, reason)
     SELECT %(audit_at)s, %(audit_actor_id)s, %(audit_action)s, id, {owner}, %(audit_reason)s
     FROM changed
+    {first}
     )"""
         if owner
         else ""
     )
     return f"""
-    WITH changed AS ({change}), invalidated AS ({_INVALIDATE}){audited}
+    WITH changed AS ({change}), invalidated AS ({_INVALIDATE}){entered}{audited}
     SELECT {returning}
     FROM changed
     """
+
+
+def _entered(kind: ChangeKind, at: LiteralString, *, several: bool) -> LiteralString:
+    """The entries in the change log; several activities of one owner are numbered by their ids."""
+    count = _COUNT_SEVERAL if several else _COUNT_ONE
+    seq: LiteralString = "last_seq"
+    if several:
+        seq = "last_seq + 1 - row_number() OVER (PARTITION BY changed.user_id ORDER BY id DESC)"
+    return f""", counted AS ({count}), logged AS (
+    INSERT INTO activity_changes (user_id, seq, activity_id, version, at, kind)
+    SELECT changed.user_id, {seq}, id, version, {at}, '{_KINDS[kind]}'
+    FROM changed, counted
+    {"WHERE changed.user_id = counted.user_id" if several else ""}
+    )"""
 
 
 def messages_parameters(messages: Iterable[Messages]) -> dict[str, Any]:

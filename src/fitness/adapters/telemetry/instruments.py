@@ -8,7 +8,8 @@ from functools import partial
 from fitness.adapters.telemetry.histograms import Cell
 from fitness.adapters.telemetry.metrics import Metrics
 from fitness.adapters.telemetry.sources import Labels, MetricSources, Readings
-from fitness.adapters.telemetry.table import INSTRUMENTS, QUERY_DURATION, REQUEST_DURATION, Kind
+from fitness.adapters.telemetry.table import INSTRUMENTS, LIVE_DELIVERY, QUERY_DURATION, REQUEST_DURATION, Kind
+from fitness.domain.model.changes import ChangeKind
 from fitness.domain.model.rate_limits import POLICIES
 from fitness.ports.activities import Created
 from fitness.ports.outages import Outage
@@ -39,6 +40,8 @@ class Instruments:
         }
         self._request_durations = durations[REQUEST_DURATION]
         self._query_durations = durations[QUERY_DURATION]
+        self._tellings = durations[LIVE_DELIVERY]
+        self._tellings.cell(())
 
     def request(self, method: str, endpoint: str, status: int, seconds: float) -> None:
         """A response; `endpoint` is the route's template."""
@@ -54,9 +57,24 @@ class Instruments:
 
     def activity_created(self, created: Created) -> None:
         self._own.activities[()] += not created.replayed
+        self._own.changes[(ChangeKind.CREATED,)] += not created.replayed
 
     def activities_created(self, created: Iterable[object]) -> None:
-        self._own.activities[()] += len([*created])
+        count = len([*created])
+        self._own.activities[()] += count
+        self._own.changes[(ChangeKind.CREATED,)] += count
+
+    def changed(self, kind: ChangeKind, result: object) -> None:
+        """What a repository's method returned that makes changes of this kind: how many, or whether or what it was."""
+        self._own.changes[(kind,)] += result if isinstance(result, int) else result is not None
+
+    def connected(self, via: str, more: int) -> None:
+        """So many more connections to the live feed, or fewer: by `websocket` or by `events`."""
+        self._own.connected[(via,)] += more
+
+    def told(self, late_s: float) -> None:
+        """A change was given to somebody who follows, so long after it was made."""
+        self._tellings.record(late_s, self._tellings.cell(()))
 
     def user_registered(self, _: object) -> None:
         self._own.users[()] += 1
@@ -109,6 +127,7 @@ class Instruments:
             (self._own.requests, expected_requests),
             (self._own.activities, [()]),
             (self._own.users, [()]),
+            (self._own.changes, [(kind,) for kind in ChangeKind]),
             (sources.reads.hits, kinds),
             (sources.reads.misses, kinds),
             (sources.reads.bypasses, kinds),

@@ -11,6 +11,9 @@ from fitness.adapters.telemetry.sources import Labels, MetricSources, Readings
 REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0)
 QUERY_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.5)
 
+DELIVERY_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0)
+
+LIVE_DELIVERY = "live_delivery_duration_seconds"
 REQUEST_DURATION = "http_request_duration_seconds"
 QUERY_DURATION = "db_query_duration_seconds"
 
@@ -162,6 +165,34 @@ INSTRUMENTS = (
     ),
     Instrument(
         "activities_created_total", COUNTER, "Activities recorded or imported.", (), lambda own, _: own.activities
+    ),
+    Instrument(
+        "changes_written_total",
+        COUNTER,
+        "Changes of activities, each an entry of the change log.",
+        ("kind",),
+        lambda own, _: own.changes,
+    ),
+    Instrument(
+        "websocket_connections",
+        GAUGE,
+        "WebSockets of the live feed.",
+        (),
+        lambda own, _: {(): own.connected[("websocket",)]},
+    ),
+    Instrument(
+        "event_streams",
+        GAUGE,
+        "Streams of server-sent events of the live feed.",
+        (),
+        lambda own, _: {(): own.connected[("events",)]},
+    ),
+    Instrument(
+        LIVE_DELIVERY,
+        HISTOGRAM,
+        "Time from a change to its being given to somebody who follows the live feed.",
+        (),
+        DELIVERY_BUCKETS_S,
     ),
     Instrument("users_registered_total", COUNTER, "Accounts opened.", (), lambda own, _: own.users),
     Instrument(

@@ -187,6 +187,23 @@ class IdempotentRequestInFlight(Refusal):
         super().__init__("a request with this Idempotency-Key is being carried out; repeat it in a moment")
 
 
+class ChangesNotKept(Refusal):
+    """Some of what changed since the place that is asked for has been trimmed from the change log."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "some of the changes since this cursor are not kept any more: ask for a new cursor with from=now, list "
+            "your activities, and go on from that cursor"
+        )
+
+
+class TooManyFollowers(Refusal):
+    """Connections of one account to the live feed."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"an account has at most {most} connections to the live feed: close one of them")
+
+
 class RecordingRefused(Refusal):
     """A file from which no activity can be made."""
 

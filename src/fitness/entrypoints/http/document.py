@@ -33,6 +33,12 @@ is good for 15 minutes.
 
 Times are RFC 3339 with an offset. Errors are `application/problem+json` (RFC 9457) with a stable `code`. Unknown fields
 and parameters are refused. A request may have an `X-Request-ID`, which its answer and the service's log then have too.
+
+**Changes as they happen**: open a WebSocket on `/api/v1/live` and send `{"token": "…", "cursor": "…"}`, or open it with
+`?ticket=…&cursor=…` and a ticket of *Issue ticket*. It answers `{"type": "following", "cursor": "…"}`, and then each
+change as `{"type": "change", "change": {…}}`, with an item of *List changes*: what is behind the cursor first, or
+without one what changes from now on. Close codes: 1012 the service restarts, 1013 try later, 4400 bad message or
+cursor, 4401 not authenticated (any more), 4403 scope, 4408 too slow, 4410 changes not kept, 4429 too many.
 """
 
 TAGS = {

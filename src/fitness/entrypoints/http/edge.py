@@ -189,7 +189,7 @@ class Edge:
         finally:  # a request is counted and logged once, also if its client left and it was cancelled
             arrived.route = scope.get("path_template", UNMATCHED)
             arrived.caller = scope.get("user")
-            self._report(arrived, sending.status)
+            self._report(arrived, sending.status, sending.streams_since_s)
 
     def _headers(self, headers: RawHeaders, arrived: Arrived, template: str | None) -> RawHeaders:
         """The headers of a response the long way: those of every answer, but for what it says itself."""
@@ -204,8 +204,9 @@ class Edge:
         headers = arrived.answer_headers + self._standard
         return headers + self._cors.headers(arrived.headers) if self._cors.on else headers
 
-    def _report(self, arrived: Arrived, status: int) -> None:
-        seconds = time.perf_counter() - arrived.started_s
+    def _report(self, arrived: Arrived, status: int, streams_since_s: float | None = None) -> None:
+        """What goes on and on took as long as it took to begin."""
+        seconds = (streams_since_s or time.perf_counter()) - arrived.started_s
         self._record(arrived.method, arrived.route, status, seconds)
         if status >= 400 or not arrived.path.startswith(UNLOGGED):
             user_id = arrived.caller.id if arrived.caller else None
@@ -220,7 +221,7 @@ Finish = Callable[[RawHeaders, Arrived, str | None], RawHeaders]
 class _Sending:
     """A response on its way. It is completed when it is whole, and its status is known."""
 
-    __slots__ = ("_arrived", "_charge_unmatched", "_finish", "_head", "_scope", "_send", "status")
+    __slots__ = ("_arrived", "_charge_unmatched", "_finish", "_head", "_scope", "_send", "status", "streams_since_s")
 
     def __init__(
         self, send: Send, scope: HTTPScope, arrived: Arrived, charge_unmatched: Charge, finish: Finish
@@ -231,6 +232,8 @@ class _Sending:
         self._charge_unmatched = charge_unmatched
         self._finish = finish
         self._head: Message | None = None
+        self.streams_since_s: float | None = None
+        """Since when a body is sent piece by piece."""
         self.status = CLIENT_GONE
         """Until a response starts: if none does, the client has left."""
 
@@ -252,6 +255,8 @@ class _Sending:
             if not more:
                 answer = await delivered(answer, self._arrived)
                 self.status = answer.status
+            else:
+                self.streams_since_s = time.perf_counter()
             headers = self._finish(answer.headers, self._arrived, self._scope.get("path_template"))
             await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
             body = answer.body

@@ -25,6 +25,7 @@ from fitness.domain.model.refusals import (
     BadCredentials,
     BadRefreshToken,
     BadResetToken,
+    ChangesNotKept,
     DuplicateActivity,
     EmailTaken,
     FieldProblem,
@@ -45,6 +46,7 @@ from fitness.domain.model.refusals import (
     RecordingWithoutTimes,
     SessionNotFound,
     TagNotFound,
+    TooManyFollowers,
     TooManyKeys,
     UserNotDeleted,
     UserNotFound,
@@ -58,6 +60,7 @@ from fitness.ports.outages import (
     Overloaded,
     ReaderUnavailable,
     SessionsUnavailable,
+    TicketsUnavailable,
 )
 
 RETRY_AFTER_S = 1
@@ -78,6 +81,10 @@ class AddressNotAllowed(Exception):
 
 class UnsupportedMediaType(Exception):
     """The body is of a type that this route does not read."""
+
+
+class NotAcceptable(Exception):
+    """The request does not accept the type that this route answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +147,9 @@ KINDS: Mapping[type[Exception], Kind] = {
     TagNotFound: Kind(404, "tag_not_found", "Tag not found"),
     VersionMismatch: Kind(412, "version_mismatch", "Changed since"),
     DuplicateActivity: Kind(409, "duplicate_activity", "Recorded already"),
+    ChangesNotKept: Kind(410, "changes_not_kept", "Changes not kept"),
+    NotAcceptable: Kind(406, "not_acceptable", "Not acceptable"),
+    TooManyFollowers: Kind(409, "too_many_connections", "Too many connections"),
     IdempotencyKeyReused: Kind(422, "idempotency_key_reused", "Idempotency-Key reused"),
     IdempotentRequestInFlight: Kind(409, "request_in_flight", "Request in flight"),
     RecordingEmpty: Kind(422, "file_empty", "Empty file"),
@@ -154,6 +164,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     CacheUnavailable: Kind(503, "cache_unavailable", "Cache unavailable"),
     Overloaded: Kind(503, "overloaded", "Overloaded"),
     SessionsUnavailable: Kind(503, "sessions_unavailable", "Sessions unavailable"),
+    TicketsUnavailable: Kind(503, "tickets_unavailable", "Tickets unavailable"),
     ReaderUnavailable: Kind(503, "reader_unavailable", "Reader unavailable"),
     Exception: CRASH,
 }
@@ -179,6 +190,7 @@ KINDS_OF_SERVER: Mapping[int, Kind] = {
     kind.status: kind
     for kind in (
         Kind(400, "malformed_request", "Malformed request"),
+        Kind(403, "origin_not_allowed", "Origin not allowed"),
         Kind(408, "request_too_slow", "Request too slow"),
         Kind(414, "target_too_long", "Target too long"),
         Kind(431, "headers_too_large", "Headers too large"),

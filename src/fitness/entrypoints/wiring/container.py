@@ -4,6 +4,7 @@ import os
 from functools import partial
 from pathlib import Path
 from signal import SIGKILL
+from time import monotonic
 
 from dependency_injector import containers, providers
 
@@ -18,7 +19,9 @@ from fitness.adapters.memory.api_keys import InMemoryApiKeys
 from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.cache_state import InMemoryCacheState
+from fitness.adapters.memory.changes import InMemoryChangeLog
 from fitness.adapters.memory.database import InMemoryDatabase, NoMigrations
+from fitness.adapters.memory.live import InMemoryPlaces, InMemoryTickets
 from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
@@ -28,6 +31,7 @@ from fitness.adapters.memory.statistics import InMemoryStatisticsRepo
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.tags import InMemoryTagRepo
 from fitness.adapters.memory.users import InMemoryUserRepo
+from fitness.adapters.memory.wake_ups import InMemoryWakeUps
 from fitness.adapters.observed.cache import ObservedCache
 from fitness.adapters.observed.cache_state import ObservedCacheState
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
@@ -37,6 +41,7 @@ from fitness.adapters.postgres.activities import PostgresActivityRepo
 from fitness.adapters.postgres.api_keys import PostgresApiKeys
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.cache_state import PostgresCacheState
+from fitness.adapters.postgres.changes import PostgresChangeLog
 from fitness.adapters.postgres.database import Database, lease_database
 from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_runner import Migrations
@@ -49,14 +54,17 @@ from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.adapters.redis.cache import RedisCache
 from fitness.adapters.redis.client import closed, line_to
 from fitness.adapters.redis.line import PATIENT_DEADLINE_S
+from fitness.adapters.redis.live import RedisPlaces, RedisTickets
 from fitness.adapters.redis.rate_limits import RedisRateLimiter
 from fitness.adapters.redis.sessions import RedisSessionStore
+from fitness.adapters.redis.wake_ups import RedisWakeUps
 from fitness.adapters.system.clock import SystemClock
 from fitness.adapters.telemetry.exchange import MetricsExchange
 from fitness.adapters.telemetry.instruments import Instruments
 from fitness.adapters.telemetry.metrics import Metrics
 from fitness.adapters.telemetry.sources import MetricSources
 from fitness.adapters.telemetry.tracing import Tracing
+from fitness.domain.model.changes import ChangeKind
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
@@ -65,8 +73,11 @@ from fitness.domain.use_cases.caching.invalidation import Changes, OutboxRelay
 from fitness.domain.use_cases.caching.keys import KINDS
 from fitness.domain.use_cases.caching.lease import Lease
 from fitness.domain.use_cases.caching.reads import CachedReads
+from fitness.domain.use_cases.changes import ChangeService
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
+from fitness.domain.use_cases.live import LiveFeed
+from fitness.domain.use_cases.live_access import LiveAccess
 from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.domain.use_cases.sessions import SessionService
 from fitness.domain.use_cases.statistics import StatisticsService
@@ -109,7 +120,14 @@ class Container(containers.DeclarativeContainer):
     activity_repo = observed(
         either(memory=once(InMemoryActivityRepo, store), stores=once(PostgresActivityRepo, postgres)),
         "activities",
-        then=providers.Dict(add=instruments.provided.activity_created, add_all=instruments.provided.activities_created),
+        then=providers.Dict(
+            add=instruments.provided.activity_created,
+            add_all=instruments.provided.activities_created,
+            update=providers.Callable(partial, instruments.provided.changed, ChangeKind.UPDATED),
+            soft_delete=providers.Callable(partial, instruments.provided.changed, ChangeKind.TRASHED),
+            restore=providers.Callable(partial, instruments.provided.changed, ChangeKind.RESTORED),
+            purge=providers.Callable(partial, instruments.provided.changed, ChangeKind.PURGED),
+        ),
     )
     user_repo = observed(
         either(memory=once(InMemoryUserRepo, store), stores=once(PostgresUserRepo, postgres)),
@@ -119,7 +137,11 @@ class Container(containers.DeclarativeContainer):
     statistics_repo = observed(
         either(memory=once(InMemoryStatisticsRepo, store), stores=once(PostgresStatisticsRepo, postgres)), "statistics"
     )
-    tag_repo = observed(either(memory=once(InMemoryTagRepo, store), stores=once(PostgresTagRepo, postgres)), "tags")
+    tag_repo = observed(
+        either(memory=once(InMemoryTagRepo, store), stores=once(PostgresTagRepo, postgres)),
+        "tags",
+        then=providers.Dict(replace=providers.Callable(partial, instruments.provided.changed, ChangeKind.UPDATED)),
+    )
     audit_log = observed(either(memory=once(InMemoryAuditLog, store), stores=once(PostgresAuditLog, postgres)), "audit")
     outbox = observed(either(memory=once(InMemoryOutbox, store), stores=once(PostgresOutbox, postgres)), "outbox")
     login_history = observed(
@@ -167,7 +189,10 @@ class Container(containers.DeclarativeContainer):
     lease = once(Lease, cache_state)
     read_counts = once(ReadCounts)
     cached_reads = once(CachedReads, cache, lease, read_counts)
-    changes = once(Changes, cache, cache_state, lease)
+    wake_ups = either(
+        memory=once(InMemoryWakeUps), stores=once(RedisWakeUps, state_line, settings.provided.state_redis_url)
+    )
+    changes = once(Changes, cache, cache_state, lease, announce=wake_ups.provided.announce)
     outbox_relay = once(OutboxRelay, cache, outbox, cache_state, lease, changes)
     activities = once(
         ActivityService, activity_repo, user_repo, cached_reads, changes, clock, settings.provided.trash_days
@@ -188,6 +213,27 @@ class Container(containers.DeclarativeContainer):
     login_attempts = once(LoginAttempts, login_history, limits, device_tokens, clock, account_secret)
     sessions = once(SessionService, session_store, standings, access_tokens, refresh_tokens, changes, clock)
     accounts = once(AccountService, user_repo, password_hasher, reset_tokens, sessions, login_attempts, changes, clock)
+
+    change_log = observed(
+        either(memory=once(InMemoryChangeLog, store), stores=once(PostgresChangeLog, postgres)), "changes"
+    )
+    change_service = once(ChangeService, change_log)
+    live_access = once(
+        LiveAccess,
+        either(memory=once(InMemoryTickets), stores=once(RedisTickets, state_line)),
+        api_keys,
+        standings,
+        cached_reads,
+        clock,
+    )
+    live_feed = once(
+        LiveFeed,
+        change_service,
+        wake_ups,
+        either(memory=once(InMemoryPlaces), stores=once(RedisPlaces, state_line)),
+        live_access.provided.check,
+        providers.Object(monotonic),
+    )
 
     metric_sources = once(
         MetricSources,
