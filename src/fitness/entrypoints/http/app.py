@@ -131,7 +131,7 @@ def create_app(container: Container) -> Application:
     app.edge = Edge(
         app.routed,
         ShortWay(container.access_tokens(), container.limits(), container.cached_reads(), container.activities()),
-        ShortCreate(container.access_tokens(), container.limits(), container.activities()),
+        ShortCreate(container.access_tokens(), charging, container.activities()),
         container.instruments().request,
         container.access_log(),
         container.tracing(),

@@ -171,9 +171,8 @@ class Edge:
 
     async def _create(self, arrived: Arrived, scope: HTTPScope, receive: Receive) -> Answer | Receive:
         """The answer, or by what the long way receives the request."""
-        sent: RawHeaders = scope["headers"]  # type: ignore[assignment]
         try:
-            found = await self._short_create.answer(arrived, sent, scope["query_string"], receive)
+            found = await self._short_create.answer(arrived, scope, receive)
         except asyncio.CancelledError:
             self._report(arrived, CLIENT_GONE)
             raise
@@ -181,13 +180,15 @@ class Edge:
             found = _problem(error, arrived)
         if not isinstance(found, Answer):
             return found
-        return self._finished(arrived, await compressed_apart(found, arrived.headers))
+        answer = await delivered(found, arrived)
+        self._report(arrived, answer.status)
+        return answer._replace(headers=self._headers(answer.headers, arrived, arrived.route))
 
     def _finished(self, arrived: Arrived, answer: Answer) -> Answer:
         self._report(arrived, answer.status)
         answer = compressed(answer, arrived.headers)
         answer.headers.extend(self._of_every_answer(arrived))
-        return answer._replace(body=b"") if arrived.method == "HEAD" else answer
+        return answer if arrived.method == "GET" else answer._replace(body=b"")
 
     async def _long(self, arrived: Arrived, scope: HTTPScope, receive: Receive, send: Send) -> None:
         is_head = arrived.method == "HEAD"
