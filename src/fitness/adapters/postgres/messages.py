@@ -14,9 +14,9 @@ _INVALIDATE = """
     INSERT INTO cache_outbox (id, scopes)
     SELECT id, scopes
     FROM json_to_recordset(%(messages)s::json) AS message (id bigint, scopes text[])
-    WHERE EXISTS (SELECT FROM changed)
 """
-
+_IF_ANY: LiteralString = "WHERE EXISTS (SELECT FROM changed)"
+_IF_THIS_ONE: LiteralString = "WHERE id IN (SELECT message_id FROM changed)"
 
 # The number of a change comes from its owner's counter, which stays locked until the commit.
 _COUNT = """
@@ -58,6 +58,7 @@ def carrying(
     logged: ChangeKind | None = None,
     several: bool = False,
     owner: LiteralString | None = None,
+    each: bool = False,
 ) -> LiteralString:
     """One statement of `change`, which RETURNs `returning`, and its messages.
 
@@ -72,6 +73,7 @@ def carrying(
     that it changes before its first counter or audit entry, and take the counters by user id: else it can wait for a
     row whose holder waits for it.
     """
+    made: LiteralString = _IF_THIS_ONE if each else _IF_ANY
     at: LiteralString = "%(audit_at)s" if owner else "updated_at"
     entered = _entered(logged, at, several=several) if logged else ""
     first: LiteralString = (
@@ -88,7 +90,7 @@ def carrying(
         else ""
     )
     return f"""
-    WITH changed AS ({change}), invalidated AS ({_INVALIDATE}){entered}{audited}
+    WITH changed AS ({change}), invalidated AS ({_INVALIDATE} {made}){entered}{audited}
     SELECT {returning}
     FROM changed
     """

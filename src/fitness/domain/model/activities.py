@@ -135,7 +135,7 @@ def checked(details: D, *, now: datetime, before: Details | None = None) -> D:
         problems += _origin_problems(tidy)
     if problems:
         raise InvalidFields(*problems)
-    return replace(tidy, activity_date=tidy.activity_date.astimezone(UTC))
+    return tidy if tidy.activity_date.tzinfo is UTC else replace(tidy, activity_date=tidy.activity_date.astimezone(UTC))
 
 
 def recorded(new: NewActivity, *, user_id: int, timezone: str, now: datetime, id: int = 0) -> Activity:
@@ -210,15 +210,20 @@ def _normalized(details: D) -> D:
     def text(value: str | None, rule: TextRule) -> str | None:
         return (rule.tidied(value) or None) if value is not None else None
 
-    return replace(
-        details,
-        title=text(details.title, TITLE),
-        notes=text(details.notes, NOTES),
-        duration_minutes=round(float(details.duration_minutes), 3),
-        distance_km=rounded(details.distance_km),
-        elevation_gain_m=rounded(details.elevation_gain_m),
-        tags=tuple(dict.fromkeys(normalized_tag(tag) for tag in details.tags)),
-    )
+    tidy: dict[str, Any] = {
+        "title": text(details.title, TITLE),
+        "notes": text(details.notes, NOTES),
+        "duration_minutes": round(float(details.duration_minutes), 3),
+        "distance_km": rounded(details.distance_km),
+        "elevation_gain_m": rounded(details.elevation_gain_m),
+        "tags": tuple(dict.fromkeys([normalized_tag(tag) for tag in details.tags])),
+    }
+    # Most come tidy, and a copy costs as much as all of this.
+    return replace(details, **tidy) if any(not _same(getattr(details, name), tidy[name]) for name in tidy) else details
+
+
+def _same(given: object, kept: object) -> bool:
+    return given is kept or (type(given) is type(kept) and given == kept)
 
 
 def _detail_problems(details: Details, now: datetime) -> list[FieldProblem]:
@@ -230,8 +235,8 @@ def _detail_problems(details: Details, now: datetime) -> list[FieldProblem]:
 
     refuse("activity_date", _date_problem(details.activity_date, now))
     for name, rule in _NUMBERS.items():
-        value = getattr(details, name)
-        refuse(name, None if value is None else rule.problem(value))
+        if (value := getattr(details, name)) is not None:
+            refuse(name, rule.problem(value))
     average, highest = details.average_heart_rate_bpm, details.max_heart_rate_bpm
     if average is not None and highest is not None and average > highest:
         refuse("average_heart_rate_bpm", "must not be above max_heart_rate_bpm")
