@@ -48,10 +48,10 @@ class ImportService:
             if known is not None:
                 raise DuplicateActivity(known)
             now = self.clock.now()
-            found = await self.reader.read(data, identity, home_timezone=user.timezone, now=now)
-            await charge(len(found))
+            read = await self.reader.read(data, identity, home_timezone=user.timezone, now=now)
+            await charge(len(read.activities))
             activities = [
-                recorded(new, user_id=by.id, timezone=new.timezone or user.timezone, now=now) for new in found
+                recorded(new, user_id=by.id, timezone=new.timezone or user.timezone, now=now) for new in read.activities
             ]
             return await self._keep(activities, by)
 
