@@ -10,6 +10,7 @@ from fitness.adapters.embedded.engines import EngineUrls
 from tests.harness.servers import ValkeyServer, breakable_cache
 from tests.soak.busy import BEYOND_REACH, SITUATIONS, TRUSTED, TURNS, grown_too_fast, levels, limited
 from tests.soak.faults import FAULTS, READERS, Fault, watched
+from tests.soak.imports import killed, stage
 
 pytestmark = [pytest.mark.engines, pytest.mark.slow]
 
@@ -44,6 +45,14 @@ async def test_many_connections_are_no_outage(urls: EngineUrls):
         measured = await levels(one, [64, 256, 1_000] * TURNS, SECONDS / TURNS)
     assert [what for level in measured for what in level.wrong] == []
     assert grown_too_fast(measured) == []
+
+
+async def test_a_kill_within_an_import_parts_no_file_from_its_activities(urls: EngineUrls):
+    with stage(urls) as one:
+        seen = await killed(one, kills=2)
+        assert seen.unanswered == seen.kills
+        assert await one.sweep(seen) == 1
+    assert seen.wrong == []
 
 
 @pytest.mark.parametrize("situation", [*SITUATIONS][:2])
