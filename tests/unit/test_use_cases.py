@@ -26,7 +26,7 @@ from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.domain.model.activities import Activity, ActivityState, ActivityType
 from fitness.domain.model.listings import ActivityFilter, Page
-from fitness.domain.model.originals import Original, UploadedFile
+from fitness.domain.model.originals import UploadedFile
 from fitness.domain.model.recordings import Recording
 from fitness.domain.model.refusals import (
     ActivityInTrash,
@@ -249,7 +249,7 @@ class Slow(InMemoryOriginalRepo):
         super().__init__(store)
         self.asked, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def add(self, activities: Sequence[Activity], numbers: Sequence[int], **given: Any) -> Original:
+    async def add(self, activities: Sequence[Activity], numbers: Sequence[int], **given: Any) -> list[Activity]:
         self.asked.set()
         await self.go_on.wait()
         return await super().add(activities, numbers, **given)

@@ -68,10 +68,12 @@ class OriginalRepoContract:
             ids = await repo.new_ids(len(new))
             named = [replace(one, id=id) for one, id in zip(new, ids, strict=True)]
             places = range(1, len(named) + 1)
-            original = await originals.add(
+            added = await originals.add(
                 named, places, original=an_original(**stated), refuse_twins=refuse_twins, messages=messages(*stale)
             )
-            return original, named
+            original = await originals.of_activity(named[0].id, owner=named[0].user_id)
+            assert original is not None
+            return original, added
 
         return keep
 
