@@ -16,7 +16,7 @@ from fitness.adapters.files.measures import heart_rate, heart_rates
 from fitness.adapters.files.motion import steps_of, way_m
 from fitness.adapters.files.places import zone_at
 from fitness.adapters.files.points import MAX_SPAN_S, Points, sound
-from fitness.adapters.files.remarks import Remarks, impossible
+from fitness.adapters.files.remarks import Remarks, counted, impossible
 from fitness.adapters.files.sports import sport_named
 from fitness.adapters.files.tracks import is_indoor, recording_of
 from fitness.domain.model.recordings import RecordedFile, Recording, refuse_too_many
@@ -149,7 +149,9 @@ class _Part:
 
     @cached_property
     def points(self) -> Points:
-        return sound(fit_records.points_of(self.content, self.part), self.remarks, "records")
+        points, untimed = fit_records.points_of(self.content, self.part)
+        self.remarks.add("records", counted(untimed, "point", "without a time"))
+        return sound(points, self.remarks, "records")
 
     def _recording(self, session: Any) -> Recording | None:
         """None for a session without a start or a duration."""

@@ -124,12 +124,16 @@ def _kept(content: bytes, at: int, end: int, record_fields: set[int]) -> Iterato
             if definition.number in _KEPT:
                 kept.add(local)
             elif definition.number == RECORD:
-                record_fields.update(field[0] for field in definition.fields)
+                record_fields.update(number for number, _, _ in definition.fields())
         else:
             local = local_type(header)
             if local not in sizes:
                 raise _Damaged(f"its message at byte {at} has no definition")
             size = 1 + sizes[local]
+            if local not in kept:
+                last = end - size
+                while at < last and content[at + size] == header:  # most follow others of their kind
+                    at += size
         if at + size > end:
             raise _Damaged("its last message is cut short")
         if local in kept:
@@ -148,12 +152,16 @@ class Definition:
     """Of the kind of message."""
     order: str
     """As `struct` writes it."""
-    fields: list[bytes]
-    """Each one's number, size and base type."""
+    packed_fields: bytes
     message_size: int
     """Without its header."""
     size: int
     """Of the definition itself."""
+
+    def fields(self) -> Iterator[tuple[int, int, int]]:
+        """Each one's number, size and base type."""
+        parts = iter(self.packed_fields)
+        return zip(parts, parts, parts, strict=True)
 
 
 def definition_at(content: bytes, at: int) -> Definition:
@@ -165,8 +173,7 @@ def definition_at(content: bytes, at: int) -> Definition:
     if content[at] & _WITH_DEVELOPER_FIELDS:
         end += 1 + _FIELD_BYTES * content[end]
         message_size += sum(content[fields_end + 2 : end : _FIELD_BYTES])
-    fields = [content[field : field + _FIELD_BYTES] for field in range(at + 6, fields_end, _FIELD_BYTES)]
-    return Definition(number, order, fields, message_size, end - at)
+    return Definition(number, order, content[at + 6 : fields_end], message_size, end - at)
 
 
 def fit_file(protocol: int, profile: int, body: bytes) -> bytes:

@@ -44,15 +44,18 @@ Record = tuple[int | None, int | None, int | None, int | None, int | None, int |
 """In the order of _WANTED, in the file's units; None where the record has no such field."""
 
 
-def points_of(content: bytes, part: FitPart) -> Points:
-    """Those records that have a time, as far as the part is sound."""
-    points = Points()
+def points_of(content: bytes, part: FitPart) -> tuple[Points, int]:
+    """Those records that have a time, as far as the part is sound, and how many have none."""
+    points, untimed = Points(), 0
     add = points.add
     for time_s, (_, latitude, longitude, altitude, enhanced_altitude, distance, heart_rate) in _records(content, part):
         if enhanced_altitude is None or enhanced_altitude == 0xFFFFFFFF:
             elevation_m = UNKNOWN if altitude is None or altitude == 0xFFFF else altitude / 5 - 500
         else:
             elevation_m = enhanced_altitude / 5 - 500
+        if time_s is None:
+            untimed += 1
+            continue
         add(
             time_s + FIT_EPOCH_S,
             UNKNOWN if latitude is None or latitude == 0x7FFFFFFF else latitude * _DEGREES,
@@ -61,15 +64,15 @@ def points_of(content: bytes, part: FitPart) -> Points:
             UNKNOWN if distance is None or distance == 0xFFFFFFFF else distance / 100,
             UNKNOWN if not heart_rate or heart_rate == 0xFF else heart_rate,
         )
-    return points
+    return points, untimed
 
 
 def first_place(content: bytes, part: FitPart) -> tuple[float, float] | None:
     """Latitude and longitude of the first record that has them."""
     points = Points()
-    for time_s, (_, latitude, longitude, *_) in _records(content, part):
+    for _, (_, latitude, longitude, *_) in _records(content, part):
         if latitude is not None and longitude is not None and 0x7FFFFFFF not in (latitude, longitude):
-            points.add(time_s, latitude * _DEGREES, longitude * _DEGREES)
+            points.add(0.0, latitude * _DEGREES, longitude * _DEGREES)
             if (place := points.first_place()) is not None:
                 return place
             points = Points()
@@ -83,7 +86,7 @@ class _Layout:
         self.size = definition.message_size
         self.is_record = definition.number == RECORD
         code, found = definition.order, list[int]()
-        for number, size, base_type in definition.fields:
+        for number, size, base_type in definition.fields():
             letter, expected = _WANTED.get(number, ("", None))
             if base_type == expected and size == struct.calcsize(f"={letter}") and number not in found:
                 code += letter
@@ -98,8 +101,8 @@ class _Layout:
         return picked
 
 
-def _records(content: bytes, part: FitPart) -> Iterator[tuple[int, Record]]:
-    """Each with its time, in seconds of FIT. Ends where the part is damaged."""
+def _records(content: bytes, part: FitPart) -> Iterator[tuple[int | None, Record]]:
+    """Each with its time, in seconds of FIT, where it has one. Ends where the part is damaged."""
     layouts: dict[int, _Layout] = {}
     at, end = part.begin, part.end
     last_s: int | None = None
@@ -117,10 +120,10 @@ def _records(content: bytes, part: FitPart) -> Iterator[tuple[int, Record]]:
         if layout is None or at + 1 + layout.size > end:
             return
         record = layout.record(content, at + 1)
-        if record[0] is not None and record[0] != 0xFFFFFFFF:
-            last_s = record[0]
-        elif header & COMPRESSED and last_s is not None:
-            last_s += (header - last_s) & _TIME_BITS
-        if layout.is_record and last_s is not None:
-            yield last_s, record
+        time_s = record[0] if record[0] != 0xFFFFFFFF else None
+        if time_s is None and header & COMPRESSED and last_s is not None:
+            time_s = last_s + (header - last_s & _TIME_BITS)
+        last_s = last_s if time_s is None else time_s
+        if layout.is_record:
+            yield time_s, record
         at += 1 + layout.size

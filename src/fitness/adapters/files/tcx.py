@@ -19,6 +19,13 @@ TIMER_TOLERANCE_S = 2.0
 TIMER_TOLERANCE = 0.02
 """A device that counts this much less than what passed from start to end has stopped its timer in pauses."""
 
+FIRST_POINT_WITHIN_S = 3_600.0
+"""Of the start of the first lap."""
+
+TIMER_BEYOND_TRACK_S = 600.0
+"""A timer that ran so much longer than there are points is wrong."""
+_MANY_POINTS = 10
+
 _BOUNDS = {
     "TotalTimeSeconds": (0.0, MAX_SPAN_S, "time", "s"),
     "DistanceMeters": (0.0, 2_000_000.0, "distance", "m"),
@@ -39,6 +46,7 @@ class _Activity:
     laps: int = 0
     started_at: datetime | None = None
     timer_s: float = 0.0
+    laps_without_time: int = 0
     distance_m: float | None = None
     laps_without_distance: int = 0
     calories_kcal: float | None = None
@@ -66,9 +74,13 @@ class TcxActivities:
         self._told: dict[str, float] = {}
         self._point: dict[str, str] = {}
         self._lap_begins = 0
+        self._event: int | None = None
+        """A number of the session of several sports that is read."""
         self._tracks = 0
         self._activity = _Activity(0, sport_named(None))
-        self.root = Element({"Activity": self._activity_element()}, anywhere=True)
+        activity = self._activity_element()
+        several = Element({"Activity": activity}, began=self._several_began, ended=self._several_ended, anywhere=True)
+        self.root = Element({"Activity": activity, "MultiSportSession": several}, anywhere=True)
 
     def _activity_element(self) -> Element:
         def told(name: str) -> Element:
@@ -111,6 +123,12 @@ class TcxActivities:
         if not self._found:
             raise RecordingWithoutTimes
         return self._found
+
+    def _several_began(self, _: dict[str, str]) -> None:
+        self._event = len(self._found)
+
+    def _several_ended(self) -> None:
+        self._event = None
 
     def _activity_began(self, attributes: dict[str, str]) -> None:
         self._count += 1
@@ -159,17 +177,17 @@ class TcxActivities:
 
     def _lap_ended(self) -> None:
         activity, told = self._activity, self._told
-        times_s = activity.points.times_s
-        passed_s = times_s[-1] - times_s[self._lap_begins] if len(times_s) > self._lap_begins else 0.0
-        lap_s = told.get("TotalTimeSeconds") or (passed_s if 0 < passed_s <= MAX_SPAN_S else 0.0)
+        timer_s = told.get("TotalTimeSeconds") or 0.0
         activity.laps += 1
-        activity.timer_s += lap_s
+        activity.timer_s += timer_s
+        activity.laps_without_time += not timer_s
         activity.distance_m = _sum(activity.distance_m, told.get("DistanceMeters"))
         activity.laps_without_distance += "DistanceMeters" not in told
         activity.calories_kcal = _sum(activity.calories_kcal, told.get("Calories"))
-        self._add_heart_rates(told, lap_s)
+        self._add_heart_rates(told, timer_s or len(activity.points) - self._lap_begins)
 
-    def _add_heart_rates(self, told: dict[str, float], lap_s: float) -> None:
+    def _add_heart_rates(self, told: dict[str, float], weight: float) -> None:
+        """Of a lap. `weight` is how long it took."""
         activity = self._activity
         average, highest = told.get("AverageHeartRateBpm"), heart_rate(told.get("MaximumHeartRateBpm"))
         if heart_rate(average) is None or highest is None:
@@ -178,23 +196,33 @@ class TcxActivities:
             average = average if heart_rate(average) is not None else average_in_points
             highest = highest or highest_in_points
         if average is not None and heart_rate(average) is not None:
-            activity.beats += average * lap_s
-            activity.beaten_s += lap_s
+            activity.beats += average * weight
+            activity.beaten_s += weight
         if highest is not None:
             activity.highest_bpm = max(highest, activity.highest_bpm or highest)
 
     def _activity_ended(self) -> None:
         """Nothing comes of an activity without a start or a duration."""
         activity = self._activity
-        self._any_laps = self._any_laps or activity.laps > 0
+        if not activity.laps:
+            return
+        self._any_laps = True
         self._remarks.add(activity.where, counted(activity.untimed, "point", "without a time"))
         activity.points = sound(activity.points, self._remarks, activity.where)
+        self._judge_timer()
         recording = _recording(activity)
         if recording is not None:
-            self._found.append(recording)
+            self._found.append(replace(recording, event=self._event))
             refuse_too_many(self._found)
-        elif activity.laps:
+        else:
             self._remarks.add(activity.where, "left out, since it has no times")
+
+    def _judge_timer(self) -> None:
+        activity = self._activity
+        longest_s = activity.points.elapsed_s * 1.1 + TIMER_BEYOND_TRACK_S
+        if len(activity.points) >= _MANY_POINTS and activity.timer_s > longest_s:
+            self._remarks.add(activity.where, impossible("time", activity.timer_s, "s"))
+            activity.timer_s, activity.laps_without_time = 0.0, activity.laps
 
 
 def _recording(activity: _Activity) -> Recording | None:
@@ -213,7 +241,7 @@ def _recording(activity: _Activity) -> Recording | None:
         whole,
         started_at=started_at.astimezone(UTC),
         utc_offset=started_at.utcoffset() or None,  # UTC says nothing of where it was
-        duration_s=_timer_s(activity, elapsed_s) if activity.timer_s else whole.duration_s,
+        duration_s=whole.duration_s if activity.laps_without_time and in_points else _timer_s(activity, elapsed_s),
         elapsed_s=elapsed_s,
         distance_m=whole.distance_m if activity.laps_without_distance and in_points else activity.distance_m,
         calories_kcal=None if activity.calories_kcal is None else round(activity.calories_kcal),
@@ -228,7 +256,7 @@ def _span(activity: _Activity) -> tuple[datetime | None, float]:
     if not points:
         return started_at, activity.timer_s
     begin_s, end_s = points.times_s[0], points.times_s[-1]
-    if started_at is None or not 0 <= begin_s - started_at.timestamp() <= MAX_SPAN_S:
+    if started_at is None or not 0 <= begin_s - started_at.timestamp() <= FIRST_POINT_WITHIN_S:
         started_at = datetime.fromtimestamp(begin_s, started_at.tzinfo if started_at else UTC)
     return started_at, max(activity.timer_s, end_s - started_at.timestamp())
 
