@@ -41,7 +41,13 @@ from tests.unit.contracts.activities import authority
 from tests.unit.processes import CachingProcess
 
 RUN = Recording(
-    activity_type=ActivityType.RUN, started_at=MORNING, utc_offset=None, duration_s=900, title="Loop", distance_m=3000
+    activity_type=ActivityType.RUN,
+    started_at=MORNING,
+    utc_offset=None,
+    duration_s=900,
+    elapsed_s=900,
+    title="Loop",
+    distance_m=3000,
 )
 SWIM = replace(RUN, activity_type=ActivityType.SWIM, title="Lanes", event=1)
 RIDE = replace(RUN, activity_type=ActivityType.RIDE, started_at=MORNING + timedelta(hours=1), event=1)

@@ -71,7 +71,7 @@ from tests.unit.contracts.objects import ObjectStoreContract
 from tests.unit.contracts.originals import OriginalRepoContract
 from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
-from tests.unit.contracts.recordings import ENDLESS_TRACK, MOST_TRACKS, TOO_MANY_TRACKS, RecordingReaderContract
+from tests.unit.contracts.recordings import ENDLESS, MOST_TRACKS, TOO_MANY_TRACKS, RecordingReaderContract
 from tests.unit.contracts.sessions import SessionStoreContract
 from tests.unit.contracts.standings import StandingContract
 from tests.unit.contracts.statistics import StatisticsRepoContract
@@ -270,11 +270,16 @@ class TestInMemoryRecordingReader(RecordingReaderContract):
     @pytest.fixture
     def reader(self) -> RecordingReaderPort:
         loop = Recording(
-            activity_type=ActivityType.RUN, started_at=MORNING, utc_offset=None, duration_s=600, title="Morning loop"
+            activity_type=ActivityType.RUN,
+            started_at=MORNING,
+            utc_offset=None,
+            duration_s=600,
+            title="Morning loop",
+            place_zone="Europe/Ljubljana",
         )
         endless = replace(loop, duration_s=1e9)
         tracks = {MOST_TRACKS: [loop] * MAX_ACTIVITIES, TOO_MANY_TRACKS: [loop] * (MAX_ACTIVITIES + 1)}
-        return InMemoryRecordingReader({A_TRACK: [loop], ENDLESS_TRACK: [endless]} | tracks)
+        return InMemoryRecordingReader({A_TRACK: [loop], ENDLESS: [endless]} | tracks)
 
 
 class TestInMemoryDatabase(ProbeContract):
