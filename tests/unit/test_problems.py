@@ -51,6 +51,7 @@ def test_only_what_is_ours_to_mend_is_a_server_error():
         "sessions_unavailable",
         "tickets_unavailable",
         "reader_unavailable",
+        "objects_unavailable",
     }
 
 

@@ -11,14 +11,15 @@ from fitness.domain.model.activities import Activity, ActivityDates, ActivitySta
 COLUMNS: LiteralString = """
     id, user_id, version, activity_type, title, activity_date, timezone, local_date, duration_minutes, distance_km,
     elevation_gain_m, calories_kcal, average_heart_rate_bpm, max_heart_rate_bpm, notes, tags, source, external_id,
-    created_at, updated_at, deleted_at
+    created_at, updated_at, deleted_at, elapsed_minutes, is_indoor, group_id
 """
 
 RECORD: LiteralString = """
     id bigint, user_id bigint, version bigint, activity_type text, title text, activity_date timestamptz, timezone text,
     local_date date, duration_minutes double precision, distance_km double precision, elevation_gain_m double precision,
     calories_kcal integer, average_heart_rate_bpm integer, max_heart_rate_bpm integer, notes text, tags text[],
-    source text, external_id text, created_at timestamptz, updated_at timestamptz
+    source text, external_id text, created_at timestamptz, updated_at timestamptz,
+    elapsed_minutes double precision, is_indoor boolean, group_id bigint
 """
 """What json_to_recordset makes of `records`."""
 
@@ -60,9 +61,12 @@ def activity_of(row: Row) -> Activity:
         created_at=row[18],
         updated_at=row[19],
         deleted_at=row[20],
+        elapsed_minutes=row[21],
+        is_indoor=row[22],
+        group_id=row[23],
     )
 
 
 def records(activities: Iterable[Activity]) -> str:
-    """JSON, for RECORD: nineteen parameters for each activity would cost more than the statement itself."""
+    """JSON, for RECORD: two dozen parameters for each activity would cost more than the statement itself."""
     return _encode([*activities]).decode()

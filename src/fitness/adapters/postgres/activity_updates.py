@@ -22,7 +22,8 @@ _UPDATE: LiteralString = f"""
         duration_minutes = revised.duration_minutes, distance_km = revised.distance_km,
         elevation_gain_m = revised.elevation_gain_m, calories_kcal = revised.calories_kcal,
         average_heart_rate_bpm = revised.average_heart_rate_bpm, max_heart_rate_bpm = revised.max_heart_rate_bpm,
-        notes = revised.notes, tags = revised.tags, updated_at = revised.updated_at
+        notes = revised.notes, tags = revised.tags, updated_at = revised.updated_at,
+        elapsed_minutes = revised.elapsed_minutes, is_indoor = revised.is_indoor
     FROM (
         SELECT revised.*, revised.unnest AS message_id
         FROM ROWS FROM (
