@@ -16,6 +16,8 @@ from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDe
 from fitness.adapters.memory.database import InMemoryDatabase
 from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.outbox import InMemoryOutbox
+from fitness.adapters.memory.photos import InMemoryPhotoRepo
+from fitness.adapters.memory.pictures import InMemoryPictureReader
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
 from fitness.adapters.memory.sessions import InMemorySessionStore
@@ -30,6 +32,7 @@ from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.adapters.observed.timed import timed
 from fitness.adapters.system.clock import SystemClock
 from fitness.domain.model.activities import ActivityType
+from fitness.domain.model.photos import Picture, Rendition
 from fitness.domain.model.rate_limits import SECOND_US
 from fitness.domain.model.recordings import MAX_ACTIVITIES, Recording
 from fitness.domain.model.refusals import EmailTaken
@@ -44,6 +47,8 @@ from fitness.ports.health import ProbePort
 from fitness.ports.logins import LoginHistoryPort
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import OutboxPort
+from fitness.ports.photos import PhotoRepoPort
+from fitness.ports.pictures import PictureReaderPort
 from fitness.ports.rate_limits import RateLimiterPort
 from fitness.ports.recordings import RecordingReaderPort
 from fitness.ports.sessions import SessionStorePort
@@ -54,6 +59,7 @@ from fitness.ports.users import UserRepoPort
 from tests.builders import a_registration
 from tests.files import A_TRACK, MORNING
 from tests.harness.clocks import TurnedClock
+from tests.pictures import a_jpeg, drawn, encoded
 from tests.unit.contracts.activities import ActivityRepoContract
 from tests.unit.contracts.activity_lists import ActivityListContract
 from tests.unit.contracts.api_keys import ApiKeyContract
@@ -64,6 +70,8 @@ from tests.unit.contracts.credentials import AccessTokenContract, DeviceTokenCon
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.outbox import OutboxContract
+from tests.unit.contracts.photos import PhotoRepoContract
+from tests.unit.contracts.pictures import PictureReaderContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
 from tests.unit.contracts.recordings import ENDLESS_TRACK, MOST_TRACKS, TOO_MANY_TRACKS, RecordingReaderContract
 from tests.unit.contracts.sessions import SessionStoreContract
@@ -111,6 +119,10 @@ class InOneStore:
     def tags(self, store: InMemoryStore) -> TagRepoPort:
         return InMemoryTagRepo(store)
 
+    @pytest.fixture
+    def photos(self, store: InMemoryStore) -> PhotoRepoPort:
+        return InMemoryPhotoRepo(store)
+
 
 class TestInMemoryActivityRepo(InOneStore, ActivityRepoContract):
     pass
@@ -126,6 +138,17 @@ class TestInMemoryStatistics(InOneStore, StatisticsRepoContract):
 
 class TestInMemoryTags(InOneStore, TagRepoContract):
     pass
+
+
+class TestInMemoryPhotos(InOneStore, PhotoRepoContract):
+    pass
+
+
+class TestInMemoryPictureReader(PictureReaderContract):
+    @pytest.fixture
+    def reader(self) -> PictureReaderPort:
+        seen = Rendition(encoded(drawn(), "JPEG"), "image/jpeg", 60, 40)
+        return InMemoryPictureReader({a_jpeg(): Picture(seen, seen)})
 
 
 class TestInMemoryUserRepo(InOneStore, UserRepoContract):

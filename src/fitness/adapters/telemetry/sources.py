@@ -96,6 +96,7 @@ class Readings:
         self.requests: Counts = Counter()
         self.activities: Counts = Counter()
         self.users: Counts = Counter()
+        self.photos: Counts = Counter()
         self.cache_sizes: Mapping[str, int] = {}
         self.outbox: Mapping[str, float] = {}
         self.lag_s = 0.0

@@ -164,6 +164,7 @@ INSTRUMENTS = (
         "activities_created_total", COUNTER, "Activities recorded or imported.", (), lambda own, _: own.activities
     ),
     Instrument("users_registered_total", COUNTER, "Accounts opened.", (), lambda own, _: own.users),
+    Instrument("photos_uploaded_total", COUNTER, "Photos added to activities.", (), lambda own, _: own.photos),
     Instrument(
         "build_info",
         GAUGE,

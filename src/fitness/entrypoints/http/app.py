@@ -19,6 +19,7 @@ from fitness.entrypoints.http.documentation import docs_router, front_door, open
 from fitness.entrypoints.http.edge import Edge
 from fitness.entrypoints.http.gate import Gate
 from fitness.entrypoints.http.health import Stores, health_router
+from fitness.entrypoints.http.photos import photos_of_activity_router, photos_router
 from fitness.entrypoints.http.problems import answer
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers, rate_limit
 from fitness.entrypoints.http.routes import check_declarations
@@ -40,6 +41,8 @@ API = Router(
         activities_router,
         statistics_router,
         tags_router,
+        photos_of_activity_router,
+        photos_router,
         admin_router,
         rate_limit,
     ],
@@ -116,6 +119,7 @@ def create_app(container: Container) -> Application:
             "administration": Provide(lambda: container.administration(), sync_to_thread=False),
             "statistics": Provide(lambda: container.statistics(), sync_to_thread=False),
             "tags": Provide(lambda: container.tags(), sync_to_thread=False),
+            "photos": Provide(lambda: container.photos(), sync_to_thread=False),
             "stores": Provide(lambda: stores, sync_to_thread=False),
         },
         middleware=[gate],

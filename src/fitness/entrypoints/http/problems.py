@@ -51,6 +51,8 @@ from fitness.domain.model.refusals import (
     VersionMismatch,
     WrongPassword,
 )
+from fitness.entrypoints.http.kinds import KINDS_OF_PHOTOS, RangeNotSatisfiable
+from fitness.entrypoints.http.kinds import Kind as Kind
 from fitness.ports.outages import (
     CacheUnavailable,
     DatabaseUnavailable,
@@ -78,15 +80,6 @@ class AddressNotAllowed(Exception):
 
 class UnsupportedMediaType(Exception):
     """The body is of a type that this route does not read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What all problems with one `code` share."""
-
-    status: int
-    code: str
-    title: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +148,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     Overloaded: Kind(503, "overloaded", "Overloaded"),
     SessionsUnavailable: Kind(503, "sessions_unavailable", "Sessions unavailable"),
     ReaderUnavailable: Kind(503, "reader_unavailable", "Reader unavailable"),
+    **KINDS_OF_PHOTOS,
     Exception: CRASH,
 }
 
@@ -282,6 +276,8 @@ def _headers(error: Exception, kind: Kind) -> dict[str, str]:
         headers |= {"Retry-After": str(error.decision.retry_after_s), "Cache-Control": "no-store"}
     if isinstance(error, LoginDelayed):
         headers |= {"Retry-After": str(error.retry_after_s), "Cache-Control": "no-store"}
+    if isinstance(error, RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size_bytes}"
     if kind.status == 503 or isinstance(error, IdempotentRequestInFlight):
         headers["Retry-After"] = str(RETRY_AFTER_S)
     return headers

@@ -1,7 +1,7 @@
 """Files that are uploaded as a field of a multipart form, and the memory that they may take."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ from litestar.enums import RequestEncodingType
 from litestar.types import HTTPReceiveMessage
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
+from fitness.domain.model.photos import MAX_PHOTO_BYTES
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
@@ -25,6 +26,7 @@ SMALL_BYTES = 1_000_000
 """Of every upload so much is counted apart: whatever large files others send, a small one finds room."""
 
 MAX_UPLOAD_BYTES = MAX_RECORDING_BYTES + MULTIPART_OVERHEAD_BYTES
+MAX_PHOTO_UPLOAD_BYTES = MAX_PHOTO_BYTES + MULTIPART_OVERHEAD_BYTES
 
 
 class Room:
@@ -88,8 +90,22 @@ class Upload:
         self._large.give_back(self._user_id, self._large_bytes)
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    file: bytes
+    texts: Mapping[str, str]
+    """Those of the other fields that came."""
+
+
 async def uploaded_file(request: Request[Any, Any, Any], upload: Upload) -> bytes:
     """Raises UnsupportedMediaType, MalformedRequest, InvalidFields, Overloaded."""
+    return (await uploaded_form(request, upload, texts=())).file
+
+
+async def uploaded_form(request: Request[Any, Any, Any], upload: Upload, *, texts: Collection[str]) -> Form:
+    """A file in UPLOAD_FIELD and perhaps `texts`. Raises UnsupportedMediaType, MalformedRequest, InvalidFields,
+    Overloaded.
+    """
     media_type, options = request.content_type
     if media_type != RequestEncodingType.MULTI_PART:
         raise UnsupportedMediaType(
@@ -106,12 +122,27 @@ async def uploaded_file(request: Request[Any, Any, Any], upload: Upload) -> byte
         parts = await _parts(Request(request.scope, receive), options.get("boundary", ""))
     except MultipartError as error:
         raise MalformedRequest(f"the form cannot be read: {error}") from error
+    return _form(parts, texts)
+
+
+def _form(parts: "list[_Part]", texts: Collection[str]) -> Form:
+    """Raises InvalidFields."""
     file = next((part for part in parts if part.name == UPLOAD_FIELD and part.filename is not None), None)
     problems = [] if file else [FieldProblem(UPLOAD_FIELD, "is required, as an uploaded file")]
-    problems += [FieldProblem(part.name, "is not a field here") for part in parts if part.name != UPLOAD_FIELD]
+    found: dict[str, str] = {}
+    for part in parts:
+        if part.name in found:
+            problems.append(FieldProblem(part.name, "may be given only once"))
+        elif part.name in texts:
+            try:
+                found[part.name] = part.content.decode()
+            except UnicodeDecodeError:
+                problems.append(FieldProblem(part.name, "must be UTF-8"))
+        elif part.name != UPLOAD_FIELD:
+            problems.append(FieldProblem(part.name, "is not a field here"))
     if file is None or problems:
         raise InvalidFields(*problems)
-    return bytes(file.content)
+    return Form(bytes(file.content), found)
 
 
 @dataclass(slots=True)

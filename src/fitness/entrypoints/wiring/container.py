@@ -21,6 +21,7 @@ from fitness.adapters.memory.cache_state import InMemoryCacheState
 from fitness.adapters.memory.database import InMemoryDatabase, NoMigrations
 from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.outbox import InMemoryOutbox
+from fitness.adapters.memory.photos import InMemoryPhotoRepo
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.sessions import InMemorySessionStore
 from fitness.adapters.memory.standings import InMemoryStandings
@@ -33,6 +34,7 @@ from fitness.adapters.observed.cache_state import ObservedCacheState
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.adapters.observed.reads import ReadCounts
 from fitness.adapters.observed.timed import timed
+from fitness.adapters.pictures.reader import PillowPictureReader
 from fitness.adapters.postgres.activities import PostgresActivityRepo
 from fitness.adapters.postgres.api_keys import PostgresApiKeys
 from fitness.adapters.postgres.audit import PostgresAuditLog
@@ -41,6 +43,7 @@ from fitness.adapters.postgres.database import Database, lease_database
 from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
+from fitness.adapters.postgres.photos import PostgresPhotoRepo
 from fitness.adapters.postgres.schema import SchemaProbe
 from fitness.adapters.postgres.standings import PostgresStandings
 from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
@@ -67,6 +70,7 @@ from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
 from fitness.domain.use_cases.logins import LoginAttempts
+from fitness.domain.use_cases.photos import PhotoService
 from fitness.domain.use_cases.sessions import SessionService
 from fitness.domain.use_cases.statistics import StatisticsService
 from fitness.domain.use_cases.tags import TagService
@@ -119,6 +123,11 @@ class Container(containers.DeclarativeContainer):
         either(memory=once(InMemoryStatisticsRepo, store), stores=once(PostgresStatisticsRepo, postgres)), "statistics"
     )
     tag_repo = observed(either(memory=once(InMemoryTagRepo, store), stores=once(PostgresTagRepo, postgres)), "tags")
+    photo_repo = observed(
+        either(memory=once(InMemoryPhotoRepo, store), stores=once(PostgresPhotoRepo, postgres)),
+        "photos",
+        then=providers.Dict(add=instruments.provided.photo_uploaded),
+    )
     audit_log = observed(either(memory=once(InMemoryAuditLog, store), stores=once(PostgresAuditLog, postgres)), "audit")
     outbox = observed(either(memory=once(InMemoryOutbox, store), stores=once(PostgresOutbox, postgres)), "outbox")
     login_history = observed(
@@ -158,6 +167,7 @@ class Container(containers.DeclarativeContainer):
     account_secret = providers.Callable(lambda keys: keys[0].encode(), settings.provided.secret_keys)
     end_with_this_process = providers.Callable(lambda: partial(die_with_parent, os.getpid(), SIGKILL))
     recording_reader = kept(FileRecordingReader.close, FileRecordingReader, end_with_this_process)
+    picture_reader = kept(PillowPictureReader.close, PillowPictureReader, end_with_this_process)
 
     cache_state = once(
         ObservedCacheState,
@@ -173,6 +183,7 @@ class Container(containers.DeclarativeContainer):
     )
     statistics = once(StatisticsService, statistics_repo, user_repo, cached_reads, clock)
     tags = once(TagService, tag_repo, cached_reads, changes, clock)
+    photos = once(PhotoService, photo_repo, objects, picture_reader, activities, cached_reads, changes, clock)
     imports = once(ImportService, activity_repo, user_repo, changes, recording_reader, clock)
     administration = once(AdminService, activity_repo, user_repo, audit_log, reset_tokens, changes, clock)
     limits = once(

@@ -76,7 +76,8 @@ def begin_drain(container: Container) -> None:
 
     Files that are not read READING_GRACE_S later are cut off, and answered with 503: reading one may take a minute.
     """
-    asyncio.get_running_loop().call_later(READING_GRACE_S, container.recording_reader().close)
+    for reader in (container.recording_reader(), container.picture_reader()):
+        asyncio.get_running_loop().call_later(READING_GRACE_S, reader.close)
 
 
 async def _rounds(relay: OutboxRelay, lease: Lease, failure: type[Exception] | None) -> None:
