@@ -19,6 +19,7 @@ from fitness.adapters.postgres.database import Connection, Database, fetch_one
 from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_files import shipped_migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
+from fitness.adapters.postgres.photos import PostgresPhotoRepo
 from fitness.adapters.postgres.schema import SchemaProbe
 from fitness.adapters.postgres.standings import PostgresStandings
 from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
@@ -39,6 +40,7 @@ from fitness.ports.logins import LoginHistoryPort
 from fitness.ports.messages import IdempotencyKey
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.outbox import OutboxPort
+from fitness.ports.photos import PhotoRepoPort
 from fitness.ports.setup import BadSetup
 from fitness.ports.standings import StandingPort
 from fitness.ports.statistics import StatisticsRepoPort
@@ -60,6 +62,7 @@ from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.outbox import OutboxContract
+from tests.unit.contracts.photos import PhotoRepoContract
 from tests.unit.contracts.standings import StandingContract
 from tests.unit.contracts.statistics import StatisticsRepoContract
 from tests.unit.contracts.tags import TagRepoContract
@@ -99,6 +102,10 @@ class InOneDatabase:
     def tags(self, database: Database) -> TagRepoPort:
         return PostgresTagRepo(database)
 
+    @pytest.fixture
+    def photos(self, database: Database) -> PhotoRepoPort:
+        return PostgresPhotoRepo(database)
+
 
 class TestPostgresStatistics(InOneDatabase, StatisticsRepoContract):
     async def test_totals_stay_right_while_they_are_rebuilt_under_writes_of_several_processes(
@@ -137,6 +144,10 @@ class TestPostgresStatistics(InOneDatabase, StatisticsRepoContract):
 
 
 class TestPostgresTags(InOneDatabase, TagRepoContract):
+    pass
+
+
+class TestPostgresPhotos(InOneDatabase, PhotoRepoContract):
     pass
 
 

@@ -15,6 +15,7 @@ from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDeviceTokens, InMemoryPasswordHasher
 from fitness.adapters.memory.database import InMemoryDatabase
 from fitness.adapters.memory.logins import InMemoryLoginHistory
+from fitness.adapters.memory.objects import InMemoryObjectStore
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.photos import InMemoryPhotoRepo
 from fitness.adapters.memory.pictures import InMemoryPictureReader
@@ -45,6 +46,7 @@ from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort, PasswordHasherPort
 from fitness.ports.health import ProbePort
 from fitness.ports.logins import LoginHistoryPort
+from fitness.ports.objects import ObjectStorePort
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.photos import PhotoRepoPort
@@ -69,6 +71,7 @@ from tests.unit.contracts.clock import ClockContract
 from tests.unit.contracts.credentials import AccessTokenContract, DeviceTokenContract, PasswordHasherContract
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
+from tests.unit.contracts.objects import ObjectStoreContract
 from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.photos import PhotoRepoContract
 from tests.unit.contracts.pictures import PictureReaderContract
@@ -413,3 +416,9 @@ class TestInMemoryRateLimiter(RateLimiterContract):
     @pytest.fixture
     def limiter(self, clock: TurnedClock) -> RateLimiterPort:
         return InMemoryRateLimiter(clock.monotonic_s)
+
+
+class TestObjects(ObjectStoreContract):
+    @pytest.fixture
+    def objects(self) -> ObjectStorePort:
+        return InMemoryObjectStore(SystemClock())

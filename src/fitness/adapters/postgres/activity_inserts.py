@@ -22,25 +22,25 @@ RESERVE_IDS = """
     FROM generate_series(1, %(count)s)
 """
 
-# The rows come as one JSON text: nineteen parameters for each would cost more than the statement itself.
+# The rows come as one JSON text: two dozen parameters for each would cost more than the statement itself.
 INSERT = carrying(
     """
     INSERT INTO activities (
         id, user_id, version, activity_type, title, activity_date, timezone, local_date, duration_minutes, distance_km,
         elevation_gain_m, calories_kcal, average_heart_rate_bpm, max_heart_rate_bpm, notes, tags, source, external_id,
-        created_at, updated_at
+        created_at, updated_at, elapsed_minutes, is_indoor, group_id
     )
     OVERRIDING SYSTEM VALUE
     SELECT
         id, user_id, version, activity_type, title, activity_date, timezone, local_date, duration_minutes, distance_km,
         elevation_gain_m, calories_kcal, average_heart_rate_bpm, max_heart_rate_bpm, notes, tags, source, external_id,
-        created_at, updated_at
+        created_at, updated_at, elapsed_minutes, is_indoor, group_id
     FROM json_to_recordset(%(activities)s::json) AS activity (
         id bigint, user_id bigint, version bigint, activity_type text, title text, activity_date timestamptz,
         timezone text, local_date date, duration_minutes double precision, distance_km double precision,
         elevation_gain_m double precision, calories_kcal integer, average_heart_rate_bpm integer,
         max_heart_rate_bpm integer, notes text, tags text[], source text, external_id text, created_at timestamptz,
-        updated_at timestamptz
+        updated_at timestamptz, elapsed_minutes double precision, is_indoor boolean, group_id bigint
     )
     RETURNING id
     """,

@@ -57,6 +57,7 @@ from fitness.ports.outages import (
     CacheUnavailable,
     DatabaseUnavailable,
     LimiterUnavailable,
+    ObjectsUnavailable,
     Overloaded,
     ReaderUnavailable,
     SessionsUnavailable,
@@ -148,6 +149,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     Overloaded: Kind(503, "overloaded", "Overloaded"),
     SessionsUnavailable: Kind(503, "sessions_unavailable", "Sessions unavailable"),
     ReaderUnavailable: Kind(503, "reader_unavailable", "Reader unavailable"),
+    ObjectsUnavailable: Kind(503, "objects_unavailable", "Store of files unavailable"),
     **KINDS_OF_PHOTOS,
     Exception: CRASH,
 }

@@ -20,6 +20,7 @@ from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.cache_state import InMemoryCacheState
 from fitness.adapters.memory.database import InMemoryDatabase, NoMigrations
 from fitness.adapters.memory.logins import InMemoryLoginHistory
+from fitness.adapters.memory.objects import InMemoryObjectStore
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.photos import InMemoryPhotoRepo
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
@@ -29,6 +30,7 @@ from fitness.adapters.memory.statistics import InMemoryStatisticsRepo
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.tags import InMemoryTagRepo
 from fitness.adapters.memory.users import InMemoryUserRepo
+from fitness.adapters.objects.store import objects_at
 from fitness.adapters.observed.cache import ObservedCache
 from fitness.adapters.observed.cache_state import ObservedCacheState
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
@@ -142,6 +144,9 @@ class Container(containers.DeclarativeContainer):
         either(memory=once(InMemoryApiKeys, store), stores=once(PostgresApiKeys, postgres)), "api_keys"
     )
     api_keys = once(ApiKeyService, api_key_repo, clock)
+
+    files = once(objects_at, settings.provided.objects_url, settings.provided.data_dir)
+    objects = either(memory=once(InMemoryObjectStore, clock), stores=files)
 
     redis_cache = once(RedisCache, kept(closed, line_to, settings.provided.redis_url))
     cache_store = either(memory=once(InMemoryCache), stores=redis_cache)
