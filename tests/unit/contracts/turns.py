@@ -4,8 +4,6 @@ import asyncio
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-import pytest
-
 from fitness.ports.outages import Overloaded
 
 ANN, BOB = 1, 2

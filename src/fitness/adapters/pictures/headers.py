@@ -52,7 +52,9 @@ def _unknown(data: bytes) -> PictureRefused:
 def _refuse_too_many(image: ImageFile) -> None:
     most, of = (MAX_WEBP_PIXELS, "a WebP") if image.format == "WEBP" else (MAX_PIXELS, "it")
     if image.width * image.height > most:
-        raise PictureTooManyPixels(f"{of} may have {most // MEGAPIXEL} megapixels, and has {image.width} x {image.height}")
+        raise PictureTooManyPixels(
+            f"{of} may have {most // MEGAPIXEL} megapixels, and has {image.width} x {image.height}"
+        )
     if isinstance(image, JpegImageFile) and _coefficient_bytes(image) > MAX_COEFFICIENT_BYTES:
         raise PictureTooManyPixels("a progressive JPEG of this kind takes too much memory to read")
 

@@ -23,10 +23,10 @@ MOST_OF_A_USER = 8
 
 
 class PillowPictureReader:
-    def __init__(self, on_start: Callable[[], None]) -> None:
+    def __init__(self, on_start: Callable[[], None], limits: ProcessLimits = LIMITS) -> None:
         """`on_start` runs first in the process, which is started when the first picture comes."""
         self._processes: KillableProcesses[bytes | PickleBuffer, Picture] = KillableProcesses(
-            _render, LIMITS, partial(_begin, on_start)
+            _render, limits, partial(_begin, on_start)
         )
         self._turns = Turns(most=MOST_ADMITTED, most_each=MOST_OF_A_USER, full=_too_many)
 
