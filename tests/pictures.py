@@ -58,6 +58,7 @@ def a_webp() -> bytes:
     return encoded(drawn(), "WEBP", lossless=True, exif=exif(), xmp=SECRET) + SECRET
 
 
+@cache
 def png_of(width: int, height: int, rows: int | None = None) -> bytes:
     """One bit a pixel, all of them 0: a few thousand bytes for as many pixels as it says. `rows` of them are there."""
     content = zlib.compress(bytes((-(-width // 8) + 1) * (height if rows is None else rows)), 9)
@@ -74,6 +75,7 @@ def moving(format_: str) -> bytes:
     return encoded(frames[0], format_, save_all=True, append_images=frames[1:], duration=100)
 
 
+@cache
 def text_bomb() -> bytes:
     """A PNG whose comment unpacks to 100 MB."""
     comment = b"Comment\0\0" + zlib.compress(bytes(100_000_000), 9)
@@ -81,6 +83,7 @@ def text_bomb() -> bytes:
     return plain[:33] + _chunk(b"zTXt", comment) + plain[33:]
 
 
+@cache
 def progressive(width: int, height: int) -> bytes:
     """All three colours at full resolution."""
     return encoded(Image.new("RGB", (width, height), RED), "JPEG", progressive=True, subsampling=0)

@@ -158,7 +158,7 @@ def test_the_proxy_keeps_its_connections_to_the_replicas_and_closes_them_first()
     assert ["Connection", "$connection_header"] in proxy_says("server", "proxy_set_header")
     assert proxy_says("map $upgrade $connection_header", "default") == [[""]]
     passed = [arguments for _, name, arguments in proxy_directives() if name == "proxy_pass"]
-    assert passed == [["http://api"]] * 2
+    assert passed == [["http://api"]] * 3
 
 
 def test_the_proxy_looks_the_replicas_up_again():

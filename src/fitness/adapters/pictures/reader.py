@@ -37,6 +37,11 @@ class PillowPictureReader:
         with _translated():
             return await self._processes.run(PickleBuffer(data))
 
+    @property
+    def readings(self) -> int:
+        """Pictures that are read or wait for it."""
+        return self._turns.count
+
     def pids(self) -> list[int]:
         """Of the processes that run now."""
         return self._processes.pids()
