@@ -18,6 +18,7 @@ from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.database import Connection, Database, fetch_one
 from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_files import shipped_migrations
+from fitness.adapters.postgres.objects import PostgresObjectNames
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.photos import PostgresPhotoRepo
 from fitness.adapters.postgres.schema import SchemaProbe
@@ -38,6 +39,7 @@ from fitness.ports.cache_state import CacheStatePort, Transition
 from fitness.ports.health import ProbePort, Verdict
 from fitness.ports.logins import LoginHistoryPort
 from fitness.ports.messages import IdempotencyKey
+from fitness.ports.objects import ObjectNamesPort
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.photos import PhotoRepoPort
@@ -148,7 +150,9 @@ class TestPostgresTags(InOneDatabase, TagRepoContract):
 
 
 class TestPostgresPhotos(InOneDatabase, PhotoRepoContract):
-    pass
+    @pytest.fixture
+    def names(self, database: Database) -> ObjectNamesPort:
+        return PostgresObjectNames(database)
 
 
 class TestPostgresCacheState(InOneDatabase, CacheStateContract):

@@ -15,7 +15,7 @@ from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDeviceTokens, InMemoryPasswordHasher
 from fitness.adapters.memory.database import InMemoryDatabase
 from fitness.adapters.memory.logins import InMemoryLoginHistory
-from fitness.adapters.memory.objects import InMemoryObjectStore
+from fitness.adapters.memory.objects import InMemoryObjectNames, InMemoryObjectStore
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.photos import InMemoryPhotoRepo
 from fitness.adapters.memory.pictures import InMemoryPictureReader
@@ -46,7 +46,7 @@ from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort, PasswordHasherPort
 from fitness.ports.health import ProbePort
 from fitness.ports.logins import LoginHistoryPort
-from fitness.ports.objects import ObjectStorePort
+from fitness.ports.objects import ObjectNamesPort, ObjectStorePort
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.photos import PhotoRepoPort
@@ -144,7 +144,9 @@ class TestInMemoryTags(InOneStore, TagRepoContract):
 
 
 class TestInMemoryPhotos(InOneStore, PhotoRepoContract):
-    pass
+    @pytest.fixture
+    def names(self, store: InMemoryStore) -> ObjectNamesPort:
+        return InMemoryObjectNames(store)
 
 
 class TestInMemoryPictureReader(PictureReaderContract):

@@ -46,3 +46,16 @@ class ObjectStorePort(Protocol):
 
     def list(self) -> AsyncIterator[Sequence[StoredObject]]:
         """All objects, some at a time, also what a process left that was killed within `put`."""
+
+
+class ObjectNamesPort(Protocol):
+    """The names of objects that rows hold. Every method raises DatabaseUnavailable."""
+
+    async def named(self, names: Sequence[str]) -> frozenset[str]:
+        """Those of them that a row holds."""
+
+    async def released(self, *, limit: int = 100) -> Sequence[str]:
+        """Objects whose rows were deleted for good, the earliest first. They stay here until they are forgotten."""
+
+    async def forget(self, names: Sequence[str]) -> None:
+        """The objects of these names are deleted."""

@@ -1,6 +1,5 @@
 """Where it is kept which photos an activity has. Their bytes are in the object store."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,8 +18,9 @@ class FoundPhoto:
 class PhotoRepoPort(Protocol):
     """Every method is one transaction. It raises DatabaseUnavailable when there is no answer.
 
-    Changes are made of live activities alone; a purged activity has no photos any more. The positions of an activity's
-    photos are 1, 2, 3 … without a gap. A change's `messages` are written with it, and only if there is a change.
+    Changes are made of live activities alone; a purged activity has no photos any more. The objects of a photo that is
+    gone are released: see ObjectNamesPort. The positions of an activity's photos are 1, 2, 3 … without a gap. A
+    change's `messages` are written with it, and only if there is a change.
     """
 
     async def add(self, photo: NewPhoto, *, messages: Messages) -> Photo | None:
@@ -41,6 +41,3 @@ class PhotoRepoPort(Protocol):
 
     async def remove(self, photo_id: int, *, owner: int, messages: Messages) -> bool:
         """The photos behind it move up. False unless it is a photo of one of the owner's live activities."""
-
-    async def unnamed(self, names: Collection[str]) -> set[str]:
-        """Those of these names of objects that no photo has, neither of a live activity nor of a trashed one."""

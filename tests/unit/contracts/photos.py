@@ -13,6 +13,7 @@ from fitness.domain.model.refusals import TooManyPhotos
 from fitness.domain.model.users import User
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.cache import Scope
+from fitness.ports.objects import ObjectNamesPort
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.photos import FoundPhoto, PhotoRepoPort
 from fitness.ports.users import UserRepoPort
@@ -42,7 +43,7 @@ def a_photo(activity: Activity, **stated: Any) -> NewPhoto:
 
 
 class PhotoRepoContract:
-    """An implementation's class gives the fixtures `repo`, `users`, `photos` and `outbox` over one store."""
+    """An implementation's class gives the fixtures `repo`, `users`, `photos`, `names` and `outbox` over one store."""
 
     @pytest.fixture
     async def owner(self, users: UserRepoPort) -> User:
@@ -174,28 +175,35 @@ class PhotoRepoContract:
         assert len(await outbox.pending()) == before + 3
 
     async def test_they_are_hidden_and_fixed_with_the_trash_back_with_a_restore_and_gone_with_a_purge(
-        self, photos: PhotoRepoPort, repo: ActivityRepoPort, activity: Activity, owner: User, add: Any
+        self,
+        photos: PhotoRepoPort,
+        repo: ActivityRepoPort,
+        names: ObjectNamesPort,
+        activity: Activity,
+        owner: User,
+        add: Any,
     ):
         photo = await add(caption="kept")
-        names = {photo.large.object_name, photo.small.object_name}
         await repo.soft_delete(activity.id, owner=owner.id, at=NOW, messages=messages())
         assert await photos.list(activity.id) is None
         assert await photos.find(photo.id, owner=owner.id) == FoundPhoto(photo, ActivityState.TRASHED)
         assert await photos.add(a_photo(activity), messages=messages()) is None
         assert await photos.change(photo.id, {"caption": "late"}, owner=owner.id, messages=messages()) is None
         assert not await photos.remove(photo.id, owner=owner.id, messages=messages())
-        assert await photos.unnamed(names) == set()
+        assert await names.named(photo.object_names) == {*photo.object_names}
         await repo.restore(activity.id, owner=owner.id, at=NOW, messages=messages())
         assert await photos.list(activity.id) == Photos(owner.id, (photo,))
         await repo.soft_delete(activity.id, owner=owner.id, at=NOW, messages=messages())
         assert await repo.purge(activity.id, messages=messages(authority=authority()))
         assert await photos.find(photo.id, owner=owner.id) is None
-        assert await photos.unnamed(names) == names
+        assert await names.named(photo.object_names) == frozenset()
+        assert {*await names.released()} == {*photo.object_names}
 
-    async def test_names_that_no_photo_has_are_told(self, photos: PhotoRepoPort, owner: User, add: Any):
+    async def test_objects_of_a_photo_that_is_there_are_named_and_those_of_one_that_is_gone_are_released(
+        self, photos: PhotoRepoPort, names: ObjectNamesPort, owner: User, add: Any
+    ):
         kept, gone = await add(), await add()
+        assert await names.released() == []
         await photos.remove(gone.id, owner=owner.id, messages=messages())
-        asked = {file.object_name for one in (kept, gone) for file in (one.large, one.small)} | {"ab/unheard of"}
-        without = {gone.large.object_name, gone.small.object_name, "ab/unheard of"}
-        assert await photos.unnamed(asked) == without
-        assert await photos.unnamed([]) == set()
+        assert await names.named([*kept.object_names, *gone.object_names, "ab/other"]) == {*kept.object_names}
+        assert {*await names.released()} == {*gone.object_names}

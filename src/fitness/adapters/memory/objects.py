@@ -1,8 +1,9 @@
-"""Objects in a dictionary."""
+"""Objects in a dictionary, and their names."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
+from fitness.adapters.memory.store import InMemoryStore
 from fitness.domain.model.objects import new_name
 from fitness.ports.clock import ClockPort
 from fitness.ports.objects import ObjectMissing, StoredObject
@@ -39,3 +40,19 @@ class InMemoryObjectStore:
         if name not in self._kept:
             raise ObjectMissing(name)
         return self._kept[name][0]
+
+
+class InMemoryObjectNames:
+    def __init__(self, store: InMemoryStore) -> None:
+        self._store = store
+
+    async def named(self, names: Sequence[str]) -> frozenset[str]:
+        originals = [one.object_name for one in self._store.originals.values()]
+        photos = [name for photo in self._store.photos.values() for name in photo.object_names]
+        return frozenset(names) & {*originals, *photos}
+
+    async def released(self, *, limit: int = 100) -> Sequence[str]:
+        return self._store.released[:limit]
+
+    async def forget(self, names: Sequence[str]) -> None:
+        self._store.released[:] = [name for name in self._store.released if name not in names]

@@ -1,6 +1,6 @@
 """Photos in a dictionary."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 
 from fitness.adapters.memory.store import InMemoryStore
@@ -53,14 +53,10 @@ class InMemoryPhotoRepo:
         photo = self._changeable(photo_id, owner)
         if photo is None:
             return False
-        del self._store.photos[photo_id]
+        self._store.delete_photo(photo)
         self._keep_in_order(self._of(photo.activity_id))
         self._store.write(messages)
         return True
-
-    async def unnamed(self, names: Collection[str]) -> set[str]:
-        named = {file.object_name for photo in self._store.photos.values() for file in (photo.large, photo.small)}
-        return {*names} - named
 
     def _live_owner(self, activity_id: int) -> int | None:
         activity = self._store.activities.get(activity_id)

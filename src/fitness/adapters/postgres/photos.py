@@ -1,6 +1,5 @@
 """Photos in PostgreSQL."""
 
-from collections.abc import Collection
 from typing import Any, LiteralString
 
 from fitness.adapters.postgres.database import Connection, Database, Row, fetch_one
@@ -103,13 +102,6 @@ MOVE_UP = """
     WHERE activity_id = %(activity_id)s AND position > %(position)s
 """
 
-UNNAMED = """
-    SELECT name
-    FROM unnest(%(names)s::text[]) AS asked (name)
-    WHERE NOT EXISTS (SELECT FROM photos WHERE large_name = name)
-        AND NOT EXISTS (SELECT FROM photos WHERE small_name = name)
-"""
-
 
 class PostgresPhotoRepo:
     def __init__(self, database: Database) -> None:
@@ -170,9 +162,6 @@ class PostgresPhotoRepo:
             return row is not None
 
         return await self._database.transaction(work)
-
-    async def unnamed(self, names: Collection[str]) -> set[str]:
-        return {name for (name,) in await self._database.all(UNNAMED, {"names": [*names]})}
 
 
 def _parameters_of(photo: NewPhoto) -> dict[str, Any]:

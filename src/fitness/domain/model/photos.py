@@ -82,6 +82,10 @@ class Photo(NewPhoto):
     id: Id
     position: Position
 
+    @property
+    def object_names(self) -> tuple[str, str]:
+        return self.large.object_name, self.small.object_name
+
     def file(self, size: PhotoSize) -> PhotoFile:
         return self.large if size is PhotoSize.LARGE else self.small
 

@@ -60,6 +60,8 @@ class Route:
     """The field of a multipart form that holds the uploaded file."""
     texts: Mapping[str, Any] = field(default_factory=dict)
     """The other fields of that form, each with its type; all may be left out."""
+    several: bool = False
+    """Whether the form may have that field several times."""
     sends: tuple[str, ...] = ()
     """The headers of its successful answer beside those that every such answer has: see response_headers.py."""
     also: Mapping[int, type[Any]] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from litestar.enums import RequestEncodingType
 from litestar.types import HTTPReceiveMessage
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
+from fitness.domain.model.originals import LONGEST_FILE_NAME, UploadedFile
 from fitness.domain.model.photos import MAX_PHOTO_BYTES
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
@@ -90,6 +91,22 @@ class Upload:
         self._large.give_back(self._user_id, self._large_bytes)
 
 
+async def uploaded_files(request: Request[Any, Any, Any], upload: Upload) -> list[UploadedFile]:
+    """One or more, all in the field UPLOAD_FIELD.
+
+    Raises UnsupportedMediaType, MalformedRequest, InvalidFields, Overloaded.
+    """
+    parts = await _sent_parts(request, upload)
+    files = [part for part in parts if part.name == UPLOAD_FIELD]
+    problems = []
+    if not files or any(part.filename is None for part in files):
+        problems.append(FieldProblem(UPLOAD_FIELD, "is required, as an uploaded file"))
+    problems += [FieldProblem(part.name, "is not a field here") for part in parts if part.name != UPLOAD_FIELD]
+    if problems:
+        raise InvalidFields(*problems)
+    return [UploadedFile(bytes(part.content), _name(part.filename)) for part in files]
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     file: bytes
@@ -97,15 +114,38 @@ class Form:
     """Those of the other fields that came."""
 
 
-async def uploaded_file(request: Request[Any, Any, Any], upload: Upload) -> bytes:
-    """Raises UnsupportedMediaType, MalformedRequest, InvalidFields, Overloaded."""
-    return (await uploaded_form(request, upload, texts=())).file
-
-
 async def uploaded_form(request: Request[Any, Any, Any], upload: Upload, *, texts: Collection[str]) -> Form:
-    """A file in UPLOAD_FIELD and perhaps `texts`. Raises UnsupportedMediaType, MalformedRequest, InvalidFields,
-    Overloaded.
+    """One file in UPLOAD_FIELD, and fields of `texts`, each at most once.
+
+    Raises UnsupportedMediaType, MalformedRequest, InvalidFields, Overloaded.
     """
+    parts = await _sent_parts(request, upload)
+    found: dict[str, str] = {}
+    file: bytes | None = None
+    problems = []
+    for part in parts:
+        if part.name in found or (part.name == UPLOAD_FIELD and file is not None):
+            problems.append(FieldProblem(part.name, "may be given only once"))
+        elif part.name == UPLOAD_FIELD and part.filename is not None:
+            file = bytes(part.content)
+        elif part.name in texts:
+            found[part.name] = part.content.decode(errors="surrogateescape")  # which no text may hold
+        elif part.name != UPLOAD_FIELD:
+            problems.append(FieldProblem(part.name, "is not a field here"))
+    if file is None:
+        problems.append(FieldProblem(UPLOAD_FIELD, "is required, as an uploaded file"))
+    if file is None or problems:
+        raise InvalidFields(*problems)
+    return Form(file, found)
+
+
+def _name(given: str | None) -> str | None:
+    """A name that can be kept: a cut one of characters that PostgreSQL takes, or None."""
+    return (given or "").replace("\0", "").encode("utf-8", "replace").decode()[:LONGEST_FILE_NAME] or None
+
+
+async def _sent_parts(request: Request[Any, Any, Any], upload: Upload) -> "list[_Part]":
+    """Raises UnsupportedMediaType, MalformedRequest, Overloaded."""
     media_type, options = request.content_type
     if media_type != RequestEncodingType.MULTI_PART:
         raise UnsupportedMediaType(
@@ -119,30 +159,9 @@ async def uploaded_form(request: Request[Any, Any, Any], upload: Upload, *, text
         return message
 
     try:
-        parts = await _parts(Request(request.scope, receive), options.get("boundary", ""))
+        return await _parts(Request(request.scope, receive), options.get("boundary", ""))
     except MultipartError as error:
         raise MalformedRequest(f"the form cannot be read: {error}") from error
-    return _form(parts, texts)
-
-
-def _form(parts: "list[_Part]", texts: Collection[str]) -> Form:
-    """Raises InvalidFields."""
-    file = next((part for part in parts if part.name == UPLOAD_FIELD and part.filename is not None), None)
-    problems = [] if file else [FieldProblem(UPLOAD_FIELD, "is required, as an uploaded file")]
-    found: dict[str, str] = {}
-    for part in parts:
-        if part.name in found:
-            problems.append(FieldProblem(part.name, "may be given only once"))
-        elif part.name in texts:
-            try:
-                found[part.name] = part.content.decode()
-            except UnicodeDecodeError:
-                problems.append(FieldProblem(part.name, "must be UTF-8"))
-        elif part.name != UPLOAD_FIELD:
-            problems.append(FieldProblem(part.name, "is not a field here"))
-    if file is None or problems:
-        raise InvalidFields(*problems)
-    return Form(bytes(file.content), found)
 
 
 @dataclass(slots=True)

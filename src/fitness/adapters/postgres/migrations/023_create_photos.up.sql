@@ -1,5 +1,5 @@
 -- The pictures themselves are in the object store: each name is that of one object, and of no other photo. A purge of
--- the activity takes these rows with it; objects that no row names are swept.
+-- the activity takes these rows with it.
 CREATE TABLE photos (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     activity_id bigint NOT NULL REFERENCES activities ON DELETE CASCADE,
@@ -23,3 +23,19 @@ CREATE TABLE photos (
 
 -- Serves the erasing of accounts.
 CREATE INDEX photos_of_user ON photos (user_id);
+
+-- As with originals: whoever deletes a photo, an activity or an account for good releases the objects, too.
+CREATE FUNCTION release_photo_objects() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO released_objects (object_name)
+    SELECT unnest(ARRAY[large_name, small_name]) FROM old_rows
+    ON CONFLICT DO NOTHING;
+
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER photos_release_objects
+AFTER DELETE ON photos REFERENCING OLD TABLE AS old_rows
+FOR EACH STATEMENT EXECUTE FUNCTION release_photo_objects();
