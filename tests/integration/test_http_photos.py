@@ -190,6 +190,40 @@ async def test_photos_are_hidden_with_the_trash_back_with_a_restore_and_gone_wit
         assert (response.status_code, response.json()["code"]) == (404, f"{code}_not_found")
 
 
+async def all_agree(api: Api) -> int:
+    """Each object is named by a row, and each row's objects are there. How many there are."""
+    objects, names = api.container.objects(), api.container.object_names()
+    await api.container.sweep().delete_released()
+    there = [one.name async for some in objects.list() for one in some]
+    assert await names.named(there) == {*there}
+    assert await names.released() == []
+    return len(there)
+
+
+async def test_objects_and_rows_agree_through_trash_restore_and_purge(own_api: Api):
+    ann, admin = await own_api.person(), await own_api.admin()
+    activities = [(await ann.record())["id"] for _ in range(3)]
+    kept = {activity_id: [await added(ann, activity_id) for _ in range(17)] for activity_id in activities}
+    assert await all_agree(own_api) == 2 * 51
+    for activity_id in activities:
+        await ann.delete(f"/activities/{activity_id}")
+    assert await all_agree(own_api) == 2 * 51
+    await ann.post(f"/activities/{activities[0]}/restore")
+    for photo in kept[activities[0]]:
+        assert len((await file_of(ann, photo)).content) == photo["large"]["size_bytes"]
+    await ann.delete(f"/photos/{kept[activities[0]][0]['id']}")
+    assert await all_agree(own_api) == 2 * 50
+    await admin.delete(f"/admin/activities/{activities[1]}?reason=asked")
+    assert await all_agree(own_api) == 2 * 33
+    assert len(await captions(ann, activities[0])) == 16
+    await ann.post(f"/activities/{activities[2]}/restore")
+    assert len(await captions(ann, activities[2])) == 17
+    for activity_id in (activities[0], activities[2]):
+        await ann.delete(f"/activities/{activity_id}")
+        await admin.delete(f"/admin/activities/{activity_id}?reason=asked")
+    assert await all_agree(own_api) == 0
+
+
 async def test_a_list_of_photos_is_cached_and_never_older_than_a_change(ann: Person, activity_id: int):
     path = f"/activities/{activity_id}/photos"
     assert (await ann.get(path)).headers["x-cache"] == "MISS"

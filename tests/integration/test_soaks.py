@@ -1,6 +1,7 @@
 """Short runs of the soaks that `make soak` runs for minutes."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import redis
@@ -10,6 +11,7 @@ from fitness.adapters.embedded.engines import EngineUrls
 from tests.harness.servers import ValkeyServer, breakable_cache
 from tests.soak.busy import BEYOND_REACH, SITUATIONS, TRUSTED, TURNS, grown_too_fast, levels, limited
 from tests.soak.faults import FAULTS, READERS, Fault, watched
+from tests.soak.photo_crashes import POINTS, killed
 
 pytestmark = [pytest.mark.engines, pytest.mark.slow]
 
@@ -52,3 +54,8 @@ async def test_nobody_is_admitted_more_often_than_the_limit_says(urls: EngineUrl
         assert isinstance(cache, ValkeyServer)
         seen = await limited(one, cache, SITUATIONS[situation], 1_000, SECONDS)
     assert seen.wrong == []
+
+
+async def test_uploads_that_are_killed_leave_nothing_that_the_sweep_does_not_delete(urls: EngineUrls, folder: Path):
+    seen = await killed(urls, (folder / "objects").as_uri(), kills=len(POINTS))
+    assert seen.wrong(len(POINTS)) == []
