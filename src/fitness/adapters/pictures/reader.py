@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from pickle import PickleBuffer
 
-from fitness.domain.model.photos import Picture
+from fitness.domain.model.photos import MAX_PHOTOS, Picture
 from fitness.domain.model.refusals import PictureCorrupt, PictureTooManyPixels
 from fitness.foundation.processes import KillableProcesses, OutOfMemory, OutOfTime, ProcessKilled, ProcessLimits
 from fitness.foundation.turns import Turns
@@ -17,9 +17,9 @@ LIMITS = ProcessLimits(at_once=1, cpu_s=8, timeout_s=60, memory_bytes=224 * 1024
 
 NICENESS = 10
 
-MOST_ADMITTED = 24
-MOST_OF_A_USER = 8
-"""Pictures being read or waiting for it."""
+MOST_ADMITTED = 64
+MOST_OF_A_USER = MAX_PHOTOS
+"""Pictures being read or waiting for it. Of each user one at a time is, so that nobody waits for all of another's."""
 
 
 class PillowPictureReader:
