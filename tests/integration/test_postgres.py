@@ -19,6 +19,7 @@ from fitness.adapters.postgres.database import Connection, Database, fetch_one
 from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_files import shipped_migrations
 from fitness.adapters.postgres.objects import PostgresObjectNames
+from fitness.adapters.postgres.originals import PostgresOriginalRepo
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.photos import PostgresPhotoRepo
 from fitness.adapters.postgres.schema import SchemaProbe
@@ -40,6 +41,7 @@ from fitness.ports.health import ProbePort, Verdict
 from fitness.ports.logins import LoginHistoryPort
 from fitness.ports.messages import IdempotencyKey
 from fitness.ports.objects import ObjectNamesPort
+from fitness.ports.originals import OriginalRepoPort
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.photos import PhotoRepoPort
@@ -63,6 +65,7 @@ from tests.unit.contracts.api_keys import ApiKeyContract
 from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
+from tests.unit.contracts.originals import OriginalRepoContract
 from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.photos import PhotoRepoContract
 from tests.unit.contracts.standings import StandingContract
@@ -108,6 +111,18 @@ class InOneDatabase:
     def photos(self, database: Database) -> PhotoRepoPort:
         return PostgresPhotoRepo(database)
 
+    @pytest.fixture
+    def originals(self, database: Database) -> OriginalRepoPort:
+        return PostgresOriginalRepo(database)
+
+    @pytest.fixture
+    def names(self, database: Database) -> ObjectNamesPort:
+        return PostgresObjectNames(database)
+
+
+class TestPostgresOriginals(InOneDatabase, OriginalRepoContract):
+    pass
+
 
 class TestPostgresStatistics(InOneDatabase, StatisticsRepoContract):
     async def test_totals_stay_right_while_they_are_rebuilt_under_writes_of_several_processes(
@@ -150,9 +165,7 @@ class TestPostgresTags(InOneDatabase, TagRepoContract):
 
 
 class TestPostgresPhotos(InOneDatabase, PhotoRepoContract):
-    @pytest.fixture
-    def names(self, database: Database) -> ObjectNamesPort:
-        return PostgresObjectNames(database)
+    pass
 
 
 class TestPostgresCacheState(InOneDatabase, CacheStateContract):

@@ -90,7 +90,7 @@ def die(point: str, activity_id: int, owner: int) -> None:
     on_stores(run)
 
 
-async def killed(urls: EngineUrls, objects_url: str, kills: int) -> Seen:
+async def killed_uploads(urls: EngineUrls, objects_url: str, kills: int) -> Seen:
     async with serving(urls.database_url, urls.redis_url, objects_url=objects_url) as api:
         ann = await api.person()
         activities = [(await ann.record())["id"] for _ in range(-(-kills // PHOTOS_OF_AN_ACTIVITY))]
@@ -139,7 +139,7 @@ def main() -> None:
         die(point, int(activity_id), int(owner))
         return
     with own_folder() as folder, engines() as urls:
-        seen = asyncio.run(killed(urls, Path(folder, "objects").as_uri(), given.kills))
+        seen = asyncio.run(killed_uploads(urls, Path(folder, "objects").as_uri(), given.kills))
     print(f"{given.kills} kills: {seen}")
     for wrong in seen.wrong(given.kills):
         sys.exit(wrong)

@@ -16,6 +16,7 @@ from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDe
 from fitness.adapters.memory.database import InMemoryDatabase
 from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.objects import InMemoryObjectNames, InMemoryObjectStore
+from fitness.adapters.memory.originals import InMemoryOriginalRepo
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.photos import InMemoryPhotoRepo
 from fitness.adapters.memory.pictures import InMemoryPictureReader
@@ -47,6 +48,7 @@ from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort, Password
 from fitness.ports.health import ProbePort
 from fitness.ports.logins import LoginHistoryPort
 from fitness.ports.objects import ObjectNamesPort, ObjectStorePort
+from fitness.ports.originals import OriginalRepoPort
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.photos import PhotoRepoPort
@@ -72,11 +74,12 @@ from tests.unit.contracts.credentials import AccessTokenContract, DeviceTokenCon
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.objects import ObjectStoreContract
+from tests.unit.contracts.originals import OriginalRepoContract
 from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.photos import PhotoRepoContract
 from tests.unit.contracts.pictures import PictureReaderContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
-from tests.unit.contracts.recordings import ENDLESS_TRACK, MOST_TRACKS, TOO_MANY_TRACKS, RecordingReaderContract
+from tests.unit.contracts.recordings import ENDLESS, MOST_TRACKS, TOO_MANY_TRACKS, RecordingReaderContract
 from tests.unit.contracts.sessions import SessionStoreContract
 from tests.unit.contracts.standings import StandingContract
 from tests.unit.contracts.statistics import StatisticsRepoContract
@@ -126,6 +129,14 @@ class InOneStore:
     def photos(self, store: InMemoryStore) -> PhotoRepoPort:
         return InMemoryPhotoRepo(store)
 
+    @pytest.fixture
+    def originals(self, store: InMemoryStore) -> OriginalRepoPort:
+        return InMemoryOriginalRepo(store)
+
+    @pytest.fixture
+    def names(self, store: InMemoryStore) -> ObjectNamesPort:
+        return InMemoryObjectNames(store)
+
 
 class TestInMemoryActivityRepo(InOneStore, ActivityRepoContract):
     pass
@@ -144,9 +155,7 @@ class TestInMemoryTags(InOneStore, TagRepoContract):
 
 
 class TestInMemoryPhotos(InOneStore, PhotoRepoContract):
-    @pytest.fixture
-    def names(self, store: InMemoryStore) -> ObjectNamesPort:
-        return InMemoryObjectNames(store)
+    pass
 
 
 class TestInMemoryPictureReader(PictureReaderContract):
@@ -284,11 +293,16 @@ class TestInMemoryRecordingReader(RecordingReaderContract):
     @pytest.fixture
     def reader(self) -> RecordingReaderPort:
         loop = Recording(
-            activity_type=ActivityType.RUN, started_at=MORNING, utc_offset=None, duration_s=600, title="Morning loop"
+            activity_type=ActivityType.RUN,
+            started_at=MORNING,
+            utc_offset=None,
+            duration_s=600,
+            title="Morning loop",
+            place_zone="Europe/Ljubljana",
         )
         endless = replace(loop, duration_s=1e9)
         tracks = {MOST_TRACKS: [loop] * MAX_ACTIVITIES, TOO_MANY_TRACKS: [loop] * (MAX_ACTIVITIES + 1)}
-        return InMemoryRecordingReader({A_TRACK: [loop], ENDLESS_TRACK: [endless]} | tracks)
+        return InMemoryRecordingReader({A_TRACK: [loop], ENDLESS: [endless]} | tracks)
 
 
 class TestInMemoryDatabase(ProbeContract):
@@ -418,6 +432,10 @@ class TestInMemoryRateLimiter(RateLimiterContract):
     @pytest.fixture
     def limiter(self, clock: TurnedClock) -> RateLimiterPort:
         return InMemoryRateLimiter(clock.monotonic_s)
+
+
+class TestInMemoryOriginals(InOneStore, OriginalRepoContract):
+    pass
 
 
 class TestObjects(ObjectStoreContract):
