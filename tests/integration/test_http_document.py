@@ -8,6 +8,7 @@ import pytest
 
 from tests.harness.api import Api, Person, activity_body
 from tests.harness.documented import Undocumented, hold_to_document
+from tests.pictures import a_jpeg
 
 REQUEST = httpx.Request("GET", "http://fitness/api/v1/users/me")
 USUAL = {
@@ -125,6 +126,9 @@ class TestExamples:
         assert created.status_code == 201
         path = f"/activities/{created.json()['id']}"
         assert (await ann.patch(path, json=bodies.pop("update_activity"))).status_code == 200
+        photo = await ann.add_photo(created.json()["id"], a_jpeg())
+        changed = await ann.patch(f"/photos/{photo.json()['id']}", json=bodies.pop("change_photo"))
+        assert changed.status_code == 200
         assert (await ann.patch("/users/me", json=bodies.pop("update_me"))).status_code == 200
         assert (await ann.patch("/tags/lake", json=bodies.pop("rename_tag"))).status_code == 200
         await ann.delete(path)

@@ -21,6 +21,8 @@ from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.objects import InMemoryObjectNames, InMemoryObjectStore
 from fitness.adapters.memory.originals import InMemoryOriginalRepo
 from fitness.adapters.memory.outbox import InMemoryOutbox
+from fitness.adapters.memory.photos import InMemoryPhotoRepo
+from fitness.adapters.memory.pictures import InMemoryPictureReader
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
 from fitness.adapters.memory.sessions import InMemorySessionStore
@@ -36,6 +38,7 @@ from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.adapters.observed.timed import timed
 from fitness.adapters.system.clock import SystemClock
 from fitness.domain.model.activities import ActivityType
+from fitness.domain.model.photos import Picture, Rendition
 from fitness.domain.model.rate_limits import SECOND_US
 from fitness.domain.model.recordings import MAX_ACTIVITIES, Recording
 from fitness.domain.model.refusals import EmailTaken
@@ -54,6 +57,8 @@ from fitness.ports.objects import ObjectNamesPort, ObjectStorePort
 from fitness.ports.originals import OriginalRepoPort
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import OutboxPort
+from fitness.ports.photos import PhotoRepoPort
+from fitness.ports.pictures import PictureReaderPort
 from fitness.ports.rate_limits import RateLimiterPort
 from fitness.ports.recordings import RecordingReaderPort
 from fitness.ports.sessions import SessionStorePort
@@ -65,6 +70,7 @@ from fitness.ports.wake_ups import WakeUpPort
 from tests.builders import a_registration
 from tests.files import A_TRACK, MORNING
 from tests.harness.clocks import TurnedClock
+from tests.pictures import a_jpeg, drawn, encoded
 from tests.unit.contracts.activities import ActivityRepoContract
 from tests.unit.contracts.activity_lists import ActivityListContract
 from tests.unit.contracts.api_keys import ApiKeyContract
@@ -79,6 +85,8 @@ from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.objects import ObjectStoreContract
 from tests.unit.contracts.originals import OriginalRepoContract
 from tests.unit.contracts.outbox import OutboxContract
+from tests.unit.contracts.photos import PhotoRepoContract
+from tests.unit.contracts.pictures import PictureReaderContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
 from tests.unit.contracts.recordings import ENDLESS, MOST_TRACKS, TOO_MANY_TRACKS, RecordingReaderContract
 from tests.unit.contracts.sessions import SessionStoreContract
@@ -125,6 +133,10 @@ class InOneStore:
     @pytest.fixture
     def tags(self, store: InMemoryStore) -> TagRepoPort:
         return InMemoryTagRepo(store)
+
+    @pytest.fixture
+    def photos(self, store: InMemoryStore) -> PhotoRepoPort:
+        return InMemoryPhotoRepo(store)
 
     @pytest.fixture
     def originals(self, store: InMemoryStore) -> OriginalRepoPort:
@@ -193,6 +205,17 @@ class TestInMemoryWakeUps(WakeUpContract):
     @pytest.fixture
     def there(self, here: WakeUpPort) -> WakeUpPort:
         return here
+
+
+class TestInMemoryPhotos(InOneStore, PhotoRepoContract):
+    pass
+
+
+class TestInMemoryPictureReader(PictureReaderContract):
+    @pytest.fixture
+    def reader(self) -> PictureReaderPort:
+        seen = Rendition(encoded(drawn(), "JPEG"), "image/jpeg", 60, 40)
+        return InMemoryPictureReader({a_jpeg(): Picture(seen, seen)})
 
 
 class TestInMemoryUserRepo(InOneStore, UserRepoContract):

@@ -47,7 +47,9 @@ class InMemoryObjectNames:
         self._store = store
 
     async def named(self, names: Sequence[str]) -> frozenset[str]:
-        return frozenset(names) & {one.object_name for one in self._store.originals.values()}
+        originals = [one.object_name for one in self._store.originals.values()]
+        photos = [name for photo in self._store.photos.values() for name in photo.object_names]
+        return frozenset(names) & {*originals, *photos}
 
     async def released(self, *, limit: int = 100) -> Sequence[str]:
         return self._store.released[:limit]

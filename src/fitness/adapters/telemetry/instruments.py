@@ -79,6 +79,9 @@ class Instruments:
     def user_registered(self, _: object) -> None:
         self._own.users[()] += 1
 
+    def photo_uploaded(self, photo: object | None) -> None:
+        self._own.photos[()] += photo is not None
+
     def declare(self, sources: MetricSources, expected_requests: Iterable[Labels]) -> None:
         """Show every metric of the table. Counters begin at 0 for every combination of labels that is known."""
         self._begin_at_zero(sources, expected_requests)
@@ -128,6 +131,7 @@ class Instruments:
             (self._own.activities, [()]),
             (self._own.users, [()]),
             (self._own.changes, [(kind,) for kind in ChangeKind]),
+            (self._own.photos, [()]),
             (sources.reads.hits, kinds),
             (sources.reads.misses, kinds),
             (sources.reads.bypasses, kinds),

@@ -98,6 +98,7 @@ class Readings:
         self.users: Counts = Counter()
         self.changes: Counts = Counter()
         self.connected: Counts = Counter()
+        self.photos: Counts = Counter()
         self.cache_sizes: Mapping[str, int] = {}
         self.outbox: Mapping[str, float] = {}
         self.lag_s = 0.0

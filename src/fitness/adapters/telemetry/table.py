@@ -195,6 +195,7 @@ INSTRUMENTS = (
         DELIVERY_BUCKETS_S,
     ),
     Instrument("users_registered_total", COUNTER, "Accounts opened.", (), lambda own, _: own.users),
+    Instrument("photos_uploaded_total", COUNTER, "Photos added to activities.", (), lambda own, _: own.photos),
     Instrument(
         "build_info",
         GAUGE,

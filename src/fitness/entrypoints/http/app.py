@@ -23,6 +23,7 @@ from fitness.entrypoints.http.health import Stores, health_router
 from fitness.entrypoints.http.live import live_router
 from fitness.entrypoints.http.live_socket import PATH as LIVE_PATH
 from fitness.entrypoints.http.live_socket import LiveSocket
+from fitness.entrypoints.http.photos import photos_of_activity_router, photos_router
 from fitness.entrypoints.http.problems import answer
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers, rate_limit
 from fitness.entrypoints.http.routes import check_declarations
@@ -45,6 +46,8 @@ API = Router(
         activities_router,
         statistics_router,
         tags_router,
+        photos_of_activity_router,
+        photos_router,
         admin_router,
         rate_limit,
         live_router,
@@ -132,6 +135,7 @@ def create_app(container: Container) -> Application:
             "feed": Provide(lambda: feed, sync_to_thread=False),
             "live_access": Provide(lambda: container.live_access(), sync_to_thread=False),
             "changes": Provide(lambda: container.change_service(), sync_to_thread=False),
+            "photos": Provide(lambda: container.photos(), sync_to_thread=False),
             "stores": Provide(lambda: stores, sync_to_thread=False),
         },
         middleware=[gate],

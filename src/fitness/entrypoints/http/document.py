@@ -18,6 +18,7 @@ from fitness.domain.model.activities import Activity
 from fitness.domain.model.fields import Id
 from fitness.domain.model.users import User
 from fitness.entrypoints.http.examples import BODIES, PATH_EXAMPLES
+from fitness.entrypoints.http.photo_bodies import PhotoBody
 from fitness.entrypoints.http.problems import CRASH, MEDIA_TYPE, Kind, Problem, kind_of
 from fitness.entrypoints.http.response_headers import HEADERS, of_problem, of_success
 from fitness.entrypoints.http.routes import Access, Route, declared, operations, refusals_of
@@ -47,6 +48,7 @@ TAGS = {
     "activities": "Recording, importing, listing, correcting, deleting and undoing.",
     "statistics": "What activities add up to.",
     "tags": "What activities are tagged with.",
+    "photos": "Pictures of activities.",
     "administration": "For admins.",
     "health": "For load balancers and operators.",
 }
@@ -57,7 +59,7 @@ _SECURITY: Mapping[Access, list[dict[str, list[str]]]] = {
 }
 """Other routes have the document's own: an access token is needed."""
 
-_LINKED = {Activity: "activity_id", User: "user_id"}
+_LINKED = {Activity: "activity_id", User: "user_id", PhotoBody: "photo_id"}
 """An answer of this type leads to the operations with this parameter in their path."""
 
 _NOT_FOUND = NotFoundException
@@ -157,7 +159,8 @@ def _body(handler: HTTPRouteHandler, schemas: Schemas) -> dict[str, Any] | None:
         file: Schema = {"type": "string", "format": "binary"}
         if declared(handler).several:
             file = {"type": "array", "minItems": 1, "maxItems": MAX_PARTS, "items": file}
-        form = {"type": "object", "properties": {upload: file}, "required": [upload]}
+        others = {name: schemas.of(hint) for name, hint in declared(handler).texts.items()}
+        form = {"type": "object", "properties": {upload: file, **others}, "required": [upload]}
         return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     data = handler.parsed_fn_signature.parameters.get("data")
     if data is None:
@@ -197,9 +200,9 @@ def _responses(
         unchanged = {name: ref for name, ref in success["headers"].items() if name != "Content-Encoding"}
         responses["304"] = {"description": "The client's copy is current.", "headers": unchanged}
     for status, also in route.also.items():
-        body = {JSON: {"schema": schemas.of(also)}}
         headers = _references(of_success(method, route, has_body=True))
-        responses[str(status)] = {"description": _phrase(status), "content": body, "headers": headers}
+        content = _content(also, route, schemas)
+        responses[str(status)] = {"description": _phrase(status), "content": content, "headers": headers}
     return responses | _problems(method, path, handler)
 
 

@@ -55,6 +55,8 @@ from fitness.domain.model.refusals import (
     VersionMismatch,
     WrongPassword,
 )
+from fitness.entrypoints.http.kinds import KINDS_OF_PHOTOS, RangeNotSatisfiable
+from fitness.entrypoints.http.kinds import Kind as Kind
 from fitness.ports.outages import (
     CacheUnavailable,
     DatabaseUnavailable,
@@ -88,15 +90,6 @@ class UnsupportedMediaType(Exception):
 
 class NotAcceptable(Exception):
     """The request does not accept the type that this route answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What all problems with one `code` share."""
-
-    status: int
-    code: str
-    title: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +166,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     TicketsUnavailable: Kind(503, "tickets_unavailable", "Tickets unavailable"),
     ReaderUnavailable: Kind(503, "reader_unavailable", "Reader unavailable"),
     ObjectsUnavailable: Kind(503, "objects_unavailable", "Store of files unavailable"),
+    **KINDS_OF_PHOTOS,
     Exception: CRASH,
 }
 
@@ -302,6 +296,8 @@ def _headers(error: Exception, kind: Kind) -> dict[str, str]:
         headers |= {"Retry-After": str(error.decision.retry_after_s), "Cache-Control": "no-store"}
     if isinstance(error, LoginDelayed):
         headers |= {"Retry-After": str(error.retry_after_s), "Cache-Control": "no-store"}
+    if isinstance(error, RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size_bytes}"
     if kind.status == 503 or isinstance(error, IdempotentRequestInFlight):
         headers["Retry-After"] = str(RETRY_AFTER_S)
     return headers

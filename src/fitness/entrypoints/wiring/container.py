@@ -26,6 +26,7 @@ from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.objects import InMemoryObjectNames, InMemoryObjectStore
 from fitness.adapters.memory.originals import InMemoryOriginalRepo
 from fitness.adapters.memory.outbox import InMemoryOutbox
+from fitness.adapters.memory.photos import InMemoryPhotoRepo
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.sessions import InMemorySessionStore
 from fitness.adapters.memory.standings import InMemoryStandings
@@ -40,6 +41,7 @@ from fitness.adapters.observed.cache_state import ObservedCacheState
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.adapters.observed.reads import ReadCounts
 from fitness.adapters.observed.timed import timed
+from fitness.adapters.pictures.reader import PillowPictureReader
 from fitness.adapters.postgres.activities import PostgresActivityRepo
 from fitness.adapters.postgres.api_keys import PostgresApiKeys
 from fitness.adapters.postgres.audit import PostgresAuditLog
@@ -51,6 +53,7 @@ from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.postgres.objects import PostgresObjectNames
 from fitness.adapters.postgres.originals import PostgresOriginalRepo
 from fitness.adapters.postgres.outbox import PostgresOutbox
+from fitness.adapters.postgres.photos import PostgresPhotoRepo
 from fitness.adapters.postgres.schema import SchemaProbe
 from fitness.adapters.postgres.standings import PostgresStandings
 from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
@@ -85,6 +88,7 @@ from fitness.domain.use_cases.live import LiveFeed
 from fitness.domain.use_cases.live_access import LiveAccess
 from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.domain.use_cases.originals import ObjectSweep, OriginalService
+from fitness.domain.use_cases.photos import PhotoService
 from fitness.domain.use_cases.rereading import RereadService
 from fitness.domain.use_cases.sessions import SessionService
 from fitness.domain.use_cases.statistics import StatisticsService
@@ -149,6 +153,11 @@ class Container(containers.DeclarativeContainer):
         "tags",
         then=providers.Dict(replace=providers.Callable(partial, instruments.provided.changed, ChangeKind.UPDATED)),
     )
+    photo_repo = observed(
+        either(memory=once(InMemoryPhotoRepo, store), stores=once(PostgresPhotoRepo, postgres)),
+        "photos",
+        then=providers.Dict(add=instruments.provided.photo_uploaded),
+    )
     audit_log = observed(either(memory=once(InMemoryAuditLog, store), stores=once(PostgresAuditLog, postgres)), "audit")
     outbox = observed(either(memory=once(InMemoryOutbox, store), stores=once(PostgresOutbox, postgres)), "outbox")
     login_history = observed(
@@ -199,6 +208,7 @@ class Container(containers.DeclarativeContainer):
     account_secret = providers.Callable(lambda keys: keys[0].encode(), settings.provided.secret_keys)
     end_with_this_process = providers.Callable(lambda: partial(die_with_parent, os.getpid(), SIGKILL))
     recording_reader = kept(FileRecordingReader.close, FileRecordingReader, end_with_this_process)
+    picture_reader = kept(PillowPictureReader.close, PillowPictureReader, end_with_this_process)
 
     cache_state = once(
         ObservedCacheState,
@@ -217,6 +227,7 @@ class Container(containers.DeclarativeContainer):
     )
     statistics = once(StatisticsService, statistics_repo, user_repo, cached_reads, clock)
     tags = once(TagService, tag_repo, cached_reads, changes, clock)
+    photos = once(PhotoService, photo_repo, objects, picture_reader, activities, cached_reads, changes, clock)
     imports = once(ImportService, activity_repo, originals, objects, user_repo, changes, recording_reader, clock)
     original_files = once(OriginalService, activity_repo, originals, objects)
     rereading = once(RereadService, originals, objects, changes, recording_reader, clock)

@@ -79,7 +79,8 @@ def begin_drain(container: Container) -> None:
     Files that are not read READING_GRACE_S later are cut off, and answered with 503: reading one may take a minute.
     """
     loop = asyncio.get_running_loop()
-    loop.call_later(READING_GRACE_S, container.recording_reader().close)
+    for reader in (container.recording_reader(), container.picture_reader()):
+        loop.call_later(READING_GRACE_S, reader.close)
     loop.call_later(container.settings().shutdown_delay_s, container.live_feed().stop)
 
 
