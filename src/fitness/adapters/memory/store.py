@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count
 
 from fitness.domain.model.activities import Activity
 from fitness.domain.model.api_keys import ApiKey
 from fitness.domain.model.audit import AuditAction, AuditEntry
 from fitness.domain.model.audit_chain import BEFORE_THE_FIRST, link_of
+from fitness.domain.model.jobs import Job, JobStatus
 from fitness.domain.model.users import User
 from fitness.ports.cache_state import CacheState
 from fitness.ports.messages import Messages
@@ -29,6 +30,8 @@ class InMemoryStore:
     answers: dict[tuple[int, str], "StoredAnswer"] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
     outbox: dict[int, "OutboxEntry"] = field(default_factory=dict)
+    jobs: dict[int, "WaitingJob"] = field(default_factory=dict)
+    """In their order."""
     cache_state: CacheState = field(default_factory=lambda: CacheState(era=None, closed=True, unread=True, epoch=0))
     monotonic_s: Callable[[], float] = time.monotonic
     ids: "count[int]" = field(default_factory=lambda: count(1))
@@ -40,12 +43,19 @@ class InMemoryStore:
         self.sessions_ended.clear()
         self.api_keys.clear()
         self.deleted_users.clear()
+        self.jobs.clear()
 
     def write(self, messages: Messages) -> None:
-        """What a change carries into the outbox; nothing where it carries no invalidation."""
+        """What a change carries: an outbox entry, unless it carries no invalidation, and jobs."""
+        for job in messages.jobs:
+            self.enqueue(job)
         if messages.invalidates:
             entry = OutboxEntry(PendingInvalidation(messages.id, messages.invalidates), self.monotonic_s())
             self.outbox.setdefault(messages.id, entry)
+
+    def enqueue(self, job: Job) -> None:
+        one = WaitingJob(next(self.ids), job, self.monotonic_s())
+        self.jobs[one.id] = one
 
     def log(self, action: AuditAction, messages: Messages, *, subject_id: int, owner_id: int) -> None:
         """The authority that a change carries, in the audit log."""
@@ -92,3 +102,13 @@ class OutboxEntry:
     pending: PendingInvalidation
     since_s: float
     unconfirmed: bool = False
+
+
+@dataclass(slots=True)
+class WaitingJob:
+    id: int
+    job: Job
+    since_s: float
+    status: JobStatus = JobStatus.WAITING
+    attempts: int = 0
+    ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))

@@ -36,8 +36,8 @@ GET = f"""
     WHERE id = ANY(%(ids)s)
 """
 
-STATE = """
-    SELECT deleted_at IS NULL
+DELETED_AT = """
+    SELECT deleted_at
     FROM activities
     WHERE id = %(id)s AND (%(owner)s::bigint IS NULL OR user_id = %(owner)s)
 """
@@ -90,7 +90,7 @@ RESTORE = carrying(
     f"""
     UPDATE activities
     SET deleted_at = NULL, updated_at = %(at)s, version = version + 1
-    WHERE id = %(id)s AND user_id = %(owner)s AND deleted_at IS NOT NULL
+    WHERE id = %(id)s AND user_id = %(owner)s AND deleted_at > %(trashed_after)s
         AND (%(among)s::bigint[] IS NULL OR version = ANY(%(among)s)) AND version <> ALL(%(but)s::bigint[])
     RETURNING {COLUMNS}
     """,
@@ -131,6 +131,9 @@ KEEP_ANSWER = """
 ORIGIN = "activities_origin"
 """The unique index of user, source and external id among the living."""
 
+BEFORE_ALL = "-infinity"
+"""An instant as PostgreSQL writes it."""
+
 TRASHED = "FROM activities WHERE user_id = %(owner)s AND deleted_at IS NOT NULL"
 
 _encode = msgspec.json.Encoder().encode
@@ -170,10 +173,14 @@ class PostgresActivityRepo:
         return [activity_of(found[one]) if one in found else None for one in ids]
 
     async def state(self, activity_id: int, *, owner: int | None = None) -> ActivityState | None:
-        row = await self._database.one(STATE, {"id": activity_id, "owner": owner})
+        row = await self._database.one(DELETED_AT, {"id": activity_id, "owner": owner})
         if row is None:
             return None
-        return ActivityState.LIVE if row[0] else ActivityState.TRASHED
+        return ActivityState.LIVE if row[0] is None else ActivityState.TRASHED
+
+    async def trashed_at(self, activity_id: int, *, owner: int) -> datetime | None:
+        row = await self._database.one(DELETED_AT, {"id": activity_id, "owner": owner})
+        return row[0] if row else None
 
     async def owner(self, activity_id: int) -> int | None:
         return _id(await self._database.one(OWNER, {"id": activity_id}))
@@ -203,9 +210,17 @@ class PostgresActivityRepo:
         return listing(rows, page, activity_of, lambda one: Position(one.deleted_at or one.updated_at, one.id))
 
     async def restore(
-        self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Versions = ANY_VERSION
+        self,
+        activity_id: int,
+        *,
+        owner: int,
+        at: datetime,
+        messages: Messages,
+        versions: Versions = ANY_VERSION,
+        trashed_after: datetime | None = None,
     ) -> Activity | None:
-        parameters = {"id": activity_id, "owner": owner, "at": at} | _versions(versions)
+        parameters = {"id": activity_id, "owner": owner, "at": at, "trashed_after": trashed_after or BEFORE_ALL}
+        parameters |= _versions(versions)
         parameters |= messages_parameters([messages])
         # Ends: either the twin that the restore clashed with is found, or it is gone and the next try succeeds.
         while True:

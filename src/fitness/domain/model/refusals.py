@@ -156,6 +156,13 @@ class ActivityNotInTrash(Refusal):
         super().__init__(f"activity {activity_id} is not in the trash")
 
 
+class ActivityExpired(Refusal):
+    """In its owner's trash for longer than it can be restored; it is deleted for good soon."""
+
+    def __init__(self, activity_id: int) -> None:
+        super().__init__(f"activity {activity_id} has been in the trash for too long, and cannot be restored any more")
+
+
 class TagNotFound(Refusal):
     def __init__(self, tag: str) -> None:
         super().__init__(f"no activity of yours has the tag {tag}")

@@ -18,6 +18,7 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from fitness.domain.model.rate_limits import RateLimited
 from fitness.domain.model.refusals import (
+    ActivityExpired,
     ActivityInTrash,
     ActivityNotFound,
     ActivityNotInTrash,
@@ -137,6 +138,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     ActivityNotFound: Kind(404, "activity_not_found", "Activity not found"),
     ActivityInTrash: Kind(409, "activity_in_trash", "Activity in the trash"),
     ActivityNotInTrash: Kind(409, "activity_not_in_trash", "Activity not in the trash"),
+    ActivityExpired: Kind(410, "activity_expired", "Activity expired"),
     TagNotFound: Kind(404, "tag_not_found", "Tag not found"),
     VersionMismatch: Kind(412, "version_mismatch", "Changed since"),
     DuplicateActivity: Kind(409, "duplicate_activity", "Recorded already"),

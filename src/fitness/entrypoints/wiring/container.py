@@ -13,12 +13,14 @@ from fitness.adapters.credentials.refresh import HmacRefreshTokens
 from fitness.adapters.credentials.reset import HmacResetTokens
 from fitness.adapters.files.reader import FileRecordingReader
 from fitness.adapters.guards.denials import DenialMemory
+from fitness.adapters.jobs.worker import ProcrastinateWorker
 from fitness.adapters.memory.activities import InMemoryActivityRepo
 from fitness.adapters.memory.api_keys import InMemoryApiKeys
 from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.cache_state import InMemoryCacheState
 from fitness.adapters.memory.database import InMemoryDatabase, NoMigrations
+from fitness.adapters.memory.jobs import InMemoryJobQueue, InMemoryWorker
 from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
@@ -27,9 +29,11 @@ from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.statistics import InMemoryStatisticsRepo
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.tags import InMemoryTagRepo
+from fitness.adapters.memory.upkeep import InMemoryUpkeepRepo
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.adapters.observed.cache import ObservedCache
 from fitness.adapters.observed.cache_state import ObservedCacheState
+from fitness.adapters.observed.jobs import ObservedJobs
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.adapters.observed.reads import ReadCounts
 from fitness.adapters.observed.timed import timed
@@ -38,13 +42,16 @@ from fitness.adapters.postgres.api_keys import PostgresApiKeys
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.database import Database, lease_database
+from fitness.adapters.postgres.jobs import PostgresJobQueue
 from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.postgres.outbox import PostgresOutbox
+from fitness.adapters.postgres.pools import job_pool
 from fitness.adapters.postgres.schema import SchemaProbe
 from fitness.adapters.postgres.standings import PostgresStandings
 from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
 from fitness.adapters.postgres.tags import PostgresTagRepo
+from fitness.adapters.postgres.upkeep import PostgresUpkeepRepo
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.adapters.redis.cache import RedisCache
 from fitness.adapters.redis.client import closed, line_to
@@ -60,6 +67,7 @@ from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
 from fitness.domain.use_cases.api_keys import ApiKeyService
+from fitness.domain.use_cases.background import BackgroundService
 from fitness.domain.use_cases.caching.invalidation import Changes, OutboxRelay
 from fitness.domain.use_cases.caching.keys import KINDS
 from fitness.domain.use_cases.caching.lease import Lease
@@ -70,6 +78,7 @@ from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.domain.use_cases.sessions import SessionService
 from fitness.domain.use_cases.statistics import StatisticsService
 from fitness.domain.use_cases.tags import TagService
+from fitness.domain.use_cases.upkeep import UpkeepService
 from fitness.entrypoints.logs import AccessLog
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.resources import Resources
@@ -188,6 +197,26 @@ class Container(containers.DeclarativeContainer):
     sessions = once(SessionService, session_store, standings, access_tokens, refresh_tokens, changes, clock)
     accounts = once(AccountService, user_repo, password_hasher, reset_tokens, sessions, login_attempts, changes, clock)
 
+    job_queue = observed(either(memory=once(InMemoryJobQueue, store), stores=once(PostgresJobQueue, postgres)), "jobs")
+    upkeep_repo = observed(
+        either(memory=once(InMemoryUpkeepRepo, store), stores=once(PostgresUpkeepRepo, postgres)), "upkeep"
+    )
+    upkeep = once(
+        UpkeepService,
+        upkeep_repo,
+        login_history,
+        sessions,
+        job_queue,
+        changes,
+        clock,
+        settings.provided.trash_days,
+        account_secret,
+    )
+    background = once(ObservedJobs, once(BackgroundService, upkeep), instruments.provided.job)
+    job_pools = providers.Callable(lambda url: partial(job_pool, url), settings.provided.database_url)
+    in_memory_worker = once(InMemoryWorker, store, background)
+    worker = either(memory=in_memory_worker, stores=once(ProcrastinateWorker, job_pools, background))
+
     metric_sources = once(
         MetricSources,
         cache,
@@ -199,5 +228,7 @@ class Container(containers.DeclarativeContainer):
         rate_limiter,
         outbox,
         database,
+        job_queue,
+        upkeep,
     )
     metrics_exchange = once(MetricsExchange, metrics_dir, metrics.provided.render)

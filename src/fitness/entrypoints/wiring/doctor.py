@@ -13,6 +13,7 @@ from fitness.adapters.redis.client import connected
 from fitness.adapters.redis.diagnosis import RedisDiagnosis, cache_rules, state_rules
 from fitness.domain.model.audit_chain import ChainHead
 from fitness.entrypoints.settings import CompleteSettings
+from fitness.entrypoints.wiring.stores import connections_of
 from fitness.ports.health import DiagnosisPort, Finding, Verdict
 
 SHARED = "cache, limits and sessions share this Redis: eviction can delete each; set FITNESS_STATE_REDIS_URL"
@@ -32,7 +33,9 @@ async def diagnose(
     cache, state = connected(settings.redis_url), connected(settings.state_redis_url)
     limits = connected(settings.limits_redis_url)
     diagnoses: dict[str, DiagnosisPort] = {
-        "PostgreSQL": PostgresDiagnosis(settings.database_url, Migrations(settings.database_url), settings.workers),
+        "PostgreSQL": PostgresDiagnosis(
+            settings.database_url, Migrations(settings.database_url), connections_of(settings, at_least_one_worker=True)
+        ),
         "cache Redis": RedisDiagnosis(cache, cache_rules),
         "state Redis": RedisDiagnosis(state, state_rules),
         "limits Redis": RedisDiagnosis(limits, state_rules),

@@ -1,0 +1,23 @@
+"""What each background job does."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from fitness.domain.model.jobs import Job, Task
+from fitness.domain.use_cases.upkeep import UpkeepService
+
+
+@dataclass(frozen=True, slots=True)
+class BackgroundService:
+    upkeep: UpkeepService
+
+    async def run(self, job: Job) -> None:
+        """Carry it out. It may have been carried out before, in part or in full."""
+        await self._tasks()[job.task](**job.arguments)
+
+    def _tasks(self) -> Mapping[Task, Callable[..., Awaitable[object]]]:
+        return {
+            Task.EMPTY_TRASH: self.upkeep.empty_trash,
+            Task.ERASE_ACCOUNTS: self.upkeep.erase_accounts,
+            Task.FORGET_EXPIRED: self.upkeep.forget_expired,
+        }
