@@ -19,8 +19,9 @@ class IdempotencyKey:
 class Messages:
     """A repository method that changes something writes all of them, or, if it changes nothing, none of them.
 
-    The next kind of message (an entry of the change log) is one more field here and one more line in the SQL of
-    `adapters/postgres/messages.py`; the methods of the repositories stay as they are.
+    The next kind of message is one more field here and one more line in the SQL of
+    `adapters/postgres/messages.py`; the methods of the repositories stay as they are. The entries of the change log are
+    no field: they are made of the change itself, in the same SQL.
     """
 
     id: int

@@ -9,7 +9,7 @@ And its shutdown, which can hang on a connection that is half open, has a deadli
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -111,14 +111,15 @@ class ProcrastinateWorker:
 
 
 class _Connector(PsycopgConnector):
-    """Sets `failed` at the first error; on an open pool that it does not close."""
+    """Sets `failed` at the first error, after which this run of the worker is over."""
 
     def __init__(self, failed: asyncio.Event) -> None:
         super().__init__()
         self._failed = failed
 
     async def execute_query_async(self, query: Any, **arguments: Any) -> None:
-        with self._noted():
+        # Raised, it would end a task of procrastinate's whose exception nobody looks at.
+        with suppress(ConnectorException), self._noted():
             await super().execute_query_async(query, **arguments)
 
     async def execute_query_one_async(self, query: Any, **arguments: Any) -> dict[str, Any]:

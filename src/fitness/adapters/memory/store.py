@@ -10,6 +10,7 @@ from fitness.domain.model.activities import Activity
 from fitness.domain.model.api_keys import ApiKey
 from fitness.domain.model.audit import AuditAction, AuditEntry
 from fitness.domain.model.audit_chain import BEFORE_THE_FIRST, link_of
+from fitness.domain.model.changes import Change, ChangeKind
 from fitness.domain.model.jobs import Job, JobStatus
 from fitness.domain.model.users import User
 from fitness.ports.cache_state import CacheState
@@ -32,6 +33,8 @@ class InMemoryStore:
     outbox: dict[int, "OutboxEntry"] = field(default_factory=dict)
     jobs: dict[int, "WaitingJob"] = field(default_factory=dict)
     """In their order."""
+    changes: dict[int, "ChangesOfOne"] = field(default_factory=dict)
+    """By their owners."""
     cache_state: CacheState = field(default_factory=lambda: CacheState(era=None, closed=True, unread=True, epoch=0))
     monotonic_s: Callable[[], float] = time.monotonic
     ids: "count[int]" = field(default_factory=lambda: count(1))
@@ -44,6 +47,7 @@ class InMemoryStore:
         self.api_keys.clear()
         self.deleted_users.clear()
         self.jobs.clear()
+        self.changes.clear()
 
     def write(self, messages: Messages) -> None:
         """What a change carries: an outbox entry, unless it carries no invalidation, and jobs."""
@@ -56,6 +60,12 @@ class InMemoryStore:
     def enqueue(self, job: Job) -> None:
         one = WaitingJob(next(self.ids), job, self.monotonic_s())
         self.jobs[one.id] = one
+
+    def log_change(self, kind: ChangeKind, activity: Activity, *, at: datetime) -> None:
+        """A change of that activity, which is as after the change."""
+        of_owner = self.changes.setdefault(activity.user_id, ChangesOfOne())
+        of_owner.last_seq += 1
+        of_owner.kept.append(Change(of_owner.last_seq, kind, activity.id, activity.version, at, None))
 
     def log(self, action: AuditAction, messages: Messages, *, subject_id: int, owner_id: int) -> None:
         """The authority that a change carries, in the audit log."""
@@ -75,6 +85,16 @@ class InMemoryStore:
         before = self.audit[-1].hash if self.audit else BEFORE_THE_FIRST
         entry = replace(entry, hash=link_of(entry).expected_hash(before))
         self.audit.append(entry)
+
+
+@dataclass(slots=True)
+class ChangesOfOne:
+    """What happened to one owner's activities; the activities themselves stand elsewhere."""
+
+    kept: list[Change] = field(default_factory=list)
+    """In the order of their numbers."""
+    last_seq: int = 0
+    trimmed_seq: int = 0
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from datetime import datetime
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.domain.model.activities import Activity
 from fitness.domain.model.audit import AuditAction
+from fitness.domain.model.changes import ChangeKind
 from fitness.ports.messages import Messages
 from fitness.ports.upkeep import MOST_COUNTED, Departed, Doomed, Overdue
 
@@ -71,6 +72,7 @@ class InMemoryUpkeepRepo:
             del self._store.activities[one.id]
             self._forget_answers([name for name, answer in self._store.answers.items() if answer.activity.id == one.id])
             self._store.log(AuditAction.ACTIVITY_PURGED, messages, subject_id=one.id, owner_id=one.user_id)
+            self._store.log_change(ChangeKind.PURGED, one, at=self._store.audit[-1].at)
         if found:
             self._store.write(messages)
         return [one.id for one in found]

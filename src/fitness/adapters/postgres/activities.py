@@ -5,28 +5,27 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-import msgspec
 from psycopg.errors import ForeignKeyViolation, UniqueViolation
 
 from fitness.adapters.postgres.activity_inserts import ActivityInserts
+from fitness.adapters.postgres.activity_keys import insert_once
 from fitness.adapters.postgres.activity_listing import list_parameters, list_sql
 from fitness.adapters.postgres.activity_rows import COLUMNS, DATES, DATES_OF, activity_of, dates_of, parameters_of
-from fitness.adapters.postgres.database import Connection, Database, Row, fetch_one
+from fitness.adapters.postgres.database import Connection, Database, Row
 from fitness.adapters.postgres.messages import audit_parameters, carrying, messages_parameters
 from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
 from fitness.adapters.postgres.together import Together
 from fitness.domain.model.activities import Activity, ActivityDates, ActivityState
 from fitness.domain.model.audit import AuditAction
+from fitness.domain.model.changes import ChangeKind
 from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position, position_of
 from fitness.domain.model.refusals import (
     DuplicateActivity,
-    IdempotencyKeyReused,
-    IdempotentRequestInFlight,
     UserNotFound,
 )
 from fitness.domain.model.versions import ANY_VERSION, Versions
-from fitness.ports.activities import KEPT_FOR, Created
-from fitness.ports.messages import IdempotencyKey, Messages
+from fitness.ports.activities import Created
+from fitness.ports.messages import Messages
 
 T = TypeVar("T")
 
@@ -70,9 +69,10 @@ UPDATE = carrying(
         average_heart_rate_bpm = %(average_heart_rate_bpm)s, max_heart_rate_bpm = %(max_heart_rate_bpm)s,
         notes = %(notes)s, tags = %(tags)s, updated_at = %(updated_at)s
     WHERE id = %(id)s AND user_id = %(user_id)s AND version = %(version)s - 1 AND deleted_at IS NULL
-    RETURNING id
+    RETURNING id, user_id, version, updated_at
     """,
     returning="id",
+    logged=ChangeKind.UPDATED,
 )
 
 SOFT_DELETE = carrying(
@@ -81,9 +81,10 @@ SOFT_DELETE = carrying(
     SET deleted_at = %(at)s, updated_at = %(at)s, version = version + 1
     WHERE id = %(id)s AND user_id = %(owner)s AND deleted_at IS NULL
         AND (%(among)s::bigint[] IS NULL OR version = ANY(%(among)s)) AND version <> ALL(%(but)s::bigint[])
-    RETURNING id
+    RETURNING id, user_id, version, updated_at
     """,
     returning="id",
+    logged=ChangeKind.TRASHED,
 )
 
 RESTORE = carrying(
@@ -95,38 +96,19 @@ RESTORE = carrying(
     RETURNING {COLUMNS}
     """,
     returning=COLUMNS,
+    logged=ChangeKind.RESTORED,
 )
 
 PURGE = carrying(
     """
     DELETE FROM activities
     WHERE id = %(id)s AND deleted_at IS NOT NULL
-    RETURNING id, user_id
+    RETURNING id, user_id, version
     """,
     returning="id",
+    logged=ChangeKind.PURGED,
     owner="user_id",
 )
-
-# A lock on the key alone: a request that does not get it knows that the first one is still running.
-LOCK_KEY = """
-    SELECT pg_try_advisory_xact_lock(hashtextextended(%(key)s, %(user_id)s))
-"""
-
-FORGET_KEYS = """
-    DELETE FROM idempotency_keys
-    WHERE user_id = %(user_id)s AND created_at <= %(expired)s
-"""
-
-GET_ANSWER = """
-    SELECT fingerprint, answer::text
-    FROM idempotency_keys
-    WHERE user_id = %(user_id)s AND key = %(key)s
-"""
-
-KEEP_ANSWER = """
-    INSERT INTO idempotency_keys (user_id, key, fingerprint, activity_id, answer, created_at)
-    VALUES (%(user_id)s, %(key)s, %(fingerprint)s, %(activity_id)s, %(answer)s, %(created_at)s)
-"""
 
 ORIGIN = "activities_origin"
 """The unique index of user, source and external id among the living."""
@@ -135,9 +117,6 @@ BEFORE_ALL = "-infinity"
 """An instant as PostgreSQL writes it."""
 
 TRASHED = "FROM activities WHERE user_id = %(owner)s AND deleted_at IS NOT NULL"
-
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Activity).decode
 
 
 class PostgresActivityRepo:
@@ -156,7 +135,7 @@ class PostgresActivityRepo:
             return Created(await self._once_per_origin([activity], insert))
 
         async def work(connection: Connection) -> Created:
-            return await self._add_once(connection, activity, messages, idempotency)
+            return await insert_once(self._inserts, connection, activity, messages, idempotency)
 
         return await self._once_per_origin([activity], lambda: self._database.transaction(work))
 
@@ -241,32 +220,6 @@ class PostgresActivityRepo:
         query = page_sql(columns=DATES, source=DATES_OF[state], order="created_at", page=page)
         rows = await self._database.all(query, page_parameters(page) | {"owner": owner})
         return listing(rows, page, dates_of, lambda one: Position(one.created_at, one.id))
-
-    async def _add_once(
-        self, connection: Connection, activity: Activity, messages: Messages, idempotency: IdempotencyKey
-    ) -> Created:
-        """The lock is held until the transaction ends, so that of many requests with one key exactly one inserts, and
-        the others are refused while it runs and read its answer afterwards.
-        """
-        named = {"user_id": activity.user_id, "key": idempotency.value}
-        if await fetch_one(connection, LOCK_KEY, named) != (True,):
-            raise IdempotentRequestInFlight
-        await connection.execute(FORGET_KEYS, named | {"expired": activity.created_at - KEPT_FOR})
-        answer = await fetch_one(connection, GET_ANSWER, named)
-        if answer is not None:
-            fingerprint, text = answer
-            if fingerprint != idempotency.fingerprint:
-                raise IdempotencyKeyReused
-            return Created(_decode(text), replayed=True)
-        kept = await self._inserts.on(connection, activity, messages)
-        answer_kept = {
-            "fingerprint": idempotency.fingerprint,
-            "activity_id": kept.id,
-            "answer": _encode(kept).decode(),
-            "created_at": activity.created_at,
-        }
-        await connection.execute(KEEP_ANSWER, named | answer_kept)
-        return Created(kept)
 
     async def _once_per_origin(self, activities: Sequence[Activity], attempt: Callable[[], Awaitable[T]]) -> T:
         # Ends: no two of `activities` share an origin, so that a clash of origins is with a row of somebody else's

@@ -13,6 +13,7 @@ from fitness.adapters.postgres.database import Connection, Database
 from fitness.adapters.postgres.messages import carrying, messages_parameters
 from fitness.adapters.postgres.together import Together
 from fitness.domain.model.activities import Activity
+from fitness.domain.model.changes import ChangeKind
 from fitness.ports.messages import Messages
 
 RESERVED_AT_ONCE = 64
@@ -42,9 +43,10 @@ INSERT = carrying(
         max_heart_rate_bpm integer, notes text, tags text[], source text, external_id text, created_at timestamptz,
         updated_at timestamptz
     )
-    RETURNING id
+    RETURNING id, user_id, version, updated_at
     """,
     returning="id",
+    logged=ChangeKind.CREATED,
 )
 
 _encode = msgspec.json.Encoder().encode

@@ -7,6 +7,7 @@ from typing import Any, LiteralString
 import msgspec
 
 from fitness.domain.model.audit import AuditAction
+from fitness.domain.model.changes import ChangeKind
 from fitness.ports.cache import Scope
 from fitness.ports.messages import Messages
 
@@ -25,34 +26,84 @@ _ENQUEUE = """
     WHERE EXISTS (SELECT FROM changed)
 """
 
+# The number of a change comes from its owner's counter, which stays locked until the commit.
+_COUNTED = """
+    INSERT INTO change_counters AS counter (user_id, last_seq)
+    SELECT user_id, count(*)
+    FROM changed
+    GROUP BY user_id
+    ORDER BY user_id
+    ON CONFLICT (user_id) DO UPDATE
+    SET last_seq = counter.last_seq + excluded.last_seq
+    RETURNING user_id, last_seq
+"""
+
+
+_KINDS: dict[ChangeKind, LiteralString] = {
+    ChangeKind.CREATED: "created",
+    ChangeKind.UPDATED: "updated",
+    ChangeKind.TRASHED: "trashed",
+    ChangeKind.RESTORED: "restored",
+    ChangeKind.PURGED: "purged",
+}
+
 
 def carrying(
-    change: LiteralString, *, returning: LiteralString, owner: LiteralString | None = None, enqueues: bool = False
+    change: LiteralString,
+    *,
+    returning: LiteralString,
+    logged: ChangeKind | None = None,
+    owner: LiteralString | None = None,
+    enqueues: bool = False,
 ) -> LiteralString:
     """One statement of `change`, which RETURNs `returning`, and its messages.
 
-    Only where it `enqueues` may the messages have jobs: for most changes, which have none, that costs 16 µs too much.
+    Where activities change, `logged` says how: then each has an entry in the change log, and the change RETURNs their
+    `id, user_id, version, updated_at`. Where the change needs authority, `owner` is the column that holds the owner of
+    what it changes: then there is also an entry in the audit log, and the time of that is the time of the change. Takes
+    `messages_parameters`, and `audit_parameters` where there is an owner.
 
-    Where the change needs authority, `owner` is the column that holds the owner of what it changes: then there is also
-    an entry in the audit log. Takes `messages_parameters`, and `audit_parameters` where there is an owner.
+    Only where it `enqueues` may the messages have jobs, for `enqueued_parameters`: for most changes, which have none,
+    that would cost 16 µs too much.
 
-    From its first audit entry to its commit a transaction holds the lock of the chain's head. One that changes several
-    rows must therefore lock all of them before its first entry: else it can wait for a row whose holder waits for it.
+    Every statement takes its locks in this order, and holds them until its commit, so that none waits in a circle: the
+    rows that it changes; the counters of their owners, by user id; the head of the audit log's chain; and, in triggers
+    that run at its end, totals of activities, by user id. A transaction of several such statements must lock all rows
+    that it changes before its first counter or audit entry, and take the counters by user id: else it can wait for a
+    row whose holder waits for it.
     """
+    at: LiteralString = "%(audit_at)s" if owner else "updated_at"
+    entered: LiteralString = f", counted AS ({_COUNTED}), logged AS ({_logged(logged, at)})" if logged else ""
+    first: LiteralString = (
+        "WHERE (SELECT count(*) FROM counted) > 0" if logged else ""
+    )  # all counters are locked by then
     audited: LiteralString = (
         f""", audited AS (
     INSERT INTO audit_log (at, actor_id, action, subject_id, owner_id, reason)
     SELECT %(audit_at)s, %(audit_actor_id)s, %(audit_action)s, id, {owner}, %(audit_reason)s
     FROM changed
+    {first}
     )"""
         if owner
         else ""
     )
     enqueued: LiteralString = f", enqueued AS ({_ENQUEUE})" if enqueues else ""
     return f"""
-    WITH changed AS ({change}), invalidated AS ({_INVALIDATE}){enqueued}{audited}
+    WITH changed AS ({change}), invalidated AS ({_INVALIDATE}){enqueued}{entered}{audited}
     SELECT {returning}
     FROM changed
+    """
+
+
+def _logged(kind: ChangeKind, at: LiteralString) -> LiteralString:
+    """Several activities of one owner are numbered by their ids."""
+    return f"""
+    INSERT INTO activity_changes (user_id, seq, activity_id, version, at, kind)
+    SELECT
+        user_id, last_seq + 1 - row_number() OVER (PARTITION BY user_id ORDER BY id DESC), id, version, {at},
+        '{_KINDS[kind]}'
+    FROM changed
+    JOIN counted USING (user_id)
     """
 
 

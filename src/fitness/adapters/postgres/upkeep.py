@@ -7,6 +7,7 @@ from typing import Any, LiteralString
 from fitness.adapters.postgres.database import Connection, Database, fetch_one
 from fitness.adapters.postgres.messages import audit_parameters, carrying, messages_parameters
 from fitness.domain.model.audit import AuditAction
+from fitness.domain.model.changes import ChangeKind
 from fitness.ports.messages import Messages
 from fitness.ports.upkeep import MOST_COUNTED, Departed, Doomed, Overdue
 
@@ -47,9 +48,10 @@ PURGE = carrying(
     """
     DELETE FROM activities
     WHERE id = ANY(%(locked)s)
-    RETURNING id, user_id
+    RETURNING id, user_id, version
     """,
     returning="id",
+    logged=ChangeKind.PURGED,
     owner="user_id",
 )
 
