@@ -186,6 +186,10 @@ class TestInMemoryUpkeepRepo(InOneStore, UpkeepRepoContract):
     def upkeep(self, store: InMemoryStore) -> UpkeepRepoPort:
         return InMemoryUpkeepRepo(store)
 
+    @pytest.fixture
+    def log(self, store: InMemoryStore) -> ChangeLogPort:
+        return InMemoryChangeLog(store)
+
 
 class TestInMemoryJobQueue(InOneStore, JobQueueContract):
     @pytest.fixture

@@ -50,6 +50,8 @@ Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
 _log = logging.getLogger(__name__)
 
+logging.getLogger("procrastinate").setLevel(logging.CRITICAL)  # several lines a job; what matters is said here
+
 
 class ProcrastinateWorker:
     """`runner` carries out the jobs; `pool_of` makes a pool that is not open yet."""
@@ -105,7 +107,11 @@ class ProcrastinateWorker:
     def _carried_out(self, task: Task) -> Callable[..., Any]:
         async def carried_out(**arguments: int) -> None:
             given = {name: value for name, value in arguments.items() if name != "timestamp"}  # the clock's own
-            await self._runner.run(Job(task, given))
+            try:
+                await self._runner.run(Job(task, given))
+            except Exception:
+                _log.exception("the job %s%s failed", task, given or "")
+                raise
 
         return carried_out
 
