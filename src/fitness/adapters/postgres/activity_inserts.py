@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import LiteralString
 
 import msgspec
 from psycopg import Error
@@ -24,8 +25,7 @@ RESERVE_IDS = """
 """
 
 # The rows come as one JSON text: nineteen parameters for each would cost more than the statement itself.
-INSERT = carrying(
-    """
+_INSERT: LiteralString = """
     INSERT INTO activities (
         id, user_id, version, activity_type, title, activity_date, timezone, local_date, duration_minutes, distance_km,
         elevation_gain_m, calories_kcal, average_heart_rate_bpm, max_heart_rate_bpm, notes, tags, source, external_id,
@@ -44,10 +44,10 @@ INSERT = carrying(
         updated_at timestamptz
     )
     RETURNING id, user_id, version, updated_at
-    """,
-    returning="id",
-    logged=ChangeKind.CREATED,
-)
+"""
+
+INSERT_ONE = carrying(_INSERT, returning="id", logged=ChangeKind.CREATED)
+INSERT = carrying(_INSERT, returning="id", logged=ChangeKind.CREATED, several=True)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -107,4 +107,4 @@ class ActivityInserts:
 async def _insert(connection: Connection, rows: Sequence[Row]) -> None:
     activities = _encode([activity for activity, _ in rows]).decode()
     carried = messages_parameters({messages.id: messages for _, messages in rows}.values())
-    await connection.execute(INSERT, {"activities": activities} | carried)
+    await connection.execute(INSERT if len(rows) > 1 else INSERT_ONE, {"activities": activities} | carried)

@@ -46,6 +46,7 @@ REPLACE = carrying(
     """,
     returning="id",
     logged=ChangeKind.UPDATED,
+    several=True,
 )
 
 

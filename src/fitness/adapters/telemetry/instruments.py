@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from fitness.adapters.telemetry.histograms import Cell
 from fitness.adapters.telemetry.metrics import Metrics
 from fitness.adapters.telemetry.sources import Labels, MetricSources, Readings
 from fitness.adapters.telemetry.table import INSTRUMENTS, JOB_DURATION, QUERY_DURATION, REQUEST_DURATION, Kind
+from fitness.domain.model.changes import ChangeKind
 from fitness.domain.model.jobs import Queue, Task
 from fitness.domain.model.rate_limits import POLICIES
 from fitness.ports.activities import Created
@@ -64,9 +65,19 @@ class Instruments:
 
     def activity_created(self, created: Created) -> None:
         self._own.activities[()] += not created.replayed
+        self._own.changes[(ChangeKind.CREATED,)] += not created.replayed
 
     def activities_created(self, created: Iterable[object]) -> None:
-        self._own.activities[()] += len([*created])
+        count = len([*created])
+        self._own.activities[()] += count
+        self._own.changes[(ChangeKind.CREATED,)] += count
+
+    def changed(self, kind: ChangeKind, result: object) -> None:
+        """What a repository's method returned that makes changes of this kind: how many, or whether or what it was."""
+        self._own.changes[(kind,)] += result if isinstance(result, int) else result is not None
+
+    def activities_purged(self, ids: Sequence[int]) -> None:
+        self._own.changes[(ChangeKind.PURGED,)] += len(ids)
 
     def user_registered(self, _: object) -> None:
         self._own.users[()] += 1
@@ -120,6 +131,7 @@ class Instruments:
             (self._own.activities, [()]),
             (self._own.users, [()]),
             (self._own.jobs, [(task, outcome) for task in Task for outcome in JOB_OUTCOMES]),
+            (self._own.changes, [(kind,) for kind in ChangeKind]),
             (sources.reads.hits, kinds),
             (sources.reads.misses, kinds),
             (sources.reads.bypasses, kinds),

@@ -105,6 +105,7 @@ class Readings:
         self.requests: Counts = Counter()
         self.activities: Counts = Counter()
         self.users: Counts = Counter()
+        self.changes: Counts = Counter()
         self.cache_sizes: Mapping[str, int] = {}
         self.outbox: Mapping[str, float] = {}
         self.jobs: Counts = Counter()

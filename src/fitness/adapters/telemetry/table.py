@@ -165,6 +165,13 @@ INSTRUMENTS = (
     Instrument(
         "activities_created_total", COUNTER, "Activities recorded or imported.", (), lambda own, _: own.activities
     ),
+    Instrument(
+        "changes_written_total",
+        COUNTER,
+        "Changes of activities, each an entry of the change log.",
+        ("kind",),
+        lambda own, _: own.changes,
+    ),
     Instrument("users_registered_total", COUNTER, "Accounts opened.", (), lambda own, _: own.users),
     Instrument(
         "background_jobs_processed_total",

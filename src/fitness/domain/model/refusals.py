@@ -194,6 +194,16 @@ class IdempotentRequestInFlight(Refusal):
         super().__init__("a request with this Idempotency-Key is being carried out; repeat it in a moment")
 
 
+class ChangesNotKept(Refusal):
+    """Some of what changed since the place that is asked for has been trimmed from the change log."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "some of the changes since this cursor are not kept any more: ask for a new cursor with from=now, list "
+            "your activities, and go on from that cursor"
+        )
+
+
 class RecordingRefused(Refusal):
     """A file from which no activity can be made."""
 

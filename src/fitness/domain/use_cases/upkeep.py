@@ -10,11 +10,13 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from fitness.domain.model.audit import Authority
+from fitness.domain.model.changes import CHANGES_KEPT_FOR
 from fitness.domain.model.users import RESTORED_FOR, EmailAddress, account_name
 from fitness.domain.use_cases.caching.invalidation import Changes
 from fitness.domain.use_cases.caching.keys import account_scope, activity_scope, user_scope
 from fitness.domain.use_cases.sessions import SessionService
 from fitness.ports.activities import KEPT_FOR
+from fitness.ports.changes import ChangeLogPort
 from fitness.ports.clock import ClockPort
 from fitness.ports.jobs import JobQueuePort
 from fitness.ports.logins import LoginHistoryPort
@@ -35,6 +37,7 @@ FAILED_JOBS_KEPT_FOR = timedelta(days=30)
 @dataclass(frozen=True, slots=True)
 class UpkeepService:
     repo: UpkeepRepoPort
+    change_log: ChangeLogPort
     logins: LoginHistoryPort
     sessions: SessionService
     jobs: JobQueuePort
@@ -70,10 +73,11 @@ class UpkeepService:
         return count
 
     async def forget_expired(self) -> None:
-        """Idempotency keys, logins and jobs that no longer count."""
+        """Idempotency keys, logins, changes and jobs that no longer count."""
         now = self.clock.now()
         await _all(partial(self.repo.forget_keys, before=now - KEPT_FOR, most=FORGOTTEN_AT_ONCE))
         await _all(partial(self.logins.forget_expired, at=now))
+        await _all(partial(self.change_log.trim, now - CHANGES_KEPT_FOR, most=FORGOTTEN_AT_ONCE))
         await _all(partial(self.jobs.forget, before=now - FAILED_JOBS_KEPT_FOR))
 
     async def overdue(self) -> Overdue:
@@ -85,6 +89,7 @@ class UpkeepService:
         while ids := await self.repo.activities_of(account.id, most=PURGED_AT_ONCE):
             if not await self._purge(account.id, ids, before):
                 return False
+        await _all(partial(self.change_log.forget, account.id, most=FORGOTTEN_AT_ONCE))
         if account.email is not None:
             await self.logins.forget(account_name(EmailAddress(account.email), self.secret))
         await self.sessions.forget_all(account.id)

@@ -29,6 +29,7 @@ from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.importing import ImportService
 from fitness.entrypoints.http.bodies import JsonBody
+from fitness.entrypoints.http.changes import list_changes
 from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.cursors import LATEST_DELETED, ORDERS
 from fitness.entrypoints.http.etags import IF_MATCH, IF_NONE_MATCH, etag, versions_to_change, versions_to_read
@@ -237,6 +238,7 @@ activities_router = Router(
         update_activity,
         delete_activity,
         restore_activity,
+        list_changes,
     ],
 )
 

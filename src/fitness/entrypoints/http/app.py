@@ -116,6 +116,7 @@ def create_app(container: Container) -> Application:
             "administration": Provide(lambda: container.administration(), sync_to_thread=False),
             "statistics": Provide(lambda: container.statistics(), sync_to_thread=False),
             "tags": Provide(lambda: container.tags(), sync_to_thread=False),
+            "changes": Provide(lambda: container.change_service(), sync_to_thread=False),
             "stores": Provide(lambda: stores, sync_to_thread=False),
         },
         middleware=[gate],

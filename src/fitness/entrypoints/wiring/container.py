@@ -19,6 +19,7 @@ from fitness.adapters.memory.api_keys import InMemoryApiKeys
 from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.cache_state import InMemoryCacheState
+from fitness.adapters.memory.changes import InMemoryChangeLog
 from fitness.adapters.memory.database import InMemoryDatabase, NoMigrations
 from fitness.adapters.memory.jobs import InMemoryJobQueue, InMemoryWorker
 from fitness.adapters.memory.logins import InMemoryLoginHistory
@@ -41,6 +42,7 @@ from fitness.adapters.postgres.activities import PostgresActivityRepo
 from fitness.adapters.postgres.api_keys import PostgresApiKeys
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.cache_state import PostgresCacheState
+from fitness.adapters.postgres.changes import PostgresChangeLog
 from fitness.adapters.postgres.database import Database, lease_database
 from fitness.adapters.postgres.jobs import PostgresJobQueue
 from fitness.adapters.postgres.logins import PostgresLoginHistory
@@ -63,6 +65,7 @@ from fitness.adapters.telemetry.instruments import Instruments
 from fitness.adapters.telemetry.metrics import Metrics
 from fitness.adapters.telemetry.sources import MetricSources
 from fitness.adapters.telemetry.tracing import Tracing
+from fitness.domain.model.changes import ChangeKind
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
@@ -72,6 +75,7 @@ from fitness.domain.use_cases.caching.invalidation import Changes, OutboxRelay
 from fitness.domain.use_cases.caching.keys import KINDS
 from fitness.domain.use_cases.caching.lease import Lease
 from fitness.domain.use_cases.caching.reads import CachedReads
+from fitness.domain.use_cases.changes import ChangeService
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
 from fitness.domain.use_cases.logins import LoginAttempts
@@ -117,7 +121,14 @@ class Container(containers.DeclarativeContainer):
     activity_repo = observed(
         either(memory=once(InMemoryActivityRepo, store), stores=once(PostgresActivityRepo, postgres)),
         "activities",
-        then=providers.Dict(add=instruments.provided.activity_created, add_all=instruments.provided.activities_created),
+        then=providers.Dict(
+            add=instruments.provided.activity_created,
+            add_all=instruments.provided.activities_created,
+            update=providers.Callable(partial, instruments.provided.changed, ChangeKind.UPDATED),
+            soft_delete=providers.Callable(partial, instruments.provided.changed, ChangeKind.TRASHED),
+            restore=providers.Callable(partial, instruments.provided.changed, ChangeKind.RESTORED),
+            purge=providers.Callable(partial, instruments.provided.changed, ChangeKind.PURGED),
+        ),
     )
     user_repo = observed(
         either(memory=once(InMemoryUserRepo, store), stores=once(PostgresUserRepo, postgres)),
@@ -127,7 +138,11 @@ class Container(containers.DeclarativeContainer):
     statistics_repo = observed(
         either(memory=once(InMemoryStatisticsRepo, store), stores=once(PostgresStatisticsRepo, postgres)), "statistics"
     )
-    tag_repo = observed(either(memory=once(InMemoryTagRepo, store), stores=once(PostgresTagRepo, postgres)), "tags")
+    tag_repo = observed(
+        either(memory=once(InMemoryTagRepo, store), stores=once(PostgresTagRepo, postgres)),
+        "tags",
+        then=providers.Dict(replace=providers.Callable(partial, instruments.provided.changed, ChangeKind.UPDATED)),
+    )
     audit_log = observed(either(memory=once(InMemoryAuditLog, store), stores=once(PostgresAuditLog, postgres)), "audit")
     outbox = observed(either(memory=once(InMemoryOutbox, store), stores=once(PostgresOutbox, postgres)), "outbox")
     login_history = observed(
@@ -197,13 +212,22 @@ class Container(containers.DeclarativeContainer):
     sessions = once(SessionService, session_store, standings, access_tokens, refresh_tokens, changes, clock)
     accounts = once(AccountService, user_repo, password_hasher, reset_tokens, sessions, login_attempts, changes, clock)
 
+    change_log = observed(
+        either(memory=once(InMemoryChangeLog, store), stores=once(PostgresChangeLog, postgres)), "changes"
+    )
     job_queue = observed(either(memory=once(InMemoryJobQueue, store), stores=once(PostgresJobQueue, postgres)), "jobs")
     upkeep_repo = observed(
-        either(memory=once(InMemoryUpkeepRepo, store), stores=once(PostgresUpkeepRepo, postgres)), "upkeep"
+        either(memory=once(InMemoryUpkeepRepo, store), stores=once(PostgresUpkeepRepo, postgres)),
+        "upkeep",
+        then=providers.Dict(
+            purge_expired=instruments.provided.activities_purged,
+            purge_of_departed=instruments.provided.activities_purged,
+        ),
     )
     upkeep = once(
         UpkeepService,
         upkeep_repo,
+        change_log,
         login_history,
         sessions,
         job_queue,
@@ -216,6 +240,7 @@ class Container(containers.DeclarativeContainer):
     job_pools = providers.Callable(lambda url: partial(job_pool, url), settings.provided.database_url)
     in_memory_worker = once(InMemoryWorker, store, background)
     worker = either(memory=in_memory_worker, stores=once(ProcrastinateWorker, job_pools, background))
+    change_service = once(ChangeService, change_log)
 
     metric_sources = once(
         MetricSources,
