@@ -52,6 +52,7 @@ PURGE = carrying(
     """,
     returning="id",
     logged=ChangeKind.PURGED,
+    several=True,
     owner="user_id",
 )
 
