@@ -30,11 +30,11 @@ POLL_S = 0.5
 """Between two looks at an empty queue. There is no LISTEN: its connection is what makes shutdowns hang, and a pooler in
 transaction mode has none to give."""
 
-HEARTBEAT_S = 2.0
-STALLED_S = 10.0
+HEARTBEAT_S = 1.0
+STALLED_S = 6.0
 """Since the last heartbeat of its worker, a job is given back to the queue."""
 
-RESCUE_S = 3.0
+RESCUE_S = 1.0
 """Between two looks for stalled jobs."""
 
 GRACE_S = 8.0
