@@ -4,8 +4,9 @@
 
 Before each kill there is new work for jobs of every kind: activities whose days in the trash are over, accounts to be
 erased, keys and changes to be forgotten; the jobs come in any order. The worker and its child are killed by SIGKILL
-while one of the jobs runs. At the end PostgreSQL is frozen once and its connections are dropped once, and the time is measured
-until the worker carries out jobs again. Ends with 1 if anything is left, was done twice, or took longer than 5 s.
+while one of the jobs runs. At the end PostgreSQL is frozen once and its connections are dropped once, and the time is
+measured until the worker carries out jobs again. Ends with 1 if anything is left, was done twice, or took longer than
+5 s.
 """
 
 import argparse
