@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 import psycopg
@@ -11,18 +12,22 @@ import pytest
 
 from fitness.adapters.jobs import worker as working
 from fitness.adapters.jobs.worker import ProcrastinateWorker
+from fitness.adapters.postgres.activities import PostgresActivityRepo
 from fitness.adapters.postgres.changes import PostgresChangeLog
 from fitness.adapters.postgres.database import Database
+from fitness.adapters.postgres.deletion_diagnosis import DeletionDiagnosis, JobsDiagnosis
 from fitness.adapters.postgres.jobs import PostgresJobQueue
 from fitness.adapters.postgres.messages import carrying, enqueued_parameters, messages_parameters
 from fitness.adapters.postgres.pools import job_pool
 from fitness.adapters.postgres.upkeep import PostgresUpkeepRepo
+from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.domain.model.jobs import Job, JobStatus, KeptJob, Task
 from fitness.ports.changes import ChangeLogPort
+from fitness.ports.health import Verdict
 from fitness.ports.jobs import FAILED_FOR_GOOD, JobQueuePort
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.upkeep import UpkeepRepoPort
-from tests.builders import messages
+from tests.builders import NOW, a_registration, an_activity, messages
 from tests.integration.test_postgres import InOneDatabase
 from tests.unit.contracts.jobs import Enqueue, Fail, JobQueueContract
 from tests.unit.contracts.upkeep import UpkeepRepoContract
@@ -284,6 +289,36 @@ class TestProcrastinateWorker:
                 await runner.until(2)
                 connection.execute("ALTER FUNCTION procrastinate_finish_job_gone RENAME TO procrastinate_finish_job_v1")
                 await settled(jobs)
+
+
+class TestDiagnoses:
+    async def test_nothing_is_overdue_and_no_job_waits(self, database_url: str):
+        deletion = DeletionDiagnosis(database_url, trashed=NOW, departed=NOW)
+        for diagnosis in (deletion, JobsDiagnosis(database_url)):
+            assert [one.verdict for one in await diagnosis.diagnose()] == [Verdict.GOOD]
+
+    async def test_what_is_overdue_is_counted_and_wrong_after_six_hours(self, database: Database, database_url: str):
+        repo, users = PostgresActivityRepo(database), PostgresUserRepo(database)
+        owner = await users.add(a_registration(), password_hash="-", at=NOW)
+        for _ in range(2):
+            one = (await repo.add(an_activity(user_id=owner.id), messages=messages())).activity
+            await repo.soft_delete(one.id, owner=owner.id, at=NOW, messages=messages())
+        await users.soft_delete(owner.id, before="-", at=NOW, messages=messages())
+        at = {"trashed": NOW + timedelta(hours=1), "departed": NOW + timedelta(hours=7)}
+        activities, accounts = await DeletionDiagnosis(database_url, **at).diagnose()
+        assert activities.verdict is Verdict.DOUBTFUL
+        assert activities.message.startswith("2 activities should have been deleted for good, the oldest 1:00:00 ago")
+        assert accounts.verdict is Verdict.WRONG
+        assert accounts.message.startswith("1 accounts should have been deleted for good, the oldest 7:00:00 ago")
+
+    async def test_jobs_that_wait_for_long_and_failed_ones_are_told(self, database: Database, database_url: str):
+        await enqueue(database, Job(Task.EMPTY_TRASH), Job(Task.EMPTY_TRASH))
+        await database.all("UPDATE procrastinate_events SET at = at - interval '1 hour' RETURNING id")
+        await database.all("SELECT procrastinate_finish_job_v1(min(id), 'failed', false) FROM procrastinate_jobs")
+        waiting, failed = await JobsDiagnosis(database_url).diagnose()
+        assert (waiting.verdict, failed.verdict) == (Verdict.WRONG, Verdict.DOUBTFUL)
+        assert waiting.message.startswith("1 jobs of upkeep wait, one for 1:00:0")
+        assert failed.message.startswith("1 jobs have failed")
 
 
 def _drop_connections(owner_url: str) -> None:

@@ -1,10 +1,12 @@
 """What there is to say about how the stores are set up."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fitness.adapters.embedded.diagnosis import FolderDiagnosis
 from fitness.adapters.postgres.audit_diagnosis import AuditDiagnosis
+from fitness.adapters.postgres.deletion_diagnosis import DeletionDiagnosis, JobsDiagnosis
 from fitness.adapters.postgres.diagnosis import CacheStateDiagnosis, PostgresDiagnosis
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.postgres.role_diagnosis import RoleDiagnosis
@@ -12,6 +14,7 @@ from fitness.adapters.postgres.totals_diagnosis import TotalsDiagnosis
 from fitness.adapters.redis.client import connected
 from fitness.adapters.redis.diagnosis import RedisDiagnosis, cache_rules, state_rules
 from fitness.domain.model.audit_chain import ChainHead
+from fitness.domain.use_cases.upkeep import ERASED_AFTER
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.stores import connections_of
 from fitness.ports.health import DiagnosisPort, Finding, Verdict
@@ -42,6 +45,12 @@ async def diagnose(
         "role": RoleDiagnosis(settings.database_url),
         "audit log": AuditDiagnosis(settings.database_url, audit_head),
         "totals": TotalsDiagnosis(settings.database_url),
+        "jobs": JobsDiagnosis(settings.database_url),
+        "deletion": DeletionDiagnosis(
+            settings.database_url,
+            trashed=datetime.now(UTC) - timedelta(days=settings.trash_days),
+            departed=datetime.now(UTC) - ERASED_AFTER,
+        ),
         "cache state": CacheStateDiagnosis(settings.database_url),
     }
     if data_dir is not None:
