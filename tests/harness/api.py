@@ -142,13 +142,13 @@ async def serving(
     may override what the container makes.
     """
     plain: dict[str, Any] = {"rate_limit_scale": 0.0, "state_redis_url": redis_url, "limits_redis_url": redis_url}
-    settings = CompleteSettings(
-        database_url=database_url,
-        redis_url=redis_url,
-        secret_keys=("k" * 32,),
-        **plain | stated,
-    )
     with TemporaryDirectory(prefix="fitness-test-") as folder:
+        settings = CompleteSettings(
+            database_url=database_url,
+            redis_url=redis_url,
+            secret_keys=("k" * 32,),
+            **{"data_dir": Path(folder)} | plain | stated,
+        )
         container = Container(settings=settings, metrics_dir=Path(folder))
         if settings.in_memory:  # the quick suite: argon2 would take most of its time
             container.password_hasher.override(providers.Singleton(InMemoryPasswordHasher))

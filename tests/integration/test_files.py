@@ -39,8 +39,12 @@ REAL_FILES = Path(__file__).parents[3] / "shared" / "activities"
 
 
 def only(content: bytes) -> Recording:
-    (recording,) = read_recordings(content)
+    (recording,) = found(content)
     return recording
+
+
+def found(content: bytes) -> tuple[Recording, ...]:
+    return read_recordings(content).recordings
 
 
 @pytest.fixture(scope="module")
@@ -137,13 +141,13 @@ class TestFit:
 
     def test_each_session_of_a_triathlon_becomes_one_with_its_own_sport(self):
         file = FitFile().sport("Swim").session("swimming").session("transition").sport("Bike").session("cycling")
-        found = [(one.activity_type, one.title) for one in read_recordings(file.content())]
+        parts = [(one.activity_type, one.title) for one in found(file.content())]
         expected = [
             (ActivityType.SWIM, "Swim"),
             (ActivityType.WORKOUT, "Transition"),
             (ActivityType.RIDE, "Bike"),
         ]
-        assert found == expected
+        assert parts == expected
 
     def test_timer_time_counts_even_above_elapsed_time_and_elapsed_time_stands_in(self):
         assert only(FitFile().session(timer_s=1808, elapsed_s=1807).content()).duration_s == 1808
@@ -177,15 +181,15 @@ class TestFit:
             read_recordings(file.content())
 
     def test_a_session_of_no_length_is_left_out(self):
-        found = read_recordings(FitFile().session().session(timer_s=0, elapsed_s=0).session("cycling").content())
-        assert [one.activity_type for one in found] == [ActivityType.RUN, ActivityType.RIDE]
+        parts = found(FitFile().session().session(timer_s=0, elapsed_s=0).session("cycling").content())
+        assert [one.activity_type for one in parts] == [ActivityType.RUN, ActivityType.RIDE]
 
     @pytest.mark.parametrize("field", [5, 7, 9, 11, 16, 17, 22])
     @pytest.mark.parametrize("base_type", [0x07, 0x0D, 0x88, 0x89, 0x02])
     def test_a_field_defined_as_something_else_is_no_crash(self, field: int, base_type: int):
         content = FitFile().session(retyped={field: base_type}).content()
         try:
-            (recording,) = read_recordings(content)
+            recording = only(content)
         except RecordingRefused:
             return
         for value in (recording.distance_m, recording.elevation_gain_m, recording.duration_s):
@@ -225,7 +229,7 @@ class TestGpx:
     def test_each_timed_track_becomes_one(self):
         timed = ("2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z")
         file = gpx(track(*timed, name="one"), track(None, None, name="planned"), track(*timed, name="two"))
-        assert [one.title for one in read_recordings(file)] == ["one", "two"]
+        assert [one.title for one in found(file)] == ["one", "two"]
 
     @pytest.mark.parametrize(
         "times",
@@ -277,14 +281,14 @@ class TestGpxFigures:
     def test_distance_climb_and_times_are_those_of_gpxpy(self, seed: int):
         content = a_random_walk(Random(seed))
         expected = gpxpy.parse(content.decode()).tracks[0]
-        found = only(content)
-        assert found.distance_m == pytest.approx(expected.length_2d(), abs=1e-6)
-        assert found.elevation_gain_m == pytest.approx(expected.get_uphill_downhill().uphill, abs=1e-6)
+        walk = only(content)
+        assert walk.distance_m == pytest.approx(expected.length_2d(), abs=1e-6)
+        assert walk.elevation_gain_m == pytest.approx(expected.get_uphill_downhill().uphill, abs=1e-6)
         bounds = expected.get_time_bounds()
         assert bounds.start_time is not None
         assert bounds.end_time is not None
-        assert found.started_at == bounds.start_time
-        assert found.duration_s == (bounds.end_time - bounds.start_time).total_seconds()
+        assert walk.started_at == bounds.start_time
+        assert walk.duration_s == (bounds.end_time - bounds.start_time).total_seconds()
 
 
 def a_random_walk(random: Random) -> bytes:
@@ -365,11 +369,11 @@ class TestHostileFiles:
         assert len(files) > 400
         for name, make in files.items():
             try:
-                found = await read(reader, make())
+                activities = await read(reader, make())
             except (RecordingRefused, InvalidFields):
                 continue
-            assert 1 <= len(found) <= MAX_ACTIVITIES, name
-            assert "SMUGGLED" not in str(found), name
+            assert 1 <= len(activities) <= MAX_ACTIVITIES, name
+            assert "SMUGGLED" not in str(activities), name
 
     async def test_very_many_points_are_read_in_little_memory(self, reader: RecordingReaderPort):
         points = hostile.hostile_files(5_000_000)["a million bare points"]()
@@ -398,13 +402,13 @@ class TestTcx:
     def test_each_activity_becomes_one(self):
         one = lap("2026-05-01T06:00:00Z", seconds=600, metres=2000, kcal=100, average=130, highest=150)
         file = tcx(tcx_activity(one), tcx_activity(one, sport="Biking"), tcx_activity(one, sport="Other"))
-        kinds = [recording.activity_type for recording in read_recordings(file)]
+        kinds = [recording.activity_type for recording in found(file)]
         assert kinds == [ActivityType.RUN, ActivityType.RIDE, ActivityType.WORKOUT]
 
     def test_an_activity_of_no_length_is_left_out(self):
         real = lap("2026-05-01T06:00:00Z", seconds=600, metres=2000, kcal=100, average=130, highest=150)
         empty = lap("2026-05-01T06:00:00Z", seconds=0, metres=0, kcal=0, average=0, highest=0)
-        assert len(read_recordings(tcx(tcx_activity(empty), tcx_activity(real)))) == 1
+        assert len(found(tcx(tcx_activity(empty), tcx_activity(real)))) == 1
 
     def test_laps_without_times_are_called_so(self):
         timeless = lap(None, seconds=600, metres=0, kcal=0, average=0, highest=0)
@@ -524,14 +528,14 @@ class TestWholeFiles:
     def test_a_recorded_file_is_understood(
         self, name: str, kinds: list[str], minutes: list[float], first_day: str, zone: str
     ):
-        found = [
+        made = [
             imported(recording, home_timezone="Europe/Ljubljana", external_id="x")
-            for recording in read_recordings(content_of(name))
+            for recording in found(content_of(name))
         ]
-        assert [one.activity_type for one in found] == kinds
-        assert [one.duration_minutes for one in found] == pytest.approx(minutes, abs=0.06)
-        assert found[0].activity_date.date().isoformat() == first_day
-        assert found[0].timezone == zone
+        assert [one.activity_type for one in made] == kinds
+        assert [one.duration_minutes for one in made] == pytest.approx(minutes, abs=0.06)
+        assert made[0].activity_date.date().isoformat() == first_day
+        assert made[0].timezone == zone
 
     @pytest.mark.parametrize(("name", "refusal"), REFUSED + (REALLY_REFUSED if REAL_FILES.exists() else []))
     def test_a_file_that_is_no_activity_is_refused(self, name: str, refusal: type[RecordingRefused]):

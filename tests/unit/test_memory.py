@@ -17,6 +17,7 @@ from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDe
 from fitness.adapters.memory.database import InMemoryDatabase
 from fitness.adapters.memory.jobs import InMemoryJobQueue
 from fitness.adapters.memory.logins import InMemoryLoginHistory
+from fitness.adapters.memory.objects import InMemoryObjectStore
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
@@ -48,6 +49,7 @@ from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort, Password
 from fitness.ports.health import ProbePort
 from fitness.ports.jobs import JobQueuePort
 from fitness.ports.logins import LoginHistoryPort
+from fitness.ports.objects import ObjectStorePort
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.rate_limits import RateLimiterPort
@@ -72,6 +74,7 @@ from tests.unit.contracts.credentials import AccessTokenContract, DeviceTokenCon
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.jobs import Enqueue, Fail, JobQueueContract
 from tests.unit.contracts.logins import LoginHistoryContract
+from tests.unit.contracts.objects import ObjectStoreContract
 from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
 from tests.unit.contracts.recordings import ENDLESS_TRACK, MOST_TRACKS, TOO_MANY_TRACKS, RecordingReaderContract
@@ -436,3 +439,9 @@ class TestInMemoryRateLimiter(RateLimiterContract):
     @pytest.fixture
     def limiter(self, clock: TurnedClock) -> RateLimiterPort:
         return InMemoryRateLimiter(clock.monotonic_s)
+
+
+class TestObjects(ObjectStoreContract):
+    @pytest.fixture
+    def objects(self) -> ObjectStorePort:
+        return InMemoryObjectStore(SystemClock())

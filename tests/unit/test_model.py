@@ -50,6 +50,8 @@ class TestChecked:
             {"activity_date": NOW + timedelta(hours=24)},
             {"duration_minutes": 0.001},
             {"duration_minutes": 43_200.0},
+            {"duration_minutes": 30.0, "elapsed_minutes": 30.0},
+            {"elapsed_minutes": 43_200.0, "is_indoor": False},
             {"distance_km": 0.0},
             {"distance_km": 2_000.0},
             {"elevation_gain_m": 20_000.0},
@@ -79,6 +81,8 @@ class TestChecked:
             ("duration_minutes", 43_200.001),
             ("duration_minutes", float("nan")),
             ("duration_minutes", float("inf")),
+            ("elapsed_minutes", 29.999),
+            ("elapsed_minutes", 43_200.001),
             ("distance_km", -0.001),
             ("distance_km", 1e300),
             ("elevation_gain_m", 20_000.001),
@@ -105,8 +109,9 @@ class TestChecked:
         assert problems(average_heart_rate_bpm=151, max_heart_rate_bpm=150) == ["average_heart_rate_bpm"]
 
     def test_every_problem_is_named_at_once(self):
-        assert problems(duration_minutes=0.0, title="a\0", calories_kcal=-1) == [
+        assert problems(duration_minutes=0.0, elapsed_minutes=43_201.0, title="a\0", calories_kcal=-1) == [
             "duration_minutes",
+            "elapsed_minutes",
             "calories_kcal",
             "title",
         ]

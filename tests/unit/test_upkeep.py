@@ -14,6 +14,7 @@ from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens
 from fitness.adapters.memory.jobs import InMemoryJobQueue, InMemoryWorker
 from fitness.adapters.memory.logins import InMemoryLoginHistory
+from fitness.adapters.memory.objects import InMemoryObjectNames, InMemoryObjectStore
 from fitness.adapters.memory.sessions import InMemorySessionStore
 from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.store import InMemoryStore
@@ -29,6 +30,7 @@ from fitness.domain.model.refusals import ActivityExpired, ActivityInTrash, Acti
 from fitness.domain.model.users import RESTORED_FOR, Caller, account_name, normalized_email
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.background import BackgroundService
+from fitness.domain.use_cases.originals import ObjectSweep
 from fitness.domain.use_cases.sessions import SessionService
 from fitness.domain.use_cases.upkeep import ERASED_AFTER, PURGED_AT_ONCE, UpkeepService
 from fitness.ports.logins import LoginsFrom
@@ -50,6 +52,7 @@ class House:
     upkeep: UpkeepService
     audit: InMemoryAuditLog
     log: InMemoryChangeLog
+    background: BackgroundService
 
     async def caller(self, email: str = "ann@example.org") -> Caller:
         user = await self.users.add(a_registration(email=email), password_hash="-", at=self.clock.now())
@@ -76,6 +79,18 @@ async def house() -> House:
     tokens, refresh_tokens = InMemoryAccessTokens(clock), HmacRefreshTokens(["k" * 32])
     standings, log, logins = InMemoryStandings(store), InMemoryChangeLog(store), InMemoryLoginHistory()
     sessions = SessionService(InMemorySessionStore(), standings, tokens, refresh_tokens, process.changes, clock)
+    upkeep = UpkeepService(
+        InMemoryUpkeepRepo(store),
+        log,
+        logins,
+        sessions,
+        InMemoryJobQueue(store),
+        process.changes,
+        clock,
+        TRASH_DAYS,
+        b"secret",
+    )
+    sweep = ObjectSweep(InMemoryObjectStore(clock), InMemoryObjectNames(store), clock)
     return House(
         store=store,
         clock=clock,
@@ -84,19 +99,10 @@ async def house() -> House:
         activities=ActivityService(
             InMemoryActivityRepo(store), users, process.reads, process.changes, clock, trash_days=TRASH_DAYS
         ),
-        upkeep=UpkeepService(
-            InMemoryUpkeepRepo(store),
-            log,
-            logins,
-            sessions,
-            InMemoryJobQueue(store),
-            process.changes,
-            clock,
-            TRASH_DAYS,
-            b"secret",
-        ),
+        upkeep=upkeep,
         audit=InMemoryAuditLog(store),
         log=log,
+        background=BackgroundService(upkeep, sweep),
     )
 
 
@@ -209,7 +215,7 @@ class TestBackgroundJobs:
     @pytest.mark.parametrize("task", Task)
     async def test_there_is_something_to_do_for_every_task(self, house: House, task: Task):
         if task in EVERY:
-            await BackgroundService(house.upkeep).run(Job(task))
+            await house.background.run(Job(task))
 
     def test_what_is_done_by_the_clock_keeps_nobody_waiting(self):
         assert {task for task in Task if task.queue is Queue.UPKEEP} == EVERY.keys()
@@ -220,7 +226,7 @@ class TestBackgroundJobs:
         await house.trashed(ann)
         house.clock.advance(MONTH)
         house.store.enqueue(Job(Task.EMPTY_TRASH))
-        await InMemoryWorker(house.store, BackgroundService(house.upkeep), every={}).work_off()
+        await InMemoryWorker(house.store, house.background, every={}).work_off()
         assert house.store.activities == {}
         assert house.store.jobs == {}
 

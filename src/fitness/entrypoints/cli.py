@@ -1,4 +1,4 @@
-"""The command line: `fitness serve | worker | doctor | migrate | import | users | keys | jobs | stats`."""
+"""The command line: `fitness serve | worker | doctor | migrate | import | users | jobs | …`."""
 
 import asyncio
 import logging
@@ -15,6 +15,7 @@ from fitness.entrypoints.commands.importing import import_files
 from fitness.entrypoints.commands.jobs import jobs
 from fitness.entrypoints.commands.keys import keys
 from fitness.entrypoints.commands.migrate import migrate
+from fitness.entrypoints.commands.originals import reimport, sweep
 from fitness.entrypoints.commands.statistics import stats
 from fitness.entrypoints.commands.stores import settings_of_environment
 from fitness.entrypoints.commands.users import users
@@ -131,3 +132,5 @@ main.add_command(users)
 main.add_command(keys)
 main.add_command(jobs)
 main.add_command(stats)
+main.add_command(reimport)
+main.add_command(sweep)

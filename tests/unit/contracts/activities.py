@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from fitness.domain.model.activities import Activity, ActivityState, revised
+from fitness.domain.model.activities import Activity, ActivityState, DetailsChanges, revised
 from fitness.domain.model.audit import AuditAction, Authority
 from fitness.domain.model.listings import ActivityFilter, Page
 from fitness.domain.model.refusals import (
@@ -124,12 +124,15 @@ class ActivityRepoContract:
             calories_kcal=640,
             average_heart_rate_bpm=141,
             max_heart_rate_bpm=178,
+            elapsed_minutes=47.5,
+            is_indoor=False,
             notes="wind\n\ttailwind",
             tags=("race", "trail"),
             source="watch",
             external_id="a-1",
             activity_date=LUNCH + timedelta(microseconds=123456),
         )
+        full = replace(full, group_id=2**62)
         created = await add(repo, full)
         assert created.activity == replace(full, id=created.activity.id)
         assert not created.replayed
@@ -264,7 +267,8 @@ class ActivityRepoContract:
 
     async def test_an_update_replaces_the_version_right_before(self, repo: ActivityRepoPort, owner: User):
         kept = (await add(repo, an_activity(user_id=owner.id, notes="first"))).activity
-        changed = revised(kept, {"notes": None, "tags": ("new",)}, home_timezone="UTC", now=LATER)
+        changes: DetailsChanges = {"notes": None, "tags": ("new",), "elapsed_minutes": 31.5, "is_indoor": True}
+        changed = revised(kept, changes, home_timezone="UTC", now=LATER)
         assert await update(repo, changed)
         assert await repo.get(kept.id) == changed
 

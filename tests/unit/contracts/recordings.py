@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 
 from fitness.domain.model.activities import NewActivity
-from fitness.domain.model.recordings import MAX_ACTIVITIES, MAX_RECORDING_BYTES
+from fitness.domain.model.recordings import MAX_ACTIVITIES, MAX_RECORDING_BYTES, ReadRecording
 from fitness.domain.model.refusals import (
     InvalidFields,
     RecordingCorrupt,
@@ -36,7 +36,11 @@ def a_bomb() -> bytes:
     return gzip.compress(b"\0" * (4 * MAX_RECORDING_BYTES), compresslevel=1)
 
 
-async def read(reader: RecordingReaderPort, data: bytes, now: datetime = MORNING) -> list[NewActivity]:
+async def read(reader: RecordingReaderPort, data: bytes, now: datetime = MORNING) -> tuple[NewActivity, ...]:
+    return (await read_whole(reader, data, now)).activities
+
+
+async def read_whole(reader: RecordingReaderPort, data: bytes, now: datetime = MORNING) -> ReadRecording:
     return await reader.read(data, await reader.identify(data), home_timezone="Europe/Paris", now=now)
 
 

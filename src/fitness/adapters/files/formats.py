@@ -8,7 +8,7 @@ from fitness.adapters.files.fit import is_fit, read_fit
 from fitness.adapters.files.gpx import GpxTracks
 from fitness.adapters.files.tcx import TcxActivities
 from fitness.adapters.files.xml import read_xml
-from fitness.domain.model.recordings import Recording
+from fitness.domain.model.recordings import RecordedFile, Recording
 from fitness.domain.model.refusals import RecordingCorrupt, RecordingUnknown
 
 _ROOT_ELEMENT = re.compile(rb"<(?:\w+:)?(?:gpx|TrainingCenterDatabase)[\s>/]")
@@ -29,14 +29,14 @@ _PARSER_ERRORS = (
 _log = logging.getLogger(__name__)
 
 
-def read_recordings(content: bytes) -> list[Recording]:
+def read_recordings(content: bytes) -> RecordedFile:
     """The sessions of a FIT, GPX or TCX file. Raises a RecordingRefused."""
     try:
         if is_fit(content):
-            return read_fit(content)
+            return RecordedFile(tuple(read_fit(content)))
         if not _looks_known(content):
             raise RecordingUnknown
-        return _read_xml(content)
+        return RecordedFile(tuple(_read_xml(content)))
     except _PARSER_ERRORS as error:
         _log.warning("a parser failed on a recorded file: %r", error)
         raise RecordingCorrupt("it holds values that make no sense") from error

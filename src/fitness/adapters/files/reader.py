@@ -8,7 +8,7 @@ from functools import partial
 from pickle import PickleBuffer
 
 from fitness.adapters.files.jobs import Job, carry_out, identify, read_activities
-from fitness.domain.model.activities import NewActivity
+from fitness.domain.model.recordings import ReadRecording
 from fitness.domain.model.refusals import RecordingCorrupt
 from fitness.foundation.processes import KillableProcesses, OutOfMemory, OutOfTime, ProcessKilled, ProcessLimits
 from fitness.foundation.turns import Turns
@@ -59,17 +59,15 @@ class FileRecordingReader:
         assert isinstance(identity, FileIdentity)
         return identity
 
-    async def read(
-        self, data: bytes, identity: FileIdentity, *, home_timezone: str, now: datetime
-    ) -> list[NewActivity]:
+    async def read(self, data: bytes, identity: FileIdentity, *, home_timezone: str, now: datetime) -> ReadRecording:
         job = read_activities, PickleBuffer(data), (identity.digest, home_timezone, now)
         with _translated():
-            activities = await self._read_quickly(job) if identity.size_bytes <= QUICK_BYTES else None
-            if activities is None:
+            read = await self._read_quickly(job) if identity.size_bytes <= QUICK_BYTES else None
+            if read is None:
                 async with self._long_turns.of("long"):
-                    activities = await self._long.run(job)
-        assert isinstance(activities, list)
-        return activities
+                    read = await self._long.run(job)
+        assert isinstance(read, ReadRecording)
+        return read
 
     async def _read_quickly(self, job: Job) -> object | None:
         """None where it takes too much for that."""

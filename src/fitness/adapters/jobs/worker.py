@@ -193,7 +193,8 @@ async def rescue(app: App) -> None:
 
 
 def _cron(every: timedelta) -> str:
-    return f"*/{int(every.total_seconds()) // 60} * * * *"
+    minutes = int(every.total_seconds()) // 60
+    return f"*/{minutes} * * * *" if minutes < 60 else "0 * * * *"
 
 
 @asynccontextmanager

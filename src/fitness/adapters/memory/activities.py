@@ -122,9 +122,7 @@ class InMemoryActivityRepo:
         found = self._store.activities.get(activity_id)
         if found is None or found.deleted_at is None:
             return False
-        del self._store.activities[activity_id]
-        for name in [name for name, answer in self._store.answers.items() if answer.activity.id == activity_id]:
-            del self._store.answers[name]
+        self._store.delete(activity_id)
         self._store.log(AuditAction.ACTIVITY_PURGED, messages, subject_id=activity_id, owner_id=found.user_id)
         self._store.log_change(ChangeKind.PURGED, found, at=self._store.audit[-1].at)
         self._store.write(messages)

@@ -69,8 +69,7 @@ class InMemoryUpkeepRepo:
 
     def _purge(self, found: Sequence[Activity], messages: Messages) -> Sequence[int]:
         for one in found:
-            del self._store.activities[one.id]
-            self._forget_answers([name for name, answer in self._store.answers.items() if answer.activity.id == one.id])
+            self._store.delete(one.id)
             self._store.log(AuditAction.ACTIVITY_PURGED, messages, subject_id=one.id, owner_id=one.user_id)
             self._store.log_change(ChangeKind.PURGED, one, at=self._store.audit[-1].at)
         if found:

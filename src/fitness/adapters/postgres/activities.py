@@ -67,7 +67,8 @@ UPDATE = carrying(
         timezone = %(timezone)s, local_date = %(local_date)s, duration_minutes = %(duration_minutes)s,
         distance_km = %(distance_km)s, elevation_gain_m = %(elevation_gain_m)s, calories_kcal = %(calories_kcal)s,
         average_heart_rate_bpm = %(average_heart_rate_bpm)s, max_heart_rate_bpm = %(max_heart_rate_bpm)s,
-        notes = %(notes)s, tags = %(tags)s, updated_at = %(updated_at)s
+        notes = %(notes)s, tags = %(tags)s, updated_at = %(updated_at)s, elapsed_minutes = %(elapsed_minutes)s,
+        is_indoor = %(is_indoor)s
     WHERE id = %(id)s AND user_id = %(user_id)s AND version = %(version)s - 1 AND deleted_at IS NULL
     RETURNING id, user_id, version, updated_at
     """,

@@ -8,7 +8,7 @@ from fitness.domain.model.activities import Activity, ActivityDates, ActivitySta
 COLUMNS: LiteralString = """
     id, user_id, version, activity_type, title, activity_date, timezone, local_date, duration_minutes, distance_km,
     elevation_gain_m, calories_kcal, average_heart_rate_bpm, max_heart_rate_bpm, notes, tags, source, external_id,
-    created_at, updated_at, deleted_at
+    created_at, updated_at, deleted_at, elapsed_minutes, is_indoor, group_id
 """
 
 
@@ -48,6 +48,9 @@ def activity_of(row: Row) -> Activity:
         created_at=row[18],
         updated_at=row[19],
         deleted_at=row[20],
+        elapsed_minutes=row[21],
+        is_indoor=row[22],
+        group_id=row[23],
     )
 
 
@@ -72,4 +75,6 @@ def parameters_of(activity: Activity) -> dict[str, Any]:
         "external_id": activity.external_id,
         "created_at": activity.created_at,
         "updated_at": activity.updated_at,
+        "elapsed_minutes": activity.elapsed_minutes,
+        "is_indoor": activity.is_indoor,
     }

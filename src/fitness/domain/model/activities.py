@@ -17,8 +17,11 @@ from fitness.domain.model.activity_fields import (
     CaloriesKcal,
     DistanceKm,
     DurationMinutes,
+    ElapsedMinutes,
     ElevationGainM,
     ExternalId,
+    GroupId,
+    IsIndoor,
     MaxHeartRate,
     Notes,
     Source,
@@ -55,6 +58,7 @@ class Details:
     activity_date: ActivityDate
     """The start: aware, kept in UTC."""
     duration_minutes: DurationMinutes
+    elapsed_minutes: ElapsedMinutes | None = None
     title: Title | None = None
     timezone: TimeZone | None = None
     """IANA name; None stands for the profile's."""
@@ -63,6 +67,7 @@ class Details:
     calories_kcal: CaloriesKcal | None = None
     average_heart_rate_bpm: AverageHeartRate | None = None
     max_heart_rate_bpm: MaxHeartRate | None = None
+    is_indoor: IsIndoor | None = None
     notes: Notes | None = None
     tags: Tags = ()
     """Lower case, NFC, each once, in the order given."""
@@ -74,6 +79,7 @@ class DetailsChanges(TypedDict, total=False):
     activity_type: ActivityType
     activity_date: ActivityDate
     duration_minutes: DurationMinutes
+    elapsed_minutes: ElapsedMinutes | None
     title: Title | None
     timezone: TimeZone | None
     distance_km: DistanceKm | None
@@ -81,6 +87,7 @@ class DetailsChanges(TypedDict, total=False):
     calories_kcal: CaloriesKcal | None
     average_heart_rate_bpm: AverageHeartRate | None
     max_heart_rate_bpm: MaxHeartRate | None
+    is_indoor: IsIndoor | None
     notes: Notes | None
     tags: Tags | None
 
@@ -104,6 +111,7 @@ class Activity(Details):
     local_date: Annotated[date, Says("The start's calendar day in `timezone`.")]
     source: Source
     external_id: ExternalId | None
+    group_id: GroupId | None = None
     created_at: datetime
     updated_at: datetime
     deleted_at: Annotated[datetime, Says("Set while it is in the trash.")] | None = None
@@ -138,7 +146,9 @@ def checked(details: D, *, now: datetime, before: Details | None = None) -> D:
     return replace(tidy, activity_date=tidy.activity_date.astimezone(UTC))
 
 
-def recorded(new: NewActivity, *, user_id: int, timezone: str, now: datetime, id: int = 0) -> Activity:
+def recorded(
+    new: NewActivity, *, user_id: int, timezone: str, now: datetime, id: int = 0, group_id: int | None = None
+) -> Activity:
     """The kept form of a checked `new` in `timezone`; where its id is 0, a repository gives it one."""
     kept = {name: getattr(new, name) for name in DETAIL_NAMES} | {"timezone": timezone}
     return Activity(
@@ -149,6 +159,7 @@ def recorded(new: NewActivity, *, user_id: int, timezone: str, now: datetime, id
         local_date=local_date(new.activity_date, timezone),
         source=new.source,
         external_id=new.external_id,
+        group_id=group_id,
         created_at=now,
         updated_at=now,
     )
@@ -215,6 +226,7 @@ def _normalized(details: D) -> D:
         title=text(details.title, TITLE),
         notes=text(details.notes, NOTES),
         duration_minutes=round(float(details.duration_minutes), 3),
+        elapsed_minutes=rounded(details.elapsed_minutes),
         distance_km=rounded(details.distance_km),
         elevation_gain_m=rounded(details.elevation_gain_m),
         tags=tuple(dict.fromkeys(normalized_tag(tag) for tag in details.tags)),
@@ -232,6 +244,8 @@ def _detail_problems(details: Details, now: datetime) -> list[FieldProblem]:
     for name, rule in _NUMBERS.items():
         value = getattr(details, name)
         refuse(name, None if value is None else rule.problem(value))
+    if details.elapsed_minutes is not None and details.elapsed_minutes < details.duration_minutes:
+        refuse("elapsed_minutes", "must not be below duration_minutes")
     average, highest = details.average_heart_rate_bpm, details.max_heart_rate_bpm
     if average is not None and highest is not None and average > highest:
         refuse("average_heart_rate_bpm", "must not be above max_heart_rate_bpm")

@@ -18,6 +18,8 @@ class Task(StrEnum):
     EMPTY_TRASH = "empty_trash"
     ERASE_ACCOUNTS = "erase_accounts"
     FORGET_EXPIRED = "forget_expired"
+    DELETE_OBJECTS = "delete_objects"
+    SWEEP_OBJECTS = "sweep_objects"
 
     @property
     def queue(self) -> Queue:
@@ -29,6 +31,8 @@ EVERY: Mapping[Task, timedelta] = MappingProxyType(
         Task.EMPTY_TRASH: timedelta(minutes=5),
         Task.ERASE_ACCOUNTS: timedelta(minutes=10),
         Task.FORGET_EXPIRED: timedelta(minutes=10),
+        Task.DELETE_OBJECTS: timedelta(minutes=1),
+        Task.SWEEP_OBJECTS: timedelta(hours=1),
     }
 )
 """The tasks that are done by the clock, and how often: whole minutes that divide an hour."""

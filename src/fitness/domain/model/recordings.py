@@ -36,13 +36,46 @@ class Recording:
     utc_offset: timedelta | None
     """How far the device's clock stood from UTC, where the file says so."""
     duration_s: float
-    """Timer time where the device kept one, else from the first point to the last."""
+    """Time in motion: the device's timer where it kept one, else as told from the track."""
+    elapsed_s: float | None = None
+    """From the start to the end, pauses included."""
     title: str | None = None
     distance_m: float | None = None
     elevation_gain_m: float | None = None
     calories_kcal: int | None = None
     average_heart_rate_bpm: int | None = None
     max_heart_rate_bpm: int | None = None
+    is_indoor: bool | None = None
+    place_zone: str | None = None
+    """The IANA time zone of where it began."""
+    event: int | None = None
+    """A number that the parts of one event in the file share, as those of a triathlon do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFile:
+    """What a file was found to hold."""
+
+    recordings: tuple[Recording, ...]
+    """In the file's order."""
+    warnings: tuple[str, ...] = ()
+    """What was left out, and where: sentences for the person whose file it is."""
+    recovered: bool = False
+    """Some of it was made of the points of a file that is damaged or was never finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRecording:
+    """The checked activities that a file makes, and what was left out of them."""
+
+    activities: tuple[NewActivity, ...]
+    """In the file's order."""
+    warnings: tuple[str, ...] = ()
+    """As in RecordedFile."""
+    groups: tuple[tuple[int, ...], ...] = ()
+    """Positions in `activities` of the parts of each event, two or more; no position is in two groups."""
+    recovered: bool = False
+    """As in RecordedFile."""
 
 
 def imported(recording: Recording, *, home_timezone: str, external_id: str) -> NewActivity:
@@ -73,19 +106,26 @@ def _credible_maximum(recording: Recording) -> int | None:
     return None if average is not None and highest is not None and highest < average else highest
 
 
-def activities_of(
-    recordings: Sequence[Recording], *, digest: str, home_timezone: str, now: datetime
-) -> list[NewActivity]:
+def activities_of(file: RecordedFile, *, digest: str, home_timezone: str, now: datetime) -> ReadRecording:
     """The checked activities that a file makes. Their origins are its digest, so that they are known again.
 
     Raises InvalidFields where the device recorded impossible values.
     """
-    refuse_too_many(recordings)
-    origins = (digest if number == 1 else f"{digest}#{number}" for number in range(1, len(recordings) + 1))
-    return [
+    refuse_too_many(file.recordings)
+    origins = (digest if number == 1 else f"{digest}#{number}" for number in range(1, len(file.recordings) + 1))
+    activities = tuple(
         checked(imported(recording, home_timezone=home_timezone, external_id=origin), now=now)
-        for recording, origin in zip(recordings, origins, strict=True)
-    ]
+        for recording, origin in zip(file.recordings, origins, strict=True)
+    )
+    return ReadRecording(activities, file.warnings, _groups(file.recordings), file.recovered)
+
+
+def _groups(recordings: Sequence[Recording]) -> tuple[tuple[int, ...], ...]:
+    positions: dict[int, list[int]] = {}
+    for position, recording in enumerate(recordings):
+        if recording.event is not None:
+            positions.setdefault(recording.event, []).append(position)
+    return tuple(tuple(group) for group in positions.values() if len(group) > 1)
 
 
 def refuse_too_many(found: Sized) -> None:

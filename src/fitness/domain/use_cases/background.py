@@ -4,12 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from fitness.domain.model.jobs import Job, Task
+from fitness.domain.use_cases.originals import ObjectSweep
 from fitness.domain.use_cases.upkeep import UpkeepService
 
 
 @dataclass(frozen=True, slots=True)
 class BackgroundService:
     upkeep: UpkeepService
+    objects: ObjectSweep
 
     async def run(self, job: Job) -> None:
         """Carry it out. It may have been carried out before, in part or in full."""
@@ -20,4 +22,6 @@ class BackgroundService:
             Task.EMPTY_TRASH: self.upkeep.empty_trash,
             Task.ERASE_ACCOUNTS: self.upkeep.erase_accounts,
             Task.FORGET_EXPIRED: self.upkeep.forget_expired,
+            Task.DELETE_OBJECTS: self.objects.delete_released,
+            Task.SWEEP_OBJECTS: self.objects.sweep,
         }

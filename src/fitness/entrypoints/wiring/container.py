@@ -23,6 +23,8 @@ from fitness.adapters.memory.changes import InMemoryChangeLog
 from fitness.adapters.memory.database import InMemoryDatabase, NoMigrations
 from fitness.adapters.memory.jobs import InMemoryJobQueue, InMemoryWorker
 from fitness.adapters.memory.logins import InMemoryLoginHistory
+from fitness.adapters.memory.objects import InMemoryObjectNames, InMemoryObjectStore
+from fitness.adapters.memory.originals import InMemoryOriginalRepo
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.sessions import InMemorySessionStore
@@ -32,6 +34,7 @@ from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.tags import InMemoryTagRepo
 from fitness.adapters.memory.upkeep import InMemoryUpkeepRepo
 from fitness.adapters.memory.users import InMemoryUserRepo
+from fitness.adapters.objects.store import objects_at
 from fitness.adapters.observed.cache import ObservedCache
 from fitness.adapters.observed.cache_state import ObservedCacheState
 from fitness.adapters.observed.jobs import ObservedJobs
@@ -47,6 +50,8 @@ from fitness.adapters.postgres.database import Database, lease_database
 from fitness.adapters.postgres.jobs import PostgresJobQueue
 from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_runner import Migrations
+from fitness.adapters.postgres.objects import PostgresObjectNames
+from fitness.adapters.postgres.originals import PostgresOriginalRepo
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.pools import job_pool
 from fitness.adapters.postgres.schema import SchemaProbe
@@ -79,6 +84,8 @@ from fitness.domain.use_cases.changes import ChangeService
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
 from fitness.domain.use_cases.logins import LoginAttempts
+from fitness.domain.use_cases.originals import ObjectSweep, OriginalService
+from fitness.domain.use_cases.rereading import RereadService
 from fitness.domain.use_cases.sessions import SessionService
 from fitness.domain.use_cases.statistics import StatisticsService
 from fitness.domain.use_cases.tags import TagService
@@ -158,6 +165,15 @@ class Container(containers.DeclarativeContainer):
     )
     api_keys = once(ApiKeyService, api_key_repo, clock)
 
+    files = once(objects_at, settings.provided.objects_url, settings.provided.data_dir)
+    objects = either(memory=once(InMemoryObjectStore, clock), stores=files)
+    object_names = observed(
+        either(memory=once(InMemoryObjectNames, store), stores=once(PostgresObjectNames, postgres)), "objects"
+    )
+    originals = observed(
+        either(memory=once(InMemoryOriginalRepo, store), stores=once(PostgresOriginalRepo, postgres)), "originals"
+    )
+
     redis_cache = once(RedisCache, kept(closed, line_to, settings.provided.redis_url))
     cache_store = either(memory=once(InMemoryCache), stores=redis_cache)
     cache = once(ObservedCache, cache_store, span)
@@ -197,7 +213,10 @@ class Container(containers.DeclarativeContainer):
     )
     statistics = once(StatisticsService, statistics_repo, user_repo, cached_reads, clock)
     tags = once(TagService, tag_repo, cached_reads, changes, clock)
-    imports = once(ImportService, activity_repo, user_repo, changes, recording_reader, clock)
+    imports = once(ImportService, activity_repo, originals, objects, user_repo, changes, recording_reader, clock)
+    original_files = once(OriginalService, activity_repo, originals, objects)
+    rereading = once(RereadService, originals, objects, changes, recording_reader, clock)
+    sweep = once(ObjectSweep, objects, object_names, clock)
     administration = once(AdminService, activity_repo, user_repo, audit_log, reset_tokens, changes, clock)
     limits = once(
         LimitService,
@@ -236,7 +255,7 @@ class Container(containers.DeclarativeContainer):
         settings.provided.trash_days,
         account_secret,
     )
-    background = once(ObservedJobs, once(BackgroundService, upkeep), instruments.provided.job)
+    background = once(ObservedJobs, once(BackgroundService, upkeep, sweep), instruments.provided.job)
     job_pools = providers.Callable(lambda url: partial(job_pool, url), settings.provided.database_url)
     in_memory_worker = once(InMemoryWorker, store, background)
     worker = either(memory=in_memory_worker, stores=once(ProcrastinateWorker, job_pools, background))

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fitness.adapters.embedded.diagnosis import FolderDiagnosis
+from fitness.adapters.objects.diagnosis import ObjectsDiagnosis
+from fitness.adapters.objects.store import objects_at
 from fitness.adapters.postgres.audit_diagnosis import AuditDiagnosis
 from fitness.adapters.postgres.deletion_diagnosis import DeletionDiagnosis, JobsDiagnosis
 from fitness.adapters.postgres.diagnosis import CacheStateDiagnosis, PostgresDiagnosis
@@ -52,6 +54,7 @@ async def diagnose(
             departed=datetime.now(UTC) - ERASED_AFTER,
         ),
         "cache state": CacheStateDiagnosis(settings.database_url),
+        "files": ObjectsDiagnosis(objects_at(settings.objects_url, settings.data_dir)),
     }
     if data_dir is not None:
         diagnoses["data folder"] = FolderDiagnosis(data_dir)
