@@ -48,6 +48,10 @@ ROUTES = {
     "POST /activities/{activity_id}/restore": Access.ACCOUNT,
     "GET /activities/changes": Access.ACCOUNT,
     "GET /users/me/stats": Access.ACCOUNT,
+    "POST /users/me/export": Access.ACCOUNT,
+    "GET /users/me/export": Access.ACCOUNT,
+    "GET /exports/{token}": Access.PUBLIC,
+    "GET /activities.csv": Access.ACCOUNT,
     "GET /tags": Access.ACCOUNT,
     "PATCH /tags/{name}": Access.ACCOUNT,
     "DELETE /tags/{name}": Access.ACCOUNT,
@@ -74,6 +78,7 @@ SCOPES = {
     "GET /activities/trash": ApiScope.ACTIVITIES_READ,
     "GET /activities/{activity_id}": ApiScope.ACTIVITIES_READ,
     "GET /activities/changes": ApiScope.ACTIVITIES_READ,
+    "GET /activities.csv": ApiScope.ACTIVITIES_READ,
     "GET /activities/{activity_id}/file": ApiScope.ACTIVITIES_READ,
     "POST /activities": ApiScope.ACTIVITIES_WRITE,
     "POST /activities/import": ApiScope.ACTIVITIES_WRITE,
@@ -246,7 +251,8 @@ async def open_api() -> AsyncIterator[Api]:
 def filled(
     path: str, activity_id: int = UNKNOWN_ID, session_id: str = UNKNOWN_SESSION, key_id: int = UNKNOWN_ID
 ) -> str:
-    return path.format(activity_id=activity_id, user_id=UNKNOWN_ID, session_id=session_id, key_id=key_id, name="lake")
+    given = {"activity_id": activity_id, "session_id": session_id, "key_id": key_id}
+    return path.format(**given, user_id=UNKNOWN_ID, name="lake", token="made-up")
 
 
 async def asked(person: Person, method: str, path: str) -> int:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from fitness.adapters.credentials.exports import HmacExportTokens
 from fitness.adapters.credentials.refresh import HmacRefreshTokens
 from fitness.adapters.memory.activities import InMemoryActivityRepo
 from fitness.adapters.memory.audit import InMemoryAuditLog
@@ -12,9 +13,11 @@ from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.changes import InMemoryChangeLog
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens
+from fitness.adapters.memory.exports import InMemoryExportRepo
 from fitness.adapters.memory.jobs import InMemoryJobQueue, InMemoryWorker
 from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.objects import InMemoryObjectNames, InMemoryObjectStore
+from fitness.adapters.memory.originals import InMemoryOriginalRepo
 from fitness.adapters.memory.sessions import InMemorySessionStore
 from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.store import InMemoryStore
@@ -30,6 +33,7 @@ from fitness.domain.model.refusals import ActivityExpired, ActivityInTrash, Acti
 from fitness.domain.model.users import RESTORED_FOR, Caller, account_name, normalized_email
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.background import BackgroundService
+from fitness.domain.use_cases.exporting import ExportService
 from fitness.domain.use_cases.originals import ObjectSweep
 from fitness.domain.use_cases.sessions import SessionService
 from fitness.domain.use_cases.upkeep import ERASED_AFTER, PURGED_AT_ONCE, UpkeepService
@@ -90,19 +94,28 @@ async def house() -> House:
         TRASH_DAYS,
         b"secret",
     )
-    sweep = ObjectSweep(InMemoryObjectStore(clock), InMemoryObjectNames(store), clock)
+    objects, repo = InMemoryObjectStore(clock), InMemoryActivityRepo(store)
+    sweep = ObjectSweep(objects, InMemoryObjectNames(store), clock)
+    exports = ExportService(
+        InMemoryExportRepo(store),
+        users,
+        repo,
+        InMemoryOriginalRepo(store),
+        objects,
+        HmacExportTokens(["k" * 32]),
+        process.changes,
+        clock,
+    )
     return House(
         store=store,
         clock=clock,
         users=users,
         logins=logins,
-        activities=ActivityService(
-            InMemoryActivityRepo(store), users, process.reads, process.changes, clock, trash_days=TRASH_DAYS
-        ),
+        activities=ActivityService(repo, users, process.reads, process.changes, clock, trash_days=TRASH_DAYS),
         upkeep=upkeep,
         audit=InMemoryAuditLog(store),
         log=log,
-        background=BackgroundService(upkeep, sweep),
+        background=BackgroundService(upkeep, sweep, exports),
     )
 
 
@@ -214,8 +227,7 @@ async def test_what_is_overdue_is_told(house: House):
 class TestBackgroundJobs:
     @pytest.mark.parametrize("task", Task)
     async def test_there_is_something_to_do_for_every_task(self, house: House, task: Task):
-        if task in EVERY:
-            await house.background.run(Job(task))
+        await house.background.run(Job(task, {} if task in EVERY else {"user_id": 1}))
 
     def test_what_is_done_by_the_clock_keeps_nobody_waiting(self):
         assert {task for task in Task if task.queue is Queue.UPKEEP} == EVERY.keys()

@@ -47,7 +47,8 @@ class InMemoryObjectNames:
         self._store = store
 
     async def named(self, names: Sequence[str]) -> frozenset[str]:
-        return frozenset(names) & {one.object_name for one in self._store.originals.values()}
+        parts = {name for kept in self._store.exports.values() for name in kept.parts.values()}
+        return frozenset(names) & (parts | {one.object_name for one in self._store.originals.values()})
 
     async def released(self, *, limit: int = 100) -> Sequence[str]:
         return self._store.released[:limit]

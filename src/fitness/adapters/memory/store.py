@@ -11,6 +11,7 @@ from fitness.domain.model.api_keys import ApiKey
 from fitness.domain.model.audit import AuditAction, AuditEntry
 from fitness.domain.model.audit_chain import BEFORE_THE_FIRST, link_of
 from fitness.domain.model.changes import Change, ChangeKind
+from fitness.domain.model.exports import Export
 from fitness.domain.model.jobs import Job, JobStatus
 from fitness.domain.model.originals import Original
 from fitness.domain.model.users import User
@@ -35,6 +36,7 @@ class InMemoryStore:
     """By the ids of their activities."""
     released: list[str] = field(default_factory=list)
     """Names of objects whose rows were deleted for good."""
+    exports: dict[int, "KeptExport"] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
     outbox: dict[int, "OutboxEntry"] = field(default_factory=dict)
     jobs: dict[int, "WaitingJob"] = field(default_factory=dict)
@@ -54,6 +56,8 @@ class InMemoryStore:
         self.deleted_users.clear()
         self.jobs.clear()
         self.changes.clear()
+        for export_id in [*self.exports]:
+            self.delete_export(export_id)
         self.released += [one.object_name for one in self.originals.values()]
         self.originals.clear()
         self.readings.clear()
@@ -66,6 +70,9 @@ class InMemoryStore:
         reading = self.readings.pop(activity_id, None)
         if reading is not None and all(one.original_id != reading.original_id for one in self.readings.values()):
             self.released.append(self.originals.pop(reading.original_id).object_name)
+
+    def delete_export(self, export_id: int) -> None:
+        self.released += self.exports.pop(export_id).parts.values()
 
     def write(self, messages: Messages) -> None:
         """What a change carries: an outbox entry, unless it carries no invalidation, and jobs."""
@@ -147,6 +154,14 @@ class OutboxEntry:
     pending: PendingInvalidation
     since_s: float
     unconfirmed: bool = False
+
+
+@dataclass(slots=True)
+class KeptExport:
+    export: Export
+    run: int = 0
+    parts: dict[int, str] = field(default_factory=dict)
+    """Names of objects, by their numbers."""
 
 
 @dataclass(slots=True)

@@ -41,6 +41,8 @@ class InMemoryUpkeepRepo:
             return False
         del self._store.deleted_users[user_id], self._store.password_hashes[user_id]
         self._store.sessions_ended.pop(user_id, None)
+        for export_id in [one.export.id for one in self._store.exports.values() if one.export.user_id == user_id]:
+            self._store.delete_export(export_id)
         self._forget_answers([name for name in self._store.answers if name[0] == user_id])
         for digest in [digest for digest, key in self._store.api_keys.items() if key.user_id == user_id]:
             del self._store.api_keys[digest]

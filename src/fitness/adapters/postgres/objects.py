@@ -9,6 +9,10 @@ NAMED = """
     SELECT object_name
     FROM originals
     WHERE object_name = ANY(%(names)s)
+    UNION ALL
+    SELECT object_name
+    FROM export_parts
+    WHERE object_name = ANY(%(names)s)
 """
 
 RELEASED = """

@@ -15,6 +15,7 @@ class Queue(StrEnum):
 
 
 class Task(StrEnum):
+    EXPORT = "export"
     EMPTY_TRASH = "empty_trash"
     ERASE_ACCOUNTS = "erase_accounts"
     FORGET_EXPIRED = "forget_expired"

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from fitness.domain.model.jobs import Job, Task
+from fitness.domain.use_cases.exporting import ExportService
 from fitness.domain.use_cases.originals import ObjectSweep
 from fitness.domain.use_cases.upkeep import UpkeepService
 
@@ -12,6 +13,7 @@ from fitness.domain.use_cases.upkeep import UpkeepService
 class BackgroundService:
     upkeep: UpkeepService
     objects: ObjectSweep
+    exports: ExportService
 
     async def run(self, job: Job) -> None:
         """Carry it out. It may have been carried out before, in part or in full."""
@@ -21,7 +23,12 @@ class BackgroundService:
         return {
             Task.EMPTY_TRASH: self.upkeep.empty_trash,
             Task.ERASE_ACCOUNTS: self.upkeep.erase_accounts,
-            Task.FORGET_EXPIRED: self.upkeep.forget_expired,
+            Task.EXPORT: self.exports.make,
+            Task.FORGET_EXPIRED: self._forget_expired,
             Task.DELETE_OBJECTS: self.objects.delete_released,
             Task.SWEEP_OBJECTS: self.objects.sweep,
         }
+
+    async def _forget_expired(self) -> None:
+        await self.upkeep.forget_expired()
+        await self.exports.forget_expired()

@@ -17,6 +17,7 @@ from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.cors import Cors, allowed_methods, request_headers
 from fitness.entrypoints.http.documentation import docs_router, front_door, openapi
 from fitness.entrypoints.http.edge import Edge
+from fitness.entrypoints.http.exports import exports_router
 from fitness.entrypoints.http.gate import Gate
 from fitness.entrypoints.http.health import Stores, health_router
 from fitness.entrypoints.http.problems import answer
@@ -40,6 +41,7 @@ API = Router(
         activities_router,
         statistics_router,
         tags_router,
+        exports_router,
         admin_router,
         rate_limit,
     ],
@@ -116,6 +118,7 @@ def create_app(container: Container) -> Application:
             "limits": Provide(lambda: container.limits(), sync_to_thread=False),
             "administration": Provide(lambda: container.administration(), sync_to_thread=False),
             "statistics": Provide(lambda: container.statistics(), sync_to_thread=False),
+            "exports": Provide(lambda: container.exports(), sync_to_thread=False),
             "tags": Provide(lambda: container.tags(), sync_to_thread=False),
             "changes": Provide(lambda: container.change_service(), sync_to_thread=False),
             "stores": Provide(lambda: stores, sync_to_thread=False),

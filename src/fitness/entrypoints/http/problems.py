@@ -29,6 +29,7 @@ from fitness.domain.model.refusals import (
     ChangesNotKept,
     DuplicateActivity,
     EmailTaken,
+    ExportNotFound,
     FieldProblem,
     IdempotencyKeyReused,
     IdempotentRequestInFlight,
@@ -145,6 +146,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     ActivityInTrash: Kind(409, "activity_in_trash", "Activity in the trash"),
     ActivityNotInTrash: Kind(409, "activity_not_in_trash", "Activity not in the trash"),
     ActivityExpired: Kind(410, "activity_expired", "Activity expired"),
+    ExportNotFound: Kind(404, "export_not_found", "Export not found"),
     TagNotFound: Kind(404, "tag_not_found", "Tag not found"),
     VersionMismatch: Kind(412, "version_mismatch", "Changed since"),
     DuplicateActivity: Kind(409, "duplicate_activity", "Recorded already"),
@@ -168,7 +170,6 @@ KINDS: Mapping[type[Exception], Kind] = {
     ObjectsUnavailable: Kind(503, "objects_unavailable", "Store of files unavailable"),
     Exception: CRASH,
 }
-
 
 KINDS_OF_READS: Mapping[type[Exception], Kind] = {
     ActivityInTrash: Kind(410, "activity_deleted", "Activity deleted"),

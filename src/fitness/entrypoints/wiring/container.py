@@ -8,6 +8,7 @@ from signal import SIGKILL
 from dependency_injector import containers, providers
 
 from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
+from fitness.adapters.credentials.exports import HmacExportTokens
 from fitness.adapters.credentials.jwt import JwtAccessTokens, JwtDeviceTokens
 from fitness.adapters.credentials.refresh import HmacRefreshTokens
 from fitness.adapters.credentials.reset import HmacResetTokens
@@ -21,6 +22,7 @@ from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.cache_state import InMemoryCacheState
 from fitness.adapters.memory.changes import InMemoryChangeLog
 from fitness.adapters.memory.database import InMemoryDatabase, NoMigrations
+from fitness.adapters.memory.exports import InMemoryExportRepo
 from fitness.adapters.memory.jobs import InMemoryJobQueue, InMemoryWorker
 from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.objects import InMemoryObjectNames, InMemoryObjectStore
@@ -47,6 +49,7 @@ from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.changes import PostgresChangeLog
 from fitness.adapters.postgres.database import Database, lease_database
+from fitness.adapters.postgres.exports import PostgresExportRepo
 from fitness.adapters.postgres.jobs import PostgresJobQueue
 from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_runner import Migrations
@@ -81,6 +84,7 @@ from fitness.domain.use_cases.caching.keys import KINDS
 from fitness.domain.use_cases.caching.lease import Lease
 from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.changes import ChangeService
+from fitness.domain.use_cases.exporting import ExportService
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
 from fitness.domain.use_cases.logins import LoginAttempts
@@ -255,7 +259,21 @@ class Container(containers.DeclarativeContainer):
         settings.provided.trash_days,
         account_secret,
     )
-    background = once(ObservedJobs, once(BackgroundService, upkeep, sweep), instruments.provided.job)
+    export_repo = observed(
+        either(memory=once(InMemoryExportRepo, store), stores=once(PostgresExportRepo, postgres)), "exports"
+    )
+    exports = once(
+        ExportService,
+        export_repo,
+        user_repo,
+        activity_repo,
+        originals,
+        objects,
+        once(HmacExportTokens, settings.provided.secret_keys),
+        changes,
+        clock,
+    )
+    background = once(ObservedJobs, once(BackgroundService, upkeep, sweep, exports), instruments.provided.job)
     job_pools = providers.Callable(lambda url: partial(job_pool, url), settings.provided.database_url)
     in_memory_worker = once(InMemoryWorker, store, background)
     worker = either(memory=in_memory_worker, stores=once(ProcrastinateWorker, job_pools, background))
