@@ -1,11 +1,13 @@
 """Background jobs on a real PostgreSQL: the queue, what works it off, and what the jobs delete."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import psycopg
 import pytest
@@ -21,12 +23,18 @@ from fitness.adapters.postgres.messages import carrying, enqueued_parameters, me
 from fitness.adapters.postgres.pools import job_pool
 from fitness.adapters.postgres.upkeep import PostgresUpkeepRepo
 from fitness.adapters.postgres.users import PostgresUserRepo
+from fitness.domain.model.activities import Activity
+from fitness.domain.model.audit import Authority
 from fitness.domain.model.jobs import Job, JobStatus, KeptJob, Task
+from fitness.domain.model.listings import Page
+from fitness.ports.activities import ActivityRepoPort
+from fitness.ports.audit import AuditLogPort
 from fitness.ports.changes import ChangeLogPort
 from fitness.ports.health import Verdict
 from fitness.ports.jobs import FAILED_FOR_GOOD, JobQueuePort
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.upkeep import UpkeepRepoPort
+from fitness.ports.users import UserRepoPort
 from tests.builders import NOW, a_registration, an_activity, messages
 from tests.integration.test_postgres import InOneDatabase
 from tests.unit.contracts.jobs import Enqueue, Fail, JobQueueContract
@@ -50,6 +58,42 @@ class TestPostgresUpkeepRepo(InOneDatabase, UpkeepRepoContract):
     @pytest.fixture
     def log(self, database: Database) -> ChangeLogPort:
         return PostgresChangeLog(database)
+
+    async def test_of_a_restore_and_the_emptying_of_the_trash_one_wins_in_2000_races(
+        self,
+        upkeep: UpkeepRepoPort,
+        repo: ActivityRepoPort,
+        users: UserRepoPort,
+        audit: AuditLogPort,
+        database: Database,
+    ):
+        """Batches of both sizes: a purge of many meets restores of each."""
+        owner = await users.add(a_registration(), password_hash="-", at=NOW)
+        restored = purged = 0
+        for number in range(100):
+            added = await repo.add_all([an_activity(user_id=owner.id) for _ in range(20)], messages=messages())
+            ids = [one.id for one in added]
+            into_trash = "UPDATE activities SET deleted_at = %(at)s WHERE user_id = %(owner)s AND id = ANY(%(ids)s)"
+            await database.all(f"{into_trash} RETURNING id", {"at": NOW, "owner": owner.id, "ids": ids})
+            authority = Authority(actor_id=None, at=NOW, reason="too old")
+            purges = [
+                upkeep.purge_expired(some, before=NOW, messages=messages(authority=authority))
+                for some in ([ids] if number % 2 else [ids[:10], ids[10:], ids[5:15]])
+            ]
+            restores = [repo.restore(one, owner=owner.id, at=NOW, messages=messages()) for one in ids]
+            random.shuffle(restores)
+            first = random.randrange(len(restores))
+            answers: list[Any] = await asyncio.gather(*restores[:first], *purges, *restores[first:])
+            back = {one.id for one in answers if isinstance(one, Activity)}
+            gone = [one for answer in answers if isinstance(answer, list) for one in answer]
+            assert len({*gone}) == len(gone)
+            assert back.isdisjoint(gone)
+            left = await database.all("SELECT id, deleted_at FROM activities WHERE id = ANY(%(ids)s)", {"ids": ids})
+            assert {*ids} - {activity_id for activity_id, _ in left} == {*gone}
+            assert {activity_id for activity_id, deleted_at in left if deleted_at is None} == back
+            restored, purged = restored + len(back), purged + len(gone)
+        assert min(restored, purged) > 100  # both do win: the race is one
+        assert (await audit.list(Page())).total == purged
 
 
 class TestPostgresJobQueue(JobQueueContract):
