@@ -15,8 +15,9 @@ from ruamel.yaml import YAML
 
 from fitness.adapters.embedded.engines import PRIVATE_LOG_SETTINGS, SERVICE
 from fitness.adapters.observed.cache_state import REASONS
-from fitness.adapters.telemetry.instruments import INTERNAL, OUTCOMES
+from fitness.adapters.telemetry.instruments import INTERNAL, JOB_OUTCOMES, OUTCOMES
 from fitness.adapters.telemetry.table import INSTRUMENTS, REQUEST_BUCKETS_S
+from fitness.domain.model.jobs import Queue, Task
 from fitness.domain.use_cases.caching.keys import KINDS
 from fitness.entrypoints.http import problems
 from fitness.entrypoints.http.bodies import MAX_BODY_BYTES
@@ -103,7 +104,10 @@ def test_the_cases_are_made_of_series_as_the_service_shows_them():
                 assert given.get("cache", "activity") in {*KINDS, *INTERNAL}, series
                 assert given.get("cache") not in INTERNAL or metric == "cache_internal_reads_total", series
                 assert given.get("reason", REASONS[0]) in REASONS, series
-                assert given.get("outcome", OUTCOMES[0]) in OUTCOMES, series
+                outcomes = JOB_OUTCOMES if metric.startswith("background_jobs") else OUTCOMES
+                assert given.get("outcome", outcomes[0]) in outcomes, series
+                assert given.get("task", "empty_trash") in {*Task}, series
+                assert given.get("queue", "prompt") in {*Queue}, series
                 assert float(given.get("le", "inf")) in {*REQUEST_BUCKETS_S, math.inf}, series
 
 

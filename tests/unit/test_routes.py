@@ -46,7 +46,18 @@ _CLASS = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b")
 
 SERVICES = (
     *("accounts", "sessions", "keys", "activities", "imports", "limits", "administration", "stores", "kitchen"),
-    *("charging", "statistics", "tags", "upload_space", "changes", "feed", "live_access", "originals", "photos"),
+    *(
+        "charging",
+        "statistics",
+        "tags",
+        "upload_space",
+        "changes",
+        "feed",
+        "live_access",
+        "originals",
+        "photos",
+        "exports",
+    ),
 )
 
 

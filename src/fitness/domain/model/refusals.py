@@ -157,6 +157,20 @@ class ActivityNotInTrash(Refusal):
         super().__init__(f"activity {activity_id} is not in the trash")
 
 
+class ActivityExpired(Refusal):
+    """In its owner's trash for longer than it can be restored; it is deleted for good soon."""
+
+    def __init__(self, activity_id: int) -> None:
+        super().__init__(f"activity {activity_id} has been in the trash for too long, and cannot be restored any more")
+
+
+class ExportNotFound(Refusal):
+    """None was asked for; or the link to it was used before, has expired, or was made up."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such export, or its link was used or has expired; ask for another one")
+
+
 class TagNotFound(Refusal):
     def __init__(self, tag: str) -> None:
         super().__init__(f"no activity of yours has the tag {tag}")

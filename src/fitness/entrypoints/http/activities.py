@@ -11,6 +11,7 @@ from fitness.domain.model.activities import Activity, DetailsChanges, NewActivit
 from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import (
+    ActivityExpired,
     ActivityInTrash,
     ActivityNotFound,
     ActivityNotInTrash,
@@ -102,7 +103,7 @@ async def list_trash(
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_READ,
         action=Action.OTHER,
-        refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
+        refuses=(ActivityNotFound, ActivityInTrash, ActivityExpired, VersionMismatch),
         headers=IF_NONE_MATCH | IF_MATCH,
         sends=("X-Cache",),
     ).opt,
@@ -166,7 +167,7 @@ async def delete_activity(
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
-        refuses=(ActivityNotFound, ActivityNotInTrash, DuplicateActivity, VersionMismatch),
+        refuses=(ActivityNotFound, ActivityNotInTrash, ActivityExpired, DuplicateActivity, VersionMismatch),
         headers=IF_MATCH,
         sends=("ETag",),
     ).opt,
@@ -174,7 +175,7 @@ async def delete_activity(
 async def restore_activity(
     activity_id: FromPath[int], request: ApiRequest, activities: NamedDependency[ActivityService]
 ) -> Response[Activity]:
-    """Take an activity out of the trash."""
+    """Take an activity out of the trash, in which it may be until its `purge_at`."""
     activity = await activities.restore(activity_id, by=request.user, versions=versions_to_change(request))
     return Response(activity, headers=_headers(activity))
 

@@ -17,6 +17,7 @@ from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.cors import Cors, allowed_methods, request_headers
 from fitness.entrypoints.http.documentation import docs_router, front_door, openapi
 from fitness.entrypoints.http.edge import Edge
+from fitness.entrypoints.http.exports import exports_router
 from fitness.entrypoints.http.feed import Feed
 from fitness.entrypoints.http.gate import Gate
 from fitness.entrypoints.http.health import Stores, health_router
@@ -48,6 +49,7 @@ API = Router(
         tags_router,
         photos_of_activity_router,
         photos_router,
+        exports_router,
         admin_router,
         rate_limit,
         live_router,
@@ -131,6 +133,7 @@ def create_app(container: Container) -> Application:
             "limits": Provide(lambda: container.limits(), sync_to_thread=False),
             "administration": Provide(lambda: container.administration(), sync_to_thread=False),
             "statistics": Provide(lambda: container.statistics(), sync_to_thread=False),
+            "exports": Provide(lambda: container.exports(), sync_to_thread=False),
             "tags": Provide(lambda: container.tags(), sync_to_thread=False),
             "feed": Provide(lambda: feed, sync_to_thread=False),
             "live_access": Provide(lambda: container.live_access(), sync_to_thread=False),

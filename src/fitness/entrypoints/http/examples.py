@@ -32,4 +32,10 @@ BODIES: Mapping[str, Any] = {
 }
 """By the name of the body's class."""
 
-PATH_EXAMPLES: Mapping[str, Any] = {"activity_id": 1, "user_id": 1, "photo_id": 1, "name": "lake"}
+PATH_EXAMPLES: Mapping[str, Any] = {
+    "activity_id": 1,
+    "user_id": 1,
+    "photo_id": 1,
+    "name": "lake",
+    "token": "given to you as url",
+}

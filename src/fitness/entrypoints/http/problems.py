@@ -18,6 +18,7 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from fitness.domain.model.rate_limits import RateLimited
 from fitness.domain.model.refusals import (
+    ActivityExpired,
     ActivityInTrash,
     ActivityNotFound,
     ActivityNotInTrash,
@@ -28,6 +29,7 @@ from fitness.domain.model.refusals import (
     ChangesNotKept,
     DuplicateActivity,
     EmailTaken,
+    ExportNotFound,
     FieldProblem,
     IdempotencyKeyReused,
     IdempotentRequestInFlight,
@@ -142,6 +144,8 @@ KINDS: Mapping[type[Exception], Kind] = {
     ActivityNotFound: Kind(404, "activity_not_found", "Activity not found"),
     ActivityInTrash: Kind(409, "activity_in_trash", "Activity in the trash"),
     ActivityNotInTrash: Kind(409, "activity_not_in_trash", "Activity not in the trash"),
+    ActivityExpired: Kind(410, "activity_expired", "Activity expired"),
+    ExportNotFound: Kind(404, "export_not_found", "Export not found"),
     TagNotFound: Kind(404, "tag_not_found", "Tag not found"),
     VersionMismatch: Kind(412, "version_mismatch", "Changed since"),
     DuplicateActivity: Kind(409, "duplicate_activity", "Recorded already"),
@@ -169,7 +173,6 @@ KINDS: Mapping[type[Exception], Kind] = {
     **KINDS_OF_PHOTOS,
     Exception: CRASH,
 }
-
 
 KINDS_OF_READS: Mapping[type[Exception], Kind] = {
     ActivityInTrash: Kind(410, "activity_deleted", "Activity deleted"),

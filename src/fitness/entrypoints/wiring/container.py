@@ -9,11 +9,13 @@ from time import monotonic
 from dependency_injector import containers, providers
 
 from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
+from fitness.adapters.credentials.exports import HmacExportTokens
 from fitness.adapters.credentials.jwt import JwtAccessTokens, JwtDeviceTokens
 from fitness.adapters.credentials.refresh import HmacRefreshTokens
 from fitness.adapters.credentials.reset import HmacResetTokens
 from fitness.adapters.files.reader import FileRecordingReader
 from fitness.adapters.guards.denials import DenialMemory
+from fitness.adapters.jobs.worker import ProcrastinateWorker
 from fitness.adapters.memory.activities import InMemoryActivityRepo
 from fitness.adapters.memory.api_keys import InMemoryApiKeys
 from fitness.adapters.memory.audit import InMemoryAuditLog
@@ -21,6 +23,8 @@ from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.cache_state import InMemoryCacheState
 from fitness.adapters.memory.changes import InMemoryChangeLog
 from fitness.adapters.memory.database import InMemoryDatabase, NoMigrations
+from fitness.adapters.memory.exports import InMemoryExportRepo
+from fitness.adapters.memory.jobs import InMemoryJobQueue, InMemoryWorker
 from fitness.adapters.memory.live import InMemoryPlaces, InMemoryTickets
 from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.objects import InMemoryObjectNames, InMemoryObjectStore
@@ -33,11 +37,13 @@ from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.statistics import InMemoryStatisticsRepo
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.tags import InMemoryTagRepo
+from fitness.adapters.memory.upkeep import InMemoryUpkeepRepo
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.adapters.memory.wake_ups import InMemoryWakeUps
 from fitness.adapters.objects.store import objects_at
 from fitness.adapters.observed.cache import ObservedCache
 from fitness.adapters.observed.cache_state import ObservedCacheState
+from fitness.adapters.observed.jobs import ObservedJobs
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.adapters.observed.reads import ReadCounts
 from fitness.adapters.observed.timed import timed
@@ -48,16 +54,20 @@ from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.changes import PostgresChangeLog
 from fitness.adapters.postgres.database import Database, lease_database
+from fitness.adapters.postgres.exports import PostgresExportRepo
+from fitness.adapters.postgres.jobs import PostgresJobQueue
 from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.postgres.objects import PostgresObjectNames
 from fitness.adapters.postgres.originals import PostgresOriginalRepo
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.photos import PostgresPhotoRepo
+from fitness.adapters.postgres.pools import job_pool
 from fitness.adapters.postgres.schema import SchemaProbe
 from fitness.adapters.postgres.standings import PostgresStandings
 from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
 from fitness.adapters.postgres.tags import PostgresTagRepo
+from fitness.adapters.postgres.upkeep import PostgresUpkeepRepo
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.adapters.redis.cache import RedisCache
 from fitness.adapters.redis.client import closed, line_to
@@ -77,11 +87,13 @@ from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
 from fitness.domain.use_cases.api_keys import ApiKeyService
+from fitness.domain.use_cases.background import BackgroundService
 from fitness.domain.use_cases.caching.invalidation import Changes, OutboxRelay
 from fitness.domain.use_cases.caching.keys import KINDS
 from fitness.domain.use_cases.caching.lease import Lease
 from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.changes import ChangeService
+from fitness.domain.use_cases.exporting import ExportService
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
 from fitness.domain.use_cases.live import LiveFeed
@@ -93,6 +105,7 @@ from fitness.domain.use_cases.rereading import RereadService
 from fitness.domain.use_cases.sessions import SessionService
 from fitness.domain.use_cases.statistics import StatisticsService
 from fitness.domain.use_cases.tags import TagService
+from fitness.domain.use_cases.upkeep import UpkeepService
 from fitness.entrypoints.logs import AccessLog
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.resources import Resources
@@ -249,6 +262,45 @@ class Container(containers.DeclarativeContainer):
     change_log = observed(
         either(memory=once(InMemoryChangeLog, store), stores=once(PostgresChangeLog, postgres)), "changes"
     )
+    job_queue = observed(either(memory=once(InMemoryJobQueue, store), stores=once(PostgresJobQueue, postgres)), "jobs")
+    upkeep_repo = observed(
+        either(memory=once(InMemoryUpkeepRepo, store), stores=once(PostgresUpkeepRepo, postgres)),
+        "upkeep",
+        then=providers.Dict(
+            purge_expired=instruments.provided.activities_purged,
+            purge_of_departed=instruments.provided.activities_purged,
+        ),
+    )
+    upkeep = once(
+        UpkeepService,
+        upkeep_repo,
+        change_log,
+        login_history,
+        sessions,
+        job_queue,
+        changes,
+        clock,
+        settings.provided.trash_days,
+        account_secret,
+    )
+    export_repo = observed(
+        either(memory=once(InMemoryExportRepo, store), stores=once(PostgresExportRepo, postgres)), "exports"
+    )
+    exports = once(
+        ExportService,
+        export_repo,
+        user_repo,
+        activity_repo,
+        originals,
+        objects,
+        once(HmacExportTokens, settings.provided.secret_keys),
+        changes,
+        clock,
+    )
+    background = once(ObservedJobs, once(BackgroundService, upkeep, sweep, exports), instruments.provided.job)
+    job_pools = providers.Callable(lambda url: partial(job_pool, url), settings.provided.database_url)
+    in_memory_worker = once(InMemoryWorker, store, background)
+    worker = either(memory=in_memory_worker, stores=once(ProcrastinateWorker, job_pools, background))
     change_service = once(ChangeService, change_log)
     live_access = once(
         LiveAccess,
@@ -278,5 +330,7 @@ class Container(containers.DeclarativeContainer):
         rate_limiter,
         outbox,
         database,
+        job_queue,
+        upkeep,
     )
     metrics_exchange = once(MetricsExchange, metrics_dir, metrics.provided.render)
