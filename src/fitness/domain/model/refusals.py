@@ -168,6 +168,13 @@ class VersionMismatch(Refusal):
         super().__init__(f"activity {activity_id} has changed since; read it again and repeat")
 
 
+class ProfileMismatch(Refusal):
+    """The profile is not, or no longer, one that the caller speaks of."""
+
+    def __init__(self) -> None:
+        super().__init__("your profile has changed since; read it again and repeat")
+
+
 class DuplicateActivity(Refusal):
     """A live activity of the user has the same origin; `existing_id` is None where both are new."""
 

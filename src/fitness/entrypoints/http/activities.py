@@ -30,7 +30,14 @@ from fitness.domain.use_cases.importing import ImportService
 from fitness.entrypoints.http.bodies import JsonBody
 from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.cursors import LATEST_DELETED, ORDERS
-from fitness.entrypoints.http.etags import IF_MATCH, IF_NONE_MATCH, etag, versions_to_change, versions_to_read
+from fitness.entrypoints.http.etags import (
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_NONE_MATCH_TO_CHANGE,
+    etag,
+    versions_to_change,
+    versions_to_read,
+)
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
 from fitness.entrypoints.http.gate import requester_of
 from fitness.entrypoints.http.queries import ListBody, PageQuery, listed, page_of, read_query
@@ -172,7 +179,7 @@ async def get_activity(
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
-        headers=IF_MATCH,
+        headers=IF_MATCH | IF_NONE_MATCH_TO_CHANGE,
         sends=("ETag",),
     ).opt,
 )
@@ -194,7 +201,7 @@ async def update_activity(
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
-        headers=IF_MATCH,
+        headers=IF_MATCH | IF_NONE_MATCH_TO_CHANGE,
     ).opt,
 )
 async def delete_activity(
@@ -212,7 +219,7 @@ async def delete_activity(
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityNotInTrash, DuplicateActivity, VersionMismatch),
-        headers=IF_MATCH,
+        headers=IF_MATCH | IF_NONE_MATCH_TO_CHANGE,
         sends=("ETag",),
     ).opt,
 )
