@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -159,7 +160,7 @@ class TestConditions:
         path = path or f"/activities/{(await ann.record())['id']}"
         if verb == "RESTORE":
             verb, path = "POST", f"{path}/restore"
-        body = {"json": {}} if verb == "PATCH" else {}
+        body: dict[str, Any] = {"json": {}} if verb == "PATCH" else {}
         answer = await ann.call(verb, path, headers={"If-Match": header}, **body)
         assert (answer.status_code, answer.json()["code"]) == (400, "malformed_request")
         assert answer.json()["detail"] == 'If-Match takes ETags in their quotation marks, such as If-Match: "3"'

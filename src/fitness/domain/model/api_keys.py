@@ -6,7 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Annotated
 
+from fitness.domain.model.fields import Items, Says
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.domain.model.sessions import microseconds
 from fitness.domain.model.text import TextRule
@@ -19,6 +21,8 @@ KEY_NAME = TextRule(min_length=1, max_length=100)
 MOST_KEYS = 50
 """Of one account."""
 
+KeyName = Annotated[str, KEY_NAME, Says("What it is for.", "backup")]
+
 USE_NOTED_EVERY = timedelta(hours=1)
 
 
@@ -29,6 +33,9 @@ class ApiScope(StrEnum):
     ACTIVITIES_WRITE = "activities:write"
     PROFILE_READ = "profile:read"
     PROFILE_WRITE = "profile:write"
+
+
+ApiScopes = Annotated[tuple[ApiScope, ...], Items(fewest=1), Says("What it may do.", ("activities:read",))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,9 @@ class FieldProblem:
     """One thing wrong with one field of the input."""
 
     field: str
+    """Its name in the body, in the query string or among the headers."""
     message: str
+    """What it must be or must not."""
 
 
 class InvalidFields(Refusal):

@@ -24,6 +24,7 @@ from fitness.domain.model.users import (
     EXAMPLE_PASSWORD,
     Caller,
     Email,
+    Password,
     ProfileChanges,
     Registration,
     User,
@@ -48,10 +49,13 @@ NO_STORE = {"Cache-Control": "no-store"}
 """Tokens are kept by nobody but the client itself (RFC 6749, 5.1)."""
 
 
+PresentPassword = Annotated[str, Says("The one that the account has now.", EXAMPLE_PASSWORD, "password")]
+
+
 @dataclass(frozen=True, slots=True)
 class Login:
     email: Email
-    password: Annotated[str, Says("As it was registered.", EXAMPLE_PASSWORD, "password")]
+    password: PresentPassword
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,21 +80,19 @@ class LoginTokens(Tokens):
 
 @dataclass(frozen=True, slots=True)
 class PasswordChange:
-    current: str
-    new: str
-    """8 to 256 characters."""
+    current: PresentPassword
+    new: Password
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    reset_token: str
-    password: str
-    """The new one; 8 to 256 characters."""
+    reset_token: Annotated[str, Says("As an admin gave it to the account's owner.")]
+    password: Password
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    password: str
+    password: PresentPassword
 
 
 def token_fields(session: SessionTokens) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from litestar.params import FromPath, JSONBody
 
 from fitness.domain.model.activities import Activity, DetailsChanges, NewActivity, TrashedActivity
 from fitness.domain.model.api_keys import ApiScope
+from fitness.domain.model.fields import Says
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import (
     ActivityInTrash,
@@ -46,9 +47,14 @@ from fitness.entrypoints.http.uploads import MAX_UPLOAD_BYTES, UPLOAD_FIELD, Upl
 from fitness.ports.messages import IdempotencyKey
 from fitness.ports.outages import Overloaded, ReaderUnavailable
 
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_IDEMPOTENCY_KEY = re.compile(r"^[!-~]{1,255}$")
 
-IDEMPOTENT = {"Idempotency-Key": "A name for this request; sent again within 24 hours, it gets the first answer again."}
+IDEMPOTENT = {
+    "Idempotency-Key": Says(
+        "A name for this request; sent again within 24 hours, it gets the first answer again.",
+        pattern=_IDEMPOTENCY_KEY.pattern,
+    )
+}
 
 ApiRequest = Request[Caller, Any, Any]
 

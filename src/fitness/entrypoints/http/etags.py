@@ -8,6 +8,7 @@ from typing import Any
 
 from litestar import Request
 
+from fitness.domain.model.fields import Says
 from fitness.domain.model.versions import ANY_VERSION, Versions
 from fitness.entrypoints.http.problems import MalformedRequest
 
@@ -17,18 +18,28 @@ MAX_ETAGS = 20
 GZIP_MARK = b"-gzip"
 """Ends the ETag of a compressed answer: the same version, in other bytes."""
 
+_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_LIST = re.compile(rf"[ \t]*(?:\*|{_TAG}(?:[ \t]*,[ \t]*{_TAG})*)[ \t,]*").fullmatch
+_PATTERN = r'^\*$|^(?:W/)?"[!#-~]*"(?:, (?:W/)?"[!#-~]*")*$'
+
 IF_MATCH = {
-    "If-Match": "The ETag of the version that is meant, in its quotation marks, or several; "
-    "if none of them is the current one, nothing is done and the answer is 412."
+    "If-Match": Says(
+        "The ETag of the version that is meant, in its quotation marks, or several; "
+        "if none of them is the current one, nothing is done and the answer is 412.",
+        pattern=_PATTERN,
+    )
 }
-IF_NONE_MATCH = {"If-None-Match": "The ETag of the client's copy; the answer is 304 while that is the current one."}
+IF_NONE_MATCH = {
+    "If-None-Match": Says("The ETag of the client's copy; the answer is 304 while that is the current one.")
+}
 IF_NONE_MATCH_TO_CHANGE = {
-    "If-None-Match": "ETags of versions that are not meant; if one of them is the current one, or for `*`, nothing is "
-    "done and the answer is 412."
+    "If-None-Match": Says(
+        "ETags of versions that are not meant; if one of them is the current one, or for `*`, nothing is done and the "
+        "answer is 412.",
+        pattern=_PATTERN,
+    )
 }
 
-_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
-_LIST = re.compile(rf"\s*(?:\*|{_TAG}(?:\s*,\s*{_TAG})*)[\s,]*").fullmatch
 _NAMED = re.compile(r'(W/)?"([^"]*)"')
 _VERSION = re.compile(r"[0-9]{1,18}")
 _OPAQUE = re.compile(rb'"[^"]*"')

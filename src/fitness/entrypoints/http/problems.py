@@ -95,10 +95,15 @@ class Problem:
     """The body of every error (RFC 9457). `code` is stable, the sentences are not."""
 
     type: str
+    """A name for this kind of problem; nothing is to be fetched there."""
     title: str
+    """The kind, in words."""
     status: int
+    """As in the status line."""
     detail: str
+    """What is wrong with this request, and maybe what to do."""
     code: str
+    """The kind, for programs."""
     errors: tuple[FieldProblem, ...] | None = None
     """On invalid_fields: each thing wrong, by field."""
     restore: str | None = None

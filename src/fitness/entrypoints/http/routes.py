@@ -11,6 +11,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.routes import ASGIRoute, HTTPRoute, WebSocketRoute
 
 from fitness.domain.model.api_keys import ApiScope
+from fitness.domain.model.fields import Says
 from fitness.domain.model.rate_limits import Action, RateLimited
 from fitness.domain.model.refusals import AdminOnly, InsufficientScope, InvalidFields, LoginDelayed, NotAuthenticated
 from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
@@ -52,8 +53,8 @@ class Route:
     """Of the API keys that open the route. A route for accounts names one, or LOGIN_ONLY."""
     refuses: tuple[type[Exception], ...] = ()
     """Refusals and outages beyond those that `refusals_of` adds; a family stands for all its subclasses."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """The request headers that the route reads, each with its meaning."""
+    headers: Mapping[str, str | Says] = field(default_factory=dict)
+    """The request headers that the route reads, each with its meaning, and the pattern of those that are refused."""
     query: type[Any] | None = None
     """The dataclass of the query string."""
     upload: str | None = None
