@@ -149,6 +149,8 @@ def _query_parameters(route: Route, schemas: Schemas) -> Iterator[dict[str, Any]
         schema = schemas.of(stated[0] if field.default is None else hints[field.name], sent=True)
         parameter: dict[str, Any] = {"name": field.name.rstrip("_"), "in": "query"}
         parameter["description"] = schema.pop("description", "")
+        if schema.keys() == {"allOf"}:  # which was there for the words
+            [schema] = schema["allOf"]
         if field.default is MISSING:
             parameter["required"] = True
         elif field.default not in (None, ()):

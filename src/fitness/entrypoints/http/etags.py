@@ -20,7 +20,7 @@ GZIP_MARK = b"-gzip"
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _LIST = re.compile(rf"[ \t]*(?:\*|{_TAG}(?:[ \t]*,[ \t]*{_TAG})*)[ \t,]*").fullmatch
-_PATTERN = r'^\*$|^(?:W/)?"[!#-~]*"(?:, (?:W/)?"[!#-~]*")*$'
+_PATTERN = r'^(?:\*|(?:W/)?"[!#-~]*"(?:, (?:W/)?"[!#-~]*")*)$'
 
 IF_MATCH = {
     "If-Match": Says(
