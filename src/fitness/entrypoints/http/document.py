@@ -98,6 +98,7 @@ def api_document(app: Litestar) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
+            "responses": dict(sorted(schemas.responses.items())),
             "headers": {name: _header(name) for name in HEADERS},
             "securitySchemes": {
                 "bearer": {
@@ -211,7 +212,7 @@ def _responses(
         body = {JSON: {"schema": schemas.of(also)}}
         headers = _references(of_success(method, route, has_body=True))
         responses[str(status)] = {"description": _phrase(status), "content": body, "headers": headers}
-    return responses | _problems(method, path, handler)
+    return responses | _problems(method, path, handler, schemas.responses)
 
 
 def _answered(handler: HTTPRouteHandler) -> Any:
@@ -250,20 +251,27 @@ def _item(answered: Any) -> Any:
     return get_args(items)[0] if get_origin(items) is tuple else None
 
 
-def _problems(method: str, path: str, handler: HTTPRouteHandler) -> dict[str, Any]:
+def _problems(method: str, path: str, handler: HTTPRouteHandler, shared: dict[str, Any]) -> dict[str, Any]:
+    """By status. Each stands once in the document, in `shared`: /docs is slower with each that it has to read."""
     refusals = refusals_of(handler) | ({_NOT_FOUND} if "{" in path else set())
     kinds = {CRASH, *(kind_of(one, method) for one in refusals)}
     route = declared(handler)
     found: dict[str, Any] = {}
     for status in sorted({kind.status for kind in kinds} - {*route.also}):
         of = sorted((kind for kind in kinds if kind.status == status), key=lambda kind: kind.code)
-        content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {k.code: _example(k) for k in of}}
-        found[str(status)] = {
-            "description": " or ".join(kind.code for kind in of),
-            "content": {MEDIA_TYPE: content},
-            "headers": _references(of_problem(status, {kind.code for kind in of}, route)),
-        }
+        name = ".".join([str(status), *(kind.code for kind in of), *([] if route.may_exceed_limit else ["unlimited"])])
+        shared[name] = _problem(status, of, route)
+        found[str(status)] = {"$ref": f"#/components/responses/{name}", "description": shared[name]["description"]}
     return found
+
+
+def _problem(status: int, kinds: list[Kind], route: Route) -> dict[str, Any]:
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {k.code: _example(k) for k in kinds}}
+    return {
+        "description": " or ".join(kind.code for kind in kinds),
+        "content": {MEDIA_TYPE: content},
+        "headers": _references(of_problem(status, {kind.code for kind in kinds}, route)),
+    }
 
 
 def _example(kind: Kind) -> dict[str, Any]:

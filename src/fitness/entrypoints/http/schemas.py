@@ -47,6 +47,8 @@ class Schemas:
 
     def __init__(self, *, omitting: tuple[type[Any], ...] = ()) -> None:
         self.components: dict[str, Schema] = {}
+        self.responses: dict[str, Schema] = {}
+        """Those that operations share, by a name of theirs."""
         self._classes: dict[str, Any] = {}
         self._sent: set[str] = set()
         self._omitting = omitting
