@@ -146,6 +146,10 @@ class TestFields:
                 name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
                 assert document["components"]["schemas"][name]["additionalProperties"] is False
 
+    async def test_it_is_in_the_same_order_in_every_process(self, document: dict[str, Any]):
+        for path, methods in document["paths"].items():
+            assert list(methods) == [one for one in ("get", "post", "patch", "delete") if one in methods], path
+
     async def test_every_operation_and_parameter_says_what_it_is(self, document: dict[str, Any]):
         for operation in operations(document):
             assert operation["description"], operation["operationId"]

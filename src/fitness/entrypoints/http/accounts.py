@@ -127,7 +127,7 @@ async def register(data: JSONBody[Registration], accounts: NamedDependency[Accou
         refuses=(BadCredentials,),
         sends=("Set-Cookie",),
         unstored=True,
-        headers={DEVICE_TOKEN: "the `device_token` of this device's last login; browsers may send the cookie instead"},
+        headers={DEVICE_TOKEN: "The `device_token` of this device's last login; browsers may send the cookie instead"},
     ).opt,
 )
 async def login(

@@ -74,7 +74,7 @@ class UsersQuery(PageQuery):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivitiesQuery(PageQuery):
-    user_id: Annotated[int, Meta(ge=1, le=MAX_ID, description="Whose activities.")]
+    user_id: Annotated[int, Meta(ge=1, le=MAX_ID, description="Whose activities.", examples=[1])]
     state: Annotated[ActivityState, Meta(description="Live or trashed.")] | None = None
 
 
