@@ -6,7 +6,7 @@ from typing import LiteralString
 from psycopg import Error
 
 from fitness.adapters.postgres.activity_rows import RECORD, records
-from fitness.adapters.postgres.database import Database
+from fitness.adapters.postgres.database import Connection, Database
 from fitness.adapters.postgres.messages import carrying, messages_parameters
 from fitness.adapters.postgres.together import Together
 from fitness.domain.model.activities import Activity
@@ -56,12 +56,17 @@ class ActivityUpdates:
 
     async def _each(self, rows: Sequence[Row]) -> Sequence[bool | Exception]:
         """Where one of them cannot be stored, no one was: then each is tried alone."""
-        carried = messages_parameters(messages for _, messages in rows)
-        ids = [messages.id for _, messages in rows]
-        given = {"activities": records(activity for activity, _ in rows), "message_ids": ids}
-        update = UPDATE if len(rows) > 1 else UPDATE_ONE
         try:
-            changed = {message_id for (message_id,) in await self._database.all(update, given | carried)}
+            return await self._database.run(lambda connection: update(connection, rows))
         except Error as error:
             return [error] if len(rows) == 1 else [(await self._each([row]))[0] for row in rows]
-        return [message_id in changed for message_id in ids]
+
+
+async def update(connection: Connection, rows: Sequence[Row]) -> list[bool]:
+    """In one statement; which of them were changed. Raises psycopg's Error."""
+    ids = [messages.id for _, messages in rows]
+    given = {"activities": records(activity for activity, _ in rows), "message_ids": ids}
+    carried = messages_parameters(messages for _, messages in rows)
+    cursor = await connection.execute(UPDATE if len(rows) > 1 else UPDATE_ONE, given | carried)
+    changed = {message_id for (message_id,) in await cursor.fetchall()}
+    return [message_id in changed for message_id in ids]

@@ -53,6 +53,13 @@ CREDENTIALS = """
     WHERE email = %(email)s AND deleted_at IS NULL
 """
 
+_AS_SEEN = """
+    (NOT %(is_seen)s OR (email, name, timezone, week_start, role, tier, created_at, updated_at) IS NOT DISTINCT FROM (
+        %(seen_email)s, %(seen_name)s, %(seen_timezone)s, %(seen_week_start)s, %(seen_role)s, %(seen_tier)s,
+        %(seen_created_at)s, %(seen_updated_at)s
+    ))
+"""
+
 # A name may be cleared, so whether it is named stands apart from what it is set to.
 UPDATE_PROFILE = carrying(
     f"""
@@ -61,7 +68,7 @@ UPDATE_PROFILE = carrying(
         timezone = coalesce(%(timezone)s, timezone),
         week_start = coalesce(%(week_start)s, week_start),
         updated_at = %(at)s
-    WHERE id = %(id)s AND deleted_at IS NULL
+    WHERE id = %(id)s AND deleted_at IS NULL AND {_AS_SEEN}
     RETURNING {COLUMNS}
     """,
     returning=COLUMNS,
@@ -196,7 +203,7 @@ class PostgresUserRepo:
         return Credentials(*row) if row else None
 
     async def update_profile(
-        self, user_id: int, changes: ProfileChanges, *, at: datetime, messages: Messages
+        self, user_id: int, changes: ProfileChanges, *, at: datetime, seen: User | None = None, messages: Messages
     ) -> User | None:
         parameters = {
             "id": user_id,
@@ -206,7 +213,8 @@ class PostgresUserRepo:
             "week_start": changes.get("week_start"),
             "at": at,
         }
-        row = await self._database.one(UPDATE_PROFILE, parameters | messages_parameters([messages]))
+        parameters |= _seen_parameters(seen) | messages_parameters([messages])
+        row = await self._database.one(UPDATE_PROFILE, parameters)
         return _user(row) if row else None
 
     async def password_hash(self, user_id: int) -> str | None:
@@ -275,6 +283,11 @@ class PostgresUserRepo:
         query = page_sql(columns=columns, source=source, order="created_at", page=page)
         rows = await self._database.all(query, page_parameters(page) | given)
         return listing(rows, page, _account, lambda account: Position(account.created_at, account.id))
+
+
+def _seen_parameters(seen: User | None) -> dict[str, Any]:
+    names = ("email", "name", "timezone", "week_start", "role", "tier", "created_at", "updated_at")
+    return {"is_seen": seen is not None} | {f"seen_{name}": getattr(seen, name, None) for name in names}
 
 
 def _user(row: tuple[Any, ...]) -> User:

@@ -212,6 +212,7 @@ class ActivityDates:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    """Since when it is in the trash; null while it is live."""
 
 
 def _normalized(details: D) -> D:

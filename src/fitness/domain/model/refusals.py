@@ -28,7 +28,9 @@ class FieldProblem:
     """One thing wrong with one field of the input."""
 
     field: str
+    """Its name in the body, in the query string or among the headers."""
     message: str
+    """What it must be or must not."""
 
 
 class InvalidFields(Refusal):
@@ -181,6 +183,13 @@ class VersionMismatch(Refusal):
 
     def __init__(self, activity_id: int) -> None:
         super().__init__(f"activity {activity_id} has changed since; read it again and repeat")
+
+
+class ProfileMismatch(Refusal):
+    """The profile is not, or no longer, one that the caller speaks of."""
+
+    def __init__(self) -> None:
+        super().__init__("your profile has changed since; read it again and repeat")
 
 
 class MatchedOn(StrEnum):

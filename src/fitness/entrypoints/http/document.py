@@ -14,15 +14,20 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import UNSET
 
 from fitness import __version__
-from fitness.domain.model.activities import Activity
-from fitness.domain.model.fields import Id
-from fitness.domain.model.users import User
+from fitness.domain.model.activities import Activity, ActivityDates, TrashedActivity
+from fitness.domain.model.fields import Id, Says
+from fitness.domain.model.tags import TagCount
+from fitness.domain.model.users import Account, User
+from fitness.entrypoints.http.api_keys import CreatedKey, KeyBody
 from fitness.entrypoints.http.examples import BODIES, PATH_EXAMPLES
 from fitness.entrypoints.http.photo_bodies import PhotoBody
 from fitness.entrypoints.http.problems import CRASH, MEDIA_TYPE, Kind, Problem, kind_of
+from fitness.entrypoints.http.queries import ListBody
 from fitness.entrypoints.http.response_headers import HEADERS, of_problem, of_success
 from fitness.entrypoints.http.routes import Access, Route, declared, operations, refusals_of
 from fitness.entrypoints.http.schemas import Schema, Schemas
+from fitness.entrypoints.http.sessions import SessionBody
+from fitness.entrypoints.http.tags import TagName
 from fitness.entrypoints.http.uploads import MAX_PARTS
 
 JSON = "application/json"
@@ -59,8 +64,20 @@ _SECURITY: Mapping[Access, list[dict[str, list[str]]]] = {
 }
 """Other routes have the document's own: an access token is needed."""
 
-_LINKED = {Activity: "activity_id", User: "user_id", PhotoBody: "photo_id"}
-"""An answer of this type leads to the operations with this parameter in their path."""
+_LINKED: Mapping[Any, tuple[str, str]] = {
+    Activity: ("activity_id", "id"),
+    TrashedActivity: ("activity_id", "id"),
+    ActivityDates: ("activity_id", "id"),
+    User: ("user_id", "id"),
+    Account: ("user_id", "id"),
+    SessionBody: ("session_id", "id"),
+    CreatedKey: ("key_id", "id"),
+    KeyBody: ("key_id", "id"),
+    PhotoBody: ("photo_id", "id"),
+    TagName: ("name", "name"),
+    TagCount: ("name", "name"),
+}
+"""An answer of this type, or a list of it, leads to the operations with this parameter in their path, by this field."""
 
 _NOT_FOUND = NotFoundException
 
@@ -91,6 +108,7 @@ def api_document(app: Litestar) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
+            "responses": dict(sorted(schemas.responses.items())),
             "headers": {name: _header(name) for name in HEADERS},
             "securitySchemes": {
                 "bearer": {
@@ -130,7 +148,7 @@ def _path_parameters(path: str, handler: HTTPRouteHandler, schemas: Schemas) -> 
     for name in re.findall(r"{(\w+)}", path):
         of = handler.parsed_fn_signature.parameters[name].annotation
         schema = schemas.of(_IN_PATHS.get(of, of))
-        yield {"name": name, "in": "path", "required": True, "schema": schema, "example": PATH_EXAMPLES.get(name, "1")}
+        yield {"name": name, "in": "path", "required": True, "schema": schema, "example": PATH_EXAMPLES[name]}
 
 
 def _query_parameters(route: Route, schemas: Schemas) -> Iterator[dict[str, Any]]:
@@ -142,6 +160,8 @@ def _query_parameters(route: Route, schemas: Schemas) -> Iterator[dict[str, Any]
         schema = schemas.of(stated[0] if field.default is None else hints[field.name], sent=True)
         parameter: dict[str, Any] = {"name": field.name.rstrip("_"), "in": "query"}
         parameter["description"] = schema.pop("description", "")
+        if schema.keys() == {"allOf"}:  # which was there for the words
+            [schema] = schema["allOf"]
         if field.default is MISSING:
             parameter["required"] = True
         elif field.default not in (None, ()):
@@ -149,8 +169,10 @@ def _query_parameters(route: Route, schemas: Schemas) -> Iterator[dict[str, Any]
         yield parameter | {"schema": schema}
 
 
-def _header_parameter(name: str, meaning: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "description": meaning, "schema": {"type": "string"}}
+def _header_parameter(name: str, meaning: str | Says) -> dict[str, Any]:
+    says = meaning if isinstance(meaning, Says) else Says(meaning)
+    schema = {"type": "string"} | ({"pattern": says.pattern} if says.pattern else {})
+    return {"name": name, "in": "header", "description": says.words, "schema": schema}
 
 
 def _body(handler: HTTPRouteHandler, schemas: Schemas) -> dict[str, Any] | None:
@@ -203,7 +225,7 @@ def _responses(
         headers = _references(of_success(method, route, has_body=True))
         content = _content(also, route, schemas)
         responses[str(status)] = {"description": _phrase(status), "content": content, "headers": headers}
-    return responses | _problems(method, path, handler)
+    return responses | _problems(method, path, handler, schemas.responses)
 
 
 def _answered(handler: HTTPRouteHandler) -> Any:
@@ -223,28 +245,46 @@ def _content(answered: Any, route: Route, schemas: Schemas) -> dict[str, Any]:
 
 
 def _links(answered: Any, all_: list[tuple[str, str, HTTPRouteHandler]]) -> dict[str, Any]:
-    """From an answer that holds an id to what can be done with it."""
-    parameter = _LINKED.get(answered)
-    if parameter is None:
+    """From an answer that names something, or from the first item of a list, to what can be done with it."""
+    item = _item(answered)
+    named = _LINKED.get(answered if item is None else item)
+    if named is None:
         return {}
+    parameter, field = named
+    pointer = f"$response.body#/{'' if item is None else 'items/0/'}{field}"
     names = [handler.handler_name for _, path, handler in all_ if f"{{{parameter}}}" in path]
-    return {name: {"operationId": name, "parameters": {parameter: "$response.body#/id"}} for name in sorted({*names})}
+    return {name: {"operationId": name, "parameters": {parameter: pointer}} for name in sorted({*names})}
 
 
-def _problems(method: str, path: str, handler: HTTPRouteHandler) -> dict[str, Any]:
+def _item(answered: Any) -> Any:
+    """What a list is a list of; None for any other answer."""
+    if get_origin(answered) is ListBody:
+        return get_args(answered)[0]
+    items = get_type_hints(answered).get("items") if hasattr(answered, "__dataclass_fields__") else None
+    return get_args(items)[0] if get_origin(items) is tuple else None
+
+
+def _problems(method: str, path: str, handler: HTTPRouteHandler, shared: dict[str, Any]) -> dict[str, Any]:
+    """By status. Each stands once in the document, in `shared`: /docs is slower with each that it has to read."""
     refusals = refusals_of(handler) | ({_NOT_FOUND} if "{" in path else set())
     kinds = {CRASH, *(kind_of(one, method) for one in refusals)}
     route = declared(handler)
     found: dict[str, Any] = {}
     for status in sorted({kind.status for kind in kinds} - {*route.also}):
         of = sorted((kind for kind in kinds if kind.status == status), key=lambda kind: kind.code)
-        content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {k.code: _example(k) for k in of}}
-        found[str(status)] = {
-            "description": " or ".join(kind.code for kind in of),
-            "content": {MEDIA_TYPE: content},
-            "headers": _references(of_problem(status, {kind.code for kind in of}, route)),
-        }
+        name = ".".join([str(status), *(kind.code for kind in of), *([] if route.may_exceed_limit else ["unlimited"])])
+        shared[name] = _problem(status, of, route)
+        found[str(status)] = {"$ref": f"#/components/responses/{name}", "description": shared[name]["description"]}
     return found
+
+
+def _problem(status: int, kinds: list[Kind], route: Route) -> dict[str, Any]:
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {k.code: _example(k) for k in kinds}}
+    return {
+        "description": " or ".join(kind.code for kind in kinds),
+        "content": {MEDIA_TYPE: content},
+        "headers": _references(of_problem(status, {kind.code for kind in kinds}, route)),
+    }
 
 
 def _example(kind: Kind) -> dict[str, Any]:

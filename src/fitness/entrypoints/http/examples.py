@@ -36,6 +36,9 @@ PATH_EXAMPLES: Mapping[str, Any] = {
     "activity_id": 1,
     "user_id": 1,
     "photo_id": 1,
+    "key_id": 1,
+    "session_id": "5f0c3a9e7b1d4826a0e4c9d2f7b8163a",
     "name": "lake",
     "token": "given to you as url",
 }
+"""By the name of the parameter."""

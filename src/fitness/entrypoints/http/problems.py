@@ -40,6 +40,7 @@ from fitness.domain.model.refusals import (
     LoginDelayed,
     MatchedOn,
     NotAuthenticated,
+    ProfileMismatch,
     RecordingCorrupt,
     RecordingEmpty,
     RecordingNotFound,
@@ -99,10 +100,15 @@ class Problem:
     """The body of every error (RFC 9457). `code` is stable, the sentences are not."""
 
     type: str
+    """A name for this kind of problem; nothing is to be fetched there."""
     title: str
+    """The kind, in words."""
     status: int
+    """As in the status line."""
     detail: str
+    """What is wrong with this request, and maybe what to do."""
     code: str
+    """The kind, for programs."""
     errors: tuple[FieldProblem, ...] | None = None
     """On invalid_fields: each thing wrong, by field."""
     restore: str | None = None
@@ -148,6 +154,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     ExportNotFound: Kind(404, "export_not_found", "Export not found"),
     TagNotFound: Kind(404, "tag_not_found", "Tag not found"),
     VersionMismatch: Kind(412, "version_mismatch", "Changed since"),
+    ProfileMismatch: Kind(412, "version_mismatch", "Changed since"),
     DuplicateActivity: Kind(409, "duplicate_activity", "Recorded already"),
     ChangesNotKept: Kind(410, "changes_not_kept", "Changes not kept"),
     NotAcceptable: Kind(406, "not_acceptable", "Not acceptable"),

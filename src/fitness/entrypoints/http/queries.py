@@ -61,9 +61,13 @@ class ListBody(Generic[T]):
 
     items: tuple[T, ...]
     page: int | None
+    """Its number, from 1."""
     limit: int
+    """How many items it may have."""
     total: int | UnsetType | None = UNSET
+    """How many items the whole list has."""
     next_cursor: str | None
+    """Sent as `cursor`, as it is, it leads to the next page."""
 
 
 def read_query(request: Request[Any, Any, Any], model: type[T]) -> T:

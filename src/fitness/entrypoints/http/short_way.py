@@ -24,8 +24,8 @@ from fitness.domain.use_cases.limiting import Admitted, LimitService
 from fitness.domain.use_cases.seen import ReadAsked
 from fitness.entrypoints.http.arrived import Arrived
 from fitness.entrypoints.http.cursors import ORDERS
-from fitness.entrypoints.http.delivery import content_tag, unless_known
-from fitness.entrypoints.http.etags import etag
+from fitness.entrypoints.http.delivery import unless_known
+from fitness.entrypoints.http.etags import content_tag, etag
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
 from fitness.entrypoints.http.problems import MalformedRequest
 from fitness.entrypoints.http.queries import first_page, links, list_body, page_of, parsed_query
