@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from fitness.entrypoints.http.problems import problem_of_server
+from fitness.entrypoints.listening import SEND_BUFFER_BYTES
 from fitness.entrypoints.server.listener import Listener
-from fitness.entrypoints.serving import SEND_BUFFER_BYTES
 
 
 class Listening(NamedTuple):

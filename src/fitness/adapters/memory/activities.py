@@ -56,6 +56,10 @@ class InMemoryActivityRepo:
             return None
         return ActivityState.LIVE if found.deleted_at is None else ActivityState.TRASHED
 
+    async def trashed_at(self, activity_id: int, *, owner: int) -> datetime | None:
+        found = self._store.activities.get(activity_id)
+        return found.deleted_at if found is not None and found.user_id == owner else None
+
     async def owner(self, activity_id: int) -> int | None:
         found = self._store.activities.get(activity_id)
         return None if found is None else found.user_id
@@ -94,10 +98,19 @@ class InMemoryActivityRepo:
         return listing(found, page, lambda one: Position(one.deleted_at or one.updated_at, one.id))
 
     async def restore(
-        self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Versions = ANY_VERSION
+        self,
+        activity_id: int,
+        *,
+        owner: int,
+        at: datetime,
+        messages: Messages,
+        versions: Versions = ANY_VERSION,
+        trashed_after: datetime | None = None,
     ) -> Activity | None:
         found = self._store.activities.get(activity_id)
         if found is None or found.user_id != owner or found.deleted_at is None or found.version not in versions:
+            return None
+        if trashed_after is not None and found.deleted_at <= trashed_after:
             return None
         self._refuse_duplicate(found)
         self._store.activities[activity_id] = back = restored(found, at=at)
@@ -109,9 +122,7 @@ class InMemoryActivityRepo:
         found = self._store.activities.get(activity_id)
         if found is None or found.deleted_at is None:
             return False
-        del self._store.activities[activity_id]
-        for name in [name for name, answer in self._store.answers.items() if answer.activity.id == activity_id]:
-            del self._store.answers[name]
+        self._store.delete(activity_id)
         self._store.log(AuditAction.ACTIVITY_PURGED, messages, subject_id=activity_id, owner_id=found.user_id)
         self._store.log_change(ChangeKind.PURGED, found, at=self._store.audit[-1].at)
         self._store.write(messages)

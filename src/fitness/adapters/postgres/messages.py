@@ -1,6 +1,7 @@
 """What a change carries, written by the change's own statement, and only if it changes something."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, LiteralString
 
 import msgspec
@@ -14,9 +15,17 @@ _INVALIDATE = """
     INSERT INTO cache_outbox (id, scopes)
     SELECT id, scopes
     FROM json_to_recordset(%(messages)s::json) AS message (id bigint, scopes text[])
+"""
+_IF_ANY: LiteralString = "WHERE EXISTS (SELECT FROM changed)"
+_IF_THIS_ONE: LiteralString = "WHERE id IN (SELECT message_id FROM changed)"
+
+# As procrastinate_defer_jobs_v1 does it; what only a SELECT calls would not be called here, where nobody reads it.
+_ENQUEUE = """
+    INSERT INTO procrastinate_jobs (queue_name, task_name, args)
+    SELECT queue_name, task_name, args
+    FROM json_to_recordset(%(jobs)s::json) AS job (queue_name text, task_name text, args jsonb)
     WHERE EXISTS (SELECT FROM changed)
 """
-
 
 # The number of a change comes from its owner's counter, which stays locked until the commit.
 _COUNT = """
@@ -58,6 +67,8 @@ def carrying(
     logged: ChangeKind | None = None,
     several: bool = False,
     owner: LiteralString | None = None,
+    each: bool = False,
+    enqueues: bool = False,
 ) -> LiteralString:
     """One statement of `change`, which RETURNs `returning`, and its messages.
 
@@ -66,12 +77,16 @@ def carrying(
     `owner` is the column that holds the owner of what it changes: then there is also an entry in the audit log, whose
     time is that of the change. Takes `messages_parameters`, and `audit_parameters` where there is an owner.
 
+    Only where it `enqueues` may the messages have jobs, for `enqueued_parameters`: for most changes, which have none,
+    that would cost 16 µs too much.
+
     Every statement takes its locks in this order, and holds them until its commit, so that none waits in a circle: the
     rows that it changes; the counters of their owners, by user id; the head of the audit log's chain; and, in triggers
     that run at its end, totals of activities, by user id. A transaction of several such statements must lock all rows
     that it changes before its first counter or audit entry, and take the counters by user id: else it can wait for a
     row whose holder waits for it.
     """
+    made: LiteralString = _IF_THIS_ONE if each else _IF_ANY
     at: LiteralString = "%(audit_at)s" if owner else "updated_at"
     entered = _entered(logged, at, several=several) if logged else ""
     first: LiteralString = (
@@ -87,8 +102,9 @@ def carrying(
         if owner
         else ""
     )
+    enqueued: LiteralString = f", enqueued AS ({_ENQUEUE})" if enqueues else ""
     return f"""
-    WITH changed AS ({change}), invalidated AS ({_INVALIDATE}){entered}{audited}
+    WITH changed AS ({change}), invalidated AS ({_INVALIDATE} {made}){enqueued}{entered}{audited}
     SELECT {returning}
     FROM changed
     """
@@ -109,9 +125,17 @@ def _entered(kind: ChangeKind, at: LiteralString, *, several: bool) -> LiteralSt
 
 
 def messages_parameters(messages: Iterable[Messages]) -> dict[str, Any]:
-    """For one change or several that are made together."""
-    entries = [{"id": one.id, "scopes": scopes_text(one.invalidates)} for one in messages]
+    """For one change or several that are made together, by a statement that does not enqueue."""
+    together = [*messages]
+    assert not any(one.jobs for one in together), "the statement of this change enqueues no jobs"
+    entries = [{"id": one.id, "scopes": scopes_text(one.invalidates)} for one in together]
     return {"messages": msgspec.json.encode(entries).decode()}
+
+
+def enqueued_parameters(messages: Messages) -> dict[str, Any]:
+    """As `messages_parameters`, for a statement that enqueues."""
+    jobs = [{"queue_name": job.task.queue, "task_name": job.task, "args": job.arguments} for job in messages.jobs]
+    return messages_parameters([replace(messages, jobs=())]) | {"jobs": msgspec.json.encode(jobs).decode()}
 
 
 def scopes_text(scopes: Iterable[Scope]) -> list[str]:

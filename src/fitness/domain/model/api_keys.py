@@ -6,7 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Annotated
 
+from fitness.domain.model.fields import Items, Says
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.domain.model.sessions import microseconds
 from fitness.domain.model.text import TextRule
@@ -21,6 +23,7 @@ MOST_KEYS = 50
 
 _KEY = "key-"
 """Begins the name that stands for a key where other callers have their session's, which is hexadecimal."""
+KeyName = Annotated[str, KEY_NAME, Says("What it is for.", "backup")]
 
 USE_NOTED_EVERY = timedelta(hours=1)
 
@@ -32,6 +35,9 @@ class ApiScope(StrEnum):
     ACTIVITIES_WRITE = "activities:write"
     PROFILE_READ = "profile:read"
     PROFILE_WRITE = "profile:write"
+
+
+ApiScopes = Annotated[tuple[ApiScope, ...], Items(fewest=1), Says("What it may do.", ("activities:read",))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

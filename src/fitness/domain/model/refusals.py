@@ -1,6 +1,7 @@
 """Why a use case says no, as facts a person can act on; how each looks on the wire is the entrypoint's business."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 
@@ -27,7 +28,9 @@ class FieldProblem:
     """One thing wrong with one field of the input."""
 
     field: str
+    """Its name in the body, in the query string or among the headers."""
     message: str
+    """What it must be or must not."""
 
 
 class InvalidFields(Refusal):
@@ -156,6 +159,20 @@ class ActivityNotInTrash(Refusal):
         super().__init__(f"activity {activity_id} is not in the trash")
 
 
+class ActivityExpired(Refusal):
+    """In its owner's trash for longer than it can be restored; it is deleted for good soon."""
+
+    def __init__(self, activity_id: int) -> None:
+        super().__init__(f"activity {activity_id} has been in the trash for too long, and cannot be restored any more")
+
+
+class ExportNotFound(Refusal):
+    """None was asked for; or the link to it was used before, has expired, or was made up."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such export, or its link was used or has expired; ask for another one")
+
+
 class TagNotFound(Refusal):
     def __init__(self, tag: str) -> None:
         super().__init__(f"no activity of yours has the tag {tag}")
@@ -168,13 +185,40 @@ class VersionMismatch(Refusal):
         super().__init__(f"activity {activity_id} has changed since; read it again and repeat")
 
 
-class DuplicateActivity(Refusal):
-    """A live activity of the user has the same origin; `existing_id` is None where both are new."""
+class ProfileMismatch(Refusal):
+    """The profile is not, or no longer, one that the caller speaks of."""
 
-    def __init__(self, existing_id: int | None) -> None:
+    def __init__(self) -> None:
+        super().__init__("your profile has changed since; read it again and repeat")
+
+
+class MatchedOn(StrEnum):
+    """By what an activity was found to be the same as another one."""
+
+    EXTERNAL_ID = "external_id"
+    """Both have the same `source` and `external_id`."""
+    FILE = "file"
+    """Both are of the same file, packed or not."""
+    START = "start"
+    """Both are of one family of sports, and began within a minute."""
+
+
+class DuplicateActivity(Refusal):
+    """A live activity of the user is the same; `existing_id` is None where both are new."""
+
+    def __init__(self, existing_id: int | None, matched_on: MatchedOn = MatchedOn.EXTERNAL_ID) -> None:
         twice = "two of these activities have the same origin"
         super().__init__(twice if existing_id is None else f"this was recorded already, as activity {existing_id}")
         self.existing_id = existing_id
+        self.matched_on = matched_on
+
+
+class RecordingNotFound(Refusal):
+    """The activity was not made of a file, or of one that was not kept yet."""
+
+    def __init__(self, activity_id: int) -> None:
+        super().__init__(f"activity {activity_id} has no file")
+        self.activity_id = activity_id
 
 
 class IdempotencyKeyReused(Refusal):
@@ -202,42 +246,3 @@ class TooManyFollowers(Refusal):
 
     def __init__(self, most: int) -> None:
         super().__init__(f"an account has at most {most} connections to the live feed: close one of them")
-
-
-class RecordingRefused(Refusal):
-    """A file from which no activity can be made."""
-
-
-class RecordingEmpty(RecordingRefused):
-    def __init__(self) -> None:
-        super().__init__("the file is empty")
-
-
-class RecordingTooLarge(RecordingRefused):
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(f"the file holds more than {max_bytes // 1_000_000} MB")
-
-
-class RecordingTooManyActivities(RecordingRefused):
-    def __init__(self, most: int) -> None:
-        super().__init__(f"the file holds more than {most} activities")
-
-
-class RecordingUnknown(RecordingRefused):
-    def __init__(self) -> None:
-        super().__init__("the file is neither FIT nor GPX nor TCX, plain or gzipped")
-
-
-class RecordingCorrupt(RecordingRefused):
-    def __init__(self, what: str) -> None:
-        super().__init__(f"the file is damaged: {what}")
-
-
-class RecordingWithoutActivity(RecordingRefused):
-    def __init__(self) -> None:
-        super().__init__("the file is sound but holds no activity")
-
-
-class RecordingWithoutTimes(RecordingRefused):
-    def __init__(self) -> None:
-        super().__init__("the file holds a track without times, so no activity can be made of it")

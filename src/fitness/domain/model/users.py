@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, NewType, TypedDict
 
-from fitness.domain.model.activities import time_zone_problem
 from fitness.domain.model.fields import Id, Length, Says
 from fitness.domain.model.passwords import (
     MAX_PASSWORD_LENGTH,
@@ -18,13 +17,15 @@ from fitness.domain.model.passwords import (
 )
 from fitness.domain.model.refusals import FieldProblem, InvalidFields, NotAuthenticated
 from fitness.domain.model.text import TextRule
+from fitness.domain.model.time_zones import time_zone_problem
 
 EMAIL = TextRule(max_length=254, joiners=False)
 NAME = TextRule(max_length=100)
 
 EXAMPLE_PASSWORD = "hills at dawn, twice"  # noqa: S105 - nobody's
 
-Email = Annotated[str, EMAIL, Says("One person's; kept in lower case.", "ann@example.org")]
+_EMAIL_GIVEN = r"^\s*[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)*\s*$"
+Email = Annotated[str, EMAIL, Says("One person's; kept in lower case.", "ann@example.org", pattern=_EMAIL_GIVEN)]
 Password = Annotated[
     str, Length(MIN_PASSWORD_LENGTH, MAX_PASSWORD_LENGTH), Says("None of the commonest.", EXAMPLE_PASSWORD, "password")
 ]

@@ -17,16 +17,19 @@ from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.cors import Cors, allowed_methods, request_headers
 from fitness.entrypoints.http.documentation import docs_router, front_door, openapi
 from fitness.entrypoints.http.edge import Edge
+from fitness.entrypoints.http.exports import exports_router
 from fitness.entrypoints.http.feed import Feed
 from fitness.entrypoints.http.gate import Gate
 from fitness.entrypoints.http.health import Stores, health_router
 from fitness.entrypoints.http.live import live_router
 from fitness.entrypoints.http.live_socket import PATH as LIVE_PATH
 from fitness.entrypoints.http.live_socket import LiveSocket
+from fitness.entrypoints.http.photos import photos_of_activity_router, photos_router
 from fitness.entrypoints.http.problems import answer
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers, rate_limit
 from fitness.entrypoints.http.routes import check_declarations
 from fitness.entrypoints.http.sessions import auth_router
+from fitness.entrypoints.http.short_create import ShortCreate
 from fitness.entrypoints.http.short_way import ShortWay
 from fitness.entrypoints.http.statistics import statistics_router
 from fitness.entrypoints.http.tags import tags_router
@@ -44,6 +47,9 @@ API = Router(
         activities_router,
         statistics_router,
         tags_router,
+        photos_of_activity_router,
+        photos_router,
+        exports_router,
         admin_router,
         rate_limit,
         live_router,
@@ -122,14 +128,17 @@ def create_app(container: Container) -> Application:
             "activities": Provide(lambda: container.activities(), sync_to_thread=False),
             "charging": Provide(lambda: charging, sync_to_thread=False),
             "imports": Provide(lambda: container.imports(), sync_to_thread=False),
+            "originals": Provide(lambda: container.original_files(), sync_to_thread=False),
             "upload_space": Provide(lambda: upload_space, sync_to_thread=False),
             "limits": Provide(lambda: container.limits(), sync_to_thread=False),
             "administration": Provide(lambda: container.administration(), sync_to_thread=False),
             "statistics": Provide(lambda: container.statistics(), sync_to_thread=False),
+            "exports": Provide(lambda: container.exports(), sync_to_thread=False),
             "tags": Provide(lambda: container.tags(), sync_to_thread=False),
             "feed": Provide(lambda: feed, sync_to_thread=False),
             "live_access": Provide(lambda: container.live_access(), sync_to_thread=False),
             "changes": Provide(lambda: container.change_service(), sync_to_thread=False),
+            "photos": Provide(lambda: container.photos(), sync_to_thread=False),
             "stores": Provide(lambda: stores, sync_to_thread=False),
         },
         middleware=[gate],
@@ -155,6 +164,7 @@ def create_app(container: Container) -> Application:
     app.edge = Edge(
         app.routed,
         ShortWay(container.access_tokens(), container.limits(), container.cached_reads(), container.activities()),
+        ShortCreate(container.access_tokens(), charging, container.activities()),
         container.instruments().request,
         container.access_log(),
         container.tracing(),

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Protocol, TypeVar
 
 from fitness.domain.model.audit import Authority
+from fitness.domain.model.jobs import Job
 from fitness.domain.use_cases.caching.keys import USER
 from fitness.domain.use_cases.caching.lease import Lease
 from fitness.ports.cache import CachePort, Era, Scope
@@ -70,6 +71,7 @@ class Changes:
         *,
         authority: Authority | None = None,
         idempotency: IdempotencyKey | None = None,
+        jobs: Iterable[Job] = (),
         changed: Callable[[R], bool] = bool,
     ) -> R:
         """Have `write` commit a change together with its messages, then invalidate the scopes that it makes `stale`.
@@ -79,7 +81,11 @@ class Changes:
         state before it.
         """
         messages = Messages(
-            id=secrets.randbits(63), invalidates=tuple(stale), authority=authority, idempotency=idempotency
+            id=secrets.randbits(63),
+            invalidates=tuple(stale),
+            authority=authority,
+            idempotency=idempotency,
+            jobs=tuple(jobs),
         )
         result = await write(messages=messages)
         if changed(result):
