@@ -15,6 +15,7 @@ from fitness.adapters.memory.wake_ups import InMemoryWakeUps
 from fitness.domain.model.changes import ChangePage
 from fitness.domain.model.refusals import ChangesNotKept, NotAuthenticated, TooManyFollowers
 from fitness.domain.model.users import Caller
+from fitness.domain.use_cases import live
 from fitness.domain.use_cases.changes import ChangeService
 from fitness.domain.use_cases.live import MOST_OF_USER, PAGE, UNKNOWN_S, FeedStopped, Follower, LiveFeed
 from fitness.ports.live import Place
@@ -62,13 +63,14 @@ class Stage:
         self.places = InMemoryPlaces(self.clock.monotonic_s)
         self.ended: set[str] = set()
         self.unknown = False
+        self.wake_ups = InMemoryWakeUps()
         self.feed = self.another()
         self.ann = Caller(0, "a")
 
     def another(self, places: InMemoryPlaces | NoPlaces | None = None) -> LiveFeed:
         """That of another process."""
         changes = ChangeService(self.log)
-        return LiveFeed(changes, InMemoryWakeUps(), places or self.places, self.check, self.clock.monotonic_s)
+        return LiveFeed(changes, self.wake_ups, places or self.places, self.check, self.clock.monotonic_s)
 
     async def check(self, caller: Caller) -> None:
         if self.unknown:
@@ -118,6 +120,26 @@ async def test_who_is_up_to_date_waits_and_is_woken(stage: Stage):
         stage.feed.wake(stage.ann.id)
         assert await telling == [1]
         assert follower.caught_up
+
+
+async def test_wake_ups_are_heard_while_anybody_follows_and_only_then(stage: Stage, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(live, "CHECK_S", 0.01)
+    monkeypatch.setattr(live, "LISTEN_AGAIN_S", 0.0)
+    running = asyncio.ensure_future(stage.feed.run())
+    for _ in range(2):
+        await idle()
+        assert not stage.wake_ups.listens
+        async with stage.feed.following(stage.ann, 0):
+            await until(lambda: stage.wake_ups.listens)
+        await until(lambda: not stage.wake_ups.listens)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(5.0):
+        while not true():  # noqa: ASYNC110 - what it waits for knows no event
+            await asyncio.sleep(0.001)
 
 
 async def test_a_look_at_the_log_wakes_whoever_is_behind_and_nobody_else(stage: Stage):

@@ -8,6 +8,11 @@ class InMemoryWakeUps:
     def __init__(self) -> None:
         self._listeners: list[Callable[[int], None]] = []
 
+    @property
+    def listens(self) -> bool:
+        """Whether anybody does."""
+        return bool(self._listeners)
+
     def announce(self, user_id: int) -> None:
         for woken in self._listeners:
             woken(user_id)

@@ -8,12 +8,13 @@ from contextlib import suppress
 from redis.exceptions import RedisError
 
 from fitness.adapters.redis.client import AnyLine, AnyRedis, connected
+from fitness.adapters.redis.connection import Command
 from fitness.adapters.redis.line import FAILURES
 from fitness.foundation.tasks import SupervisedTasks, mark_retrieved
 
 CHANNEL = "v1:live:changed"
 
-TOGETHER_S = 0.02
+TOGETHER_S = 0.05
 """What is announced within this time after a message goes together in the next one: hearing one costs some 0.1 ms."""
 
 SILENCE_S = 5.0
@@ -44,11 +45,16 @@ class RedisWakeUps:
         self._waiting = bool(announced)
         if announced:
             asyncio.get_running_loop().call_later(TOGETHER_S, self._tell)
-            self._tasks.start_for_all(self._publish(" ".join(map(str, announced))))
+            command = ("PUBLISH", CHANNEL, " ".join(map(str, announced)))
+            sent = self._line.ask_soon(command)
+            if sent is not None:
+                sent.add_done_callback(mark_retrieved)
+            else:  # Redis is down, or a Cluster, whose line has to find the server first
+                self._tasks.start_for_all(self._publish(command))
 
-    async def _publish(self, users: str) -> None:
+    async def _publish(self, command: Command) -> None:
         with suppress(*FAILURES):
-            await self._line.ask(CHANNEL, ("PUBLISH", CHANNEL, users))
+            await self._line.ask(CHANNEL, command)
 
     async def listen(self, woken: Callable[[int], None]) -> None:
         failed = False

@@ -108,6 +108,7 @@ class LiveFeed:
         self._check = check
         self._now_s = now_s
         self._followers: dict[int, set[Follower]] = {}
+        self._anybody = asyncio.Event()
         self._stopped = False
 
     async def admit(self, caller: Caller, after: int | None) -> int:
@@ -147,10 +148,23 @@ class LiveFeed:
     async def run(self) -> None:
         """Listen and look, until cancelled."""
         await asyncio.gather(
-            _every(LISTEN_AGAIN_S, lambda: self._wake_ups.listen(self.wake)),
+            _every(LISTEN_AGAIN_S, self._listen),
             _every(POLL_S, self.poll),
             _every(CHECK_S, self.check_standings),
         )
+
+    async def _listen(self) -> None:
+        """While anybody is connected: to hear of every change would cost a process that has no followers, too."""
+        await self._anybody.wait()
+        listening = asyncio.ensure_future(self._wake_ups.listen(self.wake))
+        try:
+            while self._followers and not listening.done():
+                await asyncio.wait({listening}, timeout=CHECK_S)
+        finally:
+            listening.cancel()
+            await asyncio.wait({listening})
+        if not listening.cancelled():
+            listening.result()  # why it ended by itself
 
     async def poll(self) -> None:
         """Wake whoever is behind the log, by one question for all. Raises DatabaseUnavailable."""
@@ -185,6 +199,7 @@ class LiveFeed:
 
     async def _take_place(self, follower: Follower) -> None:
         of_user = self._followers.setdefault(follower.caller.id, set())
+        self._anybody.set()
         of_user.add(follower)  # first, so that no two that begin at once both find room here
         free = len(of_user) <= MOST_OF_USER
         try:
@@ -207,6 +222,8 @@ class LiveFeed:
         of_user.discard(follower)
         if not of_user:
             self._followers.pop(follower.caller.id, None)
+        if not self._followers:
+            self._anybody.clear()
 
     def _all(self) -> list[Follower]:
         return [follower for of_user in self._followers.values() for follower in of_user]
