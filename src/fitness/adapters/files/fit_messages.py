@@ -169,6 +169,8 @@ def definition_at(content: bytes, at: int) -> Definition:
     order = ">" if content[at + 2] else "<"
     (number,) = struct.unpack_from(order + "H", content, at + 3)
     fields_end = at + 6 + _FIELD_BYTES * content[at + 5]
+    if fields_end > len(content):
+        raise IndexError("the definition is cut short")
     message_size, end = sum(content[at + 7 : fields_end : _FIELD_BYTES]), fields_end
     if content[at] & _WITH_DEVELOPER_FIELDS:
         end += 1 + _FIELD_BYTES * content[end]
