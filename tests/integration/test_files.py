@@ -14,6 +14,7 @@ from random import Random
 import gpxpy
 import pytest
 
+from fitness.adapters.files.fit_messages import fit_file
 from fitness.adapters.files.formats import read_recordings
 from fitness.adapters.files.reader import MOST_LONG, FileRecordingReader
 from fitness.adapters.files.sports import activity_type, sport_named, sport_of_track
@@ -31,7 +32,7 @@ from fitness.foundation.parent_death import die_with_parent
 from fitness.ports.outages import Overloaded, ReaderUnavailable
 from fitness.ports.recordings import RecordingReaderPort
 from tests import hostile
-from tests.files import A_TRACK, MORNING, FitFile, gpx, lap, tcx, tcx_activity, track
+from tests.files import A_TRACK, MORNING, FitFile, crc_by_bits, gpx, lap, tcx, tcx_activity, track
 from tests.samples import SAMPLES
 from tests.unit.contracts.recordings import RecordingReaderContract, read
 
@@ -198,6 +199,12 @@ class TestFit:
             assert value is None or isinstance(value, int | float)
         assert recording.calories_kcal is None or isinstance(recording.calories_kcal, int)
         assert recording.title is None or isinstance(recording.title, str)
+
+    @pytest.mark.parametrize("size", [0, 1, 2, 4_095, 4_096, 4_097, 32_766, 32_767, 32_768, 65_534, 65_535, 100_003])
+    def test_the_checksum_of_any_length_is_that_of_one_bit_after_the_other(self, size: int):
+        content = Random(size).randbytes(size)
+        whole = fit_file(0x10, 2132, content)
+        assert int.from_bytes(whole[-2:], "little") == crc_by_bits(whole[:-2])
 
     def test_damage_anywhere_is_noticed(self):
         content = FitFile().session().content()

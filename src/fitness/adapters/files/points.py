@@ -1,7 +1,7 @@
 """The points of a track, as columns of numbers, and what of them makes no sense."""
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
 from math import isfinite
@@ -96,17 +96,17 @@ class Points:
         return points
 
     def between(self, first_s: float, last_s: float) -> "Points":
-        return self.kept([at for at, time_s in enumerate(self.times_s) if first_s <= time_s <= last_s])
+        """Of points in order, both ends inclusive."""
+        first, last = bisect_left(self.times_s, first_s), bisect_right(self.times_s, last_s)
+        return self if (first, last) == (0, len(self)) else self.kept(range(first, last))
 
-    def followed_by(self, others: "Points") -> "Points":
-        """Both, with a cut between them."""
-        points = Points()
-        for column, old, new in zip(points.columns(), self.columns(), others.columns(), strict=True):
-            column.extend(old)
+    def extend(self, others: "Points") -> None:
+        """With a cut between them."""
+        before = len(self)
+        self.cuts += [before, *(before + cut for cut in others.cuts)]
+        for column, new in zip(self.columns(), others.columns(), strict=True):
             column.extend(new)
-        points.cuts = [*self.cuts, len(self), *(len(self) + cut for cut in others.cuts)]
-        points.without_place = self.without_place + others.without_place
-        return points
+        self.without_place += others.without_place
 
     @property
     def elapsed_s(self) -> float:
