@@ -102,7 +102,7 @@ def steps_of(points: Points) -> Steps:
     if _has_distances(points):
         return _told_steps(points)
     if points.latitudes and points.latitudes[0] == points.latitudes[0]:
-        steps = pieces_m(points)
+        steps = pieces_m(points) if points.pieces_m is None else points.pieces_m
     else:
         return None
     if max(steps, default=0.0) > MAX_SPEED_M_S:
