@@ -15,6 +15,8 @@ from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDeviceTokens, InMemoryPasswordHasher
 from fitness.adapters.memory.database import InMemoryDatabase
 from fitness.adapters.memory.logins import InMemoryLoginHistory
+from fitness.adapters.memory.objects import InMemoryObjectNames, InMemoryObjectStore
+from fitness.adapters.memory.originals import InMemoryOriginalRepo
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
@@ -42,6 +44,8 @@ from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort, PasswordHasherPort
 from fitness.ports.health import ProbePort
 from fitness.ports.logins import LoginHistoryPort
+from fitness.ports.objects import ObjectNamesPort, ObjectStorePort
+from fitness.ports.originals import OriginalRepoPort
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.rate_limits import RateLimiterPort
@@ -63,6 +67,8 @@ from tests.unit.contracts.clock import ClockContract
 from tests.unit.contracts.credentials import AccessTokenContract, DeviceTokenContract, PasswordHasherContract
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
+from tests.unit.contracts.objects import ObjectStoreContract
+from tests.unit.contracts.originals import OriginalRepoContract
 from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
 from tests.unit.contracts.recordings import ENDLESS, MOST_TRACKS, TOO_MANY_TRACKS, RecordingReaderContract
@@ -110,6 +116,14 @@ class InOneStore:
     @pytest.fixture
     def tags(self, store: InMemoryStore) -> TagRepoPort:
         return InMemoryTagRepo(store)
+
+    @pytest.fixture
+    def originals(self, store: InMemoryStore) -> OriginalRepoPort:
+        return InMemoryOriginalRepo(store)
+
+    @pytest.fixture
+    def names(self, store: InMemoryStore) -> ObjectNamesPort:
+        return InMemoryObjectNames(store)
 
 
 class TestInMemoryActivityRepo(InOneStore, ActivityRepoContract):
@@ -395,3 +409,13 @@ class TestInMemoryRateLimiter(RateLimiterContract):
     @pytest.fixture
     def limiter(self, clock: TurnedClock) -> RateLimiterPort:
         return InMemoryRateLimiter(clock.monotonic_s)
+
+
+class TestInMemoryOriginals(InOneStore, OriginalRepoContract):
+    pass
+
+
+class TestObjects(ObjectStoreContract):
+    @pytest.fixture
+    def objects(self) -> ObjectStorePort:
+        return InMemoryObjectStore(SystemClock())

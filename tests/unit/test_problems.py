@@ -50,6 +50,7 @@ def test_only_what_is_ours_to_mend_is_a_server_error():
         "overloaded",
         "sessions_unavailable",
         "reader_unavailable",
+        "objects_unavailable",
     }
 
 

@@ -45,7 +45,7 @@ _CLASS = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b")
 
 SERVICES = (
     *("accounts", "sessions", "keys", "activities", "imports", "limits", "administration", "stores", "kitchen"),
-    *("charging", "statistics", "tags", "upload_space"),
+    *("charging", "statistics", "tags", "upload_space", "originals"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The command line: `fitness serve | doctor | migrate | import | users | keys | stats`."""
+"""The command line: `fitness serve | doctor | migrate | import | reimport | sweep | users | keys | stats`."""
 
 import asyncio
 import logging
@@ -13,6 +13,7 @@ from fitness.domain.model.refusals import Refusal
 from fitness.entrypoints.commands.importing import import_files
 from fitness.entrypoints.commands.keys import keys
 from fitness.entrypoints.commands.migrate import migrate
+from fitness.entrypoints.commands.originals import reimport, sweep
 from fitness.entrypoints.commands.statistics import stats
 from fitness.entrypoints.commands.stores import settings_of_environment
 from fitness.entrypoints.commands.users import users
@@ -111,3 +112,5 @@ main.add_command(import_files)
 main.add_command(users)
 main.add_command(keys)
 main.add_command(stats)
+main.add_command(reimport)
+main.add_command(sweep)

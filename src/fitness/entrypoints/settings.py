@@ -16,6 +16,7 @@ from fitness.entrypoints.setting_values import (
     memory_or,
     networks,
     number_from_zero,
+    objects_url,
     one_of,
     origins,
     postgres_url,
@@ -68,6 +69,8 @@ class Settings:
     metrics_dir: Path | None = None
     """Where processes exchange their metrics; None stands for one in the data folder, or a temporary one."""
     log_format: str = "text"
+    objects_url: str | None = None
+    """Where files are kept: file:///folder or s3://bucket/prefix; None stands for a folder in the data folder."""
 
     @property
     def embedded(self) -> bool:
@@ -135,6 +138,7 @@ def read_settings(environment: Mapping[str, str], postgres_url_problem: Callable
         trash_days=reading.one("TRASH_DAYS", whole_number(1, 3_650), default.trash_days),
         metrics_dir=reading.one("METRICS_DIR", folder, default.metrics_dir),
         log_format=reading.one("LOG_FORMAT", one_of("text", "json"), default.log_format),
+        objects_url=reading.one("OBJECTS_URL", objects_url, None),
     )
     _refuse_halves(settings, reading)
     reading.finish()
@@ -154,9 +158,14 @@ def _refuse_halves(settings: Settings, reading: "_Reading") -> None:
     if settings.in_memory:
         if settings.workers > 1:
             reading.refuse("WORKERS", f"must be 1 with {MEMORY}: processes share no memory")
-        for name, url in (("STATE", settings.state_redis_url), ("LIMITS", settings.limits_redis_url)):
+        unused = {
+            "STATE_REDIS_URL": settings.state_redis_url,
+            "LIMITS_REDIS_URL": settings.limits_redis_url,
+            "OBJECTS_URL": settings.objects_url,
+        }
+        for name, url in unused.items():
             if url is not None:
-                reading.refuse(f"{name}_REDIS_URL", f"is not used with {MEMORY}; leave it unset")
+                reading.refuse(name, f"is not used with {MEMORY}; leave it unset")
     elif settings.database_url is not None and not settings.secret_keys:
         reading.refuse("SECRET_KEYS", "is needed with FITNESS_DATABASE_URL; `openssl rand -hex 32` makes one")
 

@@ -27,3 +27,7 @@ class SessionsUnavailable(Outage):
 
 class DatabaseUnavailable(Outage):
     """PostgreSQL does not answer: nothing can be read or written reliably."""
+
+
+class ObjectsUnavailable(Outage):
+    """The store of files does not answer: none can be stored, read or deleted."""

@@ -105,9 +105,7 @@ class InMemoryActivityRepo:
         found = self._store.activities.get(activity_id)
         if found is None or found.deleted_at is None:
             return False
-        del self._store.activities[activity_id]
-        for name in [name for name, answer in self._store.answers.items() if answer.activity.id == activity_id]:
-            del self._store.answers[name]
+        self._store.delete(activity_id)
         self._store.log(AuditAction.ACTIVITY_PURGED, messages, subject_id=activity_id, owner_id=found.user_id)
         self._store.write(messages)
         return True

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
 
-from fitness.domain.model.activities import Activity
+from fitness.domain.model.activities import Activity, Details
 from fitness.domain.model.api_keys import ApiKey
 from fitness.domain.model.audit import AuditAction, AuditEntry
 from fitness.domain.model.audit_chain import BEFORE_THE_FIRST, link_of
+from fitness.domain.model.originals import Original
 from fitness.domain.model.users import User
 from fitness.ports.cache_state import CacheState
 from fitness.ports.messages import Messages
@@ -27,6 +28,11 @@ class InMemoryStore:
     """By their digests."""
     sessions_ended: dict[int, "SessionsEnded"] = field(default_factory=dict)
     answers: dict[tuple[int, str], "StoredAnswer"] = field(default_factory=dict)
+    originals: dict[int, Original] = field(default_factory=dict)
+    readings: dict[int, "StoredReading"] = field(default_factory=dict)
+    """By the ids of their activities."""
+    released: list[str] = field(default_factory=list)
+    """Names of objects whose rows were deleted for good."""
     audit: list[AuditEntry] = field(default_factory=list)
     outbox: dict[int, "OutboxEntry"] = field(default_factory=dict)
     cache_state: CacheState = field(default_factory=lambda: CacheState(era=None, closed=True, unread=True, epoch=0))
@@ -40,6 +46,18 @@ class InMemoryStore:
         self.sessions_ended.clear()
         self.api_keys.clear()
         self.deleted_users.clear()
+        self.released += [one.object_name for one in self.originals.values()]
+        self.originals.clear()
+        self.readings.clear()
+
+    def delete(self, activity_id: int) -> None:
+        """Of an activity all that there is, and its original, if that was its last one."""
+        del self.activities[activity_id]
+        for name in [name for name, answer in self.answers.items() if answer.activity.id == activity_id]:
+            del self.answers[name]
+        reading = self.readings.pop(activity_id, None)
+        if reading is not None and all(one.original_id != reading.original_id for one in self.readings.values()):
+            self.released.append(self.originals.pop(reading.original_id).object_name)
 
     def write(self, messages: Messages) -> None:
         """What a change carries into the outbox; nothing where it carries no invalidation."""
@@ -85,6 +103,13 @@ class StoredAnswer:
     fingerprint: str
     activity: Activity
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReading:
+    original_id: int
+    number: int
+    details: Details
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,13 +81,13 @@ class ActivityInserts:
         """All or none, in one statement; also none later, where it raises an outage. Raises psycopg's Error."""
         ids = iter(await self.new_ids(sum(not one.id for one in activities)))
         named = [one if one.id else replace(one, id=next(ids)) for one in activities]
-        await all_or_nothing(self._database, lambda connection: _insert(connection, [(one, messages) for one in named]))
+        await all_or_nothing(self._database, lambda connection: insert(connection, [(one, messages) for one in named]))
         return named
 
     async def on(self, connection: Connection, activity: Activity, messages: Messages) -> Activity:
         """In the transaction of that connection. Raises psycopg's Error."""
         named = await self._named(activity)
-        await _insert(connection, [(named, messages)])
+        await insert(connection, [(named, messages)])
         return named
 
     async def _named(self, activity: Activity) -> Activity:
@@ -96,13 +96,14 @@ class ActivityInserts:
     async def _each(self, rows: Sequence[Row]) -> Sequence[Activity | Exception]:
         """Where one of them cannot be inserted, no one was: then each is tried alone."""
         try:
-            await self._database.run(lambda connection: _insert(connection, rows))
+            await self._database.run(lambda connection: insert(connection, rows))
         except Error as error:
             return [error] if len(rows) == 1 else [(await self._each([row]))[0] for row in rows]
         return [activity for activity, _ in rows]
 
 
-async def _insert(connection: Connection, rows: Sequence[Row]) -> None:
+async def insert(connection: Connection, rows: Sequence[Row]) -> None:
+    """In one statement. Raises psycopg's Error."""
     activities = _encode([activity for activity, _ in rows]).decode()
     carried = messages_parameters({messages.id: messages for _, messages in rows}.values())
     await connection.execute(INSERT, {"activities": activities} | carried)

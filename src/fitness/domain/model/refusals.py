@@ -1,6 +1,7 @@
 """Why a use case says no, as facts a person can act on; how each looks on the wire is the entrypoint's business."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 
@@ -168,13 +169,33 @@ class VersionMismatch(Refusal):
         super().__init__(f"activity {activity_id} has changed since; read it again and repeat")
 
 
-class DuplicateActivity(Refusal):
-    """A live activity of the user has the same origin; `existing_id` is None where both are new."""
+class MatchedOn(StrEnum):
+    """By what an activity was found to be the same as another one."""
 
-    def __init__(self, existing_id: int | None) -> None:
+    EXTERNAL_ID = "external_id"
+    """Both have the same `source` and `external_id`."""
+    FILE = "file"
+    """Both are of the same file, packed or not."""
+    START = "start"
+    """Both are of one family of sports, and began within a minute."""
+
+
+class DuplicateActivity(Refusal):
+    """A live activity of the user is the same; `existing_id` is None where both are new."""
+
+    def __init__(self, existing_id: int | None, matched_on: MatchedOn = MatchedOn.EXTERNAL_ID) -> None:
         twice = "two of these activities have the same origin"
         super().__init__(twice if existing_id is None else f"this was recorded already, as activity {existing_id}")
         self.existing_id = existing_id
+        self.matched_on = matched_on
+
+
+class RecordingNotFound(Refusal):
+    """The activity was not made of a file, or of one that was not kept yet."""
+
+    def __init__(self, activity_id: int) -> None:
+        super().__init__(f"activity {activity_id} has no file")
+        self.activity_id = activity_id
 
 
 class IdempotencyKeyReused(Refusal):

@@ -111,6 +111,7 @@ def create_app(container: Container) -> Application:
             "activities": Provide(lambda: container.activities(), sync_to_thread=False),
             "charging": Provide(lambda: charging, sync_to_thread=False),
             "imports": Provide(lambda: container.imports(), sync_to_thread=False),
+            "originals": Provide(lambda: container.original_files(), sync_to_thread=False),
             "upload_space": Provide(lambda: upload_space, sync_to_thread=False),
             "limits": Provide(lambda: container.limits(), sync_to_thread=False),
             "administration": Provide(lambda: container.administration(), sync_to_thread=False),

@@ -22,6 +22,7 @@ from fitness.entrypoints.http.problems import CRASH, MEDIA_TYPE, Kind, Problem, 
 from fitness.entrypoints.http.response_headers import HEADERS, of_problem, of_success
 from fitness.entrypoints.http.routes import Access, Route, declared, operations, refusals_of
 from fitness.entrypoints.http.schemas import Schema, Schemas
+from fitness.entrypoints.http.uploads import MAX_PARTS
 
 JSON = "application/json"
 
@@ -147,7 +148,9 @@ def _header_parameter(name: str, meaning: str) -> dict[str, Any]:
 def _body(handler: HTTPRouteHandler, schemas: Schemas) -> dict[str, Any] | None:
     upload = declared(handler).upload
     if upload:
-        file = {"type": "string", "format": "binary"}
+        file: Schema = {"type": "string", "format": "binary"}
+        if declared(handler).several:
+            file = {"type": "array", "minItems": 1, "maxItems": MAX_PARTS, "items": file}
         form = {"type": "object", "properties": {upload: file}, "required": [upload]}
         return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     data = handler.parsed_fn_signature.parameters.get("data")

@@ -35,9 +35,11 @@ from fitness.domain.model.refusals import (
     KeyNotFound,
     LastAdmin,
     LoginDelayed,
+    MatchedOn,
     NotAuthenticated,
     RecordingCorrupt,
     RecordingEmpty,
+    RecordingNotFound,
     RecordingTooLarge,
     RecordingTooManyActivities,
     RecordingUnknown,
@@ -55,6 +57,7 @@ from fitness.ports.outages import (
     CacheUnavailable,
     DatabaseUnavailable,
     LimiterUnavailable,
+    ObjectsUnavailable,
     Overloaded,
     ReaderUnavailable,
     SessionsUnavailable,
@@ -104,6 +107,8 @@ class Problem:
     """On activity_deleted: where to POST to undo the delete."""
     existing_id: int | None = None
     """On duplicate_activity: the activity that is there."""
+    matched_on: MatchedOn | None = None
+    """On duplicate_activity: what both have in common."""
 
 
 CRASH = Kind(500, "internal_error", "Internal error")
@@ -142,6 +147,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     DuplicateActivity: Kind(409, "duplicate_activity", "Recorded already"),
     IdempotencyKeyReused: Kind(422, "idempotency_key_reused", "Idempotency-Key reused"),
     IdempotentRequestInFlight: Kind(409, "request_in_flight", "Request in flight"),
+    RecordingNotFound: Kind(404, "recording_not_found", "No file"),
     RecordingEmpty: Kind(422, "file_empty", "Empty file"),
     RecordingTooLarge: Kind(413, "file_too_large", "File too large"),
     RecordingTooManyActivities: Kind(422, "file_too_many_activities", "Too many activities in the file"),
@@ -155,6 +161,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     Overloaded: Kind(503, "overloaded", "Overloaded"),
     SessionsUnavailable: Kind(503, "sessions_unavailable", "Sessions unavailable"),
     ReaderUnavailable: Kind(503, "reader_unavailable", "Reader unavailable"),
+    ObjectsUnavailable: Kind(503, "objects_unavailable", "Store of files unavailable"),
     Exception: CRASH,
 }
 
@@ -231,6 +238,7 @@ def problem_of(error: Exception, method: str) -> tuple[Kind, bytes, dict[str, st
         errors=_errors(error),
         restore=_restore_link(error, kind),
         existing_id=error.existing_id if isinstance(error, DuplicateActivity) else None,
+        matched_on=error.matched_on if isinstance(error, DuplicateActivity) else None,
     )
     return kind, _encoded(problem), _headers(error, kind)
 

@@ -12,6 +12,7 @@ _COUNT = {"type": "integer", "minimum": 0}
 
 HEADERS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "Cache-Control": ("Whether and how the answer may be kept.", _TEXT),
+    "Content-Disposition": ("`attachment`, with a name to save the file under (RFC 6266).", _TEXT),
     "Content-Encoding": (
         "`gzip`, where the client takes that and the body is 1 400 bytes or longer.",
         {"const": "gzip"},

@@ -58,6 +58,8 @@ class Route:
     """The dataclass of the query string."""
     upload: str | None = None
     """The field of a multipart form that holds the uploaded file."""
+    several: bool = False
+    """Whether the form may have that field several times."""
     sends: tuple[str, ...] = ()
     """The headers of its successful answer beside those that every such answer has: see response_headers.py."""
     also: Mapping[int, type[Any]] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from litestar.enums import RequestEncodingType
 from litestar.types import HTTPReceiveMessage
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
+from fitness.domain.model.originals import LONGEST_FILE_NAME, UploadedFile
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
@@ -88,8 +89,11 @@ class Upload:
         self._large.give_back(self._user_id, self._large_bytes)
 
 
-async def uploaded_file(request: Request[Any, Any, Any], upload: Upload) -> bytes:
-    """Raises UnsupportedMediaType, MalformedRequest, InvalidFields, Overloaded."""
+async def uploaded_files(request: Request[Any, Any, Any], upload: Upload) -> list[UploadedFile]:
+    """One or more, all in the field UPLOAD_FIELD.
+
+    Raises UnsupportedMediaType, MalformedRequest, InvalidFields, Overloaded.
+    """
     media_type, options = request.content_type
     if media_type != RequestEncodingType.MULTI_PART:
         raise UnsupportedMediaType(
@@ -106,12 +110,19 @@ async def uploaded_file(request: Request[Any, Any, Any], upload: Upload) -> byte
         parts = await _parts(Request(request.scope, receive), options.get("boundary", ""))
     except MultipartError as error:
         raise MalformedRequest(f"the form cannot be read: {error}") from error
-    file = next((part for part in parts if part.name == UPLOAD_FIELD and part.filename is not None), None)
-    problems = [] if file else [FieldProblem(UPLOAD_FIELD, "is required, as an uploaded file")]
+    files = [part for part in parts if part.name == UPLOAD_FIELD]
+    problems = []
+    if not files or any(part.filename is None for part in files):
+        problems.append(FieldProblem(UPLOAD_FIELD, "is required, as an uploaded file"))
     problems += [FieldProblem(part.name, "is not a field here") for part in parts if part.name != UPLOAD_FIELD]
-    if file is None or problems:
+    if problems:
         raise InvalidFields(*problems)
-    return bytes(file.content)
+    return [UploadedFile(bytes(part.content), _name(part.filename)) for part in files]
+
+
+def _name(given: str | None) -> str | None:
+    """A name that can be kept: a cut one of characters that PostgreSQL takes, or None."""
+    return (given or "").replace("\0", "").encode("utf-8", "replace").decode()[:LONGEST_FILE_NAME] or None
 
 
 @dataclass(slots=True)

@@ -20,6 +20,8 @@ from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.cache_state import InMemoryCacheState
 from fitness.adapters.memory.database import InMemoryDatabase, NoMigrations
 from fitness.adapters.memory.logins import InMemoryLoginHistory
+from fitness.adapters.memory.objects import InMemoryObjectNames, InMemoryObjectStore
+from fitness.adapters.memory.originals import InMemoryOriginalRepo
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.sessions import InMemorySessionStore
@@ -28,6 +30,7 @@ from fitness.adapters.memory.statistics import InMemoryStatisticsRepo
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.tags import InMemoryTagRepo
 from fitness.adapters.memory.users import InMemoryUserRepo
+from fitness.adapters.objects.store import objects_at
 from fitness.adapters.observed.cache import ObservedCache
 from fitness.adapters.observed.cache_state import ObservedCacheState
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
@@ -40,6 +43,8 @@ from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.database import Database, lease_database
 from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_runner import Migrations
+from fitness.adapters.postgres.objects import PostgresObjectNames
+from fitness.adapters.postgres.originals import PostgresOriginalRepo
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.schema import SchemaProbe
 from fitness.adapters.postgres.standings import PostgresStandings
@@ -67,6 +72,8 @@ from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
 from fitness.domain.use_cases.logins import LoginAttempts
+from fitness.domain.use_cases.originals import ObjectSweep, OriginalService
+from fitness.domain.use_cases.rereading import RereadService
 from fitness.domain.use_cases.sessions import SessionService
 from fitness.domain.use_cases.statistics import StatisticsService
 from fitness.domain.use_cases.tags import TagService
@@ -134,6 +141,17 @@ class Container(containers.DeclarativeContainer):
     )
     api_keys = once(ApiKeyService, api_key_repo, clock)
 
+    files = once(objects_at, settings.provided.objects_url, settings.provided.data_dir)
+    objects = either(memory=once(InMemoryObjectStore, clock), stores=files)
+    object_names = observed(
+        either(memory=once(InMemoryObjectNames, store), stores=once(PostgresObjectNames, postgres)), "objects"
+    )
+    originals = observed(
+        either(memory=once(InMemoryOriginalRepo, store), stores=once(PostgresOriginalRepo, postgres)),
+        "originals",
+        then=providers.Dict(add=instruments.provided.activities_created),
+    )
+
     redis_cache = once(RedisCache, kept(closed, line_to, settings.provided.redis_url))
     cache_store = either(memory=once(InMemoryCache), stores=redis_cache)
     cache = once(ObservedCache, cache_store, span)
@@ -173,7 +191,10 @@ class Container(containers.DeclarativeContainer):
     )
     statistics = once(StatisticsService, statistics_repo, user_repo, cached_reads, clock)
     tags = once(TagService, tag_repo, cached_reads, changes, clock)
-    imports = once(ImportService, activity_repo, user_repo, changes, recording_reader, clock)
+    imports = once(ImportService, activity_repo, originals, objects, user_repo, changes, recording_reader, clock)
+    original_files = once(OriginalService, activity_repo, originals, objects)
+    rereading = once(RereadService, originals, objects, changes, recording_reader, clock)
+    sweep = once(ObjectSweep, objects, object_names, clock)
     administration = once(AdminService, activity_repo, user_repo, audit_log, reset_tokens, changes, clock)
     limits = once(
         LimitService,

@@ -4,6 +4,8 @@ import asyncio
 from pathlib import Path
 
 from fitness.adapters.embedded.diagnosis import FolderDiagnosis
+from fitness.adapters.objects.diagnosis import ObjectsDiagnosis
+from fitness.adapters.objects.store import objects_at
 from fitness.adapters.postgres.audit_diagnosis import AuditDiagnosis
 from fitness.adapters.postgres.diagnosis import CacheStateDiagnosis, PostgresDiagnosis
 from fitness.adapters.postgres.migration_runner import Migrations
@@ -40,6 +42,7 @@ async def diagnose(
         "audit log": AuditDiagnosis(settings.database_url, audit_head),
         "totals": TotalsDiagnosis(settings.database_url),
         "cache state": CacheStateDiagnosis(settings.database_url),
+        "files": ObjectsDiagnosis(objects_at(settings.objects_url, settings.data_dir)),
     }
     if data_dir is not None:
         diagnoses["data folder"] = FolderDiagnosis(data_dir)
