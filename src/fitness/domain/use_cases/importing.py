@@ -145,18 +145,14 @@ class ImportService:
         while True:  # ends: each further round means that somebody else's activity was committed
             try:
                 return await self._keep_rows(file, made, name, refuse_twins=on_duplicate is not OnDuplicate.KEEP)
-            except DuplicateActivity:
-                if on_duplicate is OnDuplicate.SKIP:
-                    made = await self._without_twins(file, on_duplicate)
-                    if made.places:
-                        continue
+            except Refusal as refusal:
+                if on_duplicate is not OnDuplicate.SKIP or not isinstance(refusal, DuplicateActivity):
                     await self._discard(name)
-                    return made.result()
+                    raise
+            made = await self._without_twins(file, on_duplicate)
+            if not made.places:
                 await self._discard(name)
-                raise
-            except Refusal:
-                await self._discard(name)
-                raise
+                return made.result()
 
     async def _keep_rows(self, file: "_File", made: "_Made", name: str, *, refuse_twins: bool) -> ImportedFile:
         add = partial(
