@@ -565,7 +565,7 @@ REALLY_UNDERSTOOD: list[Understood] = [
         ["swim", "transition", "ride", "transition", "run"],
         [33.1, 2.8, 73.7, 1.0, 47.5],
         "2018-05-27",
-        "Europe/Ljubljana",
+        "Europe/Paris",
     ),
     ("null_compressed_speed_dist.fit", ["virtual_ride"], [30.1], "2017-10-05", "Europe/Ljubljana"),
     ("around-visnjan-with-car.gpx", ["workout"], [5.4], "2020-12-18", "Europe/Zagreb"),
