@@ -90,8 +90,9 @@ class TestMotion:
         assert moved_s(track(*metres), sport) == pytest.approx(599 if moves else 200, abs=15)
 
     def test_who_stays_on_one_spot_for_the_sport_moves(self):
-        points = track(*[0.0] * 1_000)
+        points = track(*[1.0 * second for second in range(100)], *[100.0] * 900)
         assert moved_s(points, ActivityType.YOGA) == 999
+        assert moved_s(points, ActivityType.RUN) < 150
 
     def test_where_nothing_moves_all_of_the_time_counts(self):
         points = track(*[0.0] * 1_000)
