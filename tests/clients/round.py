@@ -66,7 +66,7 @@ def round_of(client: AuthenticatedClient) -> None:
     assert isinstance(made, Activity)
     assert answer.headers["Location"] == f"/api/v1/activities/{made.id}"
 
-    track = ImportFileBody(file=File(payload=BytesIO(TRACK.encode()), file_name="morning.gpx"))
+    track = ImportFileBody(file=[File(payload=BytesIO(TRACK.encode()), file_name="morning.gpx")])
     imported = import_file.sync(client=client, body=track)
     assert isinstance(imported, Imported)
     assert imported.items[0].distance_km is not None

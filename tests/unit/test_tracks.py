@@ -1,6 +1,7 @@
 """What is told from the points of a track: time in motion, distance and climb, without what makes no sense."""
 
 import math
+from array import array
 from collections.abc import Sequence
 from itertools import pairwise
 from random import Random
@@ -102,6 +103,21 @@ class TestMotion:
             points.distances_m[second] = 2.5 * min(second, 50)
         assert far_m(points) == 125
         assert moved_s(points) == pytest.approx(50, abs=12)
+
+    @pytest.mark.parametrize(
+        ("told", "far"),
+        [
+            ([0, 3, 6, 9, 12], 12),
+            ([0, 3, 0, 9, 12], 12),
+            ([0, 3, 99_999, 9, 12], 12),
+            ([0, 3, 1_006, 1_009, 1_012], 9),
+            ([5, 5, 5, 5, 5], 0),
+        ],
+    )
+    def test_a_distance_that_falls_back_or_jumps_counts_nothing(self, told: list[float], far: float):
+        points = track(*[0.0] * 5)
+        points.distances_m[:] = array("d", told)
+        assert far_m(points) == far
 
     def test_many_points_in_one_second_take_no_longer(self):
         points = Points()
@@ -263,7 +279,7 @@ def test_remarks_have_an_end():
     remarks = Remarks()
     for number in range(1_000):
         remarks.add(f"track {number}", "left out")
-        remarks.add(f"track {number}", "left out")
+        remarks.add("track 0", "left out")
     assert len(remarks.sentences()) == MOST + 1
     assert remarks.sentences()[-1] == "and 970 more like these"
 
