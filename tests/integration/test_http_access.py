@@ -48,7 +48,14 @@ ROUTES = {
     "PATCH /activities/{activity_id}": Access.ACCOUNT,
     "DELETE /activities/{activity_id}": Access.ACCOUNT,
     "POST /activities/{activity_id}/restore": Access.ACCOUNT,
+    "GET /activities/changes": Access.ACCOUNT,
+    "POST /live/ticket": Access.ACCOUNT,
+    "GET /live": Access.ACCOUNT,
     "GET /users/me/stats": Access.ACCOUNT,
+    "POST /users/me/export": Access.ACCOUNT,
+    "GET /users/me/export": Access.ACCOUNT,
+    "GET /exports/{token}": Access.PUBLIC,
+    "GET /activities.csv": Access.ACCOUNT,
     "GET /tags": Access.ACCOUNT,
     "PATCH /tags/{name}": Access.ACCOUNT,
     "DELETE /tags/{name}": Access.ACCOUNT,
@@ -86,6 +93,10 @@ SCOPES = {
     "GET /activities": ApiScope.ACTIVITIES_READ,
     "GET /activities/trash": ApiScope.ACTIVITIES_READ,
     "GET /activities/{activity_id}": ApiScope.ACTIVITIES_READ,
+    "GET /activities/changes": ApiScope.ACTIVITIES_READ,
+    "POST /live/ticket": ApiScope.ACTIVITIES_READ,
+    "GET /live": ApiScope.ACTIVITIES_READ,
+    "GET /activities.csv": ApiScope.ACTIVITIES_READ,
     "GET /activities/{activity_id}/file": ApiScope.ACTIVITIES_READ,
     "POST /activities": ApiScope.ACTIVITIES_WRITE,
     "POST /activities/import": ApiScope.ACTIVITIES_WRITE,
@@ -258,7 +269,7 @@ async def open_api() -> AsyncIterator[Api]:
 def filled(path: str, **ids: object) -> str:
     """With ids that nothing has, but for those that are stated."""
     unknown: dict[str, object] = dict.fromkeys(["activity_id", "user_id", "key_id", "photo_id"], UNKNOWN_ID)
-    return path.format(**unknown | {"session_id": UNKNOWN_SESSION, "name": "lake"} | ids)
+    return path.format(**unknown | {"session_id": UNKNOWN_SESSION, "name": "lake", "token": "made-up"} | ids)
 
 
 async def asked(person: Person, method: str, path: str) -> int:

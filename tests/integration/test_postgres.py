@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from psycopg.errors import UniqueViolation
 
-from fitness.adapters.postgres.activities import LOCK_KEY, PostgresActivityRepo
+from fitness.adapters.postgres.activities import PostgresActivityRepo
+from fitness.adapters.postgres.activity_keys import LOCK_KEY
 from fitness.adapters.postgres.api_keys import PostgresApiKeys
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.cache_state import PostgresCacheState

@@ -28,6 +28,8 @@ from fitness.ports.setup import BadSetup
 
 PREFIX = "FITNESS_"
 
+NOT_SET = -1
+
 T = TypeVar("T")
 
 
@@ -51,6 +53,8 @@ class Settings:
     limits_redis_url: str | None = None
     """The limits' alone; where none is set, the state's."""
     workers: int = 1
+    job_workers: int = 0
+    """Processes of `fitness serve` that work off background jobs, beside the `workers`."""
     connections_per_address: int = 1_024
     """Of one client's address, in each worker process."""
     shutdown_delay_s: float = 0.0
@@ -124,6 +128,7 @@ def read_settings(environment: Mapping[str, str], postgres_url_problem: Callable
         state_redis_url=reading.one("STATE_REDIS_URL", redis_url, None),
         limits_redis_url=reading.one("LIMITS_REDIS_URL", redis_url, None),
         workers=reading.one("WORKERS", whole_number(1, 256), default.workers),
+        job_workers=reading.one("JOB_WORKERS", whole_number(0, 16), NOT_SET),
         connections_per_address=reading.one(
             "CONNECTIONS_PER_ADDRESS", whole_number(1, 1_000_000), default.connections_per_address
         ),
@@ -142,7 +147,12 @@ def read_settings(environment: Mapping[str, str], postgres_url_problem: Callable
     )
     _refuse_halves(settings, reading)
     reading.finish()
-    return replace(settings, state_redis_url=settings.state_redis_url or settings.redis_url)
+    return replace(
+        settings,
+        state_redis_url=settings.state_redis_url or settings.redis_url,
+        # Embedded engines are this service's alone, so nobody else works off its jobs.
+        job_workers=int(settings.embedded) if settings.job_workers == NOT_SET else settings.job_workers,
+    )
 
 
 def _refuse_halves(settings: Settings, reading: "_Reading") -> None:
@@ -158,6 +168,8 @@ def _refuse_halves(settings: Settings, reading: "_Reading") -> None:
     if settings.in_memory:
         if settings.workers > 1:
             reading.refuse("WORKERS", f"must be 1 with {MEMORY}: processes share no memory")
+        if settings.job_workers > 0:
+            reading.refuse("JOB_WORKERS", f"is not used with {MEMORY}, where jobs run in the same process")
         unused = {
             "STATE_REDIS_URL": settings.state_redis_url,
             "LIMITS_REDIS_URL": settings.limits_redis_url,

@@ -17,6 +17,10 @@ NAMED = """
     SELECT small_name
     FROM photos
     WHERE small_name = ANY(%(names)s)
+    UNION ALL
+    SELECT object_name
+    FROM export_parts
+    WHERE object_name = ANY(%(names)s)
 """
 
 RELEASED = """

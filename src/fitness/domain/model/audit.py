@@ -17,6 +17,7 @@ class AuditAction(StrEnum):
     USER_CHANGED = "user_changed"
     PASSWORD_RESET_ISSUED = "password_reset_issued"  # noqa: S105 - no password
     USER_RESTORED = "user_restored"
+    USER_ERASED = "user_erased"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class AuditEntry:
     action: AuditAction
     subject_id: Annotated[Id, Says("The activity purged, or the user changed.")]
     owner_id: Annotated[Id, Says("Whose it was.")]
-    reason: str | None
+    reason: Annotated[str, Says("As whoever did it gave it; null is none.")] | None
     position: Annotated[Id, Says("In the order in which entries were written, from 1 and without gaps.")]
     hash: Annotated[str, Says("In hexadecimal, over this entry and the one before it.")]
     """See audit_chain.py."""

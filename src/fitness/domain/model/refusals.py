@@ -28,7 +28,9 @@ class FieldProblem:
     """One thing wrong with one field of the input."""
 
     field: str
+    """Its name in the body, in the query string or among the headers."""
     message: str
+    """What it must be or must not."""
 
 
 class InvalidFields(Refusal):
@@ -157,6 +159,20 @@ class ActivityNotInTrash(Refusal):
         super().__init__(f"activity {activity_id} is not in the trash")
 
 
+class ActivityExpired(Refusal):
+    """In its owner's trash for longer than it can be restored; it is deleted for good soon."""
+
+    def __init__(self, activity_id: int) -> None:
+        super().__init__(f"activity {activity_id} has been in the trash for too long, and cannot be restored any more")
+
+
+class ExportNotFound(Refusal):
+    """None was asked for; or the link to it was used before, has expired, or was made up."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such export, or its link was used or has expired; ask for another one")
+
+
 class TagNotFound(Refusal):
     def __init__(self, tag: str) -> None:
         super().__init__(f"no activity of yours has the tag {tag}")
@@ -167,6 +183,13 @@ class VersionMismatch(Refusal):
 
     def __init__(self, activity_id: int) -> None:
         super().__init__(f"activity {activity_id} has changed since; read it again and repeat")
+
+
+class ProfileMismatch(Refusal):
+    """The profile is not, or no longer, one that the caller speaks of."""
+
+    def __init__(self) -> None:
+        super().__init__("your profile has changed since; read it again and repeat")
 
 
 class MatchedOn(StrEnum):
@@ -208,83 +231,18 @@ class IdempotentRequestInFlight(Refusal):
         super().__init__("a request with this Idempotency-Key is being carried out; repeat it in a moment")
 
 
-class RecordingRefused(Refusal):
-    """A file from which no activity can be made."""
+class ChangesNotKept(Refusal):
+    """Some of what changed since the place that is asked for has been trimmed from the change log."""
 
-
-class RecordingEmpty(RecordingRefused):
     def __init__(self) -> None:
-        super().__init__("the file is empty")
+        super().__init__(
+            "some of the changes since this cursor are not kept any more: ask for a new cursor with from=now, list "
+            "your activities, and go on from that cursor"
+        )
 
 
-class RecordingTooLarge(RecordingRefused):
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(f"the file holds more than {max_bytes // 1_000_000} MB")
+class TooManyFollowers(Refusal):
+    """Connections of one account to the live feed."""
 
-
-class RecordingTooManyActivities(RecordingRefused):
     def __init__(self, most: int) -> None:
-        super().__init__(f"the file holds more than {most} activities")
-
-
-class RecordingUnknown(RecordingRefused):
-    def __init__(self) -> None:
-        super().__init__("the file is neither FIT nor GPX nor TCX, plain or gzipped")
-
-
-class RecordingCorrupt(RecordingRefused):
-    def __init__(self, what: str) -> None:
-        super().__init__(f"the file is damaged: {what}")
-
-
-class RecordingWithoutActivity(RecordingRefused):
-    def __init__(self) -> None:
-        super().__init__("the file is sound but holds no activity")
-
-
-class RecordingWithoutTimes(RecordingRefused):
-    def __init__(self) -> None:
-        super().__init__("the file holds a track without times, so no activity can be made of it")
-
-
-class PhotoNotFound(Refusal):
-    """Also said of somebody else's photo, in the very same words."""
-
-    def __init__(self, photo_id: int) -> None:
-        super().__init__(f"photo {photo_id} does not exist")
-
-
-class TooManyPhotos(Refusal):
-    def __init__(self, most: int) -> None:
-        super().__init__(f"an activity has at most {most} photos; delete one first")
-
-
-class PictureRefused(Refusal):
-    """A file of which no photo can be made."""
-
-
-class PictureEmpty(PictureRefused):
-    def __init__(self) -> None:
-        super().__init__("the file is empty")
-
-
-class PictureTooLarge(PictureRefused):
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(f"the file is larger than {max_bytes // 1_000_000} MB")
-
-
-class PictureTooManyPixels(PictureRefused):
-    """More than are read, or in a form that takes too much memory to read."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"the picture is too large: {what}; send it with fewer pixels")
-
-
-class PictureUnknown(PictureRefused):
-    def __init__(self, what: str = "neither JPEG nor PNG nor WebP") -> None:
-        super().__init__(f"the file is {what}")
-
-
-class PictureCorrupt(PictureRefused):
-    def __init__(self, what: str) -> None:
-        super().__init__(f"the picture is damaged: {what}")
+        super().__init__(f"an account has at most {most} connections to the live feed: close one of them")

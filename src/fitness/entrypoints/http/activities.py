@@ -11,6 +11,7 @@ from fitness.domain.model.activities import Activity, DetailsChanges, NewActivit
 from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import (
+    ActivityExpired,
     ActivityInTrash,
     ActivityNotFound,
     ActivityNotInTrash,
@@ -22,8 +23,16 @@ from fitness.domain.model.refusals import (
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.entrypoints.http.bodies import JsonBody
+from fitness.entrypoints.http.changes import list_changes
 from fitness.entrypoints.http.cursors import LATEST_DELETED, ORDERS
-from fitness.entrypoints.http.etags import IF_MATCH, IF_NONE_MATCH, etag, versions_to_change, versions_to_read
+from fitness.entrypoints.http.etags import (
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_NONE_MATCH_TO_CHANGE,
+    etag,
+    versions_to_change,
+    versions_to_read,
+)
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
 from fitness.entrypoints.http.idempotency import IDEMPOTENT, idempotency_key
 from fitness.entrypoints.http.imports import import_file
@@ -101,7 +110,7 @@ async def list_trash(
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_READ,
         action=Action.OTHER,
-        refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
+        refuses=(ActivityNotFound, ActivityInTrash, ActivityExpired, VersionMismatch),
         headers=IF_NONE_MATCH | IF_MATCH,
         sends=("X-Cache",),
     ).opt,
@@ -126,7 +135,7 @@ async def get_activity(
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
-        headers=IF_MATCH,
+        headers=IF_MATCH | IF_NONE_MATCH_TO_CHANGE,
         sends=("ETag",),
     ).opt,
 )
@@ -148,7 +157,7 @@ async def update_activity(
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
-        headers=IF_MATCH,
+        headers=IF_MATCH | IF_NONE_MATCH_TO_CHANGE,
     ).opt,
 )
 async def delete_activity(
@@ -165,15 +174,15 @@ async def delete_activity(
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
-        refuses=(ActivityNotFound, ActivityNotInTrash, DuplicateActivity, VersionMismatch),
-        headers=IF_MATCH,
+        refuses=(ActivityNotFound, ActivityNotInTrash, ActivityExpired, DuplicateActivity, VersionMismatch),
+        headers=IF_MATCH | IF_NONE_MATCH_TO_CHANGE,
         sends=("ETag",),
     ).opt,
 )
 async def restore_activity(
     activity_id: FromPath[int], request: ApiRequest, activities: NamedDependency[ActivityService]
 ) -> Response[Activity]:
-    """Take an activity out of the trash."""
+    """Take an activity out of the trash, in which it may be until its `purge_at`."""
     activity = await activities.restore(activity_id, by=request.user, versions=versions_to_change(request))
     return Response(activity, headers=_headers(activity))
 
@@ -191,6 +200,7 @@ activities_router = Router(
         update_activity,
         delete_activity,
         restore_activity,
+        list_changes,
     ],
 )
 

@@ -2,9 +2,10 @@
 
 import re
 
+from fitness.domain.model.fields import Says
 from fitness.entrypoints.http.kinds import RangeNotSatisfiable
 
-RANGE = {
+RANGE: dict[str, str | Says] = {
     "Range": "One part of the file, such as `bytes=0-1023`; the answer is 206. Else it is the whole file.",
     "If-Range": "The ETag that the parts read so far had; if it is another one now, the answer is the whole file.",
 }

@@ -17,6 +17,8 @@ LISTING_TTL_S = 2 * 60
 STATISTICS_TTL_S = 5 * 60
 ACCOUNT_TTL_S = 60 * 60
 
+USER = "user"
+
 KEYS_REMEMBERED = 10_000
 """Of activities that are read again and again."""
 
@@ -30,7 +32,7 @@ def activity_scope(activity_id: int) -> Scope:
 
 def user_scope(user_id: int) -> Scope:
     """All that is made of a user's activities together: pages, filters, statistics."""
-    return Scope("user", user_id)
+    return Scope(USER, user_id)
 
 
 def account_scope(user_id: int) -> Scope:
