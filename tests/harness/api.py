@@ -65,8 +65,10 @@ class Person:
         body: dict[str, Any] = response.json()
         return body
 
-    async def upload(self, content: bytes, name: str = "recording") -> httpx.Response:
-        return await self.post("/activities/import", files={"file": (name, content)})
+    async def upload(self, *contents: bytes, name: str = "recording", query: str = "", **given: Any) -> httpx.Response:
+        """One file, or several in one form."""
+        files = [("file", (name, content)) for content in contents]
+        return await self.post(f"/activities/import?{query}", files=files, **given)
 
     async def titles(self, query: str = "") -> list[str | None]:
         response = await self.get(f"/activities?{query}")

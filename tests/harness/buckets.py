@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +18,8 @@ class Bucket:
         self.objects: dict[str, tuple[bytes, datetime]] = {}
         self.broken = False
         """Answers 503 to everything."""
+        self.stored: Callable[[str], None] = lambda _: None
+        """Is called with the key of each object once that is there, before its store is answered."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -28,6 +30,7 @@ class _Handler(BaseHTTPRequestHandler):
         content = self.rfile.read(int(self.headers["Content-Length"]))
         if not self._refused():
             self.bucket.objects[self._key()] = content, datetime.now(UTC)
+            self.bucket.stored(self._key())
             self._answer(200, ETag='"e"')
 
     def do_GET(self) -> None:
@@ -93,12 +96,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Its client may have been killed."""
+
+
 @contextmanager
 def serving_bucket() -> Iterator[tuple[Bucket, dict[str, str]]]:
     """An empty bucket, `s3://bucket`, and the environment in which it is found."""
     bucket = Bucket()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"bucket": bucket}))
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"bucket": bucket}))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -73,7 +73,7 @@ class TestAnArchive:
         trashed = await ann.record(title="gone")
         await ann.delete(f"/activities/{trashed['id']}")
         await ben.record(title="not hers")
-        (imported,) = (await ann.upload(A_TRACK, "lake.gpx")).json()["items"]
+        (imported,) = (await ann.upload(A_TRACK, name="lake.gpx")).json()["items"]
         found = await archive(late_api, (await made(late_api, ann))["url"])
         assert json.loads(found.read("profile.json"))["email"] == ann.email
         activities = json.loads(found.read("activities.json"))

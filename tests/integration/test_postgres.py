@@ -19,6 +19,8 @@ from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.database import Connection, Database, fetch_one
 from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_files import shipped_migrations
+from fitness.adapters.postgres.objects import PostgresObjectNames
+from fitness.adapters.postgres.originals import PostgresOriginalRepo
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.schema import SchemaProbe
 from fitness.adapters.postgres.standings import PostgresStandings
@@ -38,6 +40,8 @@ from fitness.ports.cache_state import CacheStatePort, Transition
 from fitness.ports.health import ProbePort, Verdict
 from fitness.ports.logins import LoginHistoryPort
 from fitness.ports.messages import IdempotencyKey
+from fitness.ports.objects import ObjectNamesPort
+from fitness.ports.originals import OriginalRepoPort
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.setup import BadSetup
@@ -60,6 +64,7 @@ from tests.unit.contracts.api_keys import ApiKeyContract
 from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
+from tests.unit.contracts.originals import OriginalRepoContract
 from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.standings import StandingContract
 from tests.unit.contracts.statistics import StatisticsRepoContract
@@ -99,6 +104,18 @@ class InOneDatabase:
     @pytest.fixture
     def tags(self, database: Database) -> TagRepoPort:
         return PostgresTagRepo(database)
+
+    @pytest.fixture
+    def originals(self, database: Database) -> OriginalRepoPort:
+        return PostgresOriginalRepo(database)
+
+    @pytest.fixture
+    def names(self, database: Database) -> ObjectNamesPort:
+        return PostgresObjectNames(database)
+
+
+class TestPostgresOriginals(InOneDatabase, OriginalRepoContract):
+    pass
 
 
 class TestPostgresStatistics(InOneDatabase, StatisticsRepoContract):

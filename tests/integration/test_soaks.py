@@ -1,6 +1,7 @@
 """Short runs of the soaks that `make soak` runs for minutes."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import redis
@@ -10,6 +11,8 @@ from fitness.adapters.embedded.engines import EngineUrls
 from tests.harness.servers import ValkeyServer, breakable_cache
 from tests.soak.busy import BEYOND_REACH, SITUATIONS, TRUSTED, TURNS, grown_too_fast, levels, limited
 from tests.soak.faults import FAULTS, READERS, Fault, watched
+from tests.soak.imports import killed, stage
+from tests.soak.rereading import reread_all
 
 pytestmark = [pytest.mark.engines, pytest.mark.slow]
 
@@ -44,6 +47,21 @@ async def test_many_connections_are_no_outage(urls: EngineUrls):
         measured = await levels(one, [64, 256, 1_000] * TURNS, SECONDS / TURNS)
     assert [what for level in measured for what in level.wrong] == []
     assert grown_too_fast(measured) == []
+
+
+async def test_a_kill_within_an_import_parts_no_file_from_its_activities(urls: EngineUrls):
+    with stage(urls) as one:
+        seen = await killed(one, kills=2)
+        assert seen.unanswered == seen.kills
+        assert await one.sweep(seen) == 1
+    assert seen.wrong == []
+
+
+async def test_reading_again_changes_what_the_rules_ask_for_and_nothing_else(urls: EngineUrls, tmp_path: Path):
+    seen = await reread_all(urls, tmp_path, 25)
+    assert seen.wrong == []
+    assert seen.changed
+    assert seen.kept
 
 
 @pytest.mark.parametrize("situation", [*SITUATIONS][:2])

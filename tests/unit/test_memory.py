@@ -17,7 +17,8 @@ from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDe
 from fitness.adapters.memory.database import InMemoryDatabase
 from fitness.adapters.memory.jobs import InMemoryJobQueue
 from fitness.adapters.memory.logins import InMemoryLoginHistory
-from fitness.adapters.memory.objects import InMemoryObjectStore
+from fitness.adapters.memory.objects import InMemoryObjectNames, InMemoryObjectStore
+from fitness.adapters.memory.originals import InMemoryOriginalRepo
 from fitness.adapters.memory.outbox import InMemoryOutbox
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
@@ -49,7 +50,8 @@ from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort, Password
 from fitness.ports.health import ProbePort
 from fitness.ports.jobs import JobQueuePort
 from fitness.ports.logins import LoginHistoryPort
-from fitness.ports.objects import ObjectStorePort
+from fitness.ports.objects import ObjectNamesPort, ObjectStorePort
+from fitness.ports.originals import OriginalRepoPort
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import OutboxPort
 from fitness.ports.rate_limits import RateLimiterPort
@@ -75,9 +77,10 @@ from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.jobs import Enqueue, Fail, JobQueueContract
 from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.objects import ObjectStoreContract
+from tests.unit.contracts.originals import OriginalRepoContract
 from tests.unit.contracts.outbox import OutboxContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
-from tests.unit.contracts.recordings import ENDLESS_TRACK, MOST_TRACKS, TOO_MANY_TRACKS, RecordingReaderContract
+from tests.unit.contracts.recordings import ENDLESS, MOST_TRACKS, TOO_MANY_TRACKS, RecordingReaderContract
 from tests.unit.contracts.sessions import SessionStoreContract
 from tests.unit.contracts.standings import StandingContract
 from tests.unit.contracts.statistics import StatisticsRepoContract
@@ -123,6 +126,14 @@ class InOneStore:
     @pytest.fixture
     def tags(self, store: InMemoryStore) -> TagRepoPort:
         return InMemoryTagRepo(store)
+
+    @pytest.fixture
+    def originals(self, store: InMemoryStore) -> OriginalRepoPort:
+        return InMemoryOriginalRepo(store)
+
+    @pytest.fixture
+    def names(self, store: InMemoryStore) -> ObjectNamesPort:
+        return InMemoryObjectNames(store)
 
 
 class TestInMemoryActivityRepo(InOneStore, ActivityRepoContract):
@@ -305,11 +316,16 @@ class TestInMemoryRecordingReader(RecordingReaderContract):
     @pytest.fixture
     def reader(self) -> RecordingReaderPort:
         loop = Recording(
-            activity_type=ActivityType.RUN, started_at=MORNING, utc_offset=None, duration_s=600, title="Morning loop"
+            activity_type=ActivityType.RUN,
+            started_at=MORNING,
+            utc_offset=None,
+            duration_s=600,
+            title="Morning loop",
+            place_zone="Europe/Ljubljana",
         )
         endless = replace(loop, duration_s=1e9)
         tracks = {MOST_TRACKS: [loop] * MAX_ACTIVITIES, TOO_MANY_TRACKS: [loop] * (MAX_ACTIVITIES + 1)}
-        return InMemoryRecordingReader({A_TRACK: [loop], ENDLESS_TRACK: [endless]} | tracks)
+        return InMemoryRecordingReader({A_TRACK: [loop], ENDLESS: [endless]} | tracks)
 
 
 class TestInMemoryDatabase(ProbeContract):
@@ -439,6 +455,10 @@ class TestInMemoryRateLimiter(RateLimiterContract):
     @pytest.fixture
     def limiter(self, clock: TurnedClock) -> RateLimiterPort:
         return InMemoryRateLimiter(clock.monotonic_s)
+
+
+class TestInMemoryOriginals(InOneStore, OriginalRepoContract):
+    pass
 
 
 class TestObjects(ObjectStoreContract):

@@ -26,7 +26,7 @@ from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.domain.model.activities import Activity, ActivityState, ActivityType
 from fitness.domain.model.listings import ActivityFilter, Page
-from fitness.domain.model.originals import Original, UploadedFile
+from fitness.domain.model.originals import UploadedFile
 from fitness.domain.model.recordings import Recording
 from fitness.domain.model.refusals import (
     ActivityInTrash,
@@ -211,7 +211,7 @@ async def test_each_wrong_state_has_its_own_refusal(house: House):
 async def test_an_import_keeps_every_session_in_the_zone_the_file_tells(house: House):
     ann = await house.caller()
     swim, run = (await house.imports.import_file(DUATHLON, by=ann)).activities
-    assert (swim.timezone, run.timezone) == ("Europe/Paris", "Etc/GMT-9")
+    assert (swim.timezone, run.timezone) == ("Europe/Paris", "+09:00")
     assert swim.external_id != run.external_id
     with pytest.raises(DuplicateActivity) as refusal:
         await house.imports.import_file(DUATHLON, by=ann)
@@ -249,7 +249,7 @@ class Slow(InMemoryOriginalRepo):
         super().__init__(store)
         self.asked, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def add(self, activities: Sequence[Activity], numbers: Sequence[int], **given: Any) -> Original:
+    async def add(self, activities: Sequence[Activity], numbers: Sequence[int], **given: Any) -> list[Activity]:
         self.asked.set()
         await self.go_on.wait()
         return await super().add(activities, numbers, **given)

@@ -27,7 +27,7 @@ class OriginalRepoPort(Protocol):
         original: NewOriginal,
         refuse_twins: bool,
         messages: Messages,
-    ) -> Original:
+    ) -> list[Activity]:
         """Store new activities of one user, each with an id of its own, their places in the file, and the original.
 
         All of them or none, as ActivityRepoPort.add_all does. Of imports of one user at a time, one comes after the

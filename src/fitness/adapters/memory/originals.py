@@ -27,19 +27,19 @@ class InMemoryOriginalRepo:
         original: NewOriginal,
         refuse_twins: bool,
         messages: Messages,
-    ) -> Original:
+    ) -> list[Activity]:
         owner, now = activities[0].user_id, activities[0].created_at
         self._refuse_answered(owner, original.request_key, now)
         for twin in await self.twins(owner, activities):
             if twin is not None and (refuse_twins or twin.matched_on is not MatchedOn.START):
                 raise DuplicateActivity(twin.existing_id, twin.matched_on)
-        await self._activities.add_all(activities, messages=messages)
+        added = await self._activities.add_all(activities, messages=messages)
         stated = {field.name: getattr(original, field.name) for field in fields(NewOriginal)}
         kept = Original(**stated, id=next(self._store.ids), user_id=owner, stored_at=now)
         self._store.originals[kept.id] = kept
         for activity, number in zip(activities, numbers, strict=True):
             self._store.readings[activity.id] = StoredReading(kept.id, number, details_of(activity))
-        return kept
+        return added
 
     async def twins(self, owner: int, activities: Sequence[Activity]) -> list[Twin | None]:
         live = [one for one in self._store.activities.values() if one.user_id == owner and one.deleted_at is None]

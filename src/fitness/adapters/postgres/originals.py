@@ -41,7 +41,7 @@ OF_REQUEST = f"""
     WHERE user_id = %(owner)s AND request_key = %(request_key)s AND stored_at > %(since)s
 """
 
-ADD = f"""
+ADD = """
     WITH kept AS (
         INSERT INTO originals (
             user_id, object_name, media_type, file_name, size_bytes, home_timezone, made, warnings, request_key,
@@ -51,16 +51,11 @@ ADD = f"""
             %(owner)s, %(object_name)s, %(media_type)s, %(file_name)s, %(size_bytes)s, %(home_timezone)s, %(made)s,
             %(warnings)s, %(request_key)s, %(stored_at)s
         )
-        RETURNING {ORIGINAL}
-    ), read AS (
-        INSERT INTO readings (activity_id, original_id, number, details)
-        SELECT reading.activity_id, kept.id, reading.number, reading.details
-        FROM kept, json_to_recordset(%(readings)s::json) AS reading (
-            activity_id bigint, number integer, details jsonb
-        )
+        RETURNING id
     )
-    SELECT {ORIGINAL}
-    FROM kept
+    INSERT INTO readings (activity_id, original_id, number, details)
+    SELECT reading.activity_id, kept.id, reading.number, reading.details
+    FROM kept, json_to_recordset(%(readings)s::json) AS reading (activity_id bigint, number integer, details jsonb)
 """
 
 BY_ORIGIN = """
@@ -135,18 +130,17 @@ class PostgresOriginalRepo:
         original: NewOriginal,
         refuse_twins: bool,
         messages: Messages,
-    ) -> Original:
+    ) -> list[Activity]:
         owner = activities[0].user_id
 
-        async def work(connection: Connection) -> Original:
+        async def work(connection: Connection) -> list[Activity]:
             await connection.execute(ONE_AT_A_TIME, {"owner": owner})
             await _refuse_answered(connection, owner, original.request_key, now=activities[0].created_at)
             if refuse_twins:
                 _refuse_first(await _twins(connection, owner, activities))
             await insert(connection, [(one, messages) for one in activities])
-            row = await fetch_one(connection, ADD, _parameters(owner, activities, numbers, original))
-            assert row is not None
-            return _original(row)
+            await connection.execute(ADD, _parameters(owner, activities, numbers, original))
+            return [*activities]
 
         # Ends: a clash of origins is with a row of somebody else's transaction. Either that row is found, or it is gone
         # and the next try succeeds.

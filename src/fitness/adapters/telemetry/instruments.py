@@ -10,7 +10,7 @@ from fitness.adapters.telemetry.metrics import Metrics
 from fitness.adapters.telemetry.sources import Labels, MetricSources, Readings
 from fitness.adapters.telemetry.table import INSTRUMENTS, JOB_DURATION, QUERY_DURATION, REQUEST_DURATION, Kind
 from fitness.domain.model.changes import ChangeKind
-from fitness.domain.model.jobs import Queue, Task
+from fitness.domain.model.jobs import Queue
 from fitness.domain.model.rate_limits import POLICIES
 from fitness.ports.activities import Created
 from fitness.ports.jobs import JobBacklog
@@ -82,9 +82,13 @@ class Instruments:
     def user_registered(self, _: object) -> None:
         self._own.users[()] += 1
 
-    def declare(self, sources: MetricSources, expected_requests: Iterable[Labels]) -> None:
-        """Show every metric of the table. Counters begin at 0 for every combination of labels that is known."""
+    def declare(self, sources: MetricSources, expected_requests: Iterable[Labels], tasks: Iterable[str] = ()) -> None:
+        """Show every metric of the table. Counters begin at 0 for every combination of labels that is known; `tasks`
+        are the background jobs that this process carries out."""
         self._begin_at_zero(sources, expected_requests)
+        for task in tasks:
+            for outcome in JOB_OUTCOMES:
+                self._own.jobs.setdefault((task, outcome), 0)
         for row in INSTRUMENTS:
             if not isinstance(row.source, tuple):
                 show = self._metrics.counter if row.kind is Kind.COUNTER else self._metrics.gauge
@@ -130,7 +134,6 @@ class Instruments:
             (self._own.requests, expected_requests),
             (self._own.activities, [()]),
             (self._own.users, [()]),
-            (self._own.jobs, [(task, outcome) for task in Task for outcome in JOB_OUTCOMES]),
             (self._own.changes, [(kind,) for kind in ChangeKind]),
             (sources.reads.hits, kinds),
             (sources.reads.misses, kinds),

@@ -39,7 +39,7 @@ from fitness.domain.model.activity_types import ActivityType as ActivityType
 from fitness.domain.model.fields import MAX_INT64, Id, Number, Says, rules_of
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.domain.model.text import TextRule, text_problem
-from fitness.domain.model.time_zones import is_time_zone, local_date
+from fitness.domain.model.time_zones import local_date, recorded_zone_problem
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST_AHEAD = timedelta(hours=24)
@@ -61,7 +61,7 @@ class Details:
     elapsed_minutes: ElapsedMinutes | None = None
     title: Title | None = None
     timezone: TimeZone | None = None
-    """IANA name; None stands for the profile's."""
+    """IANA name or fixed offset; None stands for the profile's."""
     distance_km: DistanceKm | None = None
     elevation_gain_m: ElevationGainM | None = None
     calories_kcal: CaloriesKcal | None = None
@@ -249,7 +249,7 @@ def _detail_problems(details: Details, now: datetime) -> list[FieldProblem]:
     average, highest = details.average_heart_rate_bpm, details.max_heart_rate_bpm
     if average is not None and highest is not None and average > highest:
         refuse("average_heart_rate_bpm", "must not be above max_heart_rate_bpm")
-    refuse("timezone", _if_given(details.timezone, time_zone_problem))
+    refuse("timezone", _if_given(details.timezone, recorded_zone_problem))
     return problems
 
 
@@ -279,10 +279,6 @@ def _origin_problems(new: NewActivity) -> list[FieldProblem]:
 
 def _external_id_problem(text: str) -> str | None:
     return text_problem(text, min_length=EXTERNAL_ID.min_length, max_length=EXTERNAL_ID.max_length)
-
-
-def time_zone_problem(name: str) -> str | None:
-    return None if is_time_zone(name) else "must be an IANA time zone name such as Europe/Paris"
 
 
 def _if_given(value: str | None, problem: Callable[[str], str | None]) -> str | None:

@@ -38,7 +38,7 @@ GroupId = Annotated[
     int, Number(1, MAX_INT64), Says("Shared by the activities of one recording, as by the parts of a triathlon.")
 ]
 Title = Annotated[str, TITLE, Says("One line, without control or invisible characters.", "Around the lake")]
-TimeZone = Annotated[str, Says("An IANA time zone name.", "Europe/Paris")]
+TimeZone = Annotated[str, Says("An IANA time zone name, or a fixed offset such as +09:00.", "Europe/Paris")]
 DistanceKm = Annotated[
     float, Number(0, MAX_DISTANCE_KM), Says("Kilometres, kept to 0.001; null is unknown, 0 is measured.", 9.1)
 ]

@@ -21,8 +21,8 @@ from fitness.entrypoints.wiring.container import Container
 @click.option("--user", "email", required=True, metavar="EMAIL", help="Owner of the activities.")
 @click.option(
     "--on-duplicate",
-    type=click.Choice([*OnDuplicate]),
-    default=OnDuplicate.REFUSE,
+    type=click.Choice([one.value for one in OnDuplicate]),
+    default=OnDuplicate.REFUSE.value,
     show_default=True,
     help="What to do with an activity that is there already.",
 )

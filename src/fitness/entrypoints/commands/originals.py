@@ -4,6 +4,7 @@ from collections import Counter
 
 import click
 
+from fitness.domain.model.text import escaped
 from fitness.domain.use_cases.rereading import RereadFile
 from fitness.entrypoints.commands.stores import on_stores
 from fitness.entrypoints.wiring.container import Container
@@ -57,7 +58,7 @@ def _show(file: RereadFile, counts: "Counter[str]") -> None:
         if result.differing:
             counts["changed"] += 1
             fields = (
-                f"{name} {getattr(reading.activity, name)} → {getattr(result.activity, name)}"
+                escaped(f"{name} {getattr(reading.activity, name)} → {getattr(result.activity, name)}")
                 for name in result.differing
             )
             click.echo(f"activity {reading.activity.id}: {', '.join(fields)}")

@@ -175,7 +175,9 @@ class Container(containers.DeclarativeContainer):
         either(memory=once(InMemoryObjectNames, store), stores=once(PostgresObjectNames, postgres)), "objects"
     )
     originals = observed(
-        either(memory=once(InMemoryOriginalRepo, store), stores=once(PostgresOriginalRepo, postgres)), "originals"
+        either(memory=once(InMemoryOriginalRepo, store), stores=once(PostgresOriginalRepo, postgres)),
+        "originals",
+        then=providers.Dict(add=instruments.provided.activities_created),
     )
 
     redis_cache = once(RedisCache, kept(closed, line_to, settings.provided.redis_url))
