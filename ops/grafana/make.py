@@ -219,6 +219,7 @@ DASHBOARDS = {
                 "Activities an hour", "short", {"activities": f"sum(increase(activities_created_total{{{ON}}}[1h]))"}
             ),
             Panel("New users a day", "short", {"users": f"sum(increase(users_registered_total{{{ON}}}[1d]))"}),
+            Panel("Photos an hour", "short", {"photos": f"sum(increase(photos_uploaded_total{{{ON}}}[1h]))"}),
         ],
     ),
     "jobs": (

@@ -70,6 +70,11 @@ class Person:
         files = [("file", (name, content)) for content in contents]
         return await self.post(f"/activities/import?{query}", files=files, **given)
 
+    async def add_photo(self, activity_id: int, content: bytes, name: str = "photo", **texts: str) -> httpx.Response:
+        """A picture for an activity, with a caption or what else is stated."""
+        fields = {field: (None, text) for field, text in texts.items()}
+        return await self.post(f"/activities/{activity_id}/photos", files={"file": (name, content), **fields})
+
     async def titles(self, query: str = "") -> list[str | None]:
         response = await self.get(f"/activities?{query}")
         assert response.status_code == 200, response.text

@@ -37,6 +37,13 @@ def document() -> dict[str, Any]:
     return _documents[0]
 
 
+def resolved(response: Any, whole: dict[str, Any]) -> Any:
+    """A response of an operation, or the shared one that it refers to."""
+    if response is None or "$ref" not in response:
+        return response
+    return whole["components"]["responses"][response["$ref"].rpartition("/")[2]]
+
+
 async def hold_to_document(response: httpx.Response) -> None:
     """Raises Undocumented. Answers to addresses that the document does not have are not looked at."""
     request = response.request
@@ -45,7 +52,7 @@ async def hold_to_document(response: httpx.Response) -> None:
         return
     name, operation = found
     where = f"{name} {response.status_code}"
-    stated = operation["responses"].get(str(response.status_code))
+    stated = resolved(operation["responses"].get(str(response.status_code)), document())
     if stated is None:
         raise Undocumented(f"{where} is in no response of the document: {await _text(response)}")
     surplus = _surplus_headers(response, stated)

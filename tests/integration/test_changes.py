@@ -183,3 +183,20 @@ class TestWhileEverythingChangesAtOnce(InOneDatabase):
                 repo.purge(made.activity.id, messages=messages(authority=BY_ADMIN)),
             )
         assert await database.one("SELECT count(*) FROM idempotency_keys WHERE key LIKE 'old%%'", {}) == (0,)
+
+    async def test_two_processes_that_update_the_same_activities_in_any_order_win_each_once(
+        self, database: Database, second: Database, users: UserRepoPort
+    ):
+        people = [await users.add(a_registration(), password_hash="-", at=NOW) for _ in range(3)]
+        repos = [PostgresActivityRepo(database), PostgresActivityRepo(second)]
+        kept = [
+            (await repos[0].add(an_activity(user_id=people[number % 3].id), messages=messages())).activity
+            for number in range(30)
+        ]
+        draw = random.Random(4)
+        for version in range(2, 12):
+            changes = [replace(one, title=f"no {version}", version=version, updated_at=LATER) for one in kept]
+            made = await asyncio.gather(
+                *(repo.update(one, messages=messages()) for repo in repos for one in draw.sample(changes, len(changes)))
+            )
+            assert made.count(True) == len(kept)

@@ -1,13 +1,15 @@
 """The document says what the service does; beside this, each answer of the HTTP suite is validated against it."""
 
 import json
+import re
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.harness.api import Api, Person, activity_body
+from tests.harness.api import PASSWORD, Api, Person, activity_body
 from tests.harness.documented import Undocumented, hold_to_document
+from tests.pictures import a_jpeg
 
 REQUEST = httpx.Request("GET", "http://fitness/api/v1/users/me")
 USUAL = {
@@ -17,6 +19,19 @@ USUAL = {
     "X-Content-Type-Options": "nosniff",
     "Content-Type": "application/json",
 }
+
+
+LETTERS = "sphinx of black quartz, judge my vow".replace(" ", "")
+
+
+def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for path in document["paths"].values() for operation in path.values()]
+
+
+def has_words(schema: dict[str, Any]) -> bool:
+    """A reference says it under its own name; what may be null says it of what it is otherwise."""
+    choices = schema.get("anyOf", [])
+    return "$ref" in schema or bool(schema.get("description")) or any(has_words(one) for one in choices)
 
 
 @pytest.fixture
@@ -98,12 +113,61 @@ class TestFields:
             tags = [f"t{number}" for number in range(count)]
             assert (await ann.post("/activities", json=activity_body(tags=tags))).status_code == status
 
-    async def test_every_field_that_is_sent_says_what_it_is(self, document: dict[str, Any]):
+    async def test_the_lengths_of_names_and_passwords_are_those_that_are_judged_by(
+        self, ann: Person, document: dict[str, Any]
+    ):
         schemas = document["components"]["schemas"]
-        for name in ("NewActivity", "DetailsChanges", "Registration", "Login", "Purge"):
-            assert schemas[name]["additionalProperties"] is False
-            for field, schema in schemas[name]["properties"].items():
-                assert "$ref" in schema or "description" in schema, f"{name}.{field}"
+        await ann.record(tags=["lake"])
+        for method, path, schema, field, rest in (
+            ("PATCH", "/tags/lake", "TagName", "name", {}),
+            ("POST", "/auth/keys", "NewKey", "name", {"scopes": ["activities:read"]}),
+            ("PATCH", "/users/me", "ProfileChanges", "name", {}),
+            ("POST", "/users/me/password", "PasswordChange", "new", {"current": PASSWORD}),
+        ):
+            stated = schemas[schema]["properties"][field]
+            shortest, longest = stated.get("minLength", 0), stated["maxLength"]
+            for length, good in ((longest + 1, False), (shortest - 1, False), (longest, True)):
+                if length >= 0:
+                    answer = await ann.call(method, path, json={field: (LETTERS * 11)[:length]} | rest)
+                    assert (answer.status_code < 300) == good, (schema, length)
+                    assert good or answer.status_code == 422
+
+    async def test_a_key_has_a_scope_as_the_document_says(self, ann: Person, document: dict[str, Any]):
+        assert document["components"]["schemas"]["NewKey"]["properties"]["scopes"]["minItems"] == 1
+        assert (await ann.post("/auth/keys", json={"name": "x", "scopes": []})).status_code == 422
+
+    async def test_every_field_says_what_it_is(self, document: dict[str, Any]):
+        for name, schema in document["components"]["schemas"].items():
+            for field, stated in schema.get("properties", {}).items():
+                assert has_words(stated), f"{name}.{field} has no words: see domain/model/fields.py"
+
+    async def test_every_body_that_is_sent_is_closed(self, document: dict[str, Any]):
+        for operation in operations(document):
+            content = operation.get("requestBody", {}).get("content", {})
+            if "application/json" in content:
+                name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+                assert document["components"]["schemas"][name]["additionalProperties"] is False
+
+    async def test_it_is_in_the_same_order_in_every_process(self, document: dict[str, Any]):
+        for path, methods in document["paths"].items():
+            assert list(methods) == [one for one in ("get", "post", "patch", "delete") if one in methods], path
+
+    async def test_every_operation_and_parameter_says_what_it_is(self, document: dict[str, Any]):
+        for operation in operations(document):
+            assert operation["description"], operation["operationId"]
+            for parameter in operation["parameters"]:
+                said = parameter["in"] == "path" or parameter["description"]
+                assert said, f"{operation['operationId']}: {parameter['name']}"
+
+    async def test_the_patterns_of_headers_are_those_that_are_judged_by(self, ann: Person, document: dict[str, Any]):
+        path = f"/activities/{(await ann.record())['id']}"
+        of_patch = document["paths"]["/api/v1/activities/{activity_id}"]["patch"]["parameters"]
+        patterns = {one["name"]: one["schema"]["pattern"] for one in of_patch if one["in"] == "header"}
+        assert patterns.keys() == {"If-Match", "If-None-Match"}
+        for header, pattern in patterns.items():
+            for value in ("*", '"1"', 'W/"1", "x"', "1", '"1', "W/1", '* "1"'):
+                refused = (await ann.patch(path, json={}, headers={header: value})).status_code == 400
+                assert refused == (re.search(pattern, value) is None), (header, value)
 
     async def test_names_are_those_of_classes(self, document: dict[str, Any]):
         assert all(name.isalpha() and not name.endswith("Body") for name in document["components"]["schemas"])
@@ -125,6 +189,9 @@ class TestExamples:
         assert created.status_code == 201
         path = f"/activities/{created.json()['id']}"
         assert (await ann.patch(path, json=bodies.pop("update_activity"))).status_code == 200
+        photo = await ann.add_photo(created.json()["id"], a_jpeg())
+        changed = await ann.patch(f"/photos/{photo.json()['id']}", json=bodies.pop("change_photo"))
+        assert changed.status_code == 200
         assert (await ann.patch("/users/me", json=bodies.pop("update_me"))).status_code == 200
         assert (await ann.patch("/tags/lake", json=bodies.pop("rename_tag"))).status_code == 200
         await ann.delete(path)
@@ -150,6 +217,21 @@ class TestExamples:
         links = document["paths"]["/api/v1/activities"]["post"]["responses"]["201"]["links"]
         assert links.keys() >= {"get_activity", "update_activity", "delete_activity", "restore_activity"}
         assert links["get_activity"]["parameters"] == {"activity_id": "$response.body#/id"}
+
+    async def test_links_lead_to_every_operation_on_something_that_has_a_name(self, document: dict[str, Any]):
+        linked = {
+            name
+            for operation in operations(document)
+            for response in operation["responses"].values()
+            for name in response.get("links", {})
+        }
+        for operation in operations(document):
+            if any(parameter["in"] == "path" for parameter in operation["parameters"]):
+                assert operation["operationId"] in linked
+
+    async def test_a_list_links_by_its_first_item(self, document: dict[str, Any]):
+        links = document["paths"]["/api/v1/auth/sessions"]["get"]["responses"]["200"]["links"]
+        assert links["revoke_session"]["parameters"] == {"session_id": "$response.body#/items/0/id"}
 
 
 class TestLinkHeaders:

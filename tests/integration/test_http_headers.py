@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -111,14 +112,64 @@ class TestConditions:
         assert (refused.status_code, refused.json()["code"]) == (412, "version_mismatch")
         assert (await ann.post(f"{path}/restore", headers={"If-Match": '"2"'})).status_code == 200
 
+    async def test_the_profile_is_changed_as_it_was_read(self, ann: Person):
+        tag = (await ann.get("/users/me")).headers["etag"]
+        changed = await ann.patch("/users/me", json={"name": "Ann"}, headers={"If-Match": f'"x", {tag}'})
+        assert changed.status_code == 200
+        assert changed.headers["etag"] == (await ann.get("/users/me")).headers["etag"] != tag
+        for stale in (tag, f"W/{changed.headers['etag']}"):
+            refused = await ann.patch("/users/me", json={"name": "Eve"}, headers={"If-Match": stale})
+            assert (refused.status_code, refused.json()["code"]) == (412, "version_mismatch")
+            assert refused.json()["detail"] == "your profile has changed since; read it again and repeat"
+        assert (await ann.get("/users/me")).json()["name"] == "Ann"
+        assert (await ann.patch("/users/me", json={"name": "Eve"}, headers={"If-Match": "*"})).status_code == 200
+
+    async def test_the_profile_that_an_admin_changed_is_another(self, api: Api, ann: Person):
+        tag = (await ann.get("/users/me")).headers["etag"]
+        await (await api.admin()).patch(f"/admin/users/{ann.id}", json={"tier": "premium"})
+        assert (await ann.patch("/users/me", json={"name": "Ann"}, headers={"If-Match": tag})).status_code == 412
+
+    async def test_if_none_match_guards_the_profile(self, ann: Person):
+        tag = (await ann.get("/users/me")).headers["etag"]
+        for known in (tag, f"W/{tag}", f'"x", {tag}', "*"):
+            answer = await ann.patch("/users/me", json={"name": "Ann"}, headers={"If-None-Match": known})
+            assert answer.status_code == 412, known
+        assert (await ann.patch("/users/me", json={"name": "Ann"}, headers={"If-None-Match": '"x"'})).status_code == 200
+
+    async def test_if_match_is_looked_at_where_the_profile_is_read(self, ann: Person):
+        tag = (await ann.get("/users/me")).headers["etag"]
+        for met in (tag, "*", f'{tag}, "x"'):
+            assert (await ann.get("/users/me", headers={"If-Match": met})).status_code == 200
+        both = {"If-Match": tag, "If-None-Match": tag}
+        assert (await ann.get("/users/me", headers=both)).status_code == 304
+        refused = await ann.get("/users/me", headers={"If-Match": '"x"'})
+        assert (refused.status_code, refused.json()["code"]) == (412, "version_mismatch")
+
+    async def test_an_account_is_deleted_as_it_was_read(self, ann: Person):
+        tag = (await ann.get("/users/me")).headers["etag"]
+        await ann.patch("/users/me", json={"name": "Ann"})
+        body = {"password": PASSWORD}
+        assert (await ann.call("DELETE", "/users/me", json=body, headers={"If-Match": tag})).status_code == 412
+        tag = (await ann.get("/users/me")).headers["etag"]
+        assert (await ann.call("DELETE", "/users/me", json=body, headers={"If-Match": tag})).status_code == 204
+
     @pytest.mark.parametrize("header", ["3", "1, 2", '"1', "W/1", "", '"1" "2"'])
-    @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+    @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE", "RESTORE", "GET /users/me", "PATCH /users/me"])
     async def test_a_tag_without_its_marks_is_named(self, ann: Person, method: str, header: str):
-        path = f"/activities/{(await ann.record())['id']}"
-        body = {"json": {"title": "x"}} if method == "PATCH" else {}
-        answer = await ann.call(method, path, headers={"If-Match": header}, **body)
+        verb, _, path = method.partition(" ")
+        path = path or f"/activities/{(await ann.record())['id']}"
+        if verb == "RESTORE":
+            verb, path = "POST", f"{path}/restore"
+        body: dict[str, Any] = {"json": {}} if verb == "PATCH" else {}
+        answer = await ann.call(verb, path, headers={"If-Match": header}, **body)
         assert (answer.status_code, answer.json()["code"]) == (400, "malformed_request")
         assert answer.json()["detail"] == 'If-Match takes ETags in their quotation marks, such as If-Match: "3"'
+
+    async def test_a_tag_without_its_marks_is_named_in_if_none_match_too(self, ann: Person):
+        for path in (f"/activities/{(await ann.record())['id']}", "/users/me"):
+            answer = await ann.patch(path, json={}, headers={"If-None-Match": "1"})
+            assert (answer.status_code, answer.json()["code"]) == (400, "malformed_request"), path
+            assert answer.json()["detail"].startswith("If-None-Match takes ETags in their quotation marks")
 
 
 class TestCompression:

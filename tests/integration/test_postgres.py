@@ -22,6 +22,7 @@ from fitness.adapters.postgres.migration_files import shipped_migrations
 from fitness.adapters.postgres.objects import PostgresObjectNames
 from fitness.adapters.postgres.originals import PostgresOriginalRepo
 from fitness.adapters.postgres.outbox import PostgresOutbox
+from fitness.adapters.postgres.photos import PostgresPhotoRepo
 from fitness.adapters.postgres.schema import SchemaProbe
 from fitness.adapters.postgres.standings import PostgresStandings
 from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
@@ -44,6 +45,7 @@ from fitness.ports.objects import ObjectNamesPort
 from fitness.ports.originals import OriginalRepoPort
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.outbox import OutboxPort
+from fitness.ports.photos import PhotoRepoPort
 from fitness.ports.setup import BadSetup
 from fitness.ports.standings import StandingPort
 from fitness.ports.statistics import StatisticsRepoPort
@@ -66,6 +68,7 @@ from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.originals import OriginalRepoContract
 from tests.unit.contracts.outbox import OutboxContract
+from tests.unit.contracts.photos import PhotoRepoContract
 from tests.unit.contracts.standings import StandingContract
 from tests.unit.contracts.statistics import StatisticsRepoContract
 from tests.unit.contracts.tags import TagRepoContract
@@ -104,6 +107,10 @@ class InOneDatabase:
     @pytest.fixture
     def tags(self, database: Database) -> TagRepoPort:
         return PostgresTagRepo(database)
+
+    @pytest.fixture
+    def photos(self, database: Database) -> PhotoRepoPort:
+        return PostgresPhotoRepo(database)
 
     @pytest.fixture
     def originals(self, database: Database) -> OriginalRepoPort:
@@ -155,6 +162,10 @@ class TestPostgresStatistics(InOneDatabase, StatisticsRepoContract):
 
 
 class TestPostgresTags(InOneDatabase, TagRepoContract):
+    pass
+
+
+class TestPostgresPhotos(InOneDatabase, PhotoRepoContract):
     pass
 
 

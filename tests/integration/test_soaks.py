@@ -13,6 +13,7 @@ from tests.soak.busy import BEYOND_REACH, SITUATIONS, TRUSTED, TURNS, grown_too_
 from tests.soak.faults import FAULTS, READERS, Fault, watched
 from tests.soak.imports import killed, stage
 from tests.soak.jobs import hunted
+from tests.soak.photo_crashes import POINTS, killed_uploads
 from tests.soak.rereading import reread_all
 
 pytestmark = [pytest.mark.engines, pytest.mark.slow]
@@ -78,3 +79,8 @@ async def test_nobody_is_admitted_more_often_than_the_limit_says(urls: EngineUrl
         assert isinstance(cache, ValkeyServer)
         seen = await limited(one, cache, SITUATIONS[situation], 1_000, SECONDS)
     assert seen.wrong == []
+
+
+async def test_uploads_that_are_killed_leave_nothing_that_the_sweep_does_not_delete(urls: EngineUrls, folder: Path):
+    seen = await killed_uploads(urls, (folder / "objects").as_uri(), kills=len(POINTS))
+    assert seen.wrong(len(POINTS)) == []

@@ -19,9 +19,9 @@ from fitness.adapters.telemetry.instruments import INTERNAL, JOB_OUTCOMES, OUTCO
 from fitness.adapters.telemetry.table import INSTRUMENTS, REQUEST_BUCKETS_S
 from fitness.domain.model.jobs import Queue, Task
 from fitness.domain.use_cases.caching.keys import KINDS
-from fitness.entrypoints.http import problems
+from fitness.entrypoints.http import kinds
 from fitness.entrypoints.http.bodies import MAX_BODY_BYTES
-from fitness.entrypoints.http.uploads import MAX_UPLOAD_BYTES
+from fitness.entrypoints.http.uploads import MAX_PHOTO_UPLOAD_BYTES, MAX_UPLOAD_BYTES
 from fitness.entrypoints.server.deadlines import IDLE_S
 
 ROOT = Path(__file__).parents[2]
@@ -162,7 +162,7 @@ def test_the_proxy_keeps_its_connections_to_the_replicas_and_closes_them_first()
     assert ["Connection", "$connection_header"] in proxy_says("server", "proxy_set_header")
     assert proxy_says("map $upgrade $connection_header", "default") == [[""]]
     passed = [arguments for _, name, arguments in proxy_directives() if name == "proxy_pass"]
-    assert passed == [["http://api"]] * 2
+    assert passed == [["http://api"]] * 3
 
 
 def test_the_proxy_looks_the_replicas_up_again():
@@ -186,6 +186,8 @@ def test_the_proxy_admits_bodies_as_large_as_the_service_does():
     assert proxy_says("server", "client_max_body_size") == [[str(MAX_BODY_BYTES)]]
     imports = proxy_says("location = /api/v1/activities/import", "client_max_body_size")
     assert imports == [[str(MAX_UPLOAD_BYTES)]]
+    photos = proxy_says("location ~ ^/api/v1/activities/[0-9]+/photos/?$", "client_max_body_size")
+    assert photos == [[str(MAX_PHOTO_UPLOAD_BYTES)]]
 
 
 def test_the_proxys_refusals_are_problems_that_the_readme_lists():
@@ -193,8 +195,8 @@ def test_the_proxys_refusals_are_problems_that_the_readme_lists():
     assert refusals[-1] == "/problem"
     readme = (ROOT / "README.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| (\d{3}) \|", readme, re.MULTILINE)
-    rows += [(kind.code, str(kind.status)) for kind in problems.KINDS.values()]
-    titles = {kind.code: kind.title for kind in problems.KINDS.values()}
+    rows += [(kind.code, str(kind.status)) for kind in kinds.KINDS.values()]
+    titles = {kind.code: kind.title for kind in kinds.KINDS.values()}
     maps = {
         name: {what: arguments for where, what, arguments in proxy_directives() if where == f"map $status ${name}"}
         for name in ("code", "title", "detail")

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
-from fitness.domain.model.refusals import ActivityInTrash, RecordingRefused, Refusal
-from fitness.entrypoints.http.problems import CRASH, KINDS, KINDS_OF_READS, KINDS_OF_SERVER, kind_of
+from fitness.domain.model.file_refusals import PictureRefused, RecordingRefused
+from fitness.domain.model.refusals import ActivityInTrash, Refusal
+from fitness.entrypoints.http.kinds import CRASH, KINDS
+from fitness.entrypoints.http.problems import KINDS_OF_READS, KINDS_OF_SERVER, kind_of
 from fitness.ports.outages import Outage
 
 ALL_KINDS = [*KINDS.values(), *KINDS_OF_READS.values(), *KINDS_OF_SERVER.values()]
@@ -19,7 +21,7 @@ def _below(cls: type[Exception]) -> Iterator[type[Exception]]:
 
 
 def test_every_refusal_and_outage_has_a_kind_of_its_own():
-    families = {Refusal, Outage, RecordingRefused}
+    families = {Refusal, Outage, RecordingRefused, PictureRefused}
     for error in {*_below(Refusal), *_below(Outage)} - families:
         for method in ("GET", "POST"):
             assert kind_of(error, method) is not CRASH, f"{error.__name__} would be answered as a crash"
@@ -49,6 +51,7 @@ def test_only_what_is_ours_to_mend_is_a_server_error():
         "limiter_unavailable",
         "overloaded",
         "sessions_unavailable",
+        "tickets_unavailable",
         "reader_unavailable",
         "objects_unavailable",
     }

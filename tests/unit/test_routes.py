@@ -16,16 +16,18 @@ from litestar.types import Receive, Scope, Send
 
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDeviceTokens
+from fitness.domain.model.file_refusals import RecordingEmpty, RecordingRefused
 from fitness.domain.model.rate_limits import Action
-from fitness.domain.model.refusals import RecordingEmpty, RecordingRefused, Refusal
+from fitness.domain.model.refusals import Refusal
 from fitness.domain.use_cases.administration import AdminService
 from fitness.domain.use_cases.api_keys import ApiKeyService
 from fitness.domain.use_cases.limiting import LimitService
 from fitness.domain.use_cases.logins import LoginAttempts
-from fitness.entrypoints.http import problems
+from fitness.entrypoints.http import kinds
 from fitness.entrypoints.http.app import HANDLERS
 from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.gate import Gate
+from fitness.entrypoints.http.kinds import RangeNotSatisfiable
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers
 from fitness.entrypoints.http.routes import (
     Access,
@@ -45,7 +47,18 @@ _CLASS = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b")
 
 SERVICES = (
     *("accounts", "sessions", "keys", "activities", "imports", "limits", "administration", "stores", "kitchen"),
-    *("charging", "statistics", "tags", "upload_space", "changes", "originals", "exports"),
+    *(
+        "charging",
+        "statistics",
+        "tags",
+        "upload_space",
+        "changes",
+        "feed",
+        "live_access",
+        "originals",
+        "photos",
+        "exports",
+    ),
 )
 
 
@@ -75,9 +88,10 @@ ERRORS: dict[str, type[Exception]] = {
     for error in (
         *_below(Refusal),
         *_below(Outage),
-        problems.MalformedRequest,
-        problems.UnsupportedMediaType,
-        problems.AddressNotAllowed,
+        kinds.MalformedRequest,
+        kinds.UnsupportedMediaType,
+        kinds.AddressNotAllowed,
+        RangeNotSatisfiable,
     )
 }
 
@@ -153,6 +167,8 @@ def test_the_check_sees_what_services_raise():
         "ActivityInTrash",
         "RecordingWithoutTimes",
         "ReaderUnavailable",
+        "PictureTooManyPixels",
+        "ObjectsUnavailable",
         "AdminOnly",
         "LimiterUnavailable",
     }

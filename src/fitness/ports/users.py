@@ -61,9 +61,12 @@ class UserRepoPort(Protocol):
         """
 
     async def update_profile(
-        self, user_id: int, changes: ProfileChanges, *, at: datetime, messages: Messages
+        self, user_id: int, changes: ProfileChanges, *, at: datetime, seen: User | None = None, messages: Messages
     ) -> User | None:
-        """Set what `changes` names and leave the rest; the account as it is then."""
+        """Set what `changes` names and leave the rest; the account as it is then.
+
+        None if it is not there, or differs in anything from what was `seen`, where that is given.
+        """
 
     async def set_standing(
         self, user_id: int, *, role: Role | None = None, tier: Tier | None = None, messages: Messages

@@ -419,6 +419,18 @@ class ActivityRepoContract:
         found = {entry.id: entry.scopes for entry in await outbox.pending()}
         assert [found.get(one.id) for one in sent] == [one.invalidates for one in sent]
 
+    async def test_of_changes_made_at_once_those_that_are_made_write_their_messages(
+        self, repo: ActivityRepoPort, outbox: OutboxPort, owner: User
+    ):
+        kept = [(await add(repo, an_activity(user_id=owner.id))).activity for _ in range(40)]
+        changes = [revised(one, {"title": "new"}, home_timezone="UTC", now=LATER) for one in kept]
+        changes = [replace(one, version=7) if number % 4 == 0 else one for number, one in enumerate(changes)]
+        sent = [messages(Scope("activity", one.id)) for one in changes]
+        made = await asyncio.gather(*(repo.update(one, messages=each) for one, each in zip(changes, sent, strict=True)))
+        assert made == [number % 4 != 0 for number in range(40)]
+        found = {entry.id for entry in await outbox.pending()}
+        assert [one.id in found for one in sent] == made
+
     async def test_what_changes_nothing_writes_no_message(
         self, repo: ActivityRepoPort, outbox: OutboxPort, owner: User, stranger: User
     ):

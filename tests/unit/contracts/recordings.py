@@ -1,6 +1,5 @@
 """What every RecordingReaderPort promises."""
 
-import asyncio
 import gzip
 import hashlib
 from datetime import datetime
@@ -9,20 +8,18 @@ from functools import cache
 import pytest
 
 from fitness.domain.model.activities import NewActivity
-from fitness.domain.model.recordings import MAX_ACTIVITIES, MAX_RECORDING_BYTES, ReadRecording
-from fitness.domain.model.refusals import (
-    InvalidFields,
+from fitness.domain.model.file_refusals import (
     RecordingCorrupt,
     RecordingEmpty,
     RecordingTooLarge,
     RecordingTooManyActivities,
     RecordingUnknown,
 )
-from fitness.ports.outages import Overloaded
+from fitness.domain.model.recordings import MAX_ACTIVITIES, MAX_RECORDING_BYTES, ReadRecording
+from fitness.domain.model.refusals import InvalidFields
 from fitness.ports.recordings import RecordingReaderPort
 from tests.files import A_TRACK, MORNING, FitFile, gpx, track
-
-ANN, BOB = 1, 2
+from tests.unit.contracts.turns import TurnContract
 
 TIMES = ("2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z")
 MOST_TRACKS = gpx(*[track(*TIMES)] * MAX_ACTIVITIES)
@@ -44,7 +41,7 @@ async def read_whole(reader: RecordingReaderPort, data: bytes, now: datetime = M
     return await reader.read(data, await reader.identify(data), home_timezone="Europe/Paris", now=now)
 
 
-class RecordingReaderContract:
+class RecordingReaderContract(TurnContract):
     """An implementation's class gives the fixture `reader`, which reads at least the files named above."""
 
     async def test_a_file_is_the_same_with_or_without_gzip(self, reader: RecordingReaderPort):
@@ -114,51 +111,3 @@ class RecordingReaderContract:
     async def test_a_file_of_no_known_kind_is_called_so(self, reader: RecordingReaderPort):
         with pytest.raises(RecordingUnknown):
             await read(reader, b"%PDF-1.7 certainly no activity")
-
-    async def test_one_file_of_a_user_is_read_at_a_time(self, reader: RecordingReaderPort):
-        order: list[str] = []
-
-        async def take_turn(user_id: int, name: str, until: asyncio.Event) -> None:
-            async with reader.turn(user_id):
-                order.append(name)
-                await until.wait()
-
-        first, second = asyncio.Event(), asyncio.Event()
-        tasks = [
-            asyncio.ensure_future(take_turn(ANN, "first", first)),
-            asyncio.ensure_future(take_turn(ANN, "second", second)),
-            asyncio.ensure_future(take_turn(BOB, "another's", second)),
-        ]
-        await asyncio.sleep(0)
-        assert order == ["first", "another's"]
-        first.set()
-        second.set()
-        await asyncio.gather(*tasks)
-        assert order == ["first", "another's", "second"]
-
-    async def test_who_stops_waiting_for_a_turn_gives_it_to_the_next(self, reader: RecordingReaderPort):
-        async def take_turn() -> None:
-            async with reader.turn(ANN):
-                pass
-
-        async with reader.turn(ANN):
-            left, stays = asyncio.ensure_future(take_turn()), asyncio.ensure_future(take_turn())
-            await asyncio.sleep(0)
-            left.cancel()
-        await stays
-
-    async def test_where_too_many_wait_for_a_turn_the_next_is_refused(self, reader: RecordingReaderPort):
-        go_on = asyncio.Event()
-
-        async def take_turn(user_id: int) -> None:
-            async with reader.turn(user_id):
-                await go_on.wait()
-
-        crowd = [asyncio.ensure_future(take_turn(ANN)) for _ in range(100)]
-        another = asyncio.ensure_future(take_turn(BOB))
-        await asyncio.sleep(0)
-        assert isinstance(crowd[-1].exception(), Overloaded)
-        go_on.set()
-        answers = await asyncio.gather(*crowd, another, return_exceptions=True)
-        assert answers[0] is answers[-1] is None
-        await asyncio.gather(take_turn(ANN), take_turn(BOB))

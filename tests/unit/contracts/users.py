@@ -1,7 +1,7 @@
 """What every UserRepoPort and AuditLogPort promise."""
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 
 import pytest
@@ -92,6 +92,27 @@ class UserRepoContract:
 
     async def test_an_unknown_profile_changes_nothing(self, users: UserRepoPort):
         assert await users.update_profile(UNKNOWN_ID, {"name": "Eve"}, at=LATER, messages=messages()) is None
+
+    async def test_a_profile_that_is_not_as_it_was_seen_changes_in_nothing(
+        self, users: UserRepoPort, outbox: OutboxPort
+    ):
+        seen = await users.add(a_registration(name=None), password_hash="-", at=NOW)
+        named = await users.update_profile(seen.id, {"name": "Ann"}, at=NOW, seen=seen, messages=messages())
+        assert named is not None
+        for other in (seen, replace(named, tier=Tier.PREMIUM), replace(named, updated_at=LATER)):
+            sent = messages(STALE)
+            assert await users.update_profile(seen.id, {"name": "Eve"}, at=LATER, seen=other, messages=sent) is None
+        assert await users.get(seen.id) == named
+        assert STALE not in [scope for entry in await outbox.pending() for scope in entry.scopes]
+
+    async def test_of_many_changes_of_one_profile_that_was_seen_one_is_made(self, users: UserRepoPort):
+        seen = await users.add(a_registration(), password_hash="-", at=NOW)
+        attempts = [
+            users.update_profile(seen.id, {"name": f"Ann {one}"}, at=LATER, seen=seen, messages=messages())
+            for one in range(20)
+        ]
+        changed = [one for one in await asyncio.gather(*attempts) if one is not None]
+        assert changed == [await users.get(seen.id)]
 
     async def test_standing_changes_in_what_is_named_and_is_logged(self, users: UserRepoPort, audit: AuditLogPort):
         user = await users.add(a_registration(), password_hash="-", at=NOW)

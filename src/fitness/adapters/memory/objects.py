@@ -47,8 +47,10 @@ class InMemoryObjectNames:
         self._store = store
 
     async def named(self, names: Sequence[str]) -> frozenset[str]:
+        originals = {one.object_name for one in self._store.originals.values()}
+        photos = {name for photo in self._store.photos.values() for name in photo.object_names}
         parts = {name for kept in self._store.exports.values() for name in kept.parts.values()}
-        return frozenset(names) & (parts | {one.object_name for one in self._store.originals.values()})
+        return frozenset(names) & (originals | photos | parts)
 
     async def released(self, *, limit: int = 100) -> Sequence[str]:
         return self._store.released[:limit]

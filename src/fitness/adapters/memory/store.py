@@ -14,6 +14,7 @@ from fitness.domain.model.changes import Change, ChangeKind
 from fitness.domain.model.exports import Export
 from fitness.domain.model.jobs import Job, JobStatus
 from fitness.domain.model.originals import Original
+from fitness.domain.model.photos import Photo
 from fitness.domain.model.users import User
 from fitness.ports.cache_state import CacheState
 from fitness.ports.messages import Messages
@@ -31,6 +32,7 @@ class InMemoryStore:
     """By their digests."""
     sessions_ended: dict[int, "SessionsEnded"] = field(default_factory=dict)
     answers: dict[tuple[int, str], "StoredAnswer"] = field(default_factory=dict)
+    photos: dict[int, Photo] = field(default_factory=dict)
     originals: dict[int, Original] = field(default_factory=dict)
     readings: dict[int, "StoredReading"] = field(default_factory=dict)
     """By the ids of their activities."""
@@ -54,8 +56,10 @@ class InMemoryStore:
         self.sessions_ended.clear()
         self.api_keys.clear()
         self.deleted_users.clear()
-        self.jobs.clear()
         self.changes.clear()
+        self.released += [name for photo in self.photos.values() for name in photo.object_names]
+        self.photos.clear()
+        self.jobs.clear()
         for export_id in [*self.exports]:
             self.delete_export(export_id)
         self.released += [one.object_name for one in self.originals.values()]
@@ -67,9 +71,15 @@ class InMemoryStore:
         del self.activities[activity_id]
         for name in [name for name, answer in self.answers.items() if answer.activity.id == activity_id]:
             del self.answers[name]
+        for photo in [one for one in self.photos.values() if one.activity_id == activity_id]:
+            self.delete_photo(photo)
         reading = self.readings.pop(activity_id, None)
         if reading is not None and all(one.original_id != reading.original_id for one in self.readings.values()):
             self.released.append(self.originals.pop(reading.original_id).object_name)
+
+    def delete_photo(self, photo: Photo) -> None:
+        del self.photos[photo.id]
+        self.released += photo.object_names
 
     def delete_export(self, export_id: int) -> None:
         self.released += self.exports.pop(export_id).parts.values()

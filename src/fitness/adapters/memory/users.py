@@ -57,12 +57,13 @@ class InMemoryUserRepo:
         return Credentials(user.id, self._store.password_hashes[user.id]) if user is not None else None
 
     async def update_profile(
-        self, user_id: int, changes: ProfileChanges, *, at: datetime, messages: Messages
+        self, user_id: int, changes: ProfileChanges, *, at: datetime, seen: User | None = None, messages: Messages
     ) -> User | None:
         user = self._store.users.get(user_id)
-        if user is not None:
-            user = self._store.users[user_id] = replace(user, **changes, updated_at=at)
-            self._store.write(messages)
+        if user is None or seen not in (None, user):
+            return None
+        user = self._store.users[user_id] = replace(user, **changes, updated_at=at)
+        self._store.write(messages)
         return user
 
     async def password_hash(self, user_id: int) -> str | None:

@@ -10,7 +10,8 @@ from psycopg.errors import ForeignKeyViolation, UniqueViolation
 from fitness.adapters.postgres.activity_inserts import ActivityInserts
 from fitness.adapters.postgres.activity_keys import insert_once
 from fitness.adapters.postgres.activity_listing import list_parameters, list_sql
-from fitness.adapters.postgres.activity_rows import COLUMNS, DATES, DATES_OF, activity_of, dates_of, parameters_of
+from fitness.adapters.postgres.activity_rows import COLUMNS, DATES, DATES_OF, activity_of, dates_of
+from fitness.adapters.postgres.activity_updates import ActivityUpdates
 from fitness.adapters.postgres.database import Connection, Database, Row
 from fitness.adapters.postgres.messages import audit_parameters, carrying, messages_parameters
 from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
@@ -60,22 +61,6 @@ LIVE_TWIN = """
     WHERE trashed.id = %(id)s AND live.id <> trashed.id
 """
 
-UPDATE = carrying(
-    """
-    UPDATE activities
-    SET version = %(version)s, activity_type = %(activity_type)s, title = %(title)s, activity_date = %(activity_date)s,
-        timezone = %(timezone)s, local_date = %(local_date)s, duration_minutes = %(duration_minutes)s,
-        distance_km = %(distance_km)s, elevation_gain_m = %(elevation_gain_m)s, calories_kcal = %(calories_kcal)s,
-        average_heart_rate_bpm = %(average_heart_rate_bpm)s, max_heart_rate_bpm = %(max_heart_rate_bpm)s,
-        notes = %(notes)s, tags = %(tags)s, updated_at = %(updated_at)s, elapsed_minutes = %(elapsed_minutes)s,
-        is_indoor = %(is_indoor)s
-    WHERE id = %(id)s AND user_id = %(user_id)s AND version = %(version)s - 1 AND deleted_at IS NULL
-    RETURNING id, user_id, version, updated_at
-    """,
-    returning="id",
-    logged=ChangeKind.UPDATED,
-)
-
 SOFT_DELETE = carrying(
     """
     UPDATE activities
@@ -124,6 +109,7 @@ class PostgresActivityRepo:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._inserts = ActivityInserts(database)
+        self._updates = ActivityUpdates(database)
         self._loads = Together(self._load)
 
     async def new_ids(self, count: int) -> list[int]:
@@ -174,8 +160,7 @@ class PostgresActivityRepo:
         return listing(rows, page, activity_of, lambda one: position_of(one, which.sort))
 
     async def update(self, activity: Activity, *, messages: Messages) -> bool:
-        parameters = parameters_of(activity) | {"id": activity.id} | messages_parameters([messages])
-        return await self._database.one(UPDATE, parameters) is not None
+        return await self._updates.one(activity, messages)
 
     async def soft_delete(
         self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Versions = ANY_VERSION

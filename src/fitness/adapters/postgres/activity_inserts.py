@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import LiteralString
 
-import msgspec
 from psycopg import Error
 
+from fitness.adapters.postgres.activity_rows import RECORD, records
 from fitness.adapters.postgres.commits import all_or_nothing
 from fitness.adapters.postgres.database import Connection, Database
 from fitness.adapters.postgres.messages import carrying, messages_parameters
@@ -24,8 +24,7 @@ RESERVE_IDS = """
     FROM generate_series(1, %(count)s)
 """
 
-# The rows come as one JSON text: two dozen parameters for each would cost more than the statement itself.
-_INSERT: LiteralString = """
+_INSERT: LiteralString = f"""
     INSERT INTO activities (
         id, user_id, version, activity_type, title, activity_date, timezone, local_date, duration_minutes, distance_km,
         elevation_gain_m, calories_kcal, average_heart_rate_bpm, max_heart_rate_bpm, notes, tags, source, external_id,
@@ -37,19 +36,13 @@ _INSERT: LiteralString = """
         elevation_gain_m, calories_kcal, average_heart_rate_bpm, max_heart_rate_bpm, notes, tags, source, external_id,
         created_at, updated_at, elapsed_minutes, is_indoor, group_id
     FROM json_to_recordset(%(activities)s::json) AS activity (
-        id bigint, user_id bigint, version bigint, activity_type text, title text, activity_date timestamptz,
-        timezone text, local_date date, duration_minutes double precision, distance_km double precision,
-        elevation_gain_m double precision, calories_kcal integer, average_heart_rate_bpm integer,
-        max_heart_rate_bpm integer, notes text, tags text[], source text, external_id text, created_at timestamptz,
-        updated_at timestamptz, elapsed_minutes double precision, is_indoor boolean, group_id bigint
+        {RECORD}
     )
     RETURNING id, user_id, version, updated_at
 """
 
 INSERT_ONE = carrying(_INSERT, returning="id", logged=ChangeKind.CREATED)
 INSERT = carrying(_INSERT, returning="id", logged=ChangeKind.CREATED, several=True)
-
-_encode = msgspec.json.Encoder().encode
 
 Row = tuple[Activity, Messages]
 """An activity, and what its creation carries."""
@@ -106,6 +99,6 @@ class ActivityInserts:
 
 async def insert(connection: Connection, rows: Sequence[Row]) -> None:
     """In one statement. Raises psycopg's Error."""
-    activities = _encode([activity for activity, _ in rows]).decode()
+    activities = records(activity for activity, _ in rows)
     carried = messages_parameters({messages.id: messages for _, messages in rows}.values())
     await connection.execute(INSERT if len(rows) > 1 else INSERT_ONE, {"activities": activities} | carried)

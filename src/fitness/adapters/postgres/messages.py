@@ -15,8 +15,9 @@ _INVALIDATE = """
     INSERT INTO cache_outbox (id, scopes)
     SELECT id, scopes
     FROM json_to_recordset(%(messages)s::json) AS message (id bigint, scopes text[])
-    WHERE EXISTS (SELECT FROM changed)
 """
+_IF_ANY: LiteralString = "WHERE EXISTS (SELECT FROM changed)"
+_IF_THIS_ONE: LiteralString = "WHERE id IN (SELECT message_id FROM changed)"
 
 # As procrastinate_defer_jobs_v1 does it; what only a SELECT calls would not be called here, where nobody reads it.
 _ENQUEUE = """
@@ -66,6 +67,7 @@ def carrying(
     logged: ChangeKind | None = None,
     several: bool = False,
     owner: LiteralString | None = None,
+    each: bool = False,
     enqueues: bool = False,
 ) -> LiteralString:
     """One statement of `change`, which RETURNs `returning`, and its messages.
@@ -84,6 +86,7 @@ def carrying(
     that it changes before its first counter or audit entry, and take the counters by user id: else it can wait for a
     row whose holder waits for it.
     """
+    made: LiteralString = _IF_THIS_ONE if each else _IF_ANY
     at: LiteralString = "%(audit_at)s" if owner else "updated_at"
     entered = _entered(logged, at, several=several) if logged else ""
     first: LiteralString = (
@@ -101,7 +104,7 @@ def carrying(
     )
     enqueued: LiteralString = f", enqueued AS ({_ENQUEUE})" if enqueues else ""
     return f"""
-    WITH changed AS ({change}), invalidated AS ({_INVALIDATE}){enqueued}{entered}{audited}
+    WITH changed AS ({change}), invalidated AS ({_INVALIDATE} {made}){enqueued}{entered}{audited}
     SELECT {returning}
     FROM changed
     """

@@ -10,6 +10,14 @@ NAMED = """
     FROM originals
     WHERE object_name = ANY(%(names)s)
     UNION ALL
+    SELECT large_name
+    FROM photos
+    WHERE large_name = ANY(%(names)s)
+    UNION ALL
+    SELECT small_name
+    FROM photos
+    WHERE small_name = ANY(%(names)s)
+    UNION ALL
     SELECT object_name
     FROM export_parts
     WHERE object_name = ANY(%(names)s)

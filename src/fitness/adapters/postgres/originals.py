@@ -7,12 +7,12 @@ from typing import Any, LiteralString
 import msgspec
 from psycopg.errors import ForeignKeyViolation, UniqueViolation
 
-from fitness.adapters.postgres.activities import ORIGIN, UPDATE
+from fitness.adapters.postgres.activities import ORIGIN
 from fitness.adapters.postgres.activity_inserts import insert
-from fitness.adapters.postgres.activity_rows import COLUMNS, activity_of, parameters_of
+from fitness.adapters.postgres.activity_rows import COLUMNS, activity_of
+from fitness.adapters.postgres.activity_updates import update
 from fitness.adapters.postgres.commits import all_or_nothing
 from fitness.adapters.postgres.database import Connection, Database, Row, fetch_one
-from fitness.adapters.postgres.messages import messages_parameters
 from fitness.domain.model.activities import Activity, Details
 from fitness.domain.model.originals import NewOriginal, Original, Reading, details_of
 from fitness.domain.model.refusals import DuplicateActivity, IdempotentRequestInFlight, MatchedOn, UserNotFound
@@ -180,10 +180,8 @@ class PostgresOriginalRepo:
         return None if row is None else _reading(row)
 
     async def update(self, activity: Activity, details: Details, *, messages: Messages) -> bool:
-        parameters = parameters_of(activity) | {"id": activity.id} | messages_parameters([messages])
-
         async def work(connection: Connection) -> bool:
-            changed = await fetch_one(connection, UPDATE, parameters) is not None
+            (changed,) = await update(connection, [(activity, messages)])
             if changed:
                 await connection.execute(READ_ANEW, _read(activity.id, details))
             return changed

@@ -8,7 +8,14 @@ from functools import partial
 from fitness.adapters.telemetry.histograms import Cell
 from fitness.adapters.telemetry.metrics import Metrics
 from fitness.adapters.telemetry.sources import Labels, MetricSources, Readings
-from fitness.adapters.telemetry.table import INSTRUMENTS, JOB_DURATION, QUERY_DURATION, REQUEST_DURATION, Kind
+from fitness.adapters.telemetry.table import (
+    INSTRUMENTS,
+    JOB_DURATION,
+    LIVE_DELIVERY,
+    QUERY_DURATION,
+    REQUEST_DURATION,
+    Kind,
+)
 from fitness.domain.model.changes import ChangeKind
 from fitness.domain.model.jobs import Queue
 from fitness.domain.model.rate_limits import POLICIES
@@ -45,6 +52,8 @@ class Instruments:
         }
         self._request_durations = durations[REQUEST_DURATION]
         self._query_durations = durations[QUERY_DURATION]
+        self._tellings = durations[LIVE_DELIVERY]
+        self._tellings.cell(())
         self._job_durations = durations[JOB_DURATION]
 
     def request(self, method: str, endpoint: str, status: int, seconds: float) -> None:
@@ -76,11 +85,22 @@ class Instruments:
         """What a repository's method returned that makes changes of this kind: how many, or whether or what it was."""
         self._own.changes[(kind,)] += result if isinstance(result, int) else result is not None
 
+    def connected(self, via: str, more: int) -> None:
+        """So many more connections to the live feed, or fewer: by `websocket` or by `events`."""
+        self._own.connected[(via,)] += more
+
+    def told(self, late_s: float) -> None:
+        """A change was given to somebody who follows, so long after it was made."""
+        self._tellings.record(late_s, self._tellings.cell(()))
+
     def activities_purged(self, ids: Sequence[int]) -> None:
         self._own.changes[(ChangeKind.PURGED,)] += len(ids)
 
     def user_registered(self, _: object) -> None:
         self._own.users[()] += 1
+
+    def photo_uploaded(self, photo: object | None) -> None:
+        self._own.photos[()] += photo is not None
 
     def declare(self, sources: MetricSources, expected_requests: Iterable[Labels], tasks: Iterable[str] = ()) -> None:
         """Show every metric of the table. Counters begin at 0 for every combination of labels that is known; `tasks`
@@ -135,6 +155,7 @@ class Instruments:
             (self._own.activities, [()]),
             (self._own.users, [()]),
             (self._own.changes, [(kind,) for kind in ChangeKind]),
+            (self._own.photos, [()]),
             (sources.reads.hits, kinds),
             (sources.reads.misses, kinds),
             (sources.reads.bypasses, kinds),

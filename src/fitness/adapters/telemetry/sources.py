@@ -106,6 +106,8 @@ class Readings:
         self.activities: Counts = Counter()
         self.users: Counts = Counter()
         self.changes: Counts = Counter()
+        self.connected: Counts = Counter()
+        self.photos: Counts = Counter()
         self.cache_sizes: Mapping[str, int] = {}
         self.outbox: Mapping[str, float] = {}
         self.jobs: Counts = Counter()

@@ -12,6 +12,9 @@ REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.
 JOB_BUCKETS_S = (0.01, 0.1, 1.0, 10.0, 60.0, 600.0)
 QUERY_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.5)
 
+DELIVERY_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0)
+
+LIVE_DELIVERY = "live_delivery_duration_seconds"
 REQUEST_DURATION = "http_request_duration_seconds"
 QUERY_DURATION = "db_query_duration_seconds"
 JOB_DURATION = "background_job_duration_seconds"
@@ -172,7 +175,29 @@ INSTRUMENTS = (
         ("kind",),
         lambda own, _: own.changes,
     ),
+    Instrument(
+        "websocket_connections",
+        GAUGE,
+        "WebSockets of the live feed.",
+        (),
+        lambda own, _: {(): own.connected[("websocket",)]},
+    ),
+    Instrument(
+        "event_streams",
+        GAUGE,
+        "Streams of server-sent events of the live feed.",
+        (),
+        lambda own, _: {(): own.connected[("events",)]},
+    ),
+    Instrument(
+        LIVE_DELIVERY,
+        HISTOGRAM,
+        "Time from a change to its being given to somebody who follows the live feed.",
+        (),
+        DELIVERY_BUCKETS_S,
+    ),
     Instrument("users_registered_total", COUNTER, "Accounts opened.", (), lambda own, _: own.users),
+    Instrument("photos_uploaded_total", COUNTER, "Photos added to activities.", (), lambda own, _: own.photos),
     Instrument(
         "background_jobs_processed_total",
         COUNTER,

@@ -143,7 +143,7 @@ def checked(details: D, *, now: datetime, before: Details | None = None) -> D:
         problems += _origin_problems(tidy)
     if problems:
         raise InvalidFields(*problems)
-    return replace(tidy, activity_date=tidy.activity_date.astimezone(UTC))
+    return tidy if tidy.activity_date.tzinfo is UTC else replace(tidy, activity_date=tidy.activity_date.astimezone(UTC))
 
 
 def recorded(
@@ -212,6 +212,7 @@ class ActivityDates:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    """Since when it is in the trash; null while it is live."""
 
 
 def _normalized(details: D) -> D:
@@ -221,16 +222,21 @@ def _normalized(details: D) -> D:
     def text(value: str | None, rule: TextRule) -> str | None:
         return (rule.tidied(value) or None) if value is not None else None
 
-    return replace(
-        details,
-        title=text(details.title, TITLE),
-        notes=text(details.notes, NOTES),
-        duration_minutes=round(float(details.duration_minutes), 3),
-        elapsed_minutes=rounded(details.elapsed_minutes),
-        distance_km=rounded(details.distance_km),
-        elevation_gain_m=rounded(details.elevation_gain_m),
-        tags=tuple(dict.fromkeys(normalized_tag(tag) for tag in details.tags)),
-    )
+    tidy: dict[str, Any] = {
+        "title": text(details.title, TITLE),
+        "notes": text(details.notes, NOTES),
+        "duration_minutes": round(float(details.duration_minutes), 3),
+        "elapsed_minutes": rounded(details.elapsed_minutes),
+        "distance_km": rounded(details.distance_km),
+        "elevation_gain_m": rounded(details.elevation_gain_m),
+        "tags": tuple(dict.fromkeys([normalized_tag(tag) for tag in details.tags])),
+    }
+    # Most come tidy, and a copy costs as much as all of this.
+    return replace(details, **tidy) if any(not _same(getattr(details, name), tidy[name]) for name in tidy) else details
+
+
+def _same(given: object, kept: object) -> bool:
+    return given is kept or (type(given) is type(kept) and given == kept)
 
 
 def _detail_problems(details: Details, now: datetime) -> list[FieldProblem]:
@@ -242,8 +248,8 @@ def _detail_problems(details: Details, now: datetime) -> list[FieldProblem]:
 
     refuse("activity_date", _date_problem(details.activity_date, now))
     for name, rule in _NUMBERS.items():
-        value = getattr(details, name)
-        refuse(name, None if value is None else rule.problem(value))
+        if (value := getattr(details, name)) is not None:
+            refuse(name, rule.problem(value))
     if details.elapsed_minutes is not None and details.elapsed_minutes < details.duration_minutes:
         refuse("elapsed_minutes", "must not be below duration_minutes")
     average, highest = details.average_heart_rate_bpm, details.max_heart_rate_bpm

@@ -6,7 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Annotated
 
+from fitness.domain.model.fields import Items, Says
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.domain.model.sessions import microseconds
 from fitness.domain.model.text import TextRule
@@ -19,6 +21,10 @@ KEY_NAME = TextRule(min_length=1, max_length=100)
 MOST_KEYS = 50
 """Of one account."""
 
+_KEY = "key-"
+"""Begins the name that stands for a key where other callers have their session's, which is hexadecimal."""
+KeyName = Annotated[str, KEY_NAME, Says("What it is for.", "backup")]
+
 USE_NOTED_EVERY = timedelta(hours=1)
 
 
@@ -29,6 +35,9 @@ class ApiScope(StrEnum):
     ACTIVITIES_WRITE = "activities:write"
     PROFILE_READ = "profile:read"
     PROFILE_WRITE = "profile:write"
+
+
+ApiScopes = Annotated[tuple[ApiScope, ...], Items(fewest=1), Says("What it may do.", ("activities:read",))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +57,12 @@ class ApiKey:
     @property
     def caller(self) -> Caller:
         """What ends every session of the account ends its keys, too."""
-        return Caller(self.user_id, f"key-{self.id}", microseconds(self.created_at))
+        return Caller(self.user_id, f"{_KEY}{self.id}", microseconds(self.created_at))
+
+
+def key_of(caller: Caller) -> int | None:
+    """The id of the API key that the caller came with; None for a session."""
+    return int(caller.session_id.removeprefix(_KEY)) if caller.session_id.startswith(_KEY) else None
 
 
 def new_key() -> str:

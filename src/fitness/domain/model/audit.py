@@ -30,7 +30,7 @@ class AuditEntry:
     action: AuditAction
     subject_id: Annotated[Id, Says("The activity purged, or the user changed.")]
     owner_id: Annotated[Id, Says("Whose it was.")]
-    reason: str | None
+    reason: Annotated[str, Says("As whoever did it gave it; null is none.")] | None
     position: Annotated[Id, Says("In the order in which entries were written, from 1 and without gaps.")]
     hash: Annotated[str, Says("In hexadecimal, over this entry and the one before it.")]
     """See audit_chain.py."""

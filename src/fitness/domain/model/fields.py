@@ -38,9 +38,10 @@ class Length:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """At most `most` of a list."""
+    """How many a list may hold, both inclusive."""
 
-    most: int
+    most: int | None = None
+    fewest: int = 0
 
 
 @dataclass(frozen=True, slots=True)

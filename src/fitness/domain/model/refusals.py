@@ -28,7 +28,9 @@ class FieldProblem:
     """One thing wrong with one field of the input."""
 
     field: str
+    """Its name in the body, in the query string or among the headers."""
     message: str
+    """What it must be or must not."""
 
 
 class InvalidFields(Refusal):
@@ -183,6 +185,13 @@ class VersionMismatch(Refusal):
         super().__init__(f"activity {activity_id} has changed since; read it again and repeat")
 
 
+class ProfileMismatch(Refusal):
+    """The profile is not, or no longer, one that the caller speaks of."""
+
+    def __init__(self) -> None:
+        super().__init__("your profile has changed since; read it again and repeat")
+
+
 class MatchedOn(StrEnum):
     """By what an activity was found to be the same as another one."""
 
@@ -232,40 +241,8 @@ class ChangesNotKept(Refusal):
         )
 
 
-class RecordingRefused(Refusal):
-    """A file from which no activity can be made."""
+class TooManyFollowers(Refusal):
+    """Connections of one account to the live feed."""
 
-
-class RecordingEmpty(RecordingRefused):
-    def __init__(self) -> None:
-        super().__init__("the file is empty")
-
-
-class RecordingTooLarge(RecordingRefused):
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(f"the file holds more than {max_bytes // 1_000_000} MB")
-
-
-class RecordingTooManyActivities(RecordingRefused):
     def __init__(self, most: int) -> None:
-        super().__init__(f"the file holds more than {most} activities")
-
-
-class RecordingUnknown(RecordingRefused):
-    def __init__(self) -> None:
-        super().__init__("the file is neither FIT nor GPX nor TCX, plain or gzipped")
-
-
-class RecordingCorrupt(RecordingRefused):
-    def __init__(self, what: str) -> None:
-        super().__init__(f"the file is damaged: {what}")
-
-
-class RecordingWithoutActivity(RecordingRefused):
-    def __init__(self) -> None:
-        super().__init__("the file is sound but holds no activity")
-
-
-class RecordingWithoutTimes(RecordingRefused):
-    def __init__(self) -> None:
-        super().__init__("the file holds a track without times, so no activity can be made of it")
+        super().__init__(f"an account has at most {most} connections to the live feed: close one of them")

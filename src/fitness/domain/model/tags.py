@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fitness.domain.model.activities import TAG, Activity, normalized_tag
+from fitness.domain.model.activity_fields import Tag
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.domain.model.text import text_problem
 
@@ -12,7 +13,8 @@ MOST_LISTED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class TagCount:
-    name: str
+    name: Tag
+    """As it is kept: in lower case and NFC."""
     activities: int
     """How many live ones have it."""
 

@@ -24,7 +24,8 @@ NAME = TextRule(max_length=100)
 
 EXAMPLE_PASSWORD = "hills at dawn, twice"  # noqa: S105 - nobody's
 
-Email = Annotated[str, EMAIL, Says("One person's; kept in lower case.", "ann@example.org")]
+_EMAIL_GIVEN = r"^\s*[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)*\s*$"
+Email = Annotated[str, EMAIL, Says("One person's; kept in lower case.", "ann@example.org", pattern=_EMAIL_GIVEN)]
 Password = Annotated[
     str, Length(MIN_PASSWORD_LENGTH, MAX_PASSWORD_LENGTH), Says("None of the commonest.", EXAMPLE_PASSWORD, "password")
 ]

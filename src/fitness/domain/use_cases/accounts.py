@@ -1,11 +1,12 @@
 """Accounts: coming in, and one's own profile."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from fitness.domain.model.passwords import normalized_password
-from fitness.domain.model.refusals import BadCredentials, BadResetToken, WrongPassword
+from fitness.domain.model.refusals import BadCredentials, BadResetToken, ProfileMismatch, WrongPassword
 from fitness.domain.model.text import text_problem
 from fitness.domain.model.users import (
     EMAIL,
@@ -28,6 +29,9 @@ from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import PasswordHasherPort, ResetTokenPort
 from fitness.ports.messages import Messages
 from fitness.ports.users import Credentials, UserRepoPort
+
+Meant = Callable[[User], bool]
+"""Whether a profile is one of those that whoever changes it means to change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +83,18 @@ class AccountService:
         """Raises NotAuthenticated when the account is gone."""
         return still_there(await self.users.get(caller.id))
 
-    async def update_me(self, changes: ProfileChanges, *, by: Caller) -> User:
-        """Raises InvalidFields, NotAuthenticated when the account is gone."""
+    async def update_me(self, changes: ProfileChanges, *, by: Caller, meant: Meant | None = None) -> User:
+        """Merge `changes` in, if the profile is a `meant` one.
+
+        Raises InvalidFields, ProfileMismatch, NotAuthenticated when the account is gone.
+        """
         changes = checked_profile(changes)
-        update = partial(self.users.update_profile, by.id, changes, at=self.clock.now())
-        return still_there(await self.changes.make([account_scope(by.id)], update))
+        while True:  # ends: each further round means that somebody else's change was committed
+            seen = None if meant is None else await self._meant(meant, by)
+            update = partial(self.users.update_profile, by.id, changes, at=self.clock.now(), seen=seen)
+            changed = await self.changes.make([account_scope(by.id)], update)
+            if changed is not None or seen is None:
+                return still_there(changed)
 
     async def change_password(self, current: str, new: str, *, by: Caller) -> None:
         """Ends every other session of the account. Raises InvalidFields, WrongPassword."""
@@ -116,13 +127,22 @@ class AccountService:
             raise BadResetToken  # it was used meanwhile
         await self.sessions.forget_all(user_id)
 
-    async def delete_me(self, password: str, *, by: Caller) -> None:
-        """An admin can restore the account for RESTORED_FOR. Raises WrongPassword, LastAdmin."""
+    async def delete_me(self, password: str, *, by: Caller, meant: Meant | None = None) -> None:
+        """An admin can restore the account for RESTORED_FOR. Raises WrongPassword, ProfileMismatch, LastAdmin."""
         before = await self._proven(password, by)
+        if meant is not None:
+            await self._meant(meant, by)
         soft_delete = partial(self.users.soft_delete, by.id, before=before, at=self.clock.now())
         if not await self.changes.make([account_scope(by.id)], soft_delete):
             raise WrongPassword
         await self.sessions.forget_all(by.id)
+
+    async def _meant(self, meant: Meant, caller: Caller) -> User:
+        """The caller's profile. Raises ProfileMismatch, NotAuthenticated when the account is gone."""
+        found = await self.me(caller)
+        if not meant(found):
+            raise ProfileMismatch
+        return found
 
     async def _proven(self, password: str, caller: Caller) -> str:
         """The hash of the caller's password, if this is it. Raises WrongPassword."""

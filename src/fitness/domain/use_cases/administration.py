@@ -31,6 +31,7 @@ class ResetIssued:
     reset_token: str
     """For POST `/auth/reset`, once. Give it to the account's owner alone."""
     expires_at: datetime
+    """Until when it is good."""
 
 
 @dataclass(frozen=True, slots=True)

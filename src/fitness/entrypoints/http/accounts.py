@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
@@ -11,19 +12,35 @@ from litestar.params import JSONBody
 from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.model.fields import Says
 from fitness.domain.model.rate_limits import Action
-from fitness.domain.model.refusals import BadCredentials, BadResetToken, EmailTaken, LastAdmin, WrongPassword
+from fitness.domain.model.refusals import (
+    BadCredentials,
+    BadResetToken,
+    EmailTaken,
+    LastAdmin,
+    ProfileMismatch,
+    WrongPassword,
+)
 from fitness.domain.model.users import (
     EXAMPLE_PASSWORD,
     Caller,
     Email,
+    Password,
     ProfileChanges,
     Registration,
     User,
     normalized_email,
 )
-from fitness.domain.use_cases.accounts import AccountService
+from fitness.domain.use_cases.accounts import AccountService, Meant
 from fitness.domain.use_cases.sessions import SessionTokens
 from fitness.entrypoints.http.bodies import JsonBody
+from fitness.entrypoints.http.etags import (
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_NONE_MATCH_TO_CHANGE,
+    content_tag,
+    tags_to_change,
+    tags_to_read,
+)
 from fitness.entrypoints.http.gate import DEVICE_COOKIE, DEVICE_TOKEN, requester_of
 from fitness.entrypoints.http.routes import LOGIN_ONLY, Access, Route
 from fitness.ports.credentials import DEVICE_TOKEN_TTL_S
@@ -32,10 +49,13 @@ NO_STORE = {"Cache-Control": "no-store"}
 """Tokens are kept by nobody but the client itself (RFC 6749, 5.1)."""
 
 
+PresentPassword = Annotated[str, Says("The one that the account has now.", EXAMPLE_PASSWORD, "password")]
+
+
 @dataclass(frozen=True, slots=True)
 class Login:
     email: Email
-    password: Annotated[str, Says("As it was registered.", EXAMPLE_PASSWORD, "password")]
+    password: PresentPassword
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,21 +80,19 @@ class LoginTokens(Tokens):
 
 @dataclass(frozen=True, slots=True)
 class PasswordChange:
-    current: str
-    new: str
-    """8 to 256 characters."""
+    current: PresentPassword
+    new: Password
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    reset_token: str
-    password: str
-    """The new one; 8 to 256 characters."""
+    reset_token: Annotated[str, Says("As an admin gave it to the account's owner.")]
+    password: Password
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    password: str
+    password: PresentPassword
 
 
 def token_fields(session: SessionTokens) -> dict[str, Any]:
@@ -109,7 +127,7 @@ async def register(data: JSONBody[Registration], accounts: NamedDependency[Accou
         refuses=(BadCredentials,),
         sends=("Set-Cookie",),
         unstored=True,
-        headers={DEVICE_TOKEN: "the `device_token` of this device's last login; browsers may send the cookie instead"},
+        headers={DEVICE_TOKEN: "The `device_token` of this device's last login; browsers may send the cookie instead"},
     ).opt,
 )
 async def login(
@@ -139,23 +157,46 @@ def _device_cookie(token: str) -> Cookie:
     )
 
 
-@get("/me", opt=Route(access=Access.ACCOUNT, scope=ApiScope.PROFILE_READ, action=Action.OTHER).opt)
-async def get_me(request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]) -> User:
-    """The caller's profile."""
-    return await accounts.me(request.user)
+@get(
+    "/me",
+    opt=Route(
+        access=Access.ACCOUNT,
+        scope=ApiScope.PROFILE_READ,
+        action=Action.OTHER,
+        refuses=(ProfileMismatch,),
+        headers=IF_NONE_MATCH | IF_MATCH,
+    ).opt,
+)
+async def get_me(request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]) -> Response[User]:
+    """The caller's profile; 304 while `If-None-Match` names its current `ETag`."""
+    is_meant = tags_to_read(request)
+    user = await accounts.me(request.user)
+    if not is_meant(profile_tag(user)):
+        raise ProfileMismatch
+    return _profile(user)
 
 
 @patch(
     "/me",
     dto=JsonBody[ProfileChanges],
     return_dto=None,
-    opt=Route(access=Access.ACCOUNT, scope=ApiScope.PROFILE_WRITE, action=Action.OTHER).opt,
+    opt=Route(
+        access=Access.ACCOUNT,
+        scope=ApiScope.PROFILE_WRITE,
+        action=Action.OTHER,
+        refuses=(ProfileMismatch,),
+        headers=IF_MATCH | IF_NONE_MATCH_TO_CHANGE,
+        sends=("ETag",),
+    ).opt,
 )
 async def update_me(
     data: JSONBody[ProfileChanges], request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]
-) -> User:
-    """Merge patch; null clears the name. The timezone is the default of activities recorded from now on."""
-    return await accounts.update_me(data, by=request.user)
+) -> Response[User]:
+    """Merge patch; null clears the name. The timezone is the default of activities recorded from now on.
+
+    `If-Match` protects the changes of others.
+    """
+    return _profile(await accounts.update_me(data, by=request.user, meant=_profiles_to_change(request)))
 
 
 @post(
@@ -188,13 +229,33 @@ async def reset_password(data: JSONBody[Reset], accounts: NamedDependency[Accoun
     "/me",
     dto=JsonBody[Deletion],
     return_dto=None,
-    opt=Route(access=Access.ACCOUNT, scope=LOGIN_ONLY, action=Action.PASSWORD, refuses=(WrongPassword, LastAdmin)).opt,
+    opt=Route(
+        access=Access.ACCOUNT,
+        scope=LOGIN_ONLY,
+        action=Action.PASSWORD,
+        refuses=(WrongPassword, LastAdmin, ProfileMismatch),
+        headers=IF_MATCH | IF_NONE_MATCH_TO_CHANGE,
+    ).opt,
 )
 async def delete_me(
     data: JSONBody[Deletion], request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]
 ) -> None:
     """Delete the account: nobody can log in to it, and its address is free. An admin can undo that for 30 days."""
-    await accounts.delete_me(data.password, by=request.user)
+    await accounts.delete_me(data.password, by=request.user, meant=_profiles_to_change(request))
+
+
+def profile_tag(user: User) -> str:
+    """The profile's ETag. It is of all that stands in it: role and tier, too, which others change."""
+    return content_tag(msgspec.json.encode(user)).decode()
+
+
+def _profile(user: User) -> Response[User]:
+    return Response(user, headers={"ETag": profile_tag(user)})
+
+
+def _profiles_to_change(request: Request[Caller, Any, Any]) -> Meant | None:
+    is_meant = tags_to_change(request)
+    return None if is_meant is None else lambda user: is_meant(profile_tag(user))
 
 
 users_router = Router("/users", tags=["accounts"], route_handlers=[get_me, update_me, change_password, delete_me])

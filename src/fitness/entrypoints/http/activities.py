@@ -25,7 +25,14 @@ from fitness.domain.use_cases.activities import ActivityService
 from fitness.entrypoints.http.bodies import JsonBody
 from fitness.entrypoints.http.changes import list_changes
 from fitness.entrypoints.http.cursors import LATEST_DELETED, ORDERS
-from fitness.entrypoints.http.etags import IF_MATCH, IF_NONE_MATCH, etag, versions_to_change, versions_to_read
+from fitness.entrypoints.http.etags import (
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_NONE_MATCH_TO_CHANGE,
+    etag,
+    versions_to_change,
+    versions_to_read,
+)
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
 from fitness.entrypoints.http.idempotency import IDEMPOTENT, idempotency_key
 from fitness.entrypoints.http.imports import import_file
@@ -128,7 +135,7 @@ async def get_activity(
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
-        headers=IF_MATCH,
+        headers=IF_MATCH | IF_NONE_MATCH_TO_CHANGE,
         sends=("ETag",),
     ).opt,
 )
@@ -150,7 +157,7 @@ async def update_activity(
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
-        headers=IF_MATCH,
+        headers=IF_MATCH | IF_NONE_MATCH_TO_CHANGE,
     ).opt,
 )
 async def delete_activity(
@@ -168,7 +175,7 @@ async def delete_activity(
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
         refuses=(ActivityNotFound, ActivityNotInTrash, ActivityExpired, DuplicateActivity, VersionMismatch),
-        headers=IF_MATCH,
+        headers=IF_MATCH | IF_NONE_MATCH_TO_CHANGE,
         sends=("ETag",),
     ).opt,
 )

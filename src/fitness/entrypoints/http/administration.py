@@ -58,28 +58,30 @@ class Purge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurgeQuery:
-    reason: Annotated[str, Meta(description="Why, for clients that cannot send a body with DELETE.")] | None = None
+    reason: Annotated[str, REASON, Meta(description="Why, for clients that cannot send a body with DELETE.")] | None = (
+        None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsersQuery(PageQuery):
     email: Annotated[str, Meta(description="Of exactly this address.")] | None = None
     id: Annotated[int, Meta(ge=1, le=MAX_ID, description="Of this id.")] | None = None
-    role: Role | None = None
-    tier: Tier | None = None
-    state: AccountState | None = None
+    role: Annotated[Role, Meta(description="Of this role.")] | None = None
+    tier: Annotated[Tier, Meta(description="Of this tier.")] | None = None
+    state: Annotated[AccountState, Meta(description="Living or deleted.")] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivitiesQuery(PageQuery):
-    user_id: Annotated[int, Meta(ge=1, le=MAX_ID, description="Whose activities.")]
-    state: ActivityState | None = None
+    user_id: Annotated[int, Meta(ge=1, le=MAX_ID, description="Whose activities.", examples=[1])]
+    state: Annotated[ActivityState, Meta(description="Live or trashed.")] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditQuery(PageQuery):
     actor_id: Annotated[int, Meta(ge=1, le=MAX_ID, description="Done by this admin.")] | None = None
-    action: AuditAction | None = None
+    action: Annotated[AuditAction, Meta(description="What was done.")] | None = None
     subject_id: Annotated[int, Meta(ge=1, le=MAX_ID, description="Done to this activity or user.")] | None = None
     from_: Annotated[str, Meta(description="An instant with its offset from UTC, inclusive.")] | None = None
     to: Annotated[str, Meta(description="An instant with its offset from UTC, exclusive.")] | None = None
@@ -87,8 +89,8 @@ class AuditQuery(PageQuery):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandingChanges:
-    role: Role | None = None
-    tier: Tier | None = None
+    role: Annotated[Role, Says("What the account may do; null leaves it.", "user")] | None = None
+    tier: Annotated[Tier, Says("Which limits it has; null leaves it.", "premium")] | None = None
 
 
 @delete(

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Request, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from fitness.domain.model.api_keys import ApiKey, ApiScope
+from fitness.domain.model.api_keys import ApiKey, ApiScopes, KeyName
+from fitness.domain.model.fields import Id, Says
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import KeyNotFound, TooManyKeys
 from fitness.domain.model.users import Caller
@@ -20,17 +21,16 @@ from fitness.entrypoints.http.routes import LOGIN_ONLY, Access, Route
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey:
-    name: str
-    """What it is for; 1 to 100 characters."""
-    scopes: tuple[ApiScope, ...]
-    expires_at: datetime | None = None
+    name: KeyName
+    scopes: ApiScopes
+    expires_at: Annotated[datetime, Says("A time to come; null is never.", "2099-01-01T00:00:00Z")] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyBody:
-    id: int
-    name: str
-    scopes: tuple[ApiScope, ...]
+    id: Id
+    name: KeyName
+    scopes: ApiScopes
     created_at: datetime
     expires_at: datetime | None
     """Null is never."""

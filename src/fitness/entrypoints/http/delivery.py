@@ -1,13 +1,12 @@
 """How an answer goes to its client: not at all if the client has it, else compressed if the client asks for that."""
 
 import asyncio
-import hashlib
 import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 
 from fitness.entrypoints.http.arrived import Arrived
-from fitness.entrypoints.http.etags import GZIP_MARK, names_tag
+from fitness.entrypoints.http.etags import GZIP_MARK, content_tag, names_tag
 from fitness.entrypoints.server.exchange import Answer, RawHeaders
 
 MIN_COMPRESSED_BYTES = 1_400
@@ -21,11 +20,6 @@ LEVEL = 3
 
 _COMPRESSIBLE = (b"application/json", b"application/problem+json", b"text/")
 _ABOUT_CONTENT = {b"content-type", b"content-length"}
-
-
-def content_tag(body: bytes) -> bytes:
-    """The ETag of an answer that has no version: the same bytes have the same one."""
-    return b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
 
 
 def tagged(answer: Answer) -> Answer:

@@ -14,11 +14,11 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import UNSET
 
 from fitness import __version__
-from fitness.domain.model.activities import Activity
-from fitness.domain.model.fields import Id
-from fitness.domain.model.users import User
+from fitness.domain.model.fields import Id, Says
+from fitness.entrypoints.http.document_links import links_of
 from fitness.entrypoints.http.examples import BODIES, PATH_EXAMPLES
-from fitness.entrypoints.http.problems import CRASH, MEDIA_TYPE, Kind, Problem, kind_of
+from fitness.entrypoints.http.kinds import CRASH, Kind
+from fitness.entrypoints.http.problems import MEDIA_TYPE, Problem, kind_of
 from fitness.entrypoints.http.response_headers import HEADERS, of_problem, of_success
 from fitness.entrypoints.http.routes import Access, Route, declared, operations, refusals_of
 from fitness.entrypoints.http.schemas import Schema, Schemas
@@ -34,6 +34,12 @@ is good for 15 minutes.
 
 Times are RFC 3339 with an offset. Errors are `application/problem+json` (RFC 9457) with a stable `code`. Unknown fields
 and parameters are refused. A request may have an `X-Request-ID`, which its answer and the service's log then have too.
+
+**Changes as they happen**: open a WebSocket on `/api/v1/live` and send `{"token": "…", "cursor": "…"}`, or open it with
+`?ticket=…&cursor=…` and a ticket of *Issue ticket*. It answers `{"type": "following", "cursor": "…"}`, and then each
+change as `{"type": "change", "change": {…}}`, with an item of *List changes*: what is behind the cursor first, or
+without one what changes from now on. Close codes: 1012 the service restarts, 1013 try later, 4400 bad message or
+cursor, 4401 not authenticated (any more), 4403 scope, 4408 too slow, 4410 changes not kept, 4429 too many.
 """
 
 TAGS = {
@@ -41,6 +47,7 @@ TAGS = {
     "activities": "Recording, importing, listing, correcting, deleting and undoing.",
     "statistics": "What activities add up to.",
     "tags": "What activities are tagged with.",
+    "photos": "Pictures of activities.",
     "administration": "For admins.",
     "health": "For load balancers and operators.",
 }
@@ -50,9 +57,6 @@ _SECURITY: Mapping[Access, list[dict[str, list[str]]]] = {
     Access.ACCOUNT_OPTIONAL: [{"bearer": []}, {}],
 }
 """Other routes have the document's own: an access token is needed."""
-
-_LINKED = {Activity: "activity_id", User: "user_id"}
-"""An answer of this type leads to the operations with this parameter in their path."""
 
 _NOT_FOUND = NotFoundException
 
@@ -83,6 +87,7 @@ def api_document(app: Litestar) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
+            "responses": dict(sorted(schemas.responses.items())),
             "headers": {name: _header(name) for name in HEADERS},
             "securitySchemes": {
                 "bearer": {
@@ -122,7 +127,7 @@ def _path_parameters(path: str, handler: HTTPRouteHandler, schemas: Schemas) -> 
     for name in re.findall(r"{(\w+)}", path):
         of = handler.parsed_fn_signature.parameters[name].annotation
         schema = schemas.of(_IN_PATHS.get(of, of))
-        yield {"name": name, "in": "path", "required": True, "schema": schema, "example": PATH_EXAMPLES.get(name, "1")}
+        yield {"name": name, "in": "path", "required": True, "schema": schema, "example": PATH_EXAMPLES[name]}
 
 
 def _query_parameters(route: Route, schemas: Schemas) -> Iterator[dict[str, Any]]:
@@ -134,6 +139,8 @@ def _query_parameters(route: Route, schemas: Schemas) -> Iterator[dict[str, Any]
         schema = schemas.of(stated[0] if field.default is None else hints[field.name], sent=True)
         parameter: dict[str, Any] = {"name": field.name.rstrip("_"), "in": "query"}
         parameter["description"] = schema.pop("description", "")
+        if schema.keys() == {"allOf"}:  # which was there for the words
+            [schema] = schema["allOf"]
         if field.default is MISSING:
             parameter["required"] = True
         elif field.default not in (None, ()):
@@ -141,8 +148,10 @@ def _query_parameters(route: Route, schemas: Schemas) -> Iterator[dict[str, Any]
         yield parameter | {"schema": schema}
 
 
-def _header_parameter(name: str, meaning: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "description": meaning, "schema": {"type": "string"}}
+def _header_parameter(name: str, meaning: str | Says) -> dict[str, Any]:
+    says = meaning if isinstance(meaning, Says) else Says(meaning)
+    schema = {"type": "string"} | ({"pattern": says.pattern} if says.pattern else {})
+    return {"name": name, "in": "header", "description": says.words, "schema": schema}
 
 
 def _body(handler: HTTPRouteHandler, schemas: Schemas) -> dict[str, Any] | None:
@@ -151,7 +160,8 @@ def _body(handler: HTTPRouteHandler, schemas: Schemas) -> dict[str, Any] | None:
         file: Schema = {"type": "string", "format": "binary"}
         if declared(handler).several:
             file = {"type": "array", "minItems": 1, "maxItems": MAX_PARTS, "items": file}
-        form = {"type": "object", "properties": {upload: file}, "required": [upload]}
+        others = {name: schemas.of(hint) for name, hint in declared(handler).texts.items()}
+        form = {"type": "object", "properties": {upload: file, **others}, "required": [upload]}
         return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     data = handler.parsed_fn_signature.parameters.get("data")
     if data is None:
@@ -182,7 +192,7 @@ def _responses(
     success: dict[str, Any] = {"description": _phrase(handler.status_code)}
     if answered is not None:
         success["content"] = _content(answered, route, schemas)
-    links = _links(answered, all_)
+    links = links_of(answered, all_)
     if links:
         success["links"] = links
     success["headers"] = _references(of_success(method, route, has_body=answered is not None))
@@ -191,10 +201,10 @@ def _responses(
         unchanged = {name: ref for name, ref in success["headers"].items() if name != "Content-Encoding"}
         responses["304"] = {"description": "The client's copy is current.", "headers": unchanged}
     for status, also in route.also.items():
-        body = {JSON: {"schema": schemas.of(also)}}
         headers = _references(of_success(method, route, has_body=True))
-        responses[str(status)] = {"description": _phrase(status), "content": body, "headers": headers}
-    return responses | _problems(method, path, handler)
+        content = _content(also, route, schemas)
+        responses[str(status)] = {"description": _phrase(status), "content": content, "headers": headers}
+    return responses | _problems(method, path, handler, schemas.responses)
 
 
 def _answered(handler: HTTPRouteHandler) -> Any:
@@ -213,29 +223,27 @@ def _content(answered: Any, route: Route, schemas: Schemas) -> dict[str, Any]:
     return {JSON: {"schema": schemas.of(answered)}}
 
 
-def _links(answered: Any, all_: list[tuple[str, str, HTTPRouteHandler]]) -> dict[str, Any]:
-    """From an answer that holds an id to what can be done with it."""
-    parameter = _LINKED.get(answered)
-    if parameter is None:
-        return {}
-    names = [handler.handler_name for _, path, handler in all_ if f"{{{parameter}}}" in path]
-    return {name: {"operationId": name, "parameters": {parameter: "$response.body#/id"}} for name in sorted({*names})}
-
-
-def _problems(method: str, path: str, handler: HTTPRouteHandler) -> dict[str, Any]:
+def _problems(method: str, path: str, handler: HTTPRouteHandler, shared: dict[str, Any]) -> dict[str, Any]:
+    """By status. Each stands once in the document, in `shared`: /docs is slower with each that it has to read."""
     refusals = refusals_of(handler) | ({_NOT_FOUND} if "{" in path else set())
     kinds = {CRASH, *(kind_of(one, method) for one in refusals)}
     route = declared(handler)
     found: dict[str, Any] = {}
     for status in sorted({kind.status for kind in kinds} - {*route.also}):
         of = sorted((kind for kind in kinds if kind.status == status), key=lambda kind: kind.code)
-        content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {k.code: _example(k) for k in of}}
-        found[str(status)] = {
-            "description": " or ".join(kind.code for kind in of),
-            "content": {MEDIA_TYPE: content},
-            "headers": _references(of_problem(status, {kind.code for kind in of}, route)),
-        }
+        name = ".".join([str(status), *(kind.code for kind in of), *([] if route.may_exceed_limit else ["unlimited"])])
+        shared[name] = _problem(status, of, route)
+        found[str(status)] = {"$ref": f"#/components/responses/{name}", "description": shared[name]["description"]}
     return found
+
+
+def _problem(status: int, kinds: list[Kind], route: Route) -> dict[str, Any]:
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {k.code: _example(k) for k in kinds}}
+    return {
+        "description": " or ".join(kind.code for kind in kinds),
+        "content": {MEDIA_TYPE: content},
+        "headers": _references(of_problem(status, {kind.code for kind in kinds}, route)),
+    }
 
 
 def _example(kind: Kind) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.response import Redirect
 
 from fitness.domain.model.rate_limits import Action
-from fitness.entrypoints.http.delivery import MIN_COMPRESSED_BYTES, content_tag, gzip_tag, gzipped, takes_gzip
+from fitness.entrypoints.http.delivery import MIN_COMPRESSED_BYTES, gzip_tag, gzipped, takes_gzip
 from fitness.entrypoints.http.document import api_document
+from fitness.entrypoints.http.etags import content_tag
 from fitness.entrypoints.http.routes import Access, Route
 
 # Scripts and styles from here alone; the page's own icons are data.

@@ -2,23 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Send
 
 from fitness.domain.use_cases.seen import ReadAsked
 from fitness.entrypoints.http.arrived import ARRIVED, UNMATCHED, Arrived
 from fitness.entrypoints.http.cors import Cors
 from fitness.entrypoints.http.delivery import compressed, compressed_apart, delivered
 from fitness.entrypoints.http.problems import MEDIA_TYPE, logged_problem_of
+from fitness.entrypoints.http.sending import CLIENT_GONE, Charge, Sending
+from fitness.entrypoints.http.short_create import ShortCreate
 from fitness.entrypoints.http.short_way import Read, ShortWay
 from fitness.entrypoints.logs import REQUEST_ID, AccessLog, Response
 from fitness.entrypoints.server.exchange import Answer, RawHeaders
 
-CLIENT_GONE = 499
-UNMATCHED_STATUSES = (404, 405)
 UNLOGGED = "/health"
 """Machines ask for this every few seconds; it is logged only when it fails."""
 
@@ -29,8 +29,6 @@ VARY = b"authorization, accept-encoding"
 
 Record = Callable[[str, str, int, float], None]
 """Method, route, status and seconds of a response."""
-
-Charge = Callable[[Scope], Awaitable[None]]
 
 
 class RequestTracing(Protocol):
@@ -82,6 +80,7 @@ class Edge:
         self,
         app: ASGIApp,
         short_way: ShortWay,
+        short_create: ShortCreate,
         record: Record,
         access_log: AccessLog,
         tracing: RequestTracing,
@@ -94,6 +93,7 @@ class Edge:
         self._allowed = allowed
         self._standard = [NOSNIFF, ASK_AGAIN, (b"vary", VARY + b", origin" if cors.on else VARY)]
         self._short_way = short_way
+        self._short_create = short_create
         self._record = record
         self._access_log = access_log
         self._charge_unmatched = charge_unmatched
@@ -124,12 +124,17 @@ class Edge:
             quick = self.quick(scope["method"], _target(scope), sent)
             found = Arrived(scope["method"], scope["path"], sent) if quick is None else await _awaited(quick)
             if isinstance(found, Answer):
-                await send({"type": "http.response.start", "status": found.status, "headers": found.headers})
-                await send({"type": "http.response.body", "body": found.body, "more_body": False})
+                await _sent(found, send)
                 return
             arrived = found
             scope[ARRIVED] = arrived  # type: ignore[literal-required]
         REQUEST_ID.set(arrived.name)
+        if arrived.method == "POST" and not self._tracing.on:
+            created = await self._create(arrived, scope, receive)
+            if isinstance(created, Answer):
+                await _sent(created, send)
+                return
+            receive = created
         await self._long(arrived, scope, receive, send)
 
     def hit(self, read: Read, replies: ReadAsked) -> Answer | Coroutine[Any, Any, Answer | Arrived]:
@@ -161,6 +166,21 @@ class Edge:
             answer = _problem(error, arrived)
         return arrived if answer is None else self._finished(arrived, await compressed_apart(answer, arrived.headers))
 
+    async def _create(self, arrived: Arrived, scope: HTTPScope, receive: Receive) -> Answer | Receive:
+        """The answer, or by what the long way receives the request."""
+        try:
+            found = await self._short_create.answer(arrived, scope, receive)
+        except asyncio.CancelledError:
+            self._report(arrived, CLIENT_GONE)
+            raise
+        except Exception as error:  # noqa: BLE001 - as Litestar answers what its handlers raise
+            found = _problem(error, arrived)
+        if not isinstance(found, Answer):
+            return found
+        answer = await delivered(found, arrived)
+        self._report(arrived, answer.status)
+        return answer._replace(headers=self._headers(answer.headers, arrived, arrived.route))
+
     def _finished(self, arrived: Arrived, answer: Answer) -> Answer:
         self._report(arrived, answer.status)
         answer = compressed(answer, arrived.headers)
@@ -171,7 +191,7 @@ class Edge:
         is_head = arrived.method == "HEAD"
         if is_head:
             scope["method"] = "GET"  # a route's GET handler answers its HEAD as well; the body is dropped
-        sending = _Sending(send, scope, arrived, self._charge_unmatched, self._headers)
+        sending = Sending(send, scope, arrived, self._charge_unmatched, self._headers)
         try:
             if self._tracing.on:
                 with self._tracing.request("request", arrived.texts()) as span:
@@ -183,13 +203,11 @@ class Edge:
             # Litestar answers what its handlers raise. The charge of a request that no route matches raised this.
             if sending.status != CLIENT_GONE:
                 raise
-            answer = _problem(error, arrived)
-            await sending({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-            await sending({"type": "http.response.body", "body": answer.body, "more_body": False})
+            await _sent(_problem(error, arrived), sending)
         finally:  # a request is counted and logged once, also if its client left and it was cancelled
             arrived.route = scope.get("path_template", UNMATCHED)
             arrived.caller = scope.get("user")
-            self._report(arrived, sending.status)
+            self._report(arrived, sending.status, sending.streams_since_s)
 
     def _headers(self, headers: RawHeaders, arrived: Arrived, template: str | None) -> RawHeaders:
         """The headers of a response the long way: those of every answer, but for what it says itself."""
@@ -204,8 +222,9 @@ class Edge:
         headers = arrived.answer_headers + self._standard
         return headers + self._cors.headers(arrived.headers) if self._cors.on else headers
 
-    def _report(self, arrived: Arrived, status: int) -> None:
-        seconds = time.perf_counter() - arrived.started_s
+    def _report(self, arrived: Arrived, status: int, streams_since_s: float | None = None) -> None:
+        """What goes on and on took as long as it took to begin."""
+        seconds = (streams_since_s or time.perf_counter()) - arrived.started_s
         self._record(arrived.method, arrived.route, status, seconds)
         if status >= 400 or not arrived.path.startswith(UNLOGGED):
             user_id = arrived.caller.id if arrived.caller else None
@@ -213,51 +232,9 @@ class Edge:
             self._access_log.write(response)
 
 
-Finish = Callable[[RawHeaders, Arrived, str | None], RawHeaders]
-"""The headers of a response as they go out, given the route's template."""
-
-
-class _Sending:
-    """A response on its way. It is completed when it is whole, and its status is known."""
-
-    __slots__ = ("_arrived", "_charge_unmatched", "_finish", "_head", "_scope", "_send", "status")
-
-    def __init__(
-        self, send: Send, scope: HTTPScope, arrived: Arrived, charge_unmatched: Charge, finish: Finish
-    ) -> None:
-        self._send = send
-        self._scope = scope
-        self._arrived = arrived
-        self._charge_unmatched = charge_unmatched
-        self._finish = finish
-        self._head: Message | None = None
-        self.status = CLIENT_GONE
-        """Until a response starts: if none does, the client has left."""
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            # Routing itself answers what no route matches, so that no gate has charged it.
-            if message["status"] in UNMATCHED_STATUSES and self._scope.get("path_template") is None:
-                await self._charge_unmatched(self._scope)
-            self.status = message["status"]
-            self._head = message
-        elif message["type"] == "http.response.body":
-            await self._pass_on(message["body"], more=message.get("more_body", False))
-
-    async def _pass_on(self, body: bytes, *, more: bool) -> None:
-        head, self._head = self._head, None
-        if head is not None:
-            assert head["type"] == "http.response.start"
-            answer = Answer(head["status"], [*head["headers"]], body)
-            if not more:
-                answer = await delivered(answer, self._arrived)
-                self.status = answer.status
-            headers = self._finish(answer.headers, self._arrived, self._scope.get("path_template"))
-            await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
-            body = answer.body
-        if self._arrived.method == "HEAD":
-            body = b""
-        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+async def _sent(answer: Answer, send: Send) -> None:
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
 
 def _problem(error: Exception, arrived: Arrived) -> Answer:

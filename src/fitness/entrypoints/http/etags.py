@@ -1,13 +1,16 @@
 """Conditional requests (RFC 9110, 13.1): an activity's version is its ETag; other answers are tagged by content."""
 
+import hashlib
 import re
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
 from litestar import Request
 
+from fitness.domain.model.fields import Says
 from fitness.domain.model.versions import ANY_VERSION, Versions
-from fitness.entrypoints.http.problems import MalformedRequest
+from fitness.entrypoints.http.kinds import MalformedRequest
 
 MAX_ETAGS = 20
 """The rest of a longer header is not read."""
@@ -15,20 +18,43 @@ MAX_ETAGS = 20
 GZIP_MARK = b"-gzip"
 """Ends the ETag of a compressed answer: the same version, in other bytes."""
 
-IF_MATCH = {
-    "If-Match": "The ETag of the version that is meant, in its quotation marks, or several; "
-    "if none of them is the current one, nothing is done and the answer is 412."
-}
-IF_NONE_MATCH = {"If-None-Match": "The ETag of the client's copy; the answer is 304 while that is the current one."}
-
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
-_LIST = re.compile(rf"\s*(?:\*|{_TAG}(?:\s*,\s*{_TAG})*)[\s,]*").fullmatch
-_VERSION = re.compile(r'(W/)?"([0-9]{1,18})(?:-gzip)?"')
+_LIST = re.compile(rf"[ \t]*(?:\*|{_TAG}(?:[ \t]*,[ \t]*{_TAG})*)[ \t,]*").fullmatch
+_PATTERN = r'^(?:\*|(?:W/)?"[!#-~]*"(?:, (?:W/)?"[!#-~]*")*)$'
+
+IF_MATCH = {
+    "If-Match": Says(
+        "The ETag of the version that is meant, in its quotation marks, or several; "
+        "if none of them is the current one, nothing is done and the answer is 412.",
+        pattern=_PATTERN,
+    )
+}
+IF_NONE_MATCH = {
+    "If-None-Match": Says("The ETag of the client's copy; the answer is 304 while that is the current one.")
+}
+IF_NONE_MATCH_TO_CHANGE = {
+    "If-None-Match": Says(
+        "ETags of versions that are not meant; if one of them is the current one, or for `*`, nothing is done and the "
+        "answer is 412.",
+        pattern=_PATTERN,
+    )
+}
+
+_NAMED = re.compile(r'(W/)?"([^"]*)"')
+_VERSION = re.compile(r"[0-9]{1,18}")
 _OPAQUE = re.compile(rb'"[^"]*"')
+
+Condition = Callable[[str], bool]
+"""Whether an ETag is one of those that are meant."""
 
 
 def etag(version: int) -> str:
     return f'"{version}"'
+
+
+def content_tag(body: bytes) -> bytes:
+    """The ETag of an answer that has no version: the same bytes have the same one."""
+    return b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
 
 
 def versions_to_change(request: Request[Any, Any, Any]) -> Versions:
@@ -42,14 +68,27 @@ def versions_to_change(request: Request[Any, Any, Any]) -> Versions:
         return ANY_VERSION
     if but == "*":  # there is one: the condition is never met
         return Versions(among=frozenset())
-    wanted = None if among is None or isinstance(among, str) else among
-    return Versions(among=wanted, but=but if isinstance(but, frozenset) else frozenset())
+    return Versions(among=_versions(among), but=_versions(but) or frozenset())
 
 
 def versions_to_read(request: Request[Any, Any, Any]) -> Versions:
     """Which versions If-Match lets be read. Raises MalformedRequest."""
+    return Versions(among=_versions(_named(request, "If-Match", weak=False)))
+
+
+def tags_to_change(request: Request[Any, Any, Any]) -> Condition | None:
+    """As `versions_to_change`, of what is tagged by its content. None where nothing is said of tags."""
     among = _named(request, "If-Match", weak=False)
-    return ANY_VERSION if among is None or isinstance(among, str) else Versions(among=among)
+    but = _named(request, "If-None-Match", weak=True)
+    if among is None and but is None:
+        return None
+    return lambda tag: _names(among, tag, default=True) and not _names(but, tag, default=False)
+
+
+def tags_to_read(request: Request[Any, Any, Any]) -> Condition:
+    """Which tags If-Match lets be read. Raises MalformedRequest."""
+    among = _named(request, "If-Match", weak=False)
+    return lambda tag: _names(among, tag, default=True)
 
 
 def names_tag(if_none_match: bytes, tag: bytes) -> bool:
@@ -63,8 +102,21 @@ def names_tag(if_none_match: bytes, tag: bytes) -> bool:
     return any(match[0].replace(GZIP_MARK + b'"', b'"') == plain for match in named)
 
 
-def _named(request: Request[Any, Any, Any], header: str, *, weak: bool) -> frozenset[int] | str | None:
-    """The versions in a header, without those marked W/ unless `weak`; `*`; None without the header."""
+def _versions(named: frozenset[str] | str | None) -> frozenset[int] | None:
+    """Those among what is named; None where that is all of them, or nothing is said."""
+    if not isinstance(named, frozenset):
+        return None
+    return frozenset(int(one) for one in named if _VERSION.fullmatch(one))
+
+
+def _names(named: frozenset[str] | str | None, tag: str, *, default: bool) -> bool:
+    if named is None:
+        return default
+    return named == "*" or tag.strip('"') in named
+
+
+def _named(request: Request[Any, Any, Any], header: str, *, weak: bool) -> frozenset[str] | str | None:
+    """What a header's ETags have between their marks, those marked W/ only if `weak`; `*`; None without the header."""
     text = request.headers.get(header)
     if text is None:
         return None
@@ -72,5 +124,5 @@ def _named(request: Request[Any, Any, Any], header: str, *, weak: bool) -> froze
         raise MalformedRequest(f'{header} takes ETags in their quotation marks, such as {header}: "3"')
     if text.strip() == "*":
         return "*"
-    found = islice(_VERSION.finditer(text), MAX_ETAGS)
-    return frozenset(int(match[2]) for match in found if weak or not match[1])
+    found = islice(_NAMED.finditer(text), MAX_ETAGS)
+    return frozenset(match[2].removesuffix(GZIP_MARK.decode()) for match in found if weak or not match[1])

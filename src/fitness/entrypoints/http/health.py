@@ -21,6 +21,7 @@ UP = "up"
 @dataclass(frozen=True, slots=True)
 class Liveness:
     status: str
+    """Always `alive`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,9 @@ class Readiness:
     """
 
     status: str
+    """What all checks come to."""
     checks: Mapping[str, str]
+    """The state of each store, by its name."""
 
 
 @dataclass(frozen=True, slots=True)

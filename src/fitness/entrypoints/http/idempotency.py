@@ -5,11 +5,17 @@ from typing import Any
 
 from litestar import Request
 
+from fitness.domain.model.fields import Says
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 
-IDEMPOTENT = {"Idempotency-Key": "A name for this request; sent again within 24 hours, it gets the first answer again."}
+_IDEMPOTENCY_KEY = re.compile(r"^[!-~]{1,255}$")
 
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+IDEMPOTENT = {
+    "Idempotency-Key": Says(
+        "A name for this request; sent again within 24 hours, it gets the first answer again.",
+        pattern=_IDEMPOTENCY_KEY.pattern,
+    )
+}
 
 
 def idempotency_key(request: Request[Any, Any, Any]) -> str | None:

@@ -15,7 +15,7 @@ from fitness.domain.model.listings import MAX_DEPTH, MAX_LIMIT, Listing, Page
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.entrypoints.http.bodies import model_of
 from fitness.entrypoints.http.cursors import Order, cursor_of, position_of
-from fitness.entrypoints.http.problems import MalformedRequest
+from fitness.entrypoints.http.kinds import MalformedRequest
 from fitness.entrypoints.http.wording import taken_by
 
 MAX_PARAMETERS = 100
@@ -61,9 +61,13 @@ class ListBody(Generic[T]):
 
     items: tuple[T, ...]
     page: int | None
+    """Its number, from 1."""
     limit: int
+    """How many items it may have."""
     total: int | UnsetType | None = UNSET
+    """How many items the whole list has."""
     next_cursor: str | None
+    """Sent as `cursor`, as it is, it leads to the next page."""
 
 
 def read_query(request: Request[Any, Any, Any], model: type[T]) -> T:

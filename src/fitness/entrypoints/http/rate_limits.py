@@ -27,10 +27,13 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class PolicyBalance:
     policy: str
+    """Its name."""
     limit: int
     """Requests in `per_seconds`."""
     per_seconds: int
+    """The span that `limit` is for."""
     remaining: int
+    """How many of them are left."""
     reset_seconds: int
     """Until `remaining` is `limit` again."""
 

@@ -11,9 +11,10 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.routes import ASGIRoute, HTTPRoute, WebSocketRoute
 
 from fitness.domain.model.api_keys import ApiScope
+from fitness.domain.model.fields import Says
 from fitness.domain.model.rate_limits import Action, RateLimited
 from fitness.domain.model.refusals import AdminOnly, InsufficientScope, InvalidFields, LoginDelayed, NotAuthenticated
-from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
+from fitness.entrypoints.http.kinds import MalformedRequest, UnsupportedMediaType
 from fitness.ports.outages import DatabaseUnavailable
 
 ROUTE = "fitness.route"
@@ -52,18 +53,20 @@ class Route:
     """Of the API keys that open the route. A route for accounts names one, or LOGIN_ONLY."""
     refuses: tuple[type[Exception], ...] = ()
     """Refusals and outages beyond those that `refusals_of` adds; a family stands for all its subclasses."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """The request headers that the route reads, each with its meaning."""
+    headers: Mapping[str, str | Says] = field(default_factory=dict)
+    """The request headers that the route reads, each with its meaning, and the pattern of those that are refused."""
     query: type[Any] | None = None
     """The dataclass of the query string."""
     upload: str | None = None
     """The field of a multipart form that holds the uploaded file."""
+    texts: Mapping[str, Any] = field(default_factory=dict)
+    """The other fields of that form, each with its type; all may be left out."""
     several: bool = False
     """Whether the form may have that field several times."""
     sends: tuple[str, ...] = ()
     """The headers of its successful answer beside those that every such answer has: see response_headers.py."""
     also: Mapping[int, type[Any]] = field(default_factory=dict)
-    """Other statuses than the successful one whose body is no problem."""
+    """Other statuses than the successful one whose body is no problem: its type, or bytes for a part of a file."""
     files: tuple[str, ...] = ()
     """The media types of the bytes that it answers, where it answers a file."""
     unstored: bool = False
@@ -86,6 +89,8 @@ class Route:
 class UndeclaredRoute(TypeError):
     """A handler has no Route. It is served to nobody, since nothing says who may call it, or how often."""
 
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 # Browsers ask it before a page's request, without a token; that costs the page nothing of its limits.
 _OPTIONS = Route(access=Access.PUBLIC, action=Action.OTHER, limited=False, needs_database=False)
@@ -110,11 +115,18 @@ def check_declarations(app: Litestar) -> None:
 
 
 def operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
-    """Method, path and handler of all that can be asked for over HTTP."""
+    """Method, path and handler of all that can be asked for over HTTP, in one order.
+
+    The router's own is another one in each process, so that each would have another document, and another ETag of it.
+    """
     for route in app.routes:
         if isinstance(route, HTTPRoute):
-            for method, (handler, _) in route.route_handler_map.items():
+            for method, (handler, _) in sorted(route.route_handler_map.items(), key=lambda one: _place(one[0])):
                 yield method, route.path_format, handler
+
+
+def _place(method: str) -> tuple[int, str]:
+    return (_METHODS.index(method) if method in _METHODS else len(_METHODS), method)
 
 
 def refusals_of(handler: HTTPRouteHandler) -> set[type[Exception]]:

@@ -28,6 +28,16 @@ _PLAIN: Mapping[Any, Schema] = {
     bytes: {"type": "string", "format": "binary"},
 }
 
+COMMON_WORDS: Mapping[str, str] = {
+    "id": "Given by the service, once.",
+    "user_id": "Whose it is.",
+    "activity_id": "Which activity.",
+    "created_at": "When it was made.",
+    "updated_at": "When it was last changed.",
+    "items": "In the order of the list.",
+}
+"""What a field of this name is, wherever nothing else is said of it."""
+
 
 class Schemas:
     """Collects the components of a document: a class once, under its name, without `Body` at the end.
@@ -37,7 +47,10 @@ class Schemas:
 
     def __init__(self, *, omitting: tuple[type[Any], ...] = ()) -> None:
         self.components: dict[str, Schema] = {}
+        self.responses: dict[str, Schema] = {}
+        """Those that operations share, by a name of theirs."""
         self._classes: dict[str, Any] = {}
+        self._sent: set[str] = set()
         self._omitting = omitting
 
     def of(self, hint: Any, *, sent: bool = False) -> Schema:
@@ -68,8 +81,10 @@ class Schemas:
 
     def _component(self, hint: Any, sent: bool) -> str:
         name = _name(hint)
-        if name not in self._classes:
-            self._classes[name] = hint
+        if name not in self._classes or (sent and name not in self._sent):
+            if sent:  # what is both sent and answered is described as it has to be sent
+                self._sent.add(name)
+            self._classes.setdefault(name, hint)
             self.components[name] = {}  # it may refer to itself
             self.components[name] |= self._described(hint, sent)
         if self._classes[name] != hint:
@@ -90,8 +105,9 @@ class Schemas:
         for name, one in types.items():
             choices = [arg for arg in get_args(one) if arg is not NoneType] if omitted else []
             schema = self.of(choices[0] if choices else one, sent=sent)
-            if "description" not in schema and name in words and "$ref" not in schema:
-                schema["description"] = words[name]
+            said = words.get(name) or COMMON_WORDS.get(name)
+            if said and "description" not in schema and "$ref" not in schema:
+                schema["description"] = said
             properties[name] = schema
         rules: Schema = {"additionalProperties": False} if sent else {}
         return {"type": "object", **about, "properties": properties, "required": self._required(model, sent), **rules}
@@ -141,7 +157,7 @@ def _mark(mark: Any) -> Schema:
             shortest = {"minLength": mark.min_length} if mark.min_length else {}
             return shortest | {"maxLength": mark.max_length}
         case Items():
-            return {"maxItems": mark.most}
+            return _stated(maxItems=mark.most, minItems=mark.fewest or None)
         case Meta():
             return _stated(
                 description=mark.description,

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Request, Response, Router, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
+from fitness.domain.model.fields import Says
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import BadRefreshToken, SessionNotFound
 from fitness.domain.model.sessions import Session
@@ -23,7 +24,7 @@ from fitness.ports.outages import SessionsUnavailable
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    refresh_token: str
+    refresh_token: Annotated[str, Says("The last one that was given.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,10 +24,10 @@ from fitness.domain.use_cases.limiting import Admitted, LimitService
 from fitness.domain.use_cases.seen import ReadAsked
 from fitness.entrypoints.http.arrived import Arrived
 from fitness.entrypoints.http.cursors import ORDERS
-from fitness.entrypoints.http.delivery import content_tag, unless_known
-from fitness.entrypoints.http.etags import etag
+from fitness.entrypoints.http.delivery import unless_known
+from fitness.entrypoints.http.etags import content_tag, etag
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
-from fitness.entrypoints.http.problems import MalformedRequest
+from fitness.entrypoints.http.kinds import MalformedRequest
 from fitness.entrypoints.http.queries import first_page, links, list_body, page_of, parsed_query
 from fitness.entrypoints.http.rate_limits import limit_headers
 from fitness.entrypoints.server.exchange import Answer, RawHeaders
@@ -109,7 +109,7 @@ class ShortWay:
 
     def read(self, asked: Asked, arrived: Arrived) -> "Read | None":
         """Who asks for what. None for what only the long way can answer."""
-        caller = self._caller(arrived.headers)
+        caller = bearer(self._tokens, arrived.headers)
         if caller is None or b"if-match" in arrived.headers:
             return None
         if asked.which is None:
@@ -174,14 +174,16 @@ class ShortWay:
         copy = await self._activities.get(asked.activity_id, by=by, miss=miss)
         return _activity_of(copy, headers)
 
-    def _caller(self, headers: Mapping[bytes, bytes]) -> Caller | None:
-        credentials = headers.get(b"authorization", b"")
-        if not credentials.startswith(b"Bearer "):
-            return None
-        try:
-            return self._tokens.verify(credentials[7:].decode("latin-1").strip())
-        except NotAuthenticated:
-            return None
+
+def bearer(tokens: AccessTokenPort, headers: Mapping[bytes, bytes]) -> Caller | None:
+    """Whom an access token names that is sent as usual."""
+    credentials = headers.get(b"authorization", b"")
+    if not credentials.startswith(b"Bearer "):
+        return None
+    try:
+        return tokens.verify(credentials[7:].decode("latin-1").strip())
+    except NotAuthenticated:
+        return None
 
 
 def _page_asked(query: bytes) -> tuple[ActivityFilter, Page] | None:

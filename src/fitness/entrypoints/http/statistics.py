@@ -66,11 +66,15 @@ class TotalsBody:
     """What some activities add up to. Unknown values add nothing, and are in no average."""
 
     activities: int
+    """How many there are."""
     duration_minutes: float
     """In motion."""
     distance_km: float
+    """Of those with a distance."""
     elevation_gain_m: float
+    """Of those with a climb."""
     calories_kcal: int
+    """Of those with an energy."""
     average_speed_kmh: float | None
     """All kilometres in all hours of the activities with a distance; null where there are none."""
     average_speed_of: int
@@ -88,6 +92,7 @@ class BucketBody:
     first_day: date
     """The first and the last bucket end where the asked days do."""
     last_day: date
+    """Inclusive."""
     total: TotalsBody
     by_type: dict[str, TotalsBody]
     """Of the types that there are."""
@@ -98,6 +103,7 @@ class RecordBody:
     activity_id: int
     activity_type: ActivityType
     local_date: date
+    """Of its start, where it was."""
     value: float
     """In the unit of the record: `duration_minutes`, `distance_km` or `elevation_gain_m`."""
 
@@ -107,8 +113,11 @@ class RecordsBody:
     """Null where no activity has such a value above 0; of equal ones the earliest."""
 
     duration_minutes: RecordBody | None
+    """The longest."""
     distance_km: RecordBody | None
+    """The furthest."""
     elevation_gain_m: RecordBody | None
+    """The one that climbed most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +125,11 @@ class StreakBody:
     """Days in a row with an activity, among the asked ones."""
 
     days: int
+    """How many."""
     first_day: date | None
+    """Null where there are none."""
     last_day: date | None
+    """Null where there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,13 +144,16 @@ class StreaksBody:
 class StatisticsBody:
     period: Period
     first_day: date
+    """Of all that is answered."""
     last_day: date
+    """Inclusive."""
     week_start: WeekStart
     """Of the profile; weeks begin on this day."""
     buckets: tuple[BucketBody, ...]
     """Every one of them in order, empty ones too."""
     total: TotalsBody
     by_type: dict[str, TotalsBody]
+    """Of the types that there are."""
     records: RecordsBody
     streaks: StreaksBody
 

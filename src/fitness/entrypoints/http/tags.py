@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import unquote
 
 from litestar import Request, Response, Router, delete, get, patch
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
+from fitness.domain.model.activity_fields import TAG
 from fitness.domain.model.api_keys import ApiScope
+from fitness.domain.model.fields import Says
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import InvalidFields, TagNotFound
 from fitness.domain.model.tags import Tags
@@ -23,8 +25,9 @@ ApiRequest = Request[Caller, Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class TagName:
-    name: str
-    """1 to 50 characters; letter case and accents that are typed in two ways make no difference."""
+    name: Annotated[
+        str, TAG, Says("Letter case, and in which of two ways an accent is typed, make no difference.", "lakeside")
+    ]
 
 
 @get(
