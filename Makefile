@@ -35,9 +35,6 @@ soak: $(VENV)/dev.stamp ## load the service for half an hour: stale reads, fault
 	@$(PY) -m tests.soak.outage
 	@$(PY) -m tests.soak.lease_states
 	@$(PY) -m tests.soak.crashes
-	@$(PY) -m tests.soak.jobs
-	@$(PY) -m tests.soak.imports
-	@$(PY) -m tests.soak.rereading
 	@$(PY) -m tests.soak.imports
 	@$(PY) -m tests.soak.rereading
 	@$(PY) -m tests.soak.jobs

@@ -57,16 +57,10 @@ async def record(person: Person) -> dict[str, Any]:
     return found
 
 
-async def crawl(api: Api, person: Person, *, activity_id: int, user_id: int) -> dict[str, str]:
+async def crawl(api: Api, person: Person, *, activity_id: int, user_id: int, photo_id: int = 1) -> dict[str, str]:
     """What every GET answers, by its path."""
-    given = {
-        "activity_id": activity_id,
-        "user_id": user_id,
-        "session_id": "0" * 32,
-        "key_id": 1,
-        "name": MARK,
-        "token": "0" * 64,
-    }
+    given = {"activity_id": activity_id, "user_id": user_id, "key_id": 1, "photo_id": photo_id, "name": MARK}
+    given |= {"session_id": "0" * 32, "token": "0" * 64}
     queries = ["", f"?q={MARK}", f"?tag={MARK}", f"?user_id={user_id}", "?cursor=0", "?state=deleted", "?from=now"]
     found = {}
     for method, path, _ in operations(api.app):
@@ -156,7 +150,7 @@ class TestErasure:
         await late_api.container.background().run(Job(Task.EXPORT, {"user_id": ann.id}))
         url = (await ann.get("/users/me/export")).json()["url"]
         assert len(await stored(late_api)) == 2
-        looked = {"activity_id": one["id"], "user_id": ann.id}
+        looked = {"activity_id": one["id"], "user_id": ann.id, "photo_id": photo.json()["id"]}
         assert sightings(await crawl(late_api, ann, **looked))
         assert rows_with_the_mark(owner_url)
         assert (await ann.call("DELETE", "/users/me", json={"password": PASSWORD})).status_code == 204
