@@ -16,6 +16,7 @@ from fitness.domain.use_cases.upkeep import ERASED_AFTER
 from fitness.entrypoints.http.routes import operations
 from tests.files import A_TRACK
 from tests.harness.api import PASSWORD, Api, Person, Stores, serving
+from tests.pictures import a_jpeg
 
 MARK = "zanzibar"
 """In everything that is personal, and nowhere else."""
@@ -146,10 +147,11 @@ class TestErasure:
         await ann.delete(f"/activities/{trashed['id']}")
         await ann.post("/auth/keys", json={"name": MARK, "scopes": ["activities:read"]})
         (imported,) = (await ann.upload(A_TRACK, name=f"{MARK}.gpx")).json()["items"]
+        photo = await ann.add_photo(one["id"], a_jpeg(), caption=MARK)
         await ann.post("/users/me/export")
         await late_api.container.background().run(Job(Task.EXPORT, {"user_id": ann.id}))
         url = (await ann.get("/users/me/export")).json()["url"]
-        assert len(await stored(late_api)) == 2
+        assert len(await stored(late_api)) == 4  # a recording, a photo in two sizes, an archive
         looked = {"activity_id": one["id"], "user_id": ann.id, "photo_id": photo.json()["id"]}
         assert sightings(await crawl(late_api, ann, **looked))
         assert rows_with_the_mark(owner_url)
