@@ -111,15 +111,6 @@ class PhotoRepoContract:
             assert not await photos.remove(photo_id, owner=by, messages=messages())
         assert await photos.find(photo.id, owner=owner.id) == FoundPhoto(photo, ActivityState.LIVE)
 
-    @pytest.mark.parametrize(
-        ("which", "to", "after"),
-        [
-            (0, 3, ["b", "c", "a", "d"]),
-            (3, 1, ["d", "a", "b", "c"]),
-            (1, 2, ["a", "b", "c", "d"]),
-            (0, MAX_PHOTOS, ["b", "c", "d", "a"]),
-        ],
-    )
     async def test_the_owners_photos_are_told_by_their_ids(
         self, photos: PhotoRepoPort, repo: ActivityRepoPort, users: UserRepoPort, activity: Activity, add: Any
     ):
@@ -131,6 +122,15 @@ class PhotoRepoContract:
         assert list(await photos.after(0, owner=activity.user_id)) == own
         assert list(await photos.after(own[0].id, owner=activity.user_id, limit=1)) == own[1:2]
 
+    @pytest.mark.parametrize(
+        ("which", "to", "after"),
+        [
+            (0, 3, ["b", "c", "a", "d"]),
+            (3, 1, ["d", "a", "b", "c"]),
+            (1, 2, ["a", "b", "c", "d"]),
+            (0, MAX_PHOTOS, ["b", "c", "d", "a"]),
+        ],
+    )
     async def test_at_another_position_it_moves_those_in_between(
         self, photos: PhotoRepoPort, activity: Activity, owner: User, add: Any, which: int, to: int, after: list[str]
     ):
