@@ -80,6 +80,8 @@ async def test_the_document_describes_every_route_with_its_problems(api: Api):
         "GET /users/me",
         "PATCH /users/me",
         "GET /users/me/stats",
+        "POST /live/ticket",
+        "GET /live",
         "GET /activities/{activity_id}/file",
         "GET /activities/changes",
         "POST /users/me/export",
