@@ -28,7 +28,7 @@ test-others: $(VENV)/dev.stamp
 unit: $(VENV)/dev.stamp ## the tests that need no engine, in under 20 s
 	@$(COMPILED) $(PY) -m pytest -q -m "not engines and not slow"
 
-soak: $(VENV)/dev.stamp ## load the service for half an hour: stale reads, faults, kill -9, rate limits, logins, uploads
+soak: $(VENV)/dev.stamp ## load the service for half an hour: stale reads, faults, kill -9, rate limits, logins, revocations, uploads
 	@$(PY) -m tests.soak.freshness
 	@$(PY) -m tests.soak.faults
 	@$(PY) -m tests.soak.busy
@@ -37,6 +37,7 @@ soak: $(VENV)/dev.stamp ## load the service for half an hour: stale reads, fault
 	@$(PY) -m tests.soak.crashes
 	@$(PY) -m tests.soak.limits
 	@$(PY) -m tests.soak.logins
+	@$(PY) -m tests.soak.revocations
 	@$(PY) -m tests.soak.hold
 	@$(PY) -m tests.soak.disconnects
 	@$(PY) -m tests.soak.ends

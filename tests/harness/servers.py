@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from ops.local.service import own_folder
 from redis.exceptions import RedisError
 
 from fitness.adapters.embedded.binaries import postgres_programs, valkey_program
-from fitness.adapters.embedded.engines import CACHE_SETTINGS, EngineUrls, initialize
+from fitness.adapters.embedded.engines import CACHE_SETTINGS, STATE_SETTINGS, EngineUrls, initialize
 from fitness.adapters.embedded.processes import Account
 from fitness.adapters.redis.client import AnyLine
 
@@ -295,12 +295,25 @@ def busy_loops(count: int, *, at_most_s: float) -> Iterator[None]:
 @contextmanager
 def breakable_cache(urls: EngineUrls) -> Iterator[tuple[EngineUrls, ValkeyServer]]:
     """`urls` with another cache in them, which may be frozen and killed."""
-    settings = [word for name, value in CACHE_SETTINGS.items() for word in (f"--{name}", value)]
+    with _breakable(CACHE_SETTINGS) as valkey:
+        yield replace(urls, redis_url=valkey.url), valkey
+
+
+@contextmanager
+def breakable_state(urls: EngineUrls) -> Iterator[tuple[EngineUrls, ValkeyServer]]:
+    """`urls` with another server of limits and sessions in them."""
+    with _breakable(STATE_SETTINGS) as valkey:
+        yield replace(urls, state_redis_url=valkey.url), valkey
+
+
+@contextmanager
+def _breakable(settings: Mapping[str, str]) -> Iterator[ValkeyServer]:
+    options = [word for name, value in settings.items() if name != "save" for word in (f"--{name}", value)]
     with own_folder() as folder:
-        valkey = ValkeyServer(folder / "valkey", *settings)
+        valkey = ValkeyServer(folder / "valkey", *options)
         valkey.start()
         try:
-            yield replace(urls, redis_url=valkey.url), valkey
+            yield valkey
         finally:
             valkey.kill()
 

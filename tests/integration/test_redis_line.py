@@ -11,7 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from fitness.adapters.redis import line as line_module
 from fitness.adapters.redis.client import AnyLine, line_to
-from fitness.adapters.redis.line import DEADLINE_S, Answer, LineFull, RedisLine
+from fitness.adapters.redis.line import DEADLINE_S, PATIENT_DEADLINE_S, Answer, LineFull, RedisLine
 from tests.harness.clocks import LONGEST_TICK_S, loop_clock
 from tests.harness.servers import PATIENCE_S, ValkeyServer
 
@@ -137,6 +137,16 @@ async def test_a_server_that_hangs_costs_those_who_wait_one_deadline_and_the_oth
         assert clock.now_s() - began_s < DEADLINE_S
     server.thaw()
     await answered_again(own)
+
+
+async def test_whoever_has_nothing_in_the_answers_place_can_wait_longer_for_it(server: ValkeyServer):
+    patient = line_to(server.url, PATIENT_DEADLINE_S)
+    await patient.ask("a", ("PING",))
+    server.do("CLIENT", "PAUSE", str(round(5 * DEADLINE_S * 1000)))
+    began_s = time.monotonic()
+    assert await outcome(patient, "PING") == "[b'PONG']"
+    assert time.monotonic() - began_s > 2 * DEADLINE_S
+    await patient.aclose()
 
 
 async def test_a_server_that_ends_is_noticed_at_once_and_found_again(own: RedisLine, server: ValkeyServer):

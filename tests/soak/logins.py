@@ -2,9 +2,9 @@
 
     python -m tests.soak.logins [--attempts 5000]
 
-A third of the attempts each while Redis is up, hangs and is gone: half of them from one address at many accounts, half
-from many addresses at one account, while others log in as ever. Ends with 1 after a sixth check of a password within a
-minute, a refused login of somebody else, or a 99th percentile of those above 500 ms.
+A third of the attempts each while the Redis of the limits is up, hangs and is gone: half of them from one address at
+many accounts, half from many addresses at one account, while others log in as ever. Ends with 1 after a sixth check of
+a password within a minute, a refused login of somebody else, or a 99th percentile of those above 500 ms.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from ops.local.client import Client
 from ops.local.service import engines, serving
 
-from tests.harness.servers import ValkeyServer, breakable_cache
+from tests.harness.servers import ValkeyServer, breakable_state
 
 ATTACKERS = 16
 ATTACK_PAUSE_S = 0.05
@@ -112,7 +112,7 @@ def main() -> None:
     options.add_argument("--attempts", type=int, default=5_000)
     given = options.parse_args()
     trusted = "127.0.0.0/8"
-    with engines() as urls, breakable_cache(urls) as (own, valkey), serving(own, TRUSTED_PROXIES=trusted) as instance:
+    with engines() as urls, breakable_state(urls) as (own, valkey), serving(own, TRUSTED_PROXIES=trusted) as instance:
         soak = asyncio.run(attacked(instance.port, valkey, given.attempts))
     most = {kind: soak.most_in_a_minute(kind) for kind in soak.checked_s}
     p99_ms = statistics.quantiles(soak.took_ms, n=100)[98]

@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 
 from fitness.adapters.redis.cluster import RedisClusterLine
 from fitness.adapters.redis.connection import Connection
-from fitness.adapters.redis.line import RedisLine
+from fitness.adapters.redis.line import DEADLINE_S, RedisLine
 
 GIVEN_UP_S = 1.0
 """For a connection, and for an answer; whoever asks has a shorter deadline of their own."""
@@ -26,14 +26,14 @@ AnyRedis = Redis | RedisCluster
 AnyLine = RedisLine | RedisClusterLine
 
 
-def line_to(url: str) -> AnyLine:
+def line_to(url: str, deadline_s: float = DEADLINE_S) -> AnyLine:
     """A line that connects when first asked; URLs as for `connected`."""
     # No timeout of the connection's own: the line has a deadline for all answers, and connects in the background.
     client = connected(url, socket_timeout=None)
     if isinstance(client, RedisCluster):
-        return RedisClusterLine(client)
+        return RedisClusterLine(client, deadline_s=deadline_s)
     pool: ConnectionPool = client.connection_pool
-    return _OwnLine(pool.make_connection, client)
+    return _OwnLine(pool.make_connection, client, deadline_s)
 
 
 def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S) -> AnyRedis:
@@ -63,8 +63,8 @@ def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S) -> AnyRedi
 class _OwnLine(RedisLine):
     """Closes whoever makes its connections as well, since that may have some of its own."""
 
-    def __init__(self, make_connection: Callable[[], Connection], maker: Redis) -> None:
-        super().__init__(make_connection)
+    def __init__(self, make_connection: Callable[[], Connection], maker: Redis, deadline_s: float) -> None:
+        super().__init__(make_connection, deadline_s=deadline_s)
         self._maker = maker
 
     async def aclose(self) -> None:

@@ -9,7 +9,7 @@ from redis.exceptions import AskError, MovedError, RedisClusterException, RedisE
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from fitness.adapters.redis.connection import Command, Packed, cancelled
-from fitness.adapters.redis.line import Answer, RedisLine
+from fitness.adapters.redis.line import DEADLINE_S, Answer, RedisLine
 from fitness.foundation.tasks import mark_retrieved
 
 REFRESH_S = 0.2
@@ -19,8 +19,9 @@ REFRESH_S = 0.2
 class RedisClusterLine:
     """redis-py knows the slots and makes the connections; the lines carry the questions."""
 
-    def __init__(self, cluster: RedisCluster) -> None:
+    def __init__(self, cluster: RedisCluster, *, deadline_s: float = DEADLINE_S) -> None:
         self._cluster = cluster
+        self._deadline_s = deadline_s
         self._lines: dict[str, RedisLine] = {}
         self._known = False
         self._closed = False
@@ -113,10 +114,13 @@ class RedisClusterLine:
         finally:
             await self._disconnect()
         primaries: list[Any] = self._cluster.get_primaries()
-        lines = {node.name: self._lines.get(node.name) or RedisLine(_maker(node)) for node in primaries}
+        lines = {node.name: self._lines.get(node.name) or self._line_to(node) for node in primaries}
         gone = [line for name, line in self._lines.items() if name not in lines]
         self._lines, self._known = lines, True
         await asyncio.gather(*(line.aclose() for line in gone))
+
+    def _line_to(self, node: Any) -> RedisLine:
+        return RedisLine(_maker(node), deadline_s=self._deadline_s)
 
     async def _disconnect(self) -> None:
         """Close the connections over which redis-py asked for the slots; the lines have their own.

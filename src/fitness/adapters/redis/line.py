@@ -30,6 +30,9 @@ DEADLINE_S = 0.05
 """For the next answer, from when the server gave the one before, or the question was written. A server that answers one
 question after the other is well, however many wait."""
 
+PATIENT_DEADLINE_S = 1.0
+"""Where nothing stands in for the answer, as for sessions: a server that is only busy is then worth the wait."""
+
 LOOK_S = 0.005
 LATE_S = 0.005
 GRACE_S = 0.02
@@ -74,11 +77,12 @@ class RedisLine:
     """Connects when first asked, and again by itself whenever the connection is lost.
 
     While a connection is being made, questions wait for it. Once an answer is overdue, or an attempt has failed or
-    taken longer than DEADLINE_S, the server counts as down: questions then fail at once, until an attempt succeeds.
+    taken longer than `deadline_s`, the server counts as down: questions then fail at once, until an attempt succeeds.
     """
 
-    def __init__(self, make_connection: Callable[[], Connection]) -> None:
+    def __init__(self, make_connection: Callable[[], Connection], *, deadline_s: float = DEADLINE_S) -> None:
         self._make_connection = make_connection
+        self._deadline_s = deadline_s
         self._loop: asyncio.AbstractEventLoop  # from the first question on
         self._queue: deque[_Question] = deque()
         self._unanswered: deque[_Question] = deque()
@@ -159,7 +163,7 @@ class RedisLine:
     async def _connect(self, connection: Connection) -> None:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        looking = loop.call_at(began_s + DEADLINE_S, self._connects_late, began_s, None)
+        looking = loop.call_at(began_s + self._deadline_s, self._connects_late, began_s, None)
         # A task of its own: redis-py loses a cancellation that comes while it connects, and may connect after all.
         handshake = asyncio.ensure_future(handshaken(connection))
         try:
@@ -187,7 +191,7 @@ class RedisLine:
         elif now_s - again_s > LATE_S and now_s - began_s < LONGEST_WAIT_S:
             loop.call_at(now_s + GRACE_S, self._connects_late, began_s, now_s + GRACE_S)
         else:
-            self._go_down(RedisTimeoutError(f"the server did not complete the handshake within {DEADLINE_S} s"))
+            self._go_down(RedisTimeoutError(f"the server did not complete the handshake within {self._deadline_s} s"))
 
     async def _converse(self, connection: Connection) -> None:
         """Until the connection breaks, is given up, or an answer is overdue: each raises."""
@@ -258,7 +262,7 @@ class RedisLine:
 
     @property
     def _due_s(self) -> float:
-        return max(self._unanswered[0].written_s, self._answered_s) + DEADLINE_S
+        return max(self._unanswered[0].written_s, self._answered_s) + self._deadline_s
 
     def _look_at(self, at_s: float, *, again: bool) -> None:
         self._loop.call_at(at_s, self._look, at_s, again)
@@ -277,7 +281,7 @@ class RedisLine:
         else:
             self._watched = False
             # Down at once: who asks next need not wait for a second deadline, that of the handshake.
-            self._go_down(RedisTimeoutError(f"no answer within {DEADLINE_S} s"))
+            self._go_down(RedisTimeoutError(f"no answer within {self._deadline_s} s"))
             self.reconnect()
 
     def _lose(self, error: Exception) -> None:

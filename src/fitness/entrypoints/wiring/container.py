@@ -48,6 +48,7 @@ from fitness.adapters.postgres.tags import PostgresTagRepo
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.adapters.redis.cache import RedisCache
 from fitness.adapters.redis.client import closed, line_to
+from fitness.adapters.redis.line import PATIENT_DEADLINE_S
 from fitness.adapters.redis.rate_limits import RedisRateLimiter
 from fitness.adapters.redis.sessions import RedisSessionStore
 from fitness.adapters.system.clock import SystemClock
@@ -145,7 +146,7 @@ class Container(containers.DeclarativeContainer):
         span,
     )
 
-    state_line = kept(closed, line_to, settings.provided.state_redis_url)
+    state_line = kept(closed, line_to, settings.provided.state_redis_url, PATIENT_DEADLINE_S)
     session_store = either(memory=once(InMemorySessionStore), stores=once(RedisSessionStore, state_line))
 
     local_limiter = once(InMemoryRateLimiter)
