@@ -8,7 +8,8 @@ COPY src src
 RUN /venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.13-slim
-RUN useradd --system --no-create-home --uid 10001 fitness
+RUN useradd --system --no-create-home --uid 10001 fitness \
+    && install --directory --owner 10001 --mode 700 /var/lib/fitness/objects
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH
 USER 10001

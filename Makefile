@@ -35,6 +35,9 @@ soak: $(VENV)/dev.stamp ## load the service for half an hour: stale reads, fault
 	@$(PY) -m tests.soak.outage
 	@$(PY) -m tests.soak.lease_states
 	@$(PY) -m tests.soak.crashes
+	@$(PY) -m tests.soak.imports
+	@$(PY) -m tests.soak.rereading
+	@$(PY) -m tests.soak.jobs
 	@$(PY) -m tests.soak.limits
 	@$(PY) -m tests.soak.logins
 	@$(PY) -m tests.soak.revocations
@@ -42,6 +45,7 @@ soak: $(VENV)/dev.stamp ## load the service for half an hour: stale reads, fault
 	@$(PY) -m tests.soak.disconnects
 	@$(PY) -m tests.soak.ends
 	@$(PY) -m tests.soak.hostile_files
+	@$(PY) -m tests.soak.photo_crashes
 
 bench: $(VENV)/dev.stamp ## what each kind of request costs, in three minutes; OTHER=../other-checkout for both, in turn
 	@$(PY) -m ops.bench.speed $(if $(OTHER),--other $(OTHER))

@@ -53,6 +53,7 @@ def reads(by: str = "") -> str:
 
 
 REQUESTS, FAILED = rate("http_requests_total"), rate("http_requests_total", where='status=~"5.."')
+JOBS, JOB = "background_jobs_processed", "background_job_duration_seconds"
 HTTP, DB = "http_request_duration_seconds", "db_query_duration_seconds"
 
 DASHBOARDS = {
@@ -218,6 +219,36 @@ DASHBOARDS = {
                 "Activities an hour", "short", {"activities": f"sum(increase(activities_created_total{{{ON}}}[1h]))"}
             ),
             Panel("New users a day", "short", {"users": f"sum(increase(users_registered_total{{{ON}}}[1d]))"}),
+            Panel("Photos an hour", "short", {"photos": f"sum(increase(photos_uploaded_total{{{ON}}}[1h]))"}),
+        ],
+    ),
+    "jobs": (
+        "Jobs",
+        [
+            Panel("Waiting", "short", {"{{queue}}": f"max by (queue) (background_jobs_waiting{{{ON}}})"}, stat=True),
+            Panel(
+                "Longest wait",
+                "s",
+                {"{{queue}}": f"max by (queue) (background_jobs_oldest_seconds{{{ON}}})"},
+                "For how long the job that waits longest has been due.",
+                stat=True,
+            ),
+            Panel(
+                "Overdue deletions",
+                "s",
+                {"{{what}}": f"max by (what) (purge_overdue_seconds{{{ON}}})"},
+                "For how long something should have been deleted for good, that is there still.",
+                stat=True,
+            ),
+            Panel("Runs by task", "ops", {"{{task}}": rate(f"{JOBS}_total", "task")}),
+            Panel("Runs by outcome", "ops", {"{{outcome}}": rate(f"{JOBS}_total", "outcome")}),
+            Panel("Failed by task", "ops", {"{{task}}": rate(f"{JOBS}_total", "task", 'outcome="failed"')}),
+            Panel(
+                "Mean time of a run",
+                "s",
+                {"{{task}}": ratio(rate(f"{JOB}_sum", "task"), rate(f"{JOB}_count", "task"))},
+            ),
+            Panel("Time spent", "percentunit", {"{{task}}": rate(f"{JOB}_sum", "task")}, "Of one process."),
         ],
     ),
     "stores": (

@@ -65,8 +65,15 @@ class Person:
         body: dict[str, Any] = response.json()
         return body
 
-    async def upload(self, content: bytes, name: str = "recording") -> httpx.Response:
-        return await self.post("/activities/import", files={"file": (name, content)})
+    async def upload(self, *contents: bytes, name: str = "recording", query: str = "", **given: Any) -> httpx.Response:
+        """One file, or several in one form."""
+        files = [("file", (name, content)) for content in contents]
+        return await self.post(f"/activities/import?{query}", files=files, **given)
+
+    async def add_photo(self, activity_id: int, content: bytes, name: str = "photo", **texts: str) -> httpx.Response:
+        """A picture for an activity, with a caption or what else is stated."""
+        fields = {field: (None, text) for field, text in texts.items()}
+        return await self.post(f"/activities/{activity_id}/photos", files={"file": (name, content), **fields})
 
     async def titles(self, query: str = "") -> list[str | None]:
         response = await self.get(f"/activities?{query}")
@@ -142,13 +149,13 @@ async def serving(
     may override what the container makes.
     """
     plain: dict[str, Any] = {"rate_limit_scale": 0.0, "state_redis_url": redis_url, "limits_redis_url": redis_url}
-    settings = CompleteSettings(
-        database_url=database_url,
-        redis_url=redis_url,
-        secret_keys=("k" * 32,),
-        **plain | stated,
-    )
     with TemporaryDirectory(prefix="fitness-test-") as folder:
+        settings = CompleteSettings(
+            database_url=database_url,
+            redis_url=redis_url,
+            secret_keys=("k" * 32,),
+            **{"data_dir": Path(folder)} | plain | stated,
+        )
         container = Container(settings=settings, metrics_dir=Path(folder))
         if settings.in_memory:  # the quick suite: argon2 would take most of its time
             container.password_hasher.override(providers.Singleton(InMemoryPasswordHasher))

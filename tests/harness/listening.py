@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from fitness.entrypoints.http.problems import problem_of_server
+from fitness.entrypoints.listening import SEND_BUFFER_BYTES
 from fitness.entrypoints.server.listener import Listener
 
 
@@ -20,6 +21,7 @@ class Listening(NamedTuple):
 async def listening(app: Any, *, per_address: int = 1_000, exempt: bool = False) -> AsyncIterator[Listening]:
     """What is under way when the context ends is cut off."""
     sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # as the service's own
     sock.bind(("127.0.0.1", 0))
     sock.listen(100)
     refused: list[int] = []

@@ -10,6 +10,7 @@ import jwt
 import pytest
 
 from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
+from fitness.adapters.credentials.exports import HmacExportTokens
 from fitness.adapters.credentials.jwt import JwtAccessTokens, JwtDeviceTokens
 from fitness.adapters.credentials.refresh import HmacRefreshTokens
 from fitness.adapters.credentials.reset import HmacResetTokens
@@ -148,3 +149,18 @@ class TestJwtDeviceTokens(DeviceTokenContract):
         with pytest.raises(NotAuthenticated):
             tokens.verify(devices.issue(ANN, "phone"))
         assert devices.verify(tokens.issue(CALLER).token) is None
+
+
+class TestHmacExportTokens:
+    def test_a_token_is_its_exports_under_any_key_that_is_kept(self):
+        token = HmacExportTokens([OLD]).issue(7)
+        assert HmacExportTokens([OLD]).export_of(token) == 7
+        assert HmacExportTokens([NEW, OLD]).export_of(token) == 7
+        assert HmacExportTokens([NEW]).export_of(token) is None
+
+    def test_no_other_token_is_good(self):
+        tokens = HmacExportTokens([OLD])
+        token = tokens.issue(7)
+        changed = [token[:at] + ("a" if token[at] != "a" else "b") + token[at + 1 :] for at in range(len(token))]
+        for other in (*changed, "", token[:-1], token + "a", token.upper(), "ü" * len(token), "\ud800"):
+            assert tokens.export_of(other) is None

@@ -47,8 +47,8 @@ def durable(engines: EngineUrls) -> Iterator[None]:
 
 
 @pytest.fixture
-def settings(database_url: str, cache: ValkeyServer, state: ValkeyServer) -> CompleteSettings:
-    return complete(database_url, cache.url, state.url)
+def settings(database_url: str, cache: ValkeyServer, state: ValkeyServer, tmp_path: Path) -> CompleteSettings:
+    return replace(complete(database_url, cache.url, state.url), data_dir=tmp_path)
 
 
 def complete(database_url: str, redis_url: str, state_redis_url: str) -> CompleteSettings:
@@ -135,9 +135,10 @@ async def test_a_redis_that_keeps_its_settings_to_itself_is_doubtful(settings: C
 
 
 async def test_stores_that_do_not_answer_are_wrong(settings: CompleteSettings):
-    nowhere = complete(NOWHERE_POSTGRES, NOWHERE_REDIS, "redis://127.0.0.1:2")
+    nowhere = replace(complete(NOWHERE_POSTGRES, NOWHERE_REDIS, "redis://127.0.0.1:2"), data_dir=Path("/dev/null"))
     found = await bad(nowhere)
-    assert [one.partition(": ")[0] for one in found] == ["wrong PostgreSQL", "wrong cache Redis", "wrong state Redis"]
+    stores = ["PostgreSQL", "cache Redis", "state Redis", "files"]
+    assert [one.partition(": ")[0] for one in found] == [f"wrong {store}" for store in stores]
     assert all("does not answer" in one for one in found)
 
 

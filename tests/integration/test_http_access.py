@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import jwt
 import pytest
@@ -15,6 +16,7 @@ from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.model.users import Caller
 from fitness.entrypoints.http.routes import Access, declared, operations
 from tests.harness.api import IN_MEMORY, PASSWORD, Api, Person, serving
+from tests.pictures import a_jpeg
 
 UNKNOWN_ID = 2**40
 UNKNOWN_SESSION = "f" * 32
@@ -42,13 +44,27 @@ ROUTES = {
     "GET /activities/trash": Access.ACCOUNT,
     "POST /activities/import": Access.ACCOUNT,
     "GET /activities/{activity_id}": Access.ACCOUNT,
+    "GET /activities/{activity_id}/file": Access.ACCOUNT,
     "PATCH /activities/{activity_id}": Access.ACCOUNT,
     "DELETE /activities/{activity_id}": Access.ACCOUNT,
     "POST /activities/{activity_id}/restore": Access.ACCOUNT,
+    "GET /activities/changes": Access.ACCOUNT,
+    "POST /live/ticket": Access.ACCOUNT,
+    "GET /live": Access.ACCOUNT,
     "GET /users/me/stats": Access.ACCOUNT,
+    "POST /users/me/export": Access.ACCOUNT,
+    "GET /users/me/export": Access.ACCOUNT,
+    "GET /exports/{token}": Access.PUBLIC,
+    "GET /activities.csv": Access.ACCOUNT,
     "GET /tags": Access.ACCOUNT,
     "PATCH /tags/{name}": Access.ACCOUNT,
     "DELETE /tags/{name}": Access.ACCOUNT,
+    "POST /activities/{activity_id}/photos": Access.ACCOUNT,
+    "GET /activities/{activity_id}/photos": Access.ACCOUNT,
+    "GET /photos/{photo_id}": Access.ACCOUNT,
+    "GET /photos/{photo_id}/file": Access.ACCOUNT,
+    "PATCH /photos/{photo_id}": Access.ACCOUNT,
+    "DELETE /photos/{photo_id}": Access.ACCOUNT,
     "DELETE /admin/activities/{activity_id}": Access.ADMIN,
     "GET /admin/activities": Access.ADMIN,
     "GET /admin/audit-log": Access.ADMIN,
@@ -68,9 +84,20 @@ SCOPES = {
     "GET /tags": ApiScope.ACTIVITIES_READ,
     "PATCH /tags/{name}": ApiScope.ACTIVITIES_WRITE,
     "DELETE /tags/{name}": ApiScope.ACTIVITIES_WRITE,
+    "POST /activities/{activity_id}/photos": ApiScope.ACTIVITIES_WRITE,
+    "GET /activities/{activity_id}/photos": ApiScope.ACTIVITIES_READ,
+    "GET /photos/{photo_id}": ApiScope.ACTIVITIES_READ,
+    "GET /photos/{photo_id}/file": ApiScope.ACTIVITIES_READ,
+    "PATCH /photos/{photo_id}": ApiScope.ACTIVITIES_WRITE,
+    "DELETE /photos/{photo_id}": ApiScope.ACTIVITIES_WRITE,
     "GET /activities": ApiScope.ACTIVITIES_READ,
     "GET /activities/trash": ApiScope.ACTIVITIES_READ,
     "GET /activities/{activity_id}": ApiScope.ACTIVITIES_READ,
+    "GET /activities/changes": ApiScope.ACTIVITIES_READ,
+    "POST /live/ticket": ApiScope.ACTIVITIES_READ,
+    "GET /live": ApiScope.ACTIVITIES_READ,
+    "GET /activities.csv": ApiScope.ACTIVITIES_READ,
+    "GET /activities/{activity_id}/file": ApiScope.ACTIVITIES_READ,
     "POST /activities": ApiScope.ACTIVITIES_WRITE,
     "POST /activities/import": ApiScope.ACTIVITIES_WRITE,
     "PATCH /activities/{activity_id}": ApiScope.ACTIVITIES_WRITE,
@@ -239,10 +266,10 @@ async def open_api() -> AsyncIterator[Api]:
         yield api
 
 
-def filled(
-    path: str, activity_id: int = UNKNOWN_ID, session_id: str = UNKNOWN_SESSION, key_id: int = UNKNOWN_ID
-) -> str:
-    return path.format(activity_id=activity_id, user_id=UNKNOWN_ID, session_id=session_id, key_id=key_id, name="lake")
+def filled(path: str, **ids: object) -> str:
+    """With ids that nothing has, but for those that are stated."""
+    unknown: dict[str, object] = dict.fromkeys(["activity_id", "user_id", "key_id", "photo_id"], UNKNOWN_ID)
+    return path.format(**unknown | {"session_id": UNKNOWN_SESSION, "name": "lake", "token": "made-up"} | ids)
 
 
 async def asked(person: Person, method: str, path: str) -> int:
@@ -304,9 +331,18 @@ async def test_the_table_has_every_scope(open_api: Api):
     assert found == SCOPES
 
 
+def _stolen(method: str, path: str) -> dict[str, Any]:
+    """A sound body for a change, so that nothing but the id can be what is refused."""
+    if path.endswith("/photos") and method == "POST":
+        return {"files": {"file": ("a", a_jpeg())}}
+    field = "caption" if path.startswith("/photos") else "title"
+    return {"json": {field: "stolen"}} if method == "PATCH" else {}
+
+
 @pytest.mark.parametrize("warm", [False, True])
 async def test_nobody_gets_anywhere_by_anothers_ids(api: Api, ann: Person, bob: Person, warm: bool):
     mine, trashed = await ann.record(title="private"), await ann.record(title="private")
+    photos = {one["id"]: (await ann.add_photo(one["id"], a_jpeg())).json()["id"] for one in (mine, trashed)}
     await ann.delete(f"/activities/{trashed['id']}")
     await key_of(ann, ApiScope.ACTIVITIES_READ)
     (key,) = (await ann.get("/auth/keys")).json()["items"]
@@ -320,11 +356,14 @@ async def test_nobody_gets_anywhere_by_anothers_ids(api: Api, ann: Person, bob: 
             if warm:
                 await ann.get(f"/activities/{mine['id']}")
                 await ann.get("/activities")
-            body = {"json": {"title": "stolen"}} if method == "PATCH" else {}
-            theirs = await bob.call(method, filled(path, activity["id"], session["id"], key["id"]), **body)
+            body = _stolen(method, path)
+            ids = {"activity_id": activity["id"], "session_id": session["id"], "key_id": key["id"]}
+            photo_id = photos[activity["id"]]
+            theirs = await bob.call(method, filled(path, **ids, photo_id=photo_id), **body)
             unknown = await bob.call(method, filled(path), **body)
             assert theirs.status_code == unknown.status_code == 404, route
             said = theirs.text.replace(f"activity {activity['id']} ", f"activity {UNKNOWN_ID} ")
+            said = said.replace(f"photo {photo_id} ", f"photo {UNKNOWN_ID} ")
             said = said.replace(f'API key {key["id"]}"', f'API key {UNKNOWN_ID}"')
             assert said == unknown.text, route
             assert "private" not in said

@@ -14,11 +14,13 @@ FULL = activity_body(
     activity_date="2024-12-31T23:00:00Z",
     timezone="Europe/Paris",
     title="New Year run",
+    elapsed_minutes=61.0004,
     distance_km=10.1234,
     elevation_gain_m=12,
     calories_kcal=640,
     average_heart_rate_bpm=141,
     max_heart_rate_bpm=178,
+    is_indoor=False,
     notes="cold",
     tags=["Race", "race ", "Long"],
     source="watch",
@@ -35,7 +37,7 @@ class TestCreate:
         assert response.headers["etag"] == '"1"'
         assert body["user_id"] == ann.id
         assert body["local_date"] == "2025-01-01"
-        assert body["distance_km"] == 10.123
+        assert (body["distance_km"], body["elapsed_minutes"], body["is_indoor"]) == (10.123, 61, False)
         assert body["tags"] == ["race", "long"]
         assert (body["version"], body["deleted_at"]) == (1, None)
         assert (await ann.get(f"/activities/{body['id']}")).json() == body
@@ -247,7 +249,7 @@ class TestList:
 class TestUpdate:
     async def test_a_merge_patch_keeps_what_is_absent_and_clears_what_is_null(self, ann: Person):
         before = (await ann.post("/activities", json=FULL)).json()
-        changes = {"title": None, "tags": None, "distance_km": 0, "activity_type": "trail_run"}
+        changes = {"title": None, "tags": None, "distance_km": 0, "activity_type": "trail_run", "is_indoor": None}
         response = await ann.patch(f"/activities/{before['id']}", json=changes)
         assert (response.status_code, response.headers["etag"]) == (200, '"2"')
         after = response.json()
@@ -256,6 +258,7 @@ class TestUpdate:
             "tags": [],
             "distance_km": 0,
             "activity_type": "trail_run",
+            "is_indoor": None,
             "version": 2,
         }
         assert after == before | changed | {"updated_at": after["updated_at"]}
@@ -287,6 +290,8 @@ class TestUpdate:
             {"local_date": "2026-01-01"},
             {"deleted_at": None},
             {"source": "x"},
+            {"group_id": 1},
+            {"elapsed_minutes": 29},
             {"duration_minutes": 50_000},
         ],
     )

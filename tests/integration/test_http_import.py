@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import hashlib
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -25,7 +26,7 @@ async def test_a_file_becomes_an_activity(ann: Person):
     (one,) = response.json()["items"]
     assert (one["activity_type"], one["title"], one["source"]) == ("run", "Run", "import")
     assert (one["duration_minutes"], one["distance_km"]) == (30, 5)
-    assert (one["timezone"], one["local_date"]) == ("Etc/GMT-2", "2026-05-01")
+    assert (one["timezone"], one["local_date"]) == ("+02:00", "2026-05-01")
     assert (await ann.get(f"/activities/{one['id']}")).json() == one
 
 
@@ -54,8 +55,15 @@ async def test_several_sessions_become_several_activities(ann: Person):
 
 async def test_where_the_file_tells_no_offset_the_zone_is_the_profiles(api: Api):
     person = await api.person(timezone="Asia/Tokyo")
-    (one,) = (await person.upload(A_TRACK)).json()["items"]
+    nowhere = A_TRACK.replace(b' lat="', b' latitude="')
+    (one,) = (await person.upload(nowhere)).json()["items"]
     assert one["timezone"] == "Asia/Tokyo"
+
+
+async def test_the_zone_is_that_of_the_place_whatever_the_profile_says(api: Api):
+    person = await api.person(timezone="Asia/Tokyo")
+    (one,) = (await person.upload(A_TRACK)).json()["items"]
+    assert (one["timezone"], one["local_date"]) == ("Europe/Ljubljana", "2026-05-01")
 
 
 async def test_where_the_offset_fits_the_profiles_zone_that_is_it(api: Api):
@@ -93,8 +101,8 @@ async def test_a_deleted_import_may_be_imported_again(ann: Person):
         (gzip.compress(b"\n"), 422, "file_empty"),
         (b"PK\x03\x04 no activity", 422, "file_unknown"),
         (b'{"activity": "run"}', 422, "file_unknown"),
-        (FitFile().session().content()[:-3], 422, "file_corrupt"),
-        (A_TRACK[:-20], 422, "file_corrupt"),
+        (FitFile().session().content()[:30], 422, "file_corrupt"),
+        (A_TRACK.replace(b"</trkseg>", b"</segment>"), 422, "file_corrupt"),
         (gzip.compress(A_TRACK)[:-20], 422, "file_corrupt"),
         (gpx(header='<!DOCTYPE x [<!ENTITY e "boom">]>'), 422, "file_corrupt"),
         (FitFile().content(), 422, "file_without_activity"),
@@ -116,12 +124,22 @@ async def test_what_is_no_activity_is_refused_with_a_code_that_says_why(
     assert (await ann.get("/activities")).json()["total"] == 0
 
 
-async def test_all_sessions_are_kept_or_none(ann: Person):
-    endless = 43_201 * 60.0
-    response = await ann.upload(FitFile().session().session(timer_s=endless, elapsed_s=endless).content())
+async def test_a_session_of_impossible_times_is_left_out_and_alone_it_is_refused(ann: Person):
+    endless_s = 43_201 * 60.0
+    response = await ann.upload(FitFile().session(timer_s=endless_s, elapsed_s=endless_s).content())
     assert response.status_code == 422
     assert response.json()["errors"][0]["field"] == "duration_minutes"
     assert (await ann.get("/activities")).json()["total"] == 0
+    response = await ann.upload(FitFile().session(timer_s=endless_s, elapsed_s=endless_s).session().content())
+    assert [one["duration_minutes"] for one in response.json()["items"]] == [30]
+
+
+async def test_all_sessions_are_kept_or_none(ann: Person):
+    file = FitFile().session().session("cycling").content()
+    second = f"{hashlib.sha256(file).hexdigest()}#2"
+    await ann.record(source="import", external_id=second)
+    assert (await ann.upload(file)).status_code == 409
+    assert (await ann.get("/activities")).json()["total"] == 1
 
 
 async def test_the_service_answers_others_while_a_large_file_is_read(ann: Person, bob: Person):

@@ -172,6 +172,7 @@ class TestWhoIsCharged:
             "requests": (99, 100),
             "create": (9, 10),
             "import": (200, 200),
+            "upload": (20, 20),
             "list": (100, 100),
             "password": (5, 5),
         }

@@ -90,6 +90,25 @@ async def test_what_people_did_is_counted_once(api: Api, ann: Person):
     assert value(after, "users_registered_total") - value(before, "users_registered_total") == 1
 
 
+async def test_each_change_is_counted_by_its_kind(api: Api, ann: Person):
+    before = await scraped(api)
+    rides = [(await ann.record(tags=["lake"]))["id"] for _ in range(3)]
+    await ann.patch(f"/activities/{rides[0]}", json={"title": "Hills"})
+    await ann.patch("/tags/lake", json={"name": "lakeside"})
+    await ann.upload(A_TRACK)
+    for _ in range(2):  # the second one changes nothing
+        await ann.delete(f"/activities/{rides[0]}")
+    await ann.delete(f"/activities/{rides[1]}")
+    await ann.post(f"/activities/{rides[0]}/restore")
+    admin = await api.admin()
+    assert (await admin.delete(f"/admin/activities/{rides[1]}?reason=asked")).status_code == 204
+    after = await scraped(api)
+    expected = {"created": 4, "updated": 4, "trashed": 2, "restored": 1, "purged": 1}
+    for kind, count in expected.items():
+        counted = value(after, "changes_written_total", kind=kind) - value(before, "changes_written_total", kind=kind)
+        assert counted == count, kind
+
+
 async def test_hits_misses_and_queries_are_counted_by_name(api: Api, ann: Person):
     before = await scraped(api)
     for _ in range(4):

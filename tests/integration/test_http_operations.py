@@ -87,6 +87,12 @@ async def test_the_document_describes_every_route_with_its_problems(api: Api):
         "GET /activities",
         "GET /activities/trash",
         "POST /activities/import",
+        "POST /activities/{activity_id}/photos",
+        "GET /activities/{activity_id}/photos",
+        "GET /photos/{photo_id}",
+        "GET /photos/{photo_id}/file",
+        "PATCH /photos/{photo_id}",
+        "DELETE /photos/{photo_id}",
         "GET /activities/{activity_id}",
         "PATCH /activities/{activity_id}",
         "DELETE /activities/{activity_id}",
@@ -126,7 +132,7 @@ async def test_the_document_describes_every_route_with_its_problems(api: Api):
     assert operations["GET /activities/{activity_id}"]["responses"].keys() >= {"200", "404", "410"}
     given = {name: operation["requestBody"] for name, operation in operations.items() if "requestBody" in operation}
     reads_json = {name for name, body in given.items() if "application/json" in body["content"]}
-    assert len(reads_json) == 13
+    assert len(reads_json) == 14
     for name in reads_json:
         assert operations[name]["responses"].keys() >= {"400", "413", "415", "422"}, name
     components = document["components"]
@@ -144,6 +150,20 @@ async def test_the_document_says_what_an_import_refuses_and_what_a_read_brings(a
     assert responses["200"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Activity"}
     assert responses["410"]["description"] == "activity_deleted"
     assert "304" in responses
+
+
+async def test_the_document_says_what_is_sent_for_a_photo_and_what_comes_of_its_bytes(api: Api):
+    paths = (await api.http.get("/openapi.json")).json()["paths"]
+    add = paths["/api/v1/activities/{activity_id}/photos"]["post"]
+    form = add["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["required"] == ["file"]
+    assert form["properties"]["caption"]["maxLength"] == 500
+    codes = {code for response in add["responses"].values() for code in response["description"].split(" or ")}
+    assert codes >= {"photo_empty", "photo_unknown", "photo_corrupt", "photo_too_large", "photo_too_many_pixels"}
+    responses = paths["/api/v1/photos/{photo_id}/file"]["get"]["responses"]
+    for status in ("200", "206"):
+        assert responses[status]["content"].keys() == {"image/jpeg"}
+    assert "Content-Range" in responses["416"]["headers"]
 
 
 @pytest.mark.parametrize(

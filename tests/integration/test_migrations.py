@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from procrastinate.schema import SchemaManager
 
 from fitness.adapters.postgres.migration_files import Migration, MigrationRefused, shipped_migrations
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.postgres.totals_diagnosis import TotalsDiagnosis
 from fitness.ports.health import Verdict
+from tests.harness.databases import Databases
 
 SHAPE = """
     SELECT table_name, column_name, data_type, is_nullable, column_default
@@ -284,3 +286,33 @@ def valid(url: str, index: str) -> bool:
         found = connection.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = %s::regclass", [index])
         (is_valid,) = found.fetchone() or (False,)
     return bool(is_valid)
+
+
+def test_the_job_queue_is_the_one_of_its_library(empty_database_url: str, databases: Databases):
+    """In a database of its own, of which everything else is taken away."""
+    shipped = shipped_migrations()
+    before = next(one.version for one in shipped if one.name == "create_job_queue") - 1
+    Migrations(empty_database_url, shipped[:before]).up()
+    others = {*shape(empty_database_url), *types(empty_database_url)}
+    Migrations(empty_database_url, shipped[: before + 1]).up()
+    ours = {*shape(empty_database_url), *types(empty_database_url)} - others
+    library = databases.make("template1")
+    try:
+        Migrations(databases.owner_url(library), []).up()
+        run(databases.owner_url(library), SchemaManager.get_schema())
+        assert ours == {*shape(databases.owner_url(library)), *types(databases.owner_url(library))}
+    finally:
+        databases.drop(library)
+
+
+def types(url: str) -> list[tuple[object, ...]]:
+    query = """
+        SELECT typname, enumlabel, attname, format_type(atttypid, atttypmod), enumsortorder, attnum
+        FROM pg_type
+        LEFT JOIN pg_enum ON enumtypid = pg_type.oid
+        LEFT JOIN pg_attribute ON attrelid = typrelid
+        WHERE typnamespace = 'public'::regnamespace AND typtype IN ('c', 'e')
+            AND (typrelid = 0 OR (SELECT relkind FROM pg_class WHERE oid = typrelid) = 'c')
+    """
+    with psycopg.connect(url) as connection:
+        return connection.execute(query.encode()).fetchall()

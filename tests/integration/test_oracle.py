@@ -156,7 +156,7 @@ class ServiceAndOracle(RuleBasedStateMachine):
     @rule(share=st.integers(0, 3), kind=st.sampled_from(["generation", "activit"]))
     def evict(self, share: int, kind: str) -> None:
         """Some generations, or some copies, as a full cache does."""
-        for number, name in enumerate(sorted(self.valkey.keys(f"v3:*:{kind}*"))):
+        for number, name in enumerate(sorted(self.valkey.keys(f"v4:*:{kind}*"))):
             if number % 4 >= share:
                 self.valkey.delete(name)
 

@@ -11,14 +11,18 @@ import psycopg
 import pytest
 from psycopg.errors import UniqueViolation
 
-from fitness.adapters.postgres.activities import LOCK_KEY, PostgresActivityRepo
+from fitness.adapters.postgres.activities import PostgresActivityRepo
+from fitness.adapters.postgres.activity_keys import LOCK_KEY
 from fitness.adapters.postgres.api_keys import PostgresApiKeys
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.database import Connection, Database, fetch_one
 from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_files import shipped_migrations
+from fitness.adapters.postgres.objects import PostgresObjectNames
+from fitness.adapters.postgres.originals import PostgresOriginalRepo
 from fitness.adapters.postgres.outbox import PostgresOutbox
+from fitness.adapters.postgres.photos import PostgresPhotoRepo
 from fitness.adapters.postgres.schema import SchemaProbe
 from fitness.adapters.postgres.standings import PostgresStandings
 from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
@@ -37,8 +41,11 @@ from fitness.ports.cache_state import CacheStatePort, Transition
 from fitness.ports.health import ProbePort, Verdict
 from fitness.ports.logins import LoginHistoryPort
 from fitness.ports.messages import IdempotencyKey
+from fitness.ports.objects import ObjectNamesPort
+from fitness.ports.originals import OriginalRepoPort
 from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.outbox import OutboxPort
+from fitness.ports.photos import PhotoRepoPort
 from fitness.ports.setup import BadSetup
 from fitness.ports.standings import StandingPort
 from fitness.ports.statistics import StatisticsRepoPort
@@ -59,7 +66,9 @@ from tests.unit.contracts.api_keys import ApiKeyContract
 from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
+from tests.unit.contracts.originals import OriginalRepoContract
 from tests.unit.contracts.outbox import OutboxContract
+from tests.unit.contracts.photos import PhotoRepoContract
 from tests.unit.contracts.standings import StandingContract
 from tests.unit.contracts.statistics import StatisticsRepoContract
 from tests.unit.contracts.tags import TagRepoContract
@@ -99,6 +108,22 @@ class InOneDatabase:
     def tags(self, database: Database) -> TagRepoPort:
         return PostgresTagRepo(database)
 
+    @pytest.fixture
+    def photos(self, database: Database) -> PhotoRepoPort:
+        return PostgresPhotoRepo(database)
+
+    @pytest.fixture
+    def originals(self, database: Database) -> OriginalRepoPort:
+        return PostgresOriginalRepo(database)
+
+    @pytest.fixture
+    def names(self, database: Database) -> ObjectNamesPort:
+        return PostgresObjectNames(database)
+
+
+class TestPostgresOriginals(InOneDatabase, OriginalRepoContract):
+    pass
+
 
 class TestPostgresStatistics(InOneDatabase, StatisticsRepoContract):
     async def test_totals_stay_right_while_they_are_rebuilt_under_writes_of_several_processes(
@@ -137,6 +162,10 @@ class TestPostgresStatistics(InOneDatabase, StatisticsRepoContract):
 
 
 class TestPostgresTags(InOneDatabase, TagRepoContract):
+    pass
+
+
+class TestPostgresPhotos(InOneDatabase, PhotoRepoContract):
     pass
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from fitness.entrypoints.server import deadlines
-from fitness.entrypoints.server.connection import MAX_PIPELINED
 from fitness.entrypoints.server.exchange import UNANSWERED, Answer
 from fitness.entrypoints.server.listener import Listener
 from fitness.entrypoints.server.parsing import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES
@@ -309,7 +308,7 @@ class TestBounds:
 
     async def test_too_many_pipelined_requests_end_the_connection_after_the_answer_under_way(self, served: Served):
         client = await served.client()
-        await client.send(GET * (MAX_PIPELINED + 10))
+        await client.send(GET * (deadlines.MAX_PIPELINED + 10))
         status, headers, _ = await client.answer()
         assert (status, headers["connection"]) == (200, "close")
         assert await client.closed()

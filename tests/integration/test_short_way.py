@@ -2,12 +2,15 @@
 
 import asyncio
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 from urllib.parse import urlencode
+
+import msgspec
 
 from fitness.domain.use_cases.caching.keys import activity_scope, user_scope
 from fitness.entrypoints.http.arrived import Arrived
@@ -99,11 +102,16 @@ class Answered:
         )
 
 
-async def answered(api: Api, asked: Asked, extra: list[tuple[bytes, bytes]]) -> Answered:
+async def answered(
+    api: Api, asked: Asked, extra: list[tuple[bytes, bytes]], parts: tuple[bytes, ...] = (b"",)
+) -> Answered:
+    """`parts` of the body come one after the other."""
     answer = Answered()
+    coming = iter(enumerate(parts, start=1))
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        number, part = next(coming)
+        return {"type": "http.request", "body": part, "more_body": number < len(parts)}
 
     async def send(message: Any) -> None:
         if message["type"] == "http.response.start":
@@ -216,6 +224,89 @@ async def test_both_ways_answer_the_same(stores: Stores):
         assert short.total() > REQUESTS * PROMISED
         assert short[200] > 0
         assert short[304] > 0
+
+
+BODIES: list[Any] = [
+    {},
+    {"title": "  Hills  ", "notes": "grüße, 走る", "tags": ["Race", "hills", "race"]},
+    {"activity_date": "2026-11-01T08:00:00+02:00", "timezone": "Asia/Tokyo", "distance_km": 10.00049},
+    {"title": "long " * 40, "notes": "compressed " * 200},
+    {"duration_minutes": -1, "title": "x" * 251},
+    {"duration_minutes": "30", "unknown": 1},
+    {"activity_type": "flying"},
+    {"source": "watch", "external_id": "taken"},
+    {"activity_date": "0001-01-01T00:00:00+14:00"},
+]
+RAW_BODIES = [b"", b"[]", b"{", b"null", b"\xff", b"[" * 5_000, b" {} "]
+LASTING = ("id", "created_at", "updated_at")
+
+
+def creates(random: Random, person: Person) -> Iterator[tuple[Asked, tuple[bytes, ...]]]:
+    """Of every kind that the short way may meet, each with its body in one part or in several."""
+    token = f"Bearer {person.token}".encode()
+    least = {"activity_type": "run", "activity_date": "2026-11-01T08:00:00Z", "duration_minutes": 30}
+    for _ in range(400):
+        body = msgspec.json.encode(least | random.choice(BODIES))
+        if random.random() < 0.15:
+            body = random.choice(RAW_BODIES)
+        cut = random.randrange(1, len(body)) if len(body) > 1 and random.random() < 0.3 else len(body)
+        parts = (body[:cut], body[cut:]) if cut < len(body) else (body,)
+        headers = [(b"host", b"fitness"), (b"authorization", token if random.random() < 0.95 else b"Bearer x.y.z")]
+        if random.random() < 0.95:
+            kinds = [b"application/json", b"application/json", b"application/json; charset=utf-8", b"text/plain"]
+            headers.append((b"content-type", random.choice(kinds)))
+        length = random.choice([b"1000001", b""]) if random.random() < 0.05 else b"%d" % len(body)
+        headers.append((b"content-length", length) if length else (b"transfer-encoding", b"chunked"))
+        if random.random() < 0.3:
+            headers.append((b"accept-encoding", b"gzip"))
+        if random.random() < 0.2:
+            headers.append((b"origin", random.choice([ORIGIN.encode(), b"https://elsewhere.example"])))
+        path = "/api/v1/activities" if random.random() < 0.95 else "/api/v1/activities/"
+        yield Asked("POST", path, b"x=1" if random.random() < 0.05 else b"", tuple(headers)), parts
+
+
+def apart_from_its_name(answer: Answered) -> tuple[int, dict[bytes, bytes], Any]:
+    """An activity without its id and times, and the headers without what those are in."""
+    headers = {name: b"" if name in VARYING else value for name, value in answer.headers}
+    body = zlib.decompress(answer.body, 47) if headers.get(b"content-encoding") == b"gzip" else answer.body
+    if answer.status != 201:
+        return answer.status, headers, body
+    recorded = msgspec.json.decode(body)
+    assert headers[b"location"] == f"/api/v1/activities/{recorded['id']}".encode()
+    assert headers[b"content-length"] == b"%d" % len(answer.body)
+    kept = [(name, value) for name, value in recorded.items() if name not in LASTING]
+    return 201, headers | {b"location": b"", b"content-length": b""}, kept
+
+
+async def test_both_ways_record_the_same(stores: Stores):
+    random = Random(5)
+    async with serving(stores.database_url, stores.redis_url, rate_limit_scale=1_000.0, cors_origins=(ORIGIN,)) as api:
+        ann = await api.person()
+        await ann.record(source="watch", external_id="taken")
+        short = Counter[int]()
+        for asked, parts in creates(random, ann):
+            both = [
+                apart_from_its_name(await answered(api, asked, [*extra, (b"x-request-id", b"mine")], parts))
+                for extra in (UNUSUAL, [])
+            ]
+            assert [*both[0][1]] == [*both[1][1]]
+            assert both[0] == both[1], asked
+            short[both[0][0]] += 1
+        assert short[201] > 100
+        assert {400, 401, 409, 413, 415, 422} <= {*short}
+        recorded = (await ann.get("/activities?limit=1&with_total=true")).json()["total"]
+        assert recorded == 2 * short[201] + 1
+
+
+async def test_a_create_with_a_key_is_recorded_once_whichever_way_it_goes(stores: Stores):
+    async with serving(stores.database_url, stores.redis_url) as api:
+        ann = await api.person()
+        body = {"activity_type": "run", "activity_date": "2026-11-01T08:00:00Z", "duration_minutes": 30}
+        answers = [
+            await ann.post("/activities", json=body, headers={"Idempotency-Key": "k", **extra})
+            for extra in ({}, {"Content-Type": "application/json; charset=utf-8"}, {})
+        ]
+        assert len({answer.json()["id"] for answer in answers}) == 1
 
 
 async def test_a_request_is_charged_once_whichever_way_it_goes(stores: Stores):

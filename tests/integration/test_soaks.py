@@ -1,6 +1,7 @@
 """Short runs of the soaks that `make soak` runs for minutes."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import redis
@@ -10,6 +11,9 @@ from fitness.adapters.embedded.engines import EngineUrls
 from tests.harness.servers import ValkeyServer, breakable_cache
 from tests.soak.busy import BEYOND_REACH, SITUATIONS, TRUSTED, TURNS, grown_too_fast, levels, limited
 from tests.soak.faults import FAULTS, READERS, Fault, watched
+from tests.soak.imports import killed, stage
+from tests.soak.photo_crashes import POINTS, killed_uploads
+from tests.soak.rereading import reread_all
 
 pytestmark = [pytest.mark.engines, pytest.mark.slow]
 
@@ -46,9 +50,29 @@ async def test_many_connections_are_no_outage(urls: EngineUrls):
     assert grown_too_fast(measured) == []
 
 
+async def test_a_kill_within_an_import_parts_no_file_from_its_activities(urls: EngineUrls):
+    with stage(urls) as one:
+        seen = await killed(one, kills=2)
+        assert seen.unanswered == seen.kills
+        assert await one.sweep(seen) == 1
+    assert seen.wrong == []
+
+
+async def test_reading_again_changes_what_the_rules_ask_for_and_nothing_else(urls: EngineUrls, tmp_path: Path):
+    seen = await reread_all(urls, tmp_path, 25)
+    assert seen.wrong == []
+    assert seen.changed
+    assert seen.kept
+
+
 @pytest.mark.parametrize("situation", [*SITUATIONS][:2])
 async def test_nobody_is_admitted_more_often_than_the_limit_says(urls: EngineUrls, situation: str):
     with breakable_cache(urls) as (own, cache), serving(own, **TRUSTED) as one:
         assert isinstance(cache, ValkeyServer)
         seen = await limited(one, cache, SITUATIONS[situation], 1_000, SECONDS)
     assert seen.wrong == []
+
+
+async def test_uploads_that_are_killed_leave_nothing_that_the_sweep_does_not_delete(urls: EngineUrls, folder: Path):
+    seen = await killed_uploads(urls, (folder / "objects").as_uri(), kills=len(POINTS))
+    assert seen.wrong(len(POINTS)) == []

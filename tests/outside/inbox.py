@@ -9,6 +9,7 @@ import secrets
 import sys
 from pathlib import Path
 
+from fitness.domain.model.originals import UploadedFile
 from fitness.domain.model.refusals import Refusal, UserNotFound
 from fitness.domain.model.users import Caller, Registration
 from fitness.entrypoints.wiring.container import Container
@@ -28,8 +29,8 @@ async def work(container: Container, email: str, folder: Path) -> None:
     owner = await caller(container, email)
     for file in sorted(folder.iterdir()):  # noqa: ASYNC240 - nobody else waits for this process
         try:
-            made = await container.imports().import_file(file.read_bytes(), by=owner)
-            print(f"{file.name}: {len(made)} activities")
+            made = await container.imports().import_file(UploadedFile(file.read_bytes(), file.name), by=owner)
+            print(f"{file.name}: {len(made.activities)} activities")
         except Refusal as refusal:
             print(f"{file.name}: {refusal}")
         file.unlink()

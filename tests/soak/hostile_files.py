@@ -85,7 +85,7 @@ async def read_alone(name: str, *makes: Make) -> Reading:
             try:
                 identity = await reader.identify(data)
                 found = await reader.read(data, identity, home_timezone="UTC", now=MORNING)
-                outcome = f"{len(found)} activities"
+                outcome = f"{len(found.activities)} activities"
             except (Refusal, Outage) as error:
                 outcome = f"{type(error).__name__}: {error}"
         watching.cancel()

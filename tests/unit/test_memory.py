@@ -1,5 +1,6 @@
 """The in-memory adapters under the contracts of their ports."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,11 +12,18 @@ from fitness.adapters.memory.api_keys import InMemoryApiKeys
 from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import MOST_KEPT, InMemoryCache
 from fitness.adapters.memory.cache_state import SWITCH_S, InMemoryCacheState
+from fitness.adapters.memory.changes import InMemoryChangeLog
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDeviceTokens, InMemoryPasswordHasher
 from fitness.adapters.memory.database import InMemoryDatabase
+from fitness.adapters.memory.jobs import InMemoryJobQueue
+from fitness.adapters.memory.live import InMemoryPlaces, InMemoryTickets
 from fitness.adapters.memory.logins import InMemoryLoginHistory
+from fitness.adapters.memory.objects import InMemoryObjectNames, InMemoryObjectStore
+from fitness.adapters.memory.originals import InMemoryOriginalRepo
 from fitness.adapters.memory.outbox import InMemoryOutbox
+from fitness.adapters.memory.photos import InMemoryPhotoRepo
+from fitness.adapters.memory.pictures import InMemoryPictureReader
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
 from fitness.adapters.memory.sessions import InMemorySessionStore
@@ -23,13 +31,17 @@ from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.statistics import InMemoryStatisticsRepo
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.tags import InMemoryTagRepo
+from fitness.adapters.memory.upkeep import InMemoryUpkeepRepo
 from fitness.adapters.memory.users import InMemoryUserRepo
+from fitness.adapters.memory.wake_ups import InMemoryWakeUps
 from fitness.adapters.observed.cache import ObservedCache
 from fitness.adapters.observed.cache_state import ObservedCacheState
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.adapters.observed.timed import timed
 from fitness.adapters.system.clock import SystemClock
 from fitness.domain.model.activities import ActivityType
+from fitness.domain.model.jobs import Job, JobStatus
+from fitness.domain.model.photos import Picture, Rendition
 from fitness.domain.model.rate_limits import SECOND_US
 from fitness.domain.model.recordings import MAX_ACTIVITIES, Recording
 from fitness.domain.model.refusals import EmailTaken
@@ -38,38 +50,56 @@ from fitness.ports.api_keys import ApiKeyPort
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache import CachePort, Era, Hit, Miss, Scope
 from fitness.ports.cache_state import CacheStatePort
+from fitness.ports.changes import ChangeLogPort
 from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort, PasswordHasherPort
 from fitness.ports.health import ProbePort
+from fitness.ports.jobs import JobQueuePort
+from fitness.ports.live import PLACE_TTL_S, TICKET_TTL_S, PlacePort, TicketPort
 from fitness.ports.logins import LoginHistoryPort
+from fitness.ports.objects import ObjectNamesPort, ObjectStorePort
+from fitness.ports.originals import OriginalRepoPort
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import OutboxPort
+from fitness.ports.photos import PhotoRepoPort
+from fitness.ports.pictures import PictureReaderPort
 from fitness.ports.rate_limits import RateLimiterPort
 from fitness.ports.recordings import RecordingReaderPort
 from fitness.ports.sessions import SessionStorePort
 from fitness.ports.standings import StandingPort
 from fitness.ports.statistics import StatisticsRepoPort
 from fitness.ports.tags import TagRepoPort
+from fitness.ports.upkeep import UpkeepRepoPort
 from fitness.ports.users import UserRepoPort
-from tests.builders import a_registration
+from fitness.ports.wake_ups import WakeUpPort
+from tests.builders import a_registration, messages
 from tests.files import A_TRACK, MORNING
 from tests.harness.clocks import TurnedClock
+from tests.pictures import a_jpeg, drawn, encoded
 from tests.unit.contracts.activities import ActivityRepoContract
 from tests.unit.contracts.activity_lists import ActivityListContract
 from tests.unit.contracts.api_keys import ApiKeyContract
 from tests.unit.contracts.cache import ANN, CacheContract, key
 from tests.unit.contracts.cache_state import CacheStateContract
+from tests.unit.contracts.changes import ChangeLogContract
 from tests.unit.contracts.clock import ClockContract
 from tests.unit.contracts.credentials import AccessTokenContract, DeviceTokenContract, PasswordHasherContract
 from tests.unit.contracts.health import ProbeContract
+from tests.unit.contracts.jobs import Enqueue, Fail, JobQueueContract
+from tests.unit.contracts.live import PlaceContract, TicketContract, WakeUpContract
 from tests.unit.contracts.logins import LoginHistoryContract
+from tests.unit.contracts.objects import ObjectStoreContract
+from tests.unit.contracts.originals import OriginalRepoContract
 from tests.unit.contracts.outbox import OutboxContract
+from tests.unit.contracts.photos import PhotoRepoContract
+from tests.unit.contracts.pictures import PictureReaderContract
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
-from tests.unit.contracts.recordings import ENDLESS_TRACK, MOST_TRACKS, TOO_MANY_TRACKS, RecordingReaderContract
+from tests.unit.contracts.recordings import ENDLESS, MOST_TRACKS, TOO_MANY_TRACKS, RecordingReaderContract
 from tests.unit.contracts.sessions import SessionStoreContract
 from tests.unit.contracts.standings import StandingContract
 from tests.unit.contracts.statistics import StatisticsRepoContract
 from tests.unit.contracts.tags import TagRepoContract
+from tests.unit.contracts.upkeep import UpkeepRepoContract
 from tests.unit.contracts.users import UserRepoContract
 from tests.unit.doubles import WatchedCache
 
@@ -111,6 +141,18 @@ class InOneStore:
     def tags(self, store: InMemoryStore) -> TagRepoPort:
         return InMemoryTagRepo(store)
 
+    @pytest.fixture
+    def photos(self, store: InMemoryStore) -> PhotoRepoPort:
+        return InMemoryPhotoRepo(store)
+
+    @pytest.fixture
+    def originals(self, store: InMemoryStore) -> OriginalRepoPort:
+        return InMemoryOriginalRepo(store)
+
+    @pytest.fixture
+    def names(self, store: InMemoryStore) -> ObjectNamesPort:
+        return InMemoryObjectNames(store)
+
 
 class TestInMemoryActivityRepo(InOneStore, ActivityRepoContract):
     pass
@@ -126,6 +168,61 @@ class TestInMemoryStatistics(InOneStore, StatisticsRepoContract):
 
 class TestInMemoryTags(InOneStore, TagRepoContract):
     pass
+
+
+class TestInMemoryChangeLog(InOneStore, ChangeLogContract):
+    @pytest.fixture
+    def log(self, store: InMemoryStore) -> ChangeLogPort:
+        return InMemoryChangeLog(store)
+
+
+class TestInMemoryTickets(TicketContract):
+    @pytest.fixture
+    def clock(self) -> TurnedClock:
+        return TurnedClock()
+
+    @pytest.fixture
+    def tickets(self, clock: TurnedClock) -> TicketPort:
+        return InMemoryTickets(clock.monotonic_s)
+
+    @pytest.fixture
+    def over(self, clock: TurnedClock) -> Callable[[], None]:
+        return lambda: setattr(clock, "now_s", clock.now_s + TICKET_TTL_S)
+
+
+class TestInMemoryPlaces(PlaceContract):
+    @pytest.fixture
+    def clock(self) -> TurnedClock:
+        return TurnedClock()
+
+    @pytest.fixture
+    def places(self, clock: TurnedClock) -> PlacePort:
+        return InMemoryPlaces(clock.monotonic_s)
+
+    @pytest.fixture
+    def over(self, clock: TurnedClock) -> Callable[[], None]:
+        return lambda: setattr(clock, "now_s", clock.now_s + PLACE_TTL_S)
+
+
+class TestInMemoryWakeUps(WakeUpContract):
+    @pytest.fixture
+    def here(self) -> WakeUpPort:
+        return InMemoryWakeUps()
+
+    @pytest.fixture
+    def there(self, here: WakeUpPort) -> WakeUpPort:
+        return here
+
+
+class TestInMemoryPhotos(InOneStore, PhotoRepoContract):
+    pass
+
+
+class TestInMemoryPictureReader(PictureReaderContract):
+    @pytest.fixture
+    def reader(self) -> PictureReaderPort:
+        seen = Rendition(encoded(drawn(), "JPEG"), "image/jpeg", 60, 40)
+        return InMemoryPictureReader({a_jpeg(): Picture(seen, seen)})
 
 
 class TestInMemoryUserRepo(InOneStore, UserRepoContract):
@@ -163,6 +260,36 @@ class TestObservedCacheState(InOneStore, CacheStateContract):
     @pytest.fixture
     def states(self, store: InMemoryStore) -> CacheStatePort:
         return ObservedCacheState(InMemoryCacheState(store, switch_s=0.0))
+
+
+class TestInMemoryUpkeepRepo(InOneStore, UpkeepRepoContract):
+    @pytest.fixture
+    def upkeep(self, store: InMemoryStore) -> UpkeepRepoPort:
+        return InMemoryUpkeepRepo(store)
+
+    @pytest.fixture
+    def log(self, store: InMemoryStore) -> ChangeLogPort:
+        return InMemoryChangeLog(store)
+
+
+class TestInMemoryJobQueue(InOneStore, JobQueueContract):
+    @pytest.fixture
+    def jobs(self, store: InMemoryStore) -> JobQueuePort:
+        return InMemoryJobQueue(store)
+
+    @pytest.fixture
+    def enqueue(self, store: InMemoryStore) -> Enqueue:
+        async def enqueue(job: Job) -> None:
+            store.write(replace(messages(), jobs=(job,)))
+
+        return enqueue
+
+    @pytest.fixture
+    def fail(self, store: InMemoryStore) -> Fail:
+        async def fail(job_id: int) -> None:
+            store.jobs[job_id].status = JobStatus.FAILED
+
+        return fail
 
 
 class TestInMemoryOutbox(InOneStore, OutboxContract):
@@ -256,11 +383,16 @@ class TestInMemoryRecordingReader(RecordingReaderContract):
     @pytest.fixture
     def reader(self) -> RecordingReaderPort:
         loop = Recording(
-            activity_type=ActivityType.RUN, started_at=MORNING, utc_offset=None, duration_s=600, title="Morning loop"
+            activity_type=ActivityType.RUN,
+            started_at=MORNING,
+            utc_offset=None,
+            duration_s=600,
+            title="Morning loop",
+            place_zone="Europe/Ljubljana",
         )
         endless = replace(loop, duration_s=1e9)
         tracks = {MOST_TRACKS: [loop] * MAX_ACTIVITIES, TOO_MANY_TRACKS: [loop] * (MAX_ACTIVITIES + 1)}
-        return InMemoryRecordingReader({A_TRACK: [loop], ENDLESS_TRACK: [endless]} | tracks)
+        return InMemoryRecordingReader({A_TRACK: [loop], ENDLESS: [endless]} | tracks)
 
 
 class TestInMemoryDatabase(ProbeContract):
@@ -390,3 +522,13 @@ class TestInMemoryRateLimiter(RateLimiterContract):
     @pytest.fixture
     def limiter(self, clock: TurnedClock) -> RateLimiterPort:
         return InMemoryRateLimiter(clock.monotonic_s)
+
+
+class TestInMemoryOriginals(InOneStore, OriginalRepoContract):
+    pass
+
+
+class TestObjects(ObjectStoreContract):
+    @pytest.fixture
+    def objects(self) -> ObjectStorePort:
+        return InMemoryObjectStore(SystemClock())

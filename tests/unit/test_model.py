@@ -26,7 +26,7 @@ from fitness.domain.model.rate_limits import Balance, Decision, Limit, RateLimit
 from fitness.domain.model.recordings import Recording, imported
 from fitness.domain.model.refusals import FieldProblem, InvalidFields, Refusal
 from fitness.domain.model.text import composed, escaped, folded, text_problem
-from fitness.domain.model.time_zones import is_time_zone, local_date, zone_with_offset
+from fitness.domain.model.time_zones import is_fixed_offset, is_time_zone, local_date, zone_of_recording
 from fitness.domain.model.users import EMAIL, NAME, checked_registration
 from tests.builders import LUNCH, NOW, a_new_activity, a_registration, an_activity
 
@@ -50,6 +50,8 @@ class TestChecked:
             {"activity_date": NOW + timedelta(hours=24)},
             {"duration_minutes": 0.001},
             {"duration_minutes": 43_200.0},
+            {"duration_minutes": 30.0, "elapsed_minutes": 30.0},
+            {"elapsed_minutes": 43_200.0, "is_indoor": False},
             {"distance_km": 0.0},
             {"distance_km": 2_000.0},
             {"elevation_gain_m": 20_000.0},
@@ -79,6 +81,8 @@ class TestChecked:
             ("duration_minutes", 43_200.001),
             ("duration_minutes", float("nan")),
             ("duration_minutes", float("inf")),
+            ("elapsed_minutes", 29.999),
+            ("elapsed_minutes", 43_200.001),
             ("distance_km", -0.001),
             ("distance_km", 1e300),
             ("elevation_gain_m", 20_000.001),
@@ -105,8 +109,9 @@ class TestChecked:
         assert problems(average_heart_rate_bpm=151, max_heart_rate_bpm=150) == ["average_heart_rate_bpm"]
 
     def test_every_problem_is_named_at_once(self):
-        assert problems(duration_minutes=0.0, title="a\0", calories_kcal=-1) == [
+        assert problems(duration_minutes=0.0, elapsed_minutes=43_201.0, title="a\0", calories_kcal=-1) == [
             "duration_minutes",
+            "elapsed_minutes",
             "calories_kcal",
             "title",
         ]
@@ -186,24 +191,68 @@ class TestTimeZones:
     def test_what_names_no_place_is_no_zone(self, name: str):
         assert not is_time_zone(name)
 
+    @pytest.mark.parametrize("name", ["+09:00", "-03:30", "+05:45", "+14:00", "-12:00", "+00:00"])
+    def test_an_offset_of_whole_quarters_may_stand_for_a_zone(self, name: str):
+        assert is_fixed_offset(name)
+        assert checked(an_activity(timezone=name), now=NOW).timezone == name
+
     @pytest.mark.parametrize(
-        ("hours", "expected"),
-        [(2, "Europe/Paris"), (1, "Etc/GMT-1"), (-7, "Etc/GMT+7"), (0, "Etc/UTC"), (5.75, "Asia/Kathmandu")],
+        "name", ["+9:00", "09:00", "+14:15", "-12:15", "+09:07", "+09:60", "+09:00 ", "+٠٩:00", "Z"]
     )
-    def test_a_zone_is_found_for_an_offset_and_ones_own_wins(self, hours: float, expected: str):
+    def test_no_other_offset_may(self, name: str):
+        assert not is_fixed_offset(name)
+        assert problems(timezone=name) == ["timezone"]
+
+    def test_the_day_of_an_offset_is_that_of_clocks_east_of_utc(self):
+        assert local_date(datetime(2026, 5, 1, 15, tzinfo=UTC), "+09:00") == date(2026, 5, 2)
+        assert local_date(datetime(2026, 5, 1, 3, tzinfo=UTC), "-03:30") == date(2026, 4, 30)
+
+    @pytest.mark.parametrize(
+        ("hours", "place", "expected"),
+        [
+            (None, None, "Europe/Paris"),
+            (None, "Asia/Tokyo", "Asia/Tokyo"),
+            (9, "Asia/Tokyo", "Asia/Tokyo"),
+            (2, None, "Europe/Paris"),
+            (2, "Asia/Tokyo", "Europe/Paris"),
+            (2, "Europe/Ljubljana", "Europe/Ljubljana"),
+            (9, None, "+09:00"),
+            (-7, "Asia/Tokyo", "-07:00"),
+            (-3.5, None, "-03:30"),
+            (5.75, None, "+05:45"),
+            (0, None, "+00:00"),
+        ],
+    )
+    def test_a_recordings_zone_is_the_places_then_homes_then_an_offset(
+        self, hours: float | None, place: str | None, expected: str
+    ):
         summer = datetime(2026, 7, 1, tzinfo=UTC)
-        assert zone_with_offset(timedelta(hours=hours), at=summer, preferred="Europe/Paris") == expected
+        offset = None if hours is None else timedelta(hours=hours)
+        found = zone_of_recording(summer, summer, utc_offset=offset, place_zone=place, home="Europe/Paris")
+        assert found == expected
 
-    @pytest.mark.parametrize("hours", [14, -12, 13.75, 9.5])
-    def test_every_zone_that_is_found_has_the_offset(self, hours: float):
-        offset = timedelta(hours=hours)
-        zone = zone_with_offset(offset, at=LUNCH, preferred="UTC")
-        assert zone is not None
-        assert is_time_zone(zone)
+    @pytest.mark.parametrize("hours", [7 + 7 / 60, 15, -13])
+    def test_an_offset_that_no_clock_has_says_nothing(self, hours: float):
+        found = zone_of_recording(LUNCH, LUNCH, utc_offset=timedelta(hours=hours), place_zone=None, home="Europe/Paris")
+        assert found == "Europe/Paris"
 
-    def test_an_offset_that_no_clock_has_finds_none(self):
-        assert zone_with_offset(timedelta(hours=7, minutes=7), at=LUNCH, preferred="UTC") is None
-        assert zone_with_offset(timedelta(hours=15), at=LUNCH, preferred="UTC") is None
+    @pytest.mark.parametrize("hours", [1, 2])
+    @pytest.mark.parametrize("place", [None, "Europe/Berlin"])
+    def test_on_the_night_of_a_clock_change_the_offset_of_the_start_or_of_the_end_will_do(
+        self, hours: int, place: str | None
+    ):
+        """23:30 in Paris on 29 March 2025 is of that day, whichever of its two offsets the watch wrote."""
+        began = datetime(2025, 3, 29, 22, 30, tzinfo=UTC)
+        recording = Recording(
+            activity_type=ActivityType.RUN,
+            started_at=began,
+            utc_offset=timedelta(hours=hours),
+            duration_s=4 * 3_600,
+            place_zone=place,
+        )
+        new = imported(recording, home_timezone="Europe/Paris", external_id="sha")
+        assert new.timezone == (place or "Europe/Paris")
+        assert local_date(began, new.timezone or "") == date(2025, 3, 29)
 
 
 def test_a_recording_becomes_an_activity_in_our_units():
@@ -217,7 +266,7 @@ def test_a_recording_becomes_an_activity_in_our_units():
     )
     new = imported(recording, home_timezone="Europe/Paris", external_id="sha")
     assert (new.duration_minutes, new.distance_km, new.elevation_gain_m) == (1.5, 1.5, 12)
-    assert (new.timezone, new.source, new.external_id) == ("Etc/GMT+7", "import", "sha")
+    assert (new.timezone, new.source, new.external_id) == ("-07:00", "import", "sha")
     assert new.calories_kcal is None
 
 

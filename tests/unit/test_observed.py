@@ -25,6 +25,7 @@ from fitness.domain.use_cases.caching.keys import (
     activity_key,
     calendar_key,
     listing_key,
+    photos_key,
     standing_key,
     statistics_key,
     tags_key,
@@ -74,7 +75,7 @@ async def test_closings_are_counted_once_and_by_their_reason():
 
 
 def test_every_key_has_one_of_the_kinds_that_are_counted_from_the_start():
-    keys: list[CacheKey[Any]] = [activity_key(1), listing_key(1, ActivityFilter(), Page()), tags_key(1)]
+    keys: list[CacheKey[Any]] = [activity_key(1), listing_key(1, ActivityFilter(), Page()), tags_key(1), photos_key(1)]
     week = date(2026, 11, 16)
     which = StatisticsFilter(period=Period.WEEKLY, week_start=WeekStart.MONDAY, since=week, until=week)
     keys.append(statistics_key(1, which, week))

@@ -15,12 +15,13 @@ from ruamel.yaml import YAML
 
 from fitness.adapters.embedded.engines import PRIVATE_LOG_SETTINGS, SERVICE
 from fitness.adapters.observed.cache_state import REASONS
-from fitness.adapters.telemetry.instruments import INTERNAL, OUTCOMES
+from fitness.adapters.telemetry.instruments import INTERNAL, JOB_OUTCOMES, OUTCOMES
 from fitness.adapters.telemetry.table import INSTRUMENTS, REQUEST_BUCKETS_S
+from fitness.domain.model.jobs import Queue, Task
 from fitness.domain.use_cases.caching.keys import KINDS
 from fitness.entrypoints.http import problems
 from fitness.entrypoints.http.bodies import MAX_BODY_BYTES
-from fitness.entrypoints.http.uploads import MAX_UPLOAD_BYTES
+from fitness.entrypoints.http.uploads import MAX_PHOTO_UPLOAD_BYTES, MAX_UPLOAD_BYTES
 from fitness.entrypoints.server.deadlines import IDLE_S
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +104,10 @@ def test_the_cases_are_made_of_series_as_the_service_shows_them():
                 assert given.get("cache", "activity") in {*KINDS, *INTERNAL}, series
                 assert given.get("cache") not in INTERNAL or metric == "cache_internal_reads_total", series
                 assert given.get("reason", REASONS[0]) in REASONS, series
-                assert given.get("outcome", OUTCOMES[0]) in OUTCOMES, series
+                outcomes = JOB_OUTCOMES if metric.startswith("background_jobs") else OUTCOMES
+                assert given.get("outcome", outcomes[0]) in outcomes, series
+                assert given.get("task", "empty_trash") in {*Task}, series
+                assert given.get("queue", "prompt") in {*Queue}, series
                 assert float(given.get("le", "inf")) in {*REQUEST_BUCKETS_S, math.inf}, series
 
 
@@ -158,7 +162,7 @@ def test_the_proxy_keeps_its_connections_to_the_replicas_and_closes_them_first()
     assert ["Connection", "$connection_header"] in proxy_says("server", "proxy_set_header")
     assert proxy_says("map $upgrade $connection_header", "default") == [[""]]
     passed = [arguments for _, name, arguments in proxy_directives() if name == "proxy_pass"]
-    assert passed == [["http://api"]] * 2
+    assert passed == [["http://api"]] * 3
 
 
 def test_the_proxy_looks_the_replicas_up_again():
@@ -182,6 +186,8 @@ def test_the_proxy_admits_bodies_as_large_as_the_service_does():
     assert proxy_says("server", "client_max_body_size") == [[str(MAX_BODY_BYTES)]]
     imports = proxy_says("location = /api/v1/activities/import", "client_max_body_size")
     assert imports == [[str(MAX_UPLOAD_BYTES)]]
+    photos = proxy_says("location ~ ^/api/v1/activities/[0-9]+/photos/?$", "client_max_body_size")
+    assert photos == [[str(MAX_PHOTO_UPLOAD_BYTES)]]
 
 
 def test_the_proxys_refusals_are_problems_that_the_readme_lists():

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
-from fitness.domain.model.refusals import ActivityInTrash, RecordingRefused, Refusal
+from fitness.domain.model.refusals import ActivityInTrash, PictureRefused, RecordingRefused, Refusal
 from fitness.entrypoints.http.problems import CRASH, KINDS, KINDS_OF_READS, KINDS_OF_SERVER, kind_of
 from fitness.ports.outages import Outage
 
@@ -19,7 +19,7 @@ def _below(cls: type[Exception]) -> Iterator[type[Exception]]:
 
 
 def test_every_refusal_and_outage_has_a_kind_of_its_own():
-    families = {Refusal, Outage, RecordingRefused}
+    families = {Refusal, Outage, RecordingRefused, PictureRefused}
     for error in {*_below(Refusal), *_below(Outage)} - families:
         for method in ("GET", "POST"):
             assert kind_of(error, method) is not CRASH, f"{error.__name__} would be answered as a crash"
@@ -49,7 +49,9 @@ def test_only_what_is_ours_to_mend_is_a_server_error():
         "limiter_unavailable",
         "overloaded",
         "sessions_unavailable",
+        "tickets_unavailable",
         "reader_unavailable",
+        "objects_unavailable",
     }
 
 

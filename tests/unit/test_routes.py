@@ -26,6 +26,7 @@ from fitness.entrypoints.http import problems
 from fitness.entrypoints.http.app import HANDLERS
 from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.gate import Gate
+from fitness.entrypoints.http.kinds import RangeNotSatisfiable
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers
 from fitness.entrypoints.http.routes import (
     Access,
@@ -45,7 +46,18 @@ _CLASS = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b")
 
 SERVICES = (
     *("accounts", "sessions", "keys", "activities", "imports", "limits", "administration", "stores", "kitchen"),
-    *("charging", "statistics", "tags", "upload_space"),
+    *(
+        "charging",
+        "statistics",
+        "tags",
+        "upload_space",
+        "changes",
+        "feed",
+        "live_access",
+        "originals",
+        "photos",
+        "exports",
+    ),
 )
 
 
@@ -78,6 +90,7 @@ ERRORS: dict[str, type[Exception]] = {
         problems.MalformedRequest,
         problems.UnsupportedMediaType,
         problems.AddressNotAllowed,
+        RangeNotSatisfiable,
     )
 }
 
@@ -153,6 +166,8 @@ def test_the_check_sees_what_services_raise():
         "ActivityInTrash",
         "RecordingWithoutTimes",
         "ReaderUnavailable",
+        "PictureTooManyPixels",
+        "ObjectsUnavailable",
         "AdminOnly",
         "LimiterUnavailable",
     }

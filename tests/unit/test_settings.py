@@ -40,6 +40,7 @@ def test_what_is_set_counts():
             "FITNESS_TRASH_DAYS": "7",
             "FITNESS_METRICS_DIR": "/run/fitness",
             "FITNESS_LOG_FORMAT": "json",
+            "FITNESS_OBJECTS_URL": "s3://bucket/fitness",
         }
     )
     assert not settings.embedded
@@ -51,6 +52,7 @@ def test_what_is_set_counts():
     assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "2001:db8::/32"]
     assert [str(network) for network in settings.metrics_allow] == ["192.0.2.1/32"]
     assert settings.cors_origins == ("https://app.example.org", "http://localhost:3000")
+    assert settings.objects_url == "s3://bucket/fitness"
     assert (settings.rate_limit_scale, settings.trash_days, settings.log_format) == (0, 7, "json")
 
 
@@ -126,6 +128,11 @@ def test_blank_counts_as_unset():
         (MEMORY | {"FITNESS_MIGRATE_DATABASE_URL": "postgresql://db/fitness"}, "FITNESS_MIGRATE_DATABASE_URL"),
         ({"FITNESS_MIGRATE_DATABASE_URL": "postgresql://db/fitness"}, "FITNESS_MIGRATE_DATABASE_URL"),
         (MEMORY | {"FITNESS_STATE_REDIS_URL": "redis://state"}, "FITNESS_STATE_REDIS_URL"),
+        (MEMORY | {"FITNESS_OBJECTS_URL": "file:///srv"}, "FITNESS_OBJECTS_URL"),
+        ({"FITNESS_OBJECTS_URL": "/srv"}, "FITNESS_OBJECTS_URL"),
+        ({"FITNESS_OBJECTS_URL": "file://srv/objects"}, "FITNESS_OBJECTS_URL"),
+        ({"FITNESS_OBJECTS_URL": "s3:bucket"}, "FITNESS_OBJECTS_URL"),
+        ({"FITNESS_OBJECTS_URL": "https://bucket"}, "FITNESS_OBJECTS_URL"),
     ],
 )
 def test_a_bad_one_is_named(environment: dict[str, str], named: str):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,8 @@ from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDeviceTokens, InMemoryPasswordHasher
 from fitness.adapters.memory.logins import InMemoryLoginHistory
+from fitness.adapters.memory.objects import InMemoryObjectNames, InMemoryObjectStore
+from fitness.adapters.memory.originals import InMemoryOriginalRepo
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.recordings import InMemoryRecordingReader
 from fitness.adapters.memory.sessions import InMemorySessionStore
@@ -23,6 +26,7 @@ from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.domain.model.activities import Activity, ActivityState, ActivityType
 from fitness.domain.model.listings import ActivityFilter, Page
+from fitness.domain.model.originals import UploadedFile
 from fitness.domain.model.recordings import Recording
 from fitness.domain.model.refusals import (
     ActivityInTrash,
@@ -43,9 +47,10 @@ from fitness.domain.use_cases.caching.reads import Origin
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
 from fitness.domain.use_cases.logins import LoginAttempts
+from fitness.domain.use_cases.originals import ObjectSweep, OriginalService
 from fitness.domain.use_cases.requesters import Requester
+from fitness.domain.use_cases.rereading import RereadService
 from fitness.domain.use_cases.sessions import SessionService
-from fitness.ports.messages import Messages
 from fitness.ports.outages import Overloaded
 from tests.builders import a_new_activity, a_registration, messages
 from tests.files import MORNING
@@ -56,6 +61,7 @@ RUN = Recording(activity_type=ActivityType.RUN, started_at=MORNING, utc_offset=t
 
 
 HERE = Requester("198.51.100.1")
+DUATHLON = UploadedFile(b"duathlon", "Duathlon.fit")
 
 
 @dataclass
@@ -67,6 +73,9 @@ class House:
     accounts: AccountService
     activities: ActivityService
     imports: ImportService
+    originals: OriginalService
+    rereading: RereadService
+    sweep: ObjectSweep
     administration: AdminService
 
     async def caller(self) -> Caller:
@@ -89,6 +98,7 @@ async def house() -> House:
     tokens, refresh_tokens = InMemoryAccessTokens(clock), HmacRefreshTokens(["k" * 32])
     sessions = SessionService(InMemorySessionStore(), standings, tokens, refresh_tokens, changes, clock)
     reader = InMemoryRecordingReader({b"duathlon": [SWIM, RUN]})
+    originals, objects = InMemoryOriginalRepo(store), InMemoryObjectStore(clock)
     return House(
         store=store,
         clock=clock,
@@ -108,7 +118,10 @@ async def house() -> House:
             clock,
         ),
         activities=ActivityService(repo, users, cached, changes, clock, trash_days=30),
-        imports=ImportService(repo, users, changes, reader, clock),
+        imports=ImportService(repo, originals, objects, users, changes, reader, clock),
+        originals=OriginalService(repo, originals, objects),
+        rereading=RereadService(originals, objects, changes, reader, clock),
+        sweep=ObjectSweep(objects, InMemoryObjectNames(store), clock),
         administration=AdminService(repo, users, InMemoryAuditLog(store), HmacResetTokens(["k" * 32]), changes, clock),
     )
 
@@ -197,20 +210,20 @@ async def test_each_wrong_state_has_its_own_refusal(house: House):
 
 async def test_an_import_keeps_every_session_in_the_zone_the_file_tells(house: House):
     ann = await house.caller()
-    swim, run = await house.imports.import_file(b"duathlon", by=ann)
-    assert (swim.timezone, run.timezone) == ("Europe/Paris", "Etc/GMT-9")
+    swim, run = (await house.imports.import_file(DUATHLON, by=ann)).activities
+    assert (swim.timezone, run.timezone) == ("Europe/Paris", "+09:00")
     assert swim.external_id != run.external_id
     with pytest.raises(DuplicateActivity) as refusal:
-        await house.imports.import_file(b"duathlon", by=ann)
+        await house.imports.import_file(DUATHLON, by=ann)
     assert refusal.value.existing_id == swim.id
 
 
 async def test_an_import_with_its_first_session_deleted_is_still_a_repetition(house: House):
     ann = await house.caller()
-    swim, run = await house.imports.import_file(b"duathlon", by=ann)
+    swim, run = (await house.imports.import_file(DUATHLON, by=ann)).activities
     await house.activities.delete(swim.id, by=ann)
     with pytest.raises(DuplicateActivity) as refusal:
-        await house.imports.import_file(b"duathlon", by=ann)
+        await house.imports.import_file(DUATHLON, by=ann)
     assert refusal.value.existing_id == run.id
     assert (await house.activities.list(ActivityFilter(), Page(), by=ann)).value.total == 1
 
@@ -224,22 +237,22 @@ async def test_an_import_is_charged_for_what_it_makes_before_any_of_it_is_kept(h
         raise Overloaded
 
     with pytest.raises(Overloaded):
-        await house.imports.import_file(b"duathlon", by=ann, charge=charge)
+        await house.imports.import_file(DUATHLON, by=ann, charge=charge)
     assert charged == [2]
     assert (await house.activities.list(ActivityFilter(), Page(), by=ann)).value.total == 0
 
 
-class Slow(InMemoryActivityRepo):
+class Slow(InMemoryOriginalRepo):
     """Keeps files once it is told to go on."""
 
     def __init__(self, store: InMemoryStore) -> None:
         super().__init__(store)
         self.asked, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def add_all(self, activities: Sequence[Activity], *, messages: Messages) -> list[Activity]:
+    async def add(self, activities: Sequence[Activity], numbers: Sequence[int], **given: Any) -> list[Activity]:
         self.asked.set()
         await self.go_on.wait()
-        return await super().add_all(activities, messages=messages)
+        return await super().add(activities, numbers, **given)
 
 
 async def test_an_import_whose_client_leaves_before_anything_is_kept_keeps_nothing(house: House):
@@ -250,20 +263,20 @@ async def test_an_import_whose_client_leaves_before_anything_is_kept_keeps_nothi
         charging.set()
         await asyncio.sleep(60)
 
-    importing = asyncio.ensure_future(house.imports.import_file(b"duathlon", by=ann, charge=charge))
+    importing = asyncio.ensure_future(house.imports.import_file(DUATHLON, by=ann, charge=charge))
     await charging.wait()
     importing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await importing
     assert (await house.activities.list(ActivityFilter(), Page(), by=ann)).value.total == 0
-    assert len(await house.imports.import_file(b"duathlon", by=ann)) == 2
+    assert len((await house.imports.import_file(DUATHLON, by=ann)).activities) == 2
 
 
 async def test_an_import_whose_client_leaves_later_is_carried_out_and_seen(house: House):
     ann = await house.caller()
     assert (await house.activities.list(ActivityFilter(), Page(), by=ann)).value.total == 0
     repo = Slow(house.store)
-    importing = asyncio.ensure_future(replace(house.imports, repo=repo).import_file(b"duathlon", by=ann))
+    importing = asyncio.ensure_future(replace(house.imports, originals=repo).import_file(DUATHLON, by=ann))
     await repo.asked.wait()
     importing.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -336,4 +349,4 @@ async def test_a_token_that_outlived_its_account_opens_nothing(house: House):
     with pytest.raises(NotAuthenticated):
         await house.activities.create(a_new_activity(), by=nobody)
     with pytest.raises(NotAuthenticated):
-        await house.imports.import_file(b"duathlon", by=nobody)
+        await house.imports.import_file(DUATHLON, by=nobody)

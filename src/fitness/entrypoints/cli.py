@@ -1,9 +1,10 @@
-"""The command line: `fitness serve | doctor | migrate | import | users | keys | stats`."""
+"""The command line: `fitness serve | worker | doctor | migrate | import | users | jobs | …`."""
 
 import asyncio
 import logging
 import os
 import signal
+from dataclasses import replace
 
 import click
 
@@ -11,12 +12,15 @@ from fitness import __version__
 from fitness.domain.model.audit_chain import ChainHead
 from fitness.domain.model.refusals import Refusal
 from fitness.entrypoints.commands.importing import import_files
+from fitness.entrypoints.commands.jobs import jobs
 from fitness.entrypoints.commands.keys import keys
 from fitness.entrypoints.commands.migrate import migrate
+from fitness.entrypoints.commands.originals import reimport, sweep
 from fitness.entrypoints.commands.statistics import stats
 from fitness.entrypoints.commands.stores import settings_of_environment
 from fitness.entrypoints.commands.users import users
 from fitness.entrypoints.server.workers import StopSignals
+from fitness.entrypoints.setting_values import MEMORY
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.container import Container
 from fitness.entrypoints.wiring.doctor import diagnose
@@ -76,6 +80,22 @@ def serve() -> None:
 
 
 @main.command()
+def worker() -> None:
+    """Work off background jobs until Ctrl-C or SIGTERM, beside any number of `fitness serve`.
+
+    On embedded engines `fitness serve` has a worker of its own. FITNESS_METRICS_PORT is where this one's metrics are.
+    """
+    settings = settings_of_environment()
+    if settings.in_memory:
+        raise BadSetup(f"FITNESS_DATABASE_URL is {MEMORY}: `fitness serve` works off its jobs itself")
+    stop = StopSignals()
+    from fitness.entrypoints.worker import run_worker  # here: no other command needs Litestar
+
+    with with_running_engines(settings) as complete:
+        run_worker(replace(complete, metrics_dir=settings.metrics_dir), stop)
+
+
+@main.command()
 @click.option("--audit-head", type=ChainHead.parse, metavar="N:HASH", help="An end of the audit log, printed before.")
 def doctor(audit_head: ChainHead | None) -> None:
     """Check how the stores are set up, whether the audit log is whole and the totals are right.
@@ -110,4 +130,7 @@ main.add_command(migrate)
 main.add_command(import_files)
 main.add_command(users)
 main.add_command(keys)
+main.add_command(jobs)
 main.add_command(stats)
+main.add_command(reimport)
+main.add_command(sweep)

@@ -102,6 +102,15 @@ def redis_url(text: str) -> str:
     return text
 
 
+def objects_url(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme == "file" and not url.netloc and url.path.startswith("/"):
+        return text
+    if url.scheme != "s3" or not url.netloc or url.query or url.fragment:
+        raise ValueError("must look like file:///folder or s3://bucket/prefix")
+    return text
+
+
 def secret_keys(text: str) -> tuple[str, ...]:
     keys = tuple(key.strip() for key in text.split(","))
     if any(len(key) < MIN_SECRET_LENGTH for key in keys):

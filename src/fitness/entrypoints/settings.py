@@ -16,6 +16,7 @@ from fitness.entrypoints.setting_values import (
     memory_or,
     networks,
     number_from_zero,
+    objects_url,
     one_of,
     origins,
     postgres_url,
@@ -26,6 +27,8 @@ from fitness.entrypoints.setting_values import (
 from fitness.ports.setup import BadSetup
 
 PREFIX = "FITNESS_"
+
+NOT_SET = -1
 
 T = TypeVar("T")
 
@@ -50,6 +53,8 @@ class Settings:
     limits_redis_url: str | None = None
     """The limits' alone; where none is set, the state's."""
     workers: int = 1
+    job_workers: int = 0
+    """Processes of `fitness serve` that work off background jobs, beside the `workers`."""
     connections_per_address: int = 1_024
     """Of one client's address, in each worker process."""
     shutdown_delay_s: float = 0.0
@@ -68,6 +73,8 @@ class Settings:
     metrics_dir: Path | None = None
     """Where processes exchange their metrics; None stands for one in the data folder, or a temporary one."""
     log_format: str = "text"
+    objects_url: str | None = None
+    """Where files are kept: file:///folder or s3://bucket/prefix; None stands for a folder in the data folder."""
 
     @property
     def embedded(self) -> bool:
@@ -121,6 +128,7 @@ def read_settings(environment: Mapping[str, str], postgres_url_problem: Callable
         state_redis_url=reading.one("STATE_REDIS_URL", redis_url, None),
         limits_redis_url=reading.one("LIMITS_REDIS_URL", redis_url, None),
         workers=reading.one("WORKERS", whole_number(1, 256), default.workers),
+        job_workers=reading.one("JOB_WORKERS", whole_number(0, 16), NOT_SET),
         connections_per_address=reading.one(
             "CONNECTIONS_PER_ADDRESS", whole_number(1, 1_000_000), default.connections_per_address
         ),
@@ -135,10 +143,16 @@ def read_settings(environment: Mapping[str, str], postgres_url_problem: Callable
         trash_days=reading.one("TRASH_DAYS", whole_number(1, 3_650), default.trash_days),
         metrics_dir=reading.one("METRICS_DIR", folder, default.metrics_dir),
         log_format=reading.one("LOG_FORMAT", one_of("text", "json"), default.log_format),
+        objects_url=reading.one("OBJECTS_URL", objects_url, None),
     )
     _refuse_halves(settings, reading)
     reading.finish()
-    return replace(settings, state_redis_url=settings.state_redis_url or settings.redis_url)
+    return replace(
+        settings,
+        state_redis_url=settings.state_redis_url or settings.redis_url,
+        # Embedded engines are this service's alone, so nobody else works off its jobs.
+        job_workers=int(settings.embedded) if settings.job_workers == NOT_SET else settings.job_workers,
+    )
 
 
 def _refuse_halves(settings: Settings, reading: "_Reading") -> None:
@@ -154,9 +168,16 @@ def _refuse_halves(settings: Settings, reading: "_Reading") -> None:
     if settings.in_memory:
         if settings.workers > 1:
             reading.refuse("WORKERS", f"must be 1 with {MEMORY}: processes share no memory")
-        for name, url in (("STATE", settings.state_redis_url), ("LIMITS", settings.limits_redis_url)):
+        if settings.job_workers > 0:
+            reading.refuse("JOB_WORKERS", f"is not used with {MEMORY}, where jobs run in the same process")
+        unused = {
+            "STATE_REDIS_URL": settings.state_redis_url,
+            "LIMITS_REDIS_URL": settings.limits_redis_url,
+            "OBJECTS_URL": settings.objects_url,
+        }
+        for name, url in unused.items():
             if url is not None:
-                reading.refuse(f"{name}_REDIS_URL", f"is not used with {MEMORY}; leave it unset")
+                reading.refuse(name, f"is not used with {MEMORY}; leave it unset")
     elif settings.database_url is not None and not settings.secret_keys:
         reading.refuse("SECRET_KEYS", "is needed with FITNESS_DATABASE_URL; `openssl rand -hex 32` makes one")
 

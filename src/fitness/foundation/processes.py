@@ -25,6 +25,10 @@ _PROGRAM = "from fitness.foundation.called import main; main()"
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "PYTHONWARNINGS")
 
 
+# Each thread that a library starts would have 64 MiB of the address space for itself, whether it used them or not.
+_FIXED = {"MALLOC_ARENA_MAX": "1"}
+
+
 class ProcessKilled(Exception):
     """The process ended in mid-call, through no fault of the function's: another call may succeed."""
 
@@ -142,7 +146,7 @@ class _Process:
             [sys.executable, "-P", "-c", _PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={name: os.environ[name] for name in _INHERITED if name in os.environ} | {"PYTHONPATH": path},
+            env={name: os.environ[name] for name in _INHERITED if name in os.environ} | _FIXED | {"PYTHONPATH": path},
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -55,6 +55,9 @@ class ActivityRepoPort(Protocol):
     async def state(self, activity_id: int, *, owner: int | None = None) -> ActivityState | None:
         """Where it stands; None when it does not exist, or is not the `owner`'s where one is named."""
 
+    async def trashed_at(self, activity_id: int, *, owner: int) -> datetime | None:
+        """Since when it is in the owner's trash; None where it is not."""
+
     async def owner(self, activity_id: int) -> int | None:
         """Whose it is, live or trashed; that never changes."""
 
@@ -82,9 +85,17 @@ class ActivityRepoPort(Protocol):
         """The owner's activities in that state, or in any: latest `created_at` first, ties by id descending."""
 
     async def restore(
-        self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Versions = ANY_VERSION
+        self,
+        activity_id: int,
+        *,
+        owner: int,
+        at: datetime,
+        messages: Messages,
+        versions: Versions = ANY_VERSION,
+        trashed_after: datetime | None = None,
     ) -> Activity | None:
-        """Out of the owner's trash; None if it was not there at one of those versions. Raises DuplicateActivity."""
+        """Out of the owner's trash; None if it was not there at one of those versions, or not put there after
+        `trashed_after`, where that is given. Raises DuplicateActivity."""
 
     async def purge(self, activity_id: int, *, messages: Messages) -> bool:
         """Delete a trashed activity for good, with all that belongs to it; the messages carry the authority.

@@ -43,6 +43,16 @@ class AccessTokenPort(Protocol):
         """Whom it was issued to. Raises NotAuthenticated for any token that was not, or not lately."""
 
 
+class ExportTokenPort(Protocol):
+    """What stands in the link to an export."""
+
+    def issue(self, export_id: int) -> str:
+        """Always the same."""
+
+    def export_of(self, token: str) -> int | None:
+        """The export that it was issued for; None where it was not issued here."""
+
+
 class ResetTokenPort(Protocol):
     """Proof that whoever has it may set another password: once, since it is bound to the hash of the present one."""
 

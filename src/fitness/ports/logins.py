@@ -36,5 +36,11 @@ class LoginHistoryPort(Protocol):
     async def add_failure(self, account: str, networks: Sequence[str], *, at: datetime) -> None:
         """One more from each of the networks; those before FORGOTTEN_AFTER without any no longer count."""
 
+    async def forget(self, account: str) -> None:
+        """Everything about the account."""
+
+    async def forget_expired(self, *, at: datetime) -> int:
+        """Delete some of what no longer counts at that time; how much."""
+
     async def add_success(self, account: str, network: str, *, within: Sequence[str] = (), at: datetime) -> None:
         """The network is known from now on; failures from it, and from those that it is `within`, no longer count."""

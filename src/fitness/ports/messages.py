@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fitness.domain.model.audit import Authority
+from fitness.domain.model.jobs import Job
 from fitness.ports.cache import Scope
 
 
@@ -18,8 +19,9 @@ class IdempotencyKey:
 class Messages:
     """A repository method that changes something writes all of them, or, if it changes nothing, none of them.
 
-    The next kind of message (a job, an entry of the change log) is one more field here and one more line in the SQL of
-    `adapters/postgres/messages.py`; the methods of the repositories stay as they are.
+    The next kind of message is one more field here and one more line in the SQL of
+    `adapters/postgres/messages.py`; the methods of the repositories stay as they are. The entries of the change log are
+    no field: they are made of the change itself, in the same SQL.
     """
 
     id: int
@@ -30,3 +32,5 @@ class Messages:
     """On whose authority the change is made: an entry in the audit log."""
     idempotency: IdempotencyKey | None = None
     """The client's name for the request: kept with the answer, which later requests of that name get."""
+    jobs: tuple[Job, ...] = ()
+    """What is to be done after the change: in the queue once it is committed."""

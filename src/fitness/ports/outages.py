@@ -25,5 +25,13 @@ class SessionsUnavailable(Outage):
     """The store of sessions does not answer: none can be begun, carried on or listed."""
 
 
+class TicketsUnavailable(Outage):
+    """The store of tickets for the live feed does not answer."""
+
+
 class DatabaseUnavailable(Outage):
     """PostgreSQL does not answer: nothing can be read or written reliably."""
+
+
+class ObjectsUnavailable(Outage):
+    """The store of files does not answer: none can be stored, read or deleted."""

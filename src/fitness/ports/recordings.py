@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from fitness.domain.model.activities import NewActivity
+from fitness.domain.model.recordings import ReadRecording
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,8 @@ class RecordingReaderPort(Protocol):
     async def identify(self, data: bytes) -> FileIdentity:
         """Of the file in `data`, which may be gzipped. Raises RecordingEmpty, RecordingTooLarge, RecordingCorrupt."""
 
-    async def read(
-        self, data: bytes, identity: FileIdentity, *, home_timezone: str, now: datetime
-    ) -> list[NewActivity]:
-        """The checked activities in the file of that identity, in its order: 1 to MAX_ACTIVITIES.
+    async def read(self, data: bytes, identity: FileIdentity, *, home_timezone: str, now: datetime) -> ReadRecording:
+        """The checked activities in the file of that identity, 1 to MAX_ACTIVITIES, and what was left out of it.
 
         Raises a RecordingRefused that says why there are none, InvalidFields where the device recorded impossible
         values, Overloaded where it takes long and too many such files wait.

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from fitness.domain.model.activities import Activity, ActivityState, revised
+from fitness.domain.model.activities import Activity, ActivityState, DetailsChanges, revised
 from fitness.domain.model.audit import AuditAction, Authority
 from fitness.domain.model.listings import ActivityFilter, Page
 from fitness.domain.model.refusals import (
@@ -124,12 +124,15 @@ class ActivityRepoContract:
             calories_kcal=640,
             average_heart_rate_bpm=141,
             max_heart_rate_bpm=178,
+            elapsed_minutes=47.5,
+            is_indoor=False,
             notes="wind\n\ttailwind",
             tags=("race", "trail"),
             source="watch",
             external_id="a-1",
             activity_date=LUNCH + timedelta(microseconds=123456),
         )
+        full = replace(full, group_id=2**62)
         created = await add(repo, full)
         assert created.activity == replace(full, id=created.activity.id)
         assert not created.replayed
@@ -264,7 +267,8 @@ class ActivityRepoContract:
 
     async def test_an_update_replaces_the_version_right_before(self, repo: ActivityRepoPort, owner: User):
         kept = (await add(repo, an_activity(user_id=owner.id, notes="first"))).activity
-        changed = revised(kept, {"notes": None, "tags": ("new",)}, home_timezone="UTC", now=LATER)
+        changes: DetailsChanges = {"notes": None, "tags": ("new",), "elapsed_minutes": 31.5, "is_indoor": True}
+        changed = revised(kept, changes, home_timezone="UTC", now=LATER)
         assert await update(repo, changed)
         assert await repo.get(kept.id) == changed
 
@@ -414,6 +418,18 @@ class ActivityRepoContract:
         assert await repo.purge(one.id, messages=sent[5])
         found = {entry.id: entry.scopes for entry in await outbox.pending()}
         assert [found.get(one.id) for one in sent] == [one.invalidates for one in sent]
+
+    async def test_of_changes_made_at_once_those_that_are_made_write_their_messages(
+        self, repo: ActivityRepoPort, outbox: OutboxPort, owner: User
+    ):
+        kept = [(await add(repo, an_activity(user_id=owner.id))).activity for _ in range(40)]
+        changes = [revised(one, {"title": "new"}, home_timezone="UTC", now=LATER) for one in kept]
+        changes = [replace(one, version=7) if number % 4 == 0 else one for number, one in enumerate(changes)]
+        sent = [messages(Scope("activity", one.id)) for one in changes]
+        made = await asyncio.gather(*(repo.update(one, messages=each) for one, each in zip(changes, sent, strict=True)))
+        assert made == [number % 4 != 0 for number in range(40)]
+        found = {entry.id for entry in await outbox.pending()}
+        assert [one.id in found for one in sent] == made
 
     async def test_what_changes_nothing_writes_no_message(
         self, repo: ActivityRepoPort, outbox: OutboxPort, owner: User, stranger: User

@@ -1,6 +1,5 @@
 """What every RecordingReaderPort promises."""
 
-import asyncio
 import gzip
 import hashlib
 from datetime import datetime
@@ -9,7 +8,7 @@ from functools import cache
 import pytest
 
 from fitness.domain.model.activities import NewActivity
-from fitness.domain.model.recordings import MAX_ACTIVITIES, MAX_RECORDING_BYTES
+from fitness.domain.model.recordings import MAX_ACTIVITIES, MAX_RECORDING_BYTES, ReadRecording
 from fitness.domain.model.refusals import (
     InvalidFields,
     RecordingCorrupt,
@@ -18,16 +17,14 @@ from fitness.domain.model.refusals import (
     RecordingTooManyActivities,
     RecordingUnknown,
 )
-from fitness.ports.outages import Overloaded
 from fitness.ports.recordings import RecordingReaderPort
-from tests.files import A_TRACK, MORNING, gpx, track
-
-ANN, BOB = 1, 2
+from tests.files import A_TRACK, MORNING, FitFile, gpx, track
+from tests.unit.contracts.turns import TurnContract
 
 TIMES = ("2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z")
 MOST_TRACKS = gpx(*[track(*TIMES)] * MAX_ACTIVITIES)
 TOO_MANY_TRACKS = gpx(*[track(*TIMES)] * (MAX_ACTIVITIES + 1))
-ENDLESS_TRACK = gpx(track("1990-01-01T00:00:00Z", "2026-05-01T00:00:00Z"))
+ENDLESS = FitFile().session(timer_s=43_201 * 60, elapsed_s=43_201 * 60).content()
 
 
 @cache
@@ -36,11 +33,15 @@ def a_bomb() -> bytes:
     return gzip.compress(b"\0" * (4 * MAX_RECORDING_BYTES), compresslevel=1)
 
 
-async def read(reader: RecordingReaderPort, data: bytes, now: datetime = MORNING) -> list[NewActivity]:
+async def read(reader: RecordingReaderPort, data: bytes, now: datetime = MORNING) -> tuple[NewActivity, ...]:
+    return (await read_whole(reader, data, now)).activities
+
+
+async def read_whole(reader: RecordingReaderPort, data: bytes, now: datetime = MORNING) -> ReadRecording:
     return await reader.read(data, await reader.identify(data), home_timezone="Europe/Paris", now=now)
 
 
-class RecordingReaderContract:
+class RecordingReaderContract(TurnContract):
     """An implementation's class gives the fixture `reader`, which reads at least the files named above."""
 
     async def test_a_file_is_the_same_with_or_without_gzip(self, reader: RecordingReaderPort):
@@ -87,7 +88,11 @@ class RecordingReaderContract:
 
     async def test_a_known_file_is_read(self, reader: RecordingReaderPort):
         (activity,) = await read(reader, A_TRACK)
-        assert (activity.title, activity.duration_minutes, activity.timezone) == ("Morning loop", 10, "Europe/Paris")
+        assert (activity.title, activity.duration_minutes, activity.timezone) == (
+            "Morning loop",
+            10,
+            "Europe/Ljubljana",
+        )
         assert (activity.source, activity.external_id) == ("import", hashlib.sha256(A_TRACK).hexdigest())
 
     async def test_each_activity_of_a_file_has_an_origin_of_its_own(self, reader: RecordingReaderPort):
@@ -100,57 +105,9 @@ class RecordingReaderContract:
 
     async def test_impossible_values_are_named(self, reader: RecordingReaderPort):
         with pytest.raises(InvalidFields) as refusal:
-            await read(reader, ENDLESS_TRACK)
+            await read(reader, ENDLESS)
         assert [problem.field for problem in refusal.value.problems] == ["duration_minutes"]
 
     async def test_a_file_of_no_known_kind_is_called_so(self, reader: RecordingReaderPort):
         with pytest.raises(RecordingUnknown):
             await read(reader, b"%PDF-1.7 certainly no activity")
-
-    async def test_one_file_of_a_user_is_read_at_a_time(self, reader: RecordingReaderPort):
-        order: list[str] = []
-
-        async def take_turn(user_id: int, name: str, until: asyncio.Event) -> None:
-            async with reader.turn(user_id):
-                order.append(name)
-                await until.wait()
-
-        first, second = asyncio.Event(), asyncio.Event()
-        tasks = [
-            asyncio.ensure_future(take_turn(ANN, "first", first)),
-            asyncio.ensure_future(take_turn(ANN, "second", second)),
-            asyncio.ensure_future(take_turn(BOB, "another's", second)),
-        ]
-        await asyncio.sleep(0)
-        assert order == ["first", "another's"]
-        first.set()
-        second.set()
-        await asyncio.gather(*tasks)
-        assert order == ["first", "another's", "second"]
-
-    async def test_who_stops_waiting_for_a_turn_gives_it_to_the_next(self, reader: RecordingReaderPort):
-        async def take_turn() -> None:
-            async with reader.turn(ANN):
-                pass
-
-        async with reader.turn(ANN):
-            left, stays = asyncio.ensure_future(take_turn()), asyncio.ensure_future(take_turn())
-            await asyncio.sleep(0)
-            left.cancel()
-        await stays
-
-    async def test_where_too_many_wait_for_a_turn_the_next_is_refused(self, reader: RecordingReaderPort):
-        go_on = asyncio.Event()
-
-        async def take_turn(user_id: int) -> None:
-            async with reader.turn(user_id):
-                await go_on.wait()
-
-        crowd = [asyncio.ensure_future(take_turn(ANN)) for _ in range(100)]
-        another = asyncio.ensure_future(take_turn(BOB))
-        await asyncio.sleep(0)
-        assert isinstance(crowd[-1].exception(), Overloaded)
-        go_on.set()
-        answers = await asyncio.gather(*crowd, another, return_exceptions=True)
-        assert answers[0] is answers[-1] is None
-        await asyncio.gather(take_turn(ANN), take_turn(BOB))

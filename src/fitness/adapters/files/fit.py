@@ -1,81 +1,231 @@
 """FIT files, the format of most watches."""
 
 import io
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from math import isfinite
 from typing import Any
 
 import fitdecode
 
-from fitness.adapters.files.fit_messages import telling_messages
-from fitness.adapters.files.measures import heart_rate
-from fitness.adapters.files.sports import activity_type
-from fitness.domain.model.recordings import Recording, refuse_too_many
+from fitness.adapters.files import fit_records
+from fitness.adapters.files.climb import climb_m
+from fitness.adapters.files.fit_messages import FitPart, parts_of
+from fitness.adapters.files.measures import heart_rate, heart_rates
+from fitness.adapters.files.motion import steps_of, way_m
+from fitness.adapters.files.places import zone_at
+from fitness.adapters.files.points import MAX_SPAN_S, Points, sound
+from fitness.adapters.files.remarks import Remarks, counted, impossible
+from fitness.adapters.files.sports import sport_named
+from fitness.adapters.files.tracks import is_indoor, recording_of
+from fitness.domain.model.recordings import RecordedFile, Recording, refuse_too_many
 from fitness.domain.model.refusals import RecordingCorrupt, RecordingWithoutActivity, RecordingWithoutTimes
 
 # A FIT clock counts from here, so that the epoch itself means that it was never set.
 FIRST_REAL_DATE = datetime(1990, 1, 1, tzinfo=UTC)
+
+ONE_EVENT_WITHIN = timedelta(hours=1)
+"""From the end of a session to the start of the next one, in a triathlon with its transitions."""
+
+_SEMICIRCLE_DEGREES = 180 / 2**31
 
 
 def is_fit(content: bytes) -> bool:
     return content[8:12] == b".FIT"
 
 
-def read_fit(content: bytes) -> list[Recording]:
-    """A recording for each session. Raises RecordingCorrupt, RecordingWithoutActivity, RecordingWithoutTimes."""
+def read_fit(content: bytes) -> RecordedFile:
+    """A recording for each session; where there is none, one of all records.
+
+    Raises RecordingCorrupt, RecordingWithoutActivity, RecordingWithoutTimes.
+    """
+    remarks = Remarks()
+    parts, damage = parts_of(content)
     found: list[Recording] = []
-    sessions = 0
-    utc_offset = None
-    sport_name = None
-    try:
+    sessions, recovered = 0, False
+    for part in parts:
+        reading = _Part(content, part, remarks, sessions)
+        recordings = reading.recordings()
+        sessions += reading.sessions
+        recovered = recovered or bool(recordings and (part.is_cut or reading.is_of_records))
+        found += _as_events(recordings, len(found))
+        refuse_too_many(found)
+    if damage is not None and not found:
+        raise RecordingCorrupt(damage)
+    if not found and any(part.is_cut for part in parts):
+        raise RecordingCorrupt("it ends too early")
+    if not sessions and not found:
+        raise RecordingWithoutActivity
+    if not found:
+        raise RecordingWithoutTimes
+    if damage is not None:
+        remarks.add("the file", f"left out a part that is damaged: {damage}")
+    return RecordedFile(tuple(found), remarks.sentences(), recovered)
+
+
+def _as_events(recordings: list[Recording], number: int) -> list[Recording]:
+    """Those that follow each other share a number, from `number` on."""
+    events: list[Recording] = []
+    for recording in recordings:
+        if events and recording.started_at - _end(events[-1]) > ONE_EVENT_WITHIN:
+            number += 1
+        events.append(replace(recording, event=number))
+    return events
+
+
+def _end(recording: Recording) -> datetime:
+    return recording.started_at + timedelta(seconds=recording.elapsed_s or recording.duration_s)
+
+
+@dataclass
+class _Part:
+    """A part on its way to its recordings."""
+
+    content: bytes
+    part: FitPart
+    remarks: Remarks
+    before: int
+    """Sessions of the parts before."""
+    sessions: int = 0
+    is_of_records: bool = False
+    utc_offset: timedelta | None = None
+    sport: tuple[Any, Any, str | None] = (None, None, None)
+    """Sport, sub-sport and their name, as said before the session."""
+    found: list[Recording] = field(default_factory=list)
+
+    def recordings(self) -> list[Recording]:
+        try:
+            self._read_messages()
+        except fitdecode.FitError as error:
+            if not self.part.is_cut:
+                raise RecordingCorrupt(str(error)) from error
+        if not self.found:
+            self._recover()
+        elif self.part.is_cut:
+            self.remarks.add("the file", "it ends too early; its sessions are there")
+        return [replace(recording, utc_offset=self.utc_offset) for recording in self.found]
+
+    def _read_messages(self) -> None:
         with fitdecode.FitReader(
-            io.BytesIO(telling_messages(content)),
-            check_crc=fitdecode.CrcCheck.DISABLED,  # `telling_messages` has looked at that of the whole file
+            io.BytesIO(self.part.telling),
+            check_crc=fitdecode.CrcCheck.DISABLED,  # `parts_of` has looked at that of the whole file
             error_handling=fitdecode.ErrorHandling.IGNORE,  # newer devices' own fields, not damage
         ) as frames:
             for frame in frames:
                 if frame.frame_type != fitdecode.FIT_FRAME_DATA:
                     continue
                 if frame.name == "sport":
-                    sport_name = _text(frame, "name")
+                    self.sport = _value(frame, "sport"), _value(frame, "sub_sport"), _text(frame, "name")
                 elif frame.name == "session":
-                    sessions += 1
-                    if (recording := _recording(frame, sport_name)) is not None:
-                        found.append(recording)
-                        refuse_too_many(found)
-                    sport_name = None
+                    self._add_session(frame)
                 elif frame.name == "activity":
-                    utc_offset = _utc_offset(frame)
-    except fitdecode.FitError as error:
-        raise RecordingCorrupt(str(error)) from error
-    if not sessions:
-        raise RecordingWithoutActivity
-    if not found:
-        raise RecordingWithoutTimes
-    return [replace(recording, utc_offset=utc_offset) for recording in found]
+                    self.utc_offset = _utc_offset(frame)
 
+    def _add_session(self, session: Any) -> None:
+        self.sessions += 1
+        recording = self._recording(session)
+        if recording is None:
+            self.remarks.add(self._where, "left out, since it has no times")
+        else:
+            self.found.append(recording)
+            refuse_too_many(self.found)
+            self.sport = (None, None, None)
 
-def _recording(session: Any, sport_name: str | None) -> Recording | None:
-    """None for a session without a start or a duration."""
-    started_at = _moment(session, "start_time")
-    duration_s = _number(session, "total_timer_time") or _number(session, "total_elapsed_time")
-    if started_at is None or not duration_s:
-        return None
-    sport = _value(session, "sport")
-    calories = _number(session, "total_calories")
-    return Recording(
-        activity_type=activity_type(sport, _value(session, "sub_sport")),
-        started_at=started_at,
-        utc_offset=None,
-        duration_s=duration_s,
-        title="Transition" if sport == "transition" else sport_name,
-        distance_m=_number(session, "total_distance"),
-        elevation_gain_m=_number(session, "total_ascent"),
-        calories_kcal=None if calories is None else round(calories),
-        average_heart_rate_bpm=heart_rate(_number(session, "avg_heart_rate")),
-        max_heart_rate_bpm=heart_rate(_number(session, "max_heart_rate")),
-    )
+    @property
+    def _where(self) -> str:
+        return f"session {self.before + self.sessions}"
+
+    def _recover(self) -> None:
+        """One recording of all records."""
+        if fit_records.TIMESTAMP not in self.part.record_fields:
+            return
+        *names, title = self.sport
+        recording = recording_of(self.points, sport_named(*names), title=title)
+        if recording is not None and recording.started_at >= FIRST_REAL_DATE:
+            self.found.append(recording)
+            self.is_of_records = True
+            self.remarks.add("the file", f"it has no usable session; this is made of its {len(self.points)} records")
+
+    @cached_property
+    def points(self) -> Points:
+        points, untimed = fit_records.points_of(self.content, self.part)
+        self.remarks.add("records", counted(untimed, "point", "without a time"))
+        return sound(points, self.remarks, "records")
+
+    def _recording(self, session: Any) -> Recording | None:
+        """None for a session without a start or a duration."""
+        started_at = _moment(session, "start_time")
+        timer_s, elapsed_s = self._times(session, started_at)
+        if started_at is None or timer_s is None:
+            return None
+        sport_name = _value(session, "sport")
+        sport = sport_named(sport_name, _value(session, "sub_sport"))
+        calories = _number(session, "total_calories")
+        place = self._place(session)
+        recording = Recording(
+            activity_type=sport.activity_type,
+            started_at=started_at,
+            utc_offset=None,
+            duration_s=timer_s,
+            elapsed_s=elapsed_s,
+            title="Transition" if sport_name == "transition" else self.sport[2],
+            distance_m=_number(session, "total_distance"),
+            elevation_gain_m=_number(session, "total_ascent"),
+            calories_kcal=None if calories is None else round(calories),
+            average_heart_rate_bpm=heart_rate(_number(session, "avg_heart_rate")),
+            max_heart_rate_bpm=heart_rate(_number(session, "max_heart_rate")),
+            is_indoor=is_indoor(sport, place),
+            place_zone=None if sport.indoor else zone_at(place),
+        )
+        return self._completed(recording)
+
+    def _times(self, session: Any, started_at: datetime | None) -> tuple[float | None, float | None]:
+        """Timer and elapsed time, in seconds. Where one is missing or absurd the other one stands in for it."""
+        timer_s, elapsed_s = _number(session, "total_timer_time"), _number(session, "total_elapsed_time")
+        ended_at = _moment(session, "timestamp")
+        for name, value in (("timer", timer_s), ("elapsed time", elapsed_s)):
+            if value is not None and value > MAX_SPAN_S:
+                self.remarks.add(self._where, impossible(name, value, "s"))
+        spans = [timer_s, elapsed_s, (ended_at - started_at).total_seconds() if ended_at and started_at else None]
+        timer, elapsed, whole = (span if span and 0 < span <= MAX_SPAN_S else None for span in spans)
+        known = timer or elapsed or whole
+        return known or timer_s or elapsed_s or None, max(elapsed or whole or known, known) if known else None
+
+    def _place(self, session: Any) -> tuple[float, float] | None:
+        latitude, longitude = _number(session, "start_position_lat"), _number(session, "start_position_long")
+        if latitude is not None and longitude is not None:
+            points = Points()
+            points.add(0.0, latitude * _SEMICIRCLE_DEGREES, longitude * _SEMICIRCLE_DEGREES)
+            if (place := points.first_place()) is not None:
+                return place
+        return fit_records.first_place(self.content, self.part) if self._has_records_of(fit_records.LATITUDE) else None
+
+    def _has_records_of(self, *numbers: int) -> bool:
+        return not self.part.record_fields.isdisjoint(numbers)
+
+    def _completed(self, recording: Recording) -> Recording:
+        """With what the records tell and the session does not."""
+        if recording.distance_m is None and self._has_records_of(fit_records.DISTANCE, fit_records.LATITUDE):
+            points = self._points_in(recording)
+            recording = replace(recording, distance_m=way_m(points, steps_of(points)))
+        if recording.elevation_gain_m is None and self._has_records_of(
+            fit_records.ALTITUDE, fit_records.ENHANCED_ALTITUDE
+        ):
+            recording = replace(recording, elevation_gain_m=climb_m(self._points_in(recording)))
+        average, highest = recording.average_heart_rate_bpm, recording.max_heart_rate_bpm
+        if (average is None or highest is None) and self._has_records_of(fit_records.HEART_RATE):
+            rates = [bpm for bpm in self._points_in(recording).heart_rates_bpm if bpm == bpm]
+            average_in_records, highest_in_records = heart_rates(rates)
+            recording = replace(
+                recording,
+                average_heart_rate_bpm=average or average_in_records,
+                max_heart_rate_bpm=highest or highest_in_records,
+            )
+        return recording
+
+    def _points_in(self, recording: Recording) -> Points:
+        return self.points.between(recording.started_at.timestamp(), _end(recording).timestamp())
 
 
 def _value(message: Any, field: str) -> Any:

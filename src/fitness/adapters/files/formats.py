@@ -6,9 +6,10 @@ import struct
 
 from fitness.adapters.files.fit import is_fit, read_fit
 from fitness.adapters.files.gpx import GpxTracks
+from fitness.adapters.files.remarks import Remarks
 from fitness.adapters.files.tcx import TcxActivities
 from fitness.adapters.files.xml import read_xml
-from fitness.domain.model.recordings import Recording
+from fitness.domain.model.recordings import RecordedFile
 from fitness.domain.model.refusals import RecordingCorrupt, RecordingUnknown
 
 _ROOT_ELEMENT = re.compile(rb"<(?:\w+:)?(?:gpx|TrainingCenterDatabase)[\s>/]")
@@ -29,7 +30,7 @@ _PARSER_ERRORS = (
 _log = logging.getLogger(__name__)
 
 
-def read_recordings(content: bytes) -> list[Recording]:
+def read_recordings(content: bytes) -> RecordedFile:
     """The sessions of a FIT, GPX or TCX file. Raises a RecordingRefused."""
     try:
         if is_fit(content):
@@ -47,7 +48,11 @@ def _looks_known(content: bytes) -> bool:
     return _ROOT_ELEMENT.search(content[:_SEARCHED_BYTES].replace(b"\0", b"")) is not None
 
 
-def _read_xml(content: bytes) -> list[Recording]:
-    tracks, activities = GpxTracks(), TcxActivities()
-    root = read_xml(content, {"gpx": tracks.root, "TrainingCenterDatabase": activities.root})
-    return tracks.recordings() if root == "gpx" else activities.recordings()
+def _read_xml(content: bytes) -> RecordedFile:
+    remarks = Remarks()
+    tracks, activities = GpxTracks(remarks), TcxActivities(remarks)
+    root, is_whole = read_xml(content, {"gpx": tracks.root, "TrainingCenterDatabase": activities.root})
+    recordings = tracks.recordings() if root == "gpx" else activities.recordings()
+    if not is_whole:
+        remarks.add("the file", "it ends too early; this is made of what is there")
+    return RecordedFile(tuple(recordings), remarks.sentences(), recovered=not is_whole)

@@ -1,139 +1,154 @@
 """GPX files, the format of most apps and hand-held receivers."""
 
-import re
-from array import array
-from datetime import UTC, datetime, timedelta, timezone
-from math import isfinite
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
 
-from fitness.adapters.files.measures import climb_m, distance_m, heart_rates
-from fitness.adapters.files.sports import activity_type
-from fitness.adapters.files.xml import Element, number
+from fitness.adapters.files.clocks import moment, seconds
+from fitness.adapters.files.points import UNKNOWN, Points, sound, usable_number
+from fitness.adapters.files.remarks import Remarks, counted
+from fitness.adapters.files.sports import Sport, sport_of_track
+from fitness.adapters.files.tracks import recording_of
+from fitness.adapters.files.xml import Element
 from fitness.domain.model.recordings import Recording, refuse_too_many
 from fitness.domain.model.refusals import RecordingWithoutActivity, RecordingWithoutTimes
 
-_TIME = re.compile(
-    r"(\d{4})-(\d{1,2})-(\d{1,2})[T ](\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.(\d{1,15}))?(?:Z|([+-])(\d\d):?(\d\d)?)?",
-    re.ASCII,
-)
+FOLLOWS_WITHIN_S = 3 * 3_600.0
+"""Receivers that are switched off on the way begin another track when they are on again."""
+
+
+@dataclass(slots=True)
+class _Track:
+    """A track on its way through the parser."""
+
+    number: int
+    title: str | None = None
+    sport_name: str | None = None
+    points: Points = field(default_factory=Points)
+    """Those with a time."""
+    utc_offset: timedelta | None = None
+    seen: int = 0
+    untimed: int = 0
+    begins_timed: bool = False
+    ends_timed: bool = False
+
+    @property
+    def is_timed(self) -> bool:
+        """Of a planned route that was followed at its end, the rest has no times."""
+        ends = self.begins_timed and self.ends_timed
+        return len(self.points) > 1 and (ends or self.untimed <= len(self.points))
+
+    @property
+    def sport(self) -> Sport:
+        return sport_of_track(self.sport_name)
+
+    def is_followed_by(self, other: "_Track") -> bool:
+        if self.sport != other.sport:
+            return False
+        return 0 <= other.points.times_s[0] - self.points.times_s[-1] <= FOLLOWS_WITHIN_S
+
+    def followed_by(self, other: "_Track") -> "_Track":
+        return replace(self, points=self.points.followed_by(other.points))
 
 
 class GpxTracks:
-    """A recording for each timed track of a GPX file; `root` reads it, and after that `recordings` tells.
+    """A recording for each timed track of a GPX file; `root` reads it, and after that `recordings` tells."""
 
-    Of a track only the sums are kept, with eight bytes for each elevation and heart rate.
-    """
-
-    def __init__(self) -> None:
-        heart_rate = Element(text=self._heart_rate)
+    def __init__(self, remarks: Remarks) -> None:
+        self._said = said = dict[str, str]()  # by the point: its attributes, and its elements' texts
         point = Element(
             {
-                "ele": Element(text=self._elevation),
-                "time": Element(text=self._time),
-                "extensions": Element({"hr": heart_rate}, anywhere=True),
+                "ele": Element(text=partial(said.__setitem__, "ele")),
+                "time": Element(text=partial(said.__setitem__, "time")),
+                "extensions": Element({"hr": Element(text=partial(said.__setitem__, "hr"))}, anywhere=True),
             },
             began=self._point_began,
+            ended=self._point_ended,
         )
-        segment = Element({"trkpt": point}, ended=self._segment_ended)
         track = Element(
-            {"name": Element(text=self._name), "type": Element(text=self._type), "trkseg": segment},
+            {
+                "name": Element(text=self._name),
+                "type": Element(text=self._type),
+                "trkseg": Element({"trkpt": point}, began=self._segment_began),
+            },
             began=self._track_began,
             ended=self._track_ended,
         )
         self.root = Element({"trk": track})
+        self._remarks = remarks
         self._walked = False
-        self._found: list[Recording] = []
+        self._count = 0
+        self._track = _Track(0)
+        self._found: list[_Track] = []
 
     def recordings(self) -> list[Recording]:
         """Raises RecordingWithoutActivity, RecordingWithoutTimes."""
         if not self._walked:
             raise RecordingWithoutActivity
-        if not self._found:
+        made = [recording for track in self._found if (recording := _recording(track)) is not None]
+        if not made:
             raise RecordingWithoutTimes
-        return self._found
+        return made
 
     def _track_began(self, _: dict[str, str]) -> None:
-        self._title: str | None = None
-        self._sport: str | None = None
-        self._points = 0
-        self._first_time: str | None = None
-        self._last_time: str | None = None
-        self._here: tuple[float, float] | None = None
-        self._segment_m = self._distance_m = 0.0
-        self._elevations_m = array("d")
-        self._climb_m = 0.0
-        self._has_elevations = False
-        self._heart_rates_bpm = array("d")
+        self._count += 1
+        self._track = _Track(self._count)
 
     def _name(self, text: str) -> None:
-        self._title = self._title or text
+        self._track.title = self._track.title or text
 
     def _type(self, text: str) -> None:
-        self._sport = self._sport or text
+        self._track.sport_name = self._track.sport_name or text
+
+    def _segment_began(self, _: dict[str, str]) -> None:
+        self._track.points.cut()
 
     def _point_began(self, attributes: dict[str, str]) -> None:
-        before = self._here
-        self._here = here = number(attributes["lat"]), number(attributes["lon"])
-        if before is not None:
-            self._segment_m += distance_m(*here, *before)
-        self._points += 1
-        self._last_time = None
+        self._said.clear()
+        self._said.update(attributes)
 
-    def _elevation(self, text: str) -> None:
-        if text:
-            self._elevations_m.append(number(text))
-
-    def _time(self, text: str) -> None:
-        self._last_time = text
-        if self._points == 1:
-            self._first_time = text
-
-    def _heart_rate(self, text: str) -> None:
-        if text.isdecimal():
-            self._heart_rates_bpm.append(number(text))
-
-    def _segment_ended(self) -> None:
-        self._here = None
-        self._distance_m += self._segment_m
-        self._segment_m = 0.0
-        self._has_elevations = self._has_elevations or bool(self._elevations_m)
-        self._climb_m += climb_m(self._elevations_m)
-        self._elevations_m = array("d")
+    def _point_ended(self) -> None:
+        track, said = self._track, self._said
+        time_s = seconds(said["time"]) if "time" in said else None
+        track.seen += 1
+        if time_s is None:
+            track.ends_timed = False
+            track.untimed += 1
+            return
+        track.ends_timed = True
+        if not track.points.times_s:
+            track.begins_timed = track.seen == 1
+            track.utc_offset = _utc_offset(said["time"])
+        try:
+            latitude, longitude, elevation_m = float(said["lat"]), float(said["lon"]), float(said["ele"])
+        except (KeyError, ValueError):
+            latitude, longitude, elevation_m = (usable_number(said.get(name)) for name in ("lat", "lon", "ele"))
+        track.points.add(time_s, latitude, longitude, elevation_m, UNKNOWN, usable_number(said.get("hr")))
 
     def _track_ended(self) -> None:
-        """Nothing comes of a track whose first and last points have no times, or times that give no duration."""
-        if self._points < 2:
+        """Nothing comes of a track without times. One that follows the last one is a part of it."""
+        track = self._track
+        self._walked = self._walked or track.seen > 1
+        where = f"track {track.number}"
+        if not track.is_timed:
+            self._remarks.add(where, "left out, since it has no times" if track.seen > 1 else None)
             return
-        self._walked = True
-        first, last = _moment(self._first_time), _moment(self._last_time)
-        if first is None or last is None or last <= first:
+        self._remarks.add(where, counted(track.untimed, "point", "without a time"))
+        track.points = sound(track.points, self._remarks, where)
+        if not track.points.elapsed_s > 0:
             return
-        average, highest = heart_rates(self._heart_rates_bpm)
-        recording = Recording(
-            activity_type=activity_type(self._sport),
-            started_at=first.astimezone(UTC),
-            utc_offset=first.utcoffset() or None,  # UTC is what devices write that do not know where they are
-            duration_s=(last - first).total_seconds(),
-            title=self._title,
-            distance_m=self._distance_m if isfinite(self._distance_m) else None,
-            elevation_gain_m=self._climb_m if self._has_elevations and isfinite(self._climb_m) else None,
-            average_heart_rate_bpm=average,
-            max_heart_rate_bpm=highest,
-        )
-        self._found.append(recording)
-        refuse_too_many(self._found)
+        if self._found and self._found[-1].is_followed_by(track):
+            self._found[-1] = self._found[-1].followed_by(track)
+        else:
+            self._found.append(track)
+            refuse_too_many(self._found)
 
 
-def _moment(text: str | None) -> datetime | None:
-    """None where there is no such time. GPX times without an offset are in UTC."""
-    parts = _TIME.fullmatch(text or "")
-    if parts is None:
-        return None
-    *numbers, fraction, sign, hours, minutes = parts.groups()
-    microsecond = int((fraction or "0")[:6].ljust(6, "0"))
-    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
-    zone = timezone(-offset if sign == "-" else offset)
-    try:
-        year, month, day, hour, minute, second = map(int, numbers)
-        return datetime(year, month, day, hour, minute, second, microsecond, tzinfo=zone)
-    except ValueError:
-        return None
+def _recording(track: _Track) -> Recording | None:
+    return recording_of(track.points, track.sport, title=track.title, utc_offset=track.utc_offset)
+
+
+def _utc_offset(text: str | None) -> timedelta | None:
+    """UTC is what devices write that do not know where they are."""
+    at = moment(text)
+    return at.utcoffset() or None if at is not None else None

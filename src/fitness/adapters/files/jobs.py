@@ -6,8 +6,7 @@ from pickle import PickleBuffer
 from typing import Any
 
 from fitness.adapters.files.formats import read_recordings
-from fitness.domain.model.activities import NewActivity
-from fitness.domain.model.recordings import activities_of, digest_of, unpacked
+from fitness.domain.model.recordings import ReadRecording, activities_of, digest_of, unpacked
 from fitness.ports.recordings import FileIdentity
 
 Job = tuple[Callable[..., Any], PickleBuffer, tuple[Any, ...]]
@@ -25,7 +24,7 @@ def identify(data: bytes) -> FileIdentity:
     return FileIdentity(digest_of(content), len(content))
 
 
-def read_activities(data: bytes, digest: str, home_timezone: str, now: datetime) -> list[NewActivity]:
+def read_activities(data: bytes, digest: str, home_timezone: str, now: datetime) -> ReadRecording:
     """Raises a RecordingRefused, InvalidFields."""
-    recordings = read_recordings(unpacked(data))
-    return activities_of(recordings, digest=digest, home_timezone=home_timezone, now=now)
+    file = read_recordings(unpacked(data))
+    return activities_of(file, digest=digest, home_timezone=home_timezone, now=now)

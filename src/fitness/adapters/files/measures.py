@@ -1,7 +1,7 @@
 """Measurements as devices give them, without impossible values, and those made from tracks."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 EARTH_RADIUS_M = 6_378_137.0
 DEGREE_M = math.tau * EARTH_RADIUS_M / 360
@@ -28,23 +28,6 @@ def distance_m(latitude: float, longitude: float, other_latitude: float, other_l
     x = latitude - other_latitude
     y = (longitude - other_longitude) * math.cos(math.radians(latitude))
     return math.sqrt(x * x + y * y) * DEGREE_M
-
-
-def climb_m(elevations_m: Sequence[float]) -> float:
-    """All that goes up, after each elevation was averaged a little with its neighbours."""
-    climb, before = 0.0, None
-    for elevation in _smoothed(elevations_m):
-        if before is not None and elevation > before:
-            climb += elevation - before
-        before = elevation
-    return climb
-
-
-def _smoothed(elevations_m: Sequence[float]) -> Iterable[float]:
-    last = len(elevations_m) - 1
-    for number, elevation in enumerate(elevations_m):
-        inner = 0 < number < last
-        yield elevations_m[number - 1] * 0.3 + elevation * 0.4 + elevations_m[number + 1] * 0.3 if inner else elevation
 
 
 def _great_circle_m(latitude: float, longitude: float, other_latitude: float, other_longitude: float) -> float:

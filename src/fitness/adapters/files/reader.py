@@ -8,7 +8,8 @@ from functools import partial
 from pickle import PickleBuffer
 
 from fitness.adapters.files.jobs import Job, carry_out, identify, read_activities
-from fitness.domain.model.activities import NewActivity
+from fitness.adapters.files.places import load
+from fitness.domain.model.recordings import ReadRecording
 from fitness.domain.model.refusals import RecordingCorrupt
 from fitness.foundation.processes import KillableProcesses, OutOfMemory, OutOfTime, ProcessKilled, ProcessLimits
 from fitness.foundation.turns import Turns
@@ -41,8 +42,10 @@ MOST_OF_A_USER = 16
 class FileRecordingReader:
     def __init__(self, on_start: Callable[[], None]) -> None:
         """`on_start` runs first in each process."""
-        self._quick: KillableProcesses[Job, object] = KillableProcesses(carry_out, QUICK, on_start)
-        self._long: KillableProcesses[Job, object] = KillableProcesses(carry_out, LONG, partial(_give_way, on_start))
+        self._quick: KillableProcesses[Job, object] = KillableProcesses(carry_out, QUICK, partial(_get_ready, on_start))
+        self._long: KillableProcesses[Job, object] = KillableProcesses(
+            carry_out, LONG, partial(_get_ready, partial(_give_way, on_start))
+        )
         self._turns = Turns(most=MOST_ADMITTED, most_each=MOST_OF_A_USER, full=_too_many)
         self._long_turns = Turns(most=MOST_LONG, most_each=MOST_LONG, full=_too_many)
 
@@ -59,17 +62,15 @@ class FileRecordingReader:
         assert isinstance(identity, FileIdentity)
         return identity
 
-    async def read(
-        self, data: bytes, identity: FileIdentity, *, home_timezone: str, now: datetime
-    ) -> list[NewActivity]:
+    async def read(self, data: bytes, identity: FileIdentity, *, home_timezone: str, now: datetime) -> ReadRecording:
         job = read_activities, PickleBuffer(data), (identity.digest, home_timezone, now)
         with _translated():
-            activities = await self._read_quickly(job) if identity.size_bytes <= QUICK_BYTES else None
-            if activities is None:
+            read = await self._read_quickly(job) if identity.size_bytes <= QUICK_BYTES else None
+            if read is None:
                 async with self._long_turns.of("long"):
-                    activities = await self._long.run(job)
-        assert isinstance(activities, list)
-        return activities
+                    read = await self._long.run(job)
+        assert isinstance(read, ReadRecording)
+        return read
 
     async def _read_quickly(self, job: Job) -> object | None:
         """None where it takes too much for that."""
@@ -90,6 +91,12 @@ class FileRecordingReader:
         """What is being read is cut off, and raises ReaderUnavailable."""
         self._quick.close()
         self._long.close()
+
+
+def _get_ready(on_start: Callable[[], None]) -> None:
+    """What takes time is done before the first call, whose time it is not."""
+    on_start()
+    load()
 
 
 def _give_way(on_start: Callable[[], None]) -> None:

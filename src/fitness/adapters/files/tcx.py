@@ -1,59 +1,120 @@
 """TCX files, Garmin's older format."""
 
-from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
-from fitness.adapters.files.measures import climb_m, heart_rate
-from fitness.adapters.files.sports import activity_type
-from fitness.adapters.files.xml import Element, number
+from fitness.adapters.files.clocks import moment, seconds
+from fitness.adapters.files.measures import heart_rate, heart_rates
+from fitness.adapters.files.motion import motion_s, steps_of
+from fitness.adapters.files.points import MAX_SPAN_S, Points, sound, usable_number
+from fitness.adapters.files.remarks import Remarks, counted, impossible
+from fitness.adapters.files.sports import Sport, sport_named
+from fitness.adapters.files.tracks import is_indoor, recording_of
+from fitness.adapters.files.xml import Element
 from fitness.domain.model.recordings import Recording, refuse_too_many
 from fitness.domain.model.refusals import RecordingWithoutActivity, RecordingWithoutTimes
 
+TIMER_TOLERANCE_S = 2.0
+TIMER_TOLERANCE = 0.02
+"""A device that counts this much less than what passed from start to end has stopped its timer in pauses."""
+
+FIRST_POINT_WITHIN_S = 3_600.0
+"""Of the start of the first lap."""
+
+TIMER_BEYOND_TRACK_S = 600.0
+"""A timer that ran so much longer than there are points is wrong."""
+_MANY_POINTS = 10
+
+_BOUNDS = {
+    "TotalTimeSeconds": (0.0, MAX_SPAN_S, "time", "s"),
+    "DistanceMeters": (0.0, 2_000_000.0, "distance", "m"),
+    "Calories": (0.0, 50_000.0, "calories", "kcal"),
+    "AverageHeartRateBpm": (0.0, 250.0, "average heart rate", "bpm"),
+    "MaximumHeartRateBpm": (0.0, 250.0, "maximum heart rate", "bpm"),
+}
+
 
 @dataclass(slots=True)
-class _Laps:
-    """An activity's laps so far, as sums."""
+class _Activity:
+    """An activity's laps so far, as sums, and all of its points."""
 
-    sport: str | None
-    count: int = 0
+    number: int
+    sport: Sport
+    points: Points = field(default_factory=Points)
+    untimed: int = 0
+    laps: int = 0
     started_at: datetime | None = None
-    duration_s: float = 0.0
+    timer_s: float = 0.0
+    laps_without_time: int = 0
     distance_m: float | None = None
+    laps_without_distance: int = 0
     calories_kcal: float | None = None
     beats: float = 0.0
     """The laps' average heart rates, each times its seconds."""
     beaten_s: float = 0.0
     highest_bpm: int | None = None
 
+    @property
+    def where(self) -> str:
+        return f"activity {self.number}"
+
 
 class TcxActivities:
-    """A recording for each activity of a TCX file, made of its laps; `root` reads it, and then `recordings` tells."""
+    """A recording for each activity of a TCX file; `root` reads it, and then `recordings` tells.
 
-    def __init__(self) -> None:
-        def amount(name: str) -> Element:
-            return Element(text=lambda text: self._number(name, text))
+    What the laps do not say is told from their points.
+    """
 
-        point = Element({"AltitudeMeters": Element(text=self._elevation)})
+    def __init__(self, remarks: Remarks) -> None:
+        self._remarks = remarks
+        self._any_laps = False
+        self._count = 0
+        self._found: list[Recording] = []
+        self._told: dict[str, float] = {}
+        self._point: dict[str, str] = {}
+        self._lap_begins = 0
+        self._event: int | None = None
+        """A number of the session of several sports that is read."""
+        self._tracks = 0
+        self._activity = _Activity(0, sport_named(None))
+        activity = self._activity_element()
+        several = Element({"Activity": activity}, began=self._several_began, ended=self._several_ended, anywhere=True)
+        self.root = Element({"Activity": activity, "MultiSportSession": several}, anywhere=True)
+
+    def _activity_element(self) -> Element:
+        def told(name: str) -> Element:
+            return Element(text=lambda text: self._tell(name, text))
+
         lap = Element(
             {
-                "TotalTimeSeconds": amount("TotalTimeSeconds"),
-                "DistanceMeters": amount("DistanceMeters"),
-                "Calories": amount("Calories"),
-                "AverageHeartRateBpm": Element({"Value": amount("AverageHeartRateBpm")}),
-                "MaximumHeartRateBpm": Element({"Value": amount("MaximumHeartRateBpm")}),
-                "Track": Element({"Trackpoint": point}),
+                "TotalTimeSeconds": told("TotalTimeSeconds"),
+                "DistanceMeters": told("DistanceMeters"),
+                "Calories": told("Calories"),
+                "AverageHeartRateBpm": Element({"Value": told("AverageHeartRateBpm")}),
+                "MaximumHeartRateBpm": Element({"Value": told("MaximumHeartRateBpm")}),
+                "Track": Element({"Trackpoint": self._point_element()}, began=self._track_began),
             },
             began=self._lap_began,
             ended=self._lap_ended,
         )
-        activity = Element({"Lap": lap}, began=self._activity_began, ended=self._activity_ended)
-        self.root = Element({"Activity": activity}, anywhere=True)
-        self._any_laps = False
-        self._found: list[Recording] = []
-        self._numbers: dict[str, float] = {}
-        self._elevations_m = array("d")
-        self._laps = _Laps(None)
+        return Element({"Lap": lap}, began=self._activity_began, ended=self._activity_ended)
+
+    def _point_element(self) -> Element:
+        def said(name: str) -> Element:
+            return Element(text=partial(self._point.__setitem__, name))
+
+        return Element(
+            {
+                "Time": said("time"),
+                "Position": Element({"LatitudeDegrees": said("latitude"), "LongitudeDegrees": said("longitude")}),
+                "AltitudeMeters": said("elevation"),
+                "DistanceMeters": said("distance"),
+                "HeartRateBpm": Element({"Value": said("heart rate")}),
+            },
+            began=lambda _: self._point.clear(),
+            ended=self._point_ended,
+        )
 
     def recordings(self) -> list[Recording]:
         """Raises RecordingWithoutActivity, RecordingWithoutTimes."""
@@ -63,67 +124,152 @@ class TcxActivities:
             raise RecordingWithoutTimes
         return self._found
 
+    def _several_began(self, _: dict[str, str]) -> None:
+        self._event = len(self._found)
+
+    def _several_ended(self) -> None:
+        self._event = None
+
     def _activity_began(self, attributes: dict[str, str]) -> None:
-        self._laps = _Laps(attributes.get("Sport"))
-        self._elevations_m = array("d")
+        self._count += 1
+        self._activity = _Activity(self._count, sport_named(attributes.get("Sport")))
 
     def _lap_began(self, attributes: dict[str, str]) -> None:
-        self._numbers = {}
-        started_at = _moment(attributes.get("StartTime"))
-        earliest = self._laps.started_at
+        self._told = {}
+        self._tracks = 0
+        self._lap_begins = len(self._activity.points)
+        started_at = moment(attributes.get("StartTime"))
+        earliest = self._activity.started_at
         if started_at is not None and (earliest is None or started_at < earliest):
-            self._laps.started_at = started_at
+            self._activity.started_at = started_at
 
-    def _number(self, name: str, text: str) -> None:
-        if text:
-            self._numbers.setdefault(name, number(text))
+    def _tell(self, name: str, text: str) -> None:
+        """Of a lap. Impossible values are not known."""
+        lowest, highest, words, unit = _BOUNDS[name]
+        value = usable_number(text)
+        if lowest <= value <= highest:
+            self._told.setdefault(name, value)
+        elif text:
+            where = f"{self._activity.where}, lap {self._activity.laps + 1}"
+            said = impossible(words, value, unit) if value == value else f"left out the {words}, which is no number"
+            self._remarks.add(where, said)
 
-    def _elevation(self, text: str) -> None:
-        if text:
-            self._elevations_m.append(number(text))
+    def _track_began(self, _: dict[str, str]) -> None:
+        """Within a lap, another track begins after a pause."""
+        self._tracks += 1
+        if self._tracks > 1:
+            self._activity.points.cut()
+
+    def _point_ended(self) -> None:
+        said, activity = self._point.get, self._activity
+        time_s = seconds(said("time", ""))
+        if time_s is None:
+            activity.untimed += 1
+            return
+        activity.points.add(
+            time_s,
+            usable_number(said("latitude")),
+            usable_number(said("longitude")),
+            usable_number(said("elevation")),
+            usable_number(said("distance")),
+            usable_number(said("heart rate")),
+        )
 
     def _lap_ended(self) -> None:
-        laps, told = self._laps, self._numbers
-        lap_s = told.get("TotalTimeSeconds", 0.0)
-        laps.count += 1
-        laps.duration_s += lap_s
-        laps.distance_m = _sum(laps.distance_m, told.get("DistanceMeters"))
-        laps.calories_kcal = _sum(laps.calories_kcal, told.get("Calories"))
-        average = told.get("AverageHeartRateBpm")
+        activity, told = self._activity, self._told
+        timer_s = told.get("TotalTimeSeconds") or 0.0
+        activity.laps += 1
+        activity.timer_s += timer_s
+        activity.laps_without_time += not timer_s
+        activity.distance_m = _sum(activity.distance_m, told.get("DistanceMeters"))
+        activity.laps_without_distance += "DistanceMeters" not in told
+        activity.calories_kcal = _sum(activity.calories_kcal, told.get("Calories"))
+        self._add_heart_rates(told, timer_s or len(activity.points) - self._lap_begins)
+
+    def _add_heart_rates(self, told: dict[str, float], weight: float) -> None:
+        """Of a lap. `weight` is how long it took."""
+        activity = self._activity
+        average, highest = told.get("AverageHeartRateBpm"), heart_rate(told.get("MaximumHeartRateBpm"))
+        if heart_rate(average) is None or highest is None:
+            in_points = [bpm for bpm in activity.points.heart_rates_bpm[self._lap_begins :] if bpm == bpm]
+            average_in_points, highest_in_points = heart_rates(in_points)
+            average = average if heart_rate(average) is not None else average_in_points
+            highest = highest or highest_in_points
         if average is not None and heart_rate(average) is not None:
-            laps.beats += average * lap_s
-            laps.beaten_s += lap_s
-        highest = heart_rate(told.get("MaximumHeartRateBpm"))
+            activity.beats += average * weight
+            activity.beaten_s += weight
         if highest is not None:
-            laps.highest_bpm = max(highest, laps.highest_bpm or highest)
+            activity.highest_bpm = max(highest, activity.highest_bpm or highest)
 
     def _activity_ended(self) -> None:
         """Nothing comes of an activity without a start or a duration."""
-        laps = self._laps
-        self._any_laps = self._any_laps or laps.count > 0
-        if laps.started_at is None or not laps.duration_s > 0:
+        activity = self._activity
+        if not activity.laps:
             return
-        recording = Recording(
-            activity_type=activity_type(laps.sport),
-            started_at=laps.started_at.astimezone(UTC),
-            utc_offset=laps.started_at.utcoffset() or None,  # UTC says nothing of where it was
-            duration_s=laps.duration_s,
-            distance_m=laps.distance_m,
-            elevation_gain_m=climb_m(self._elevations_m) if self._elevations_m else None,
-            calories_kcal=None if laps.calories_kcal is None else round(laps.calories_kcal),
-            average_heart_rate_bpm=heart_rate(laps.beats / laps.beaten_s if laps.beaten_s else None),
-            max_heart_rate_bpm=laps.highest_bpm,
-        )
-        self._found.append(recording)
-        refuse_too_many(self._found)
+        self._any_laps = True
+        self._remarks.add(activity.where, counted(activity.untimed, "point", "without a time"))
+        activity.points = sound(activity.points, self._remarks, activity.where)
+        self._judge_timer()
+        recording = _recording(activity)
+        if recording is not None:
+            self._found.append(replace(recording, event=self._event))
+            refuse_too_many(self._found)
+        else:
+            self._remarks.add(activity.where, "left out, since it has no times")
+
+    def _judge_timer(self) -> None:
+        activity = self._activity
+        longest_s = activity.points.elapsed_s * 1.1 + TIMER_BEYOND_TRACK_S
+        if len(activity.points) >= _MANY_POINTS and activity.timer_s > longest_s:
+            self._remarks.add(activity.where, impossible("time", activity.timer_s, "s"))
+            activity.timer_s, activity.laps_without_time = 0.0, activity.laps
+
+
+def _recording(activity: _Activity) -> Recording | None:
+    started_at, elapsed_s = _span(activity)
+    if started_at is None or not elapsed_s > 0:
+        return None
+    whole = recording_of(activity.points, activity.sport) or Recording(
+        activity_type=activity.sport.activity_type,
+        started_at=started_at,
+        utc_offset=None,
+        duration_s=elapsed_s,
+        is_indoor=is_indoor(activity.sport, None),
+    )
+    in_points = activity.points.elapsed_s > 0
+    return replace(
+        whole,
+        started_at=started_at.astimezone(UTC),
+        utc_offset=started_at.utcoffset() or None,  # UTC says nothing of where it was
+        duration_s=whole.duration_s if activity.laps_without_time and in_points else _timer_s(activity, elapsed_s),
+        elapsed_s=elapsed_s,
+        distance_m=whole.distance_m if activity.laps_without_distance and in_points else activity.distance_m,
+        calories_kcal=None if activity.calories_kcal is None else round(activity.calories_kcal),
+        average_heart_rate_bpm=heart_rate(activity.beats / activity.beaten_s if activity.beaten_s else None),
+        max_heart_rate_bpm=activity.highest_bpm,
+    )
+
+
+def _span(activity: _Activity) -> tuple[datetime | None, float]:
+    """When it began, and how long it took with all pauses."""
+    points, started_at = activity.points, activity.started_at
+    if not points:
+        return started_at, activity.timer_s
+    begin_s, end_s = points.times_s[0], points.times_s[-1]
+    if started_at is None or not 0 <= begin_s - started_at.timestamp() <= FIRST_POINT_WITHIN_S:
+        started_at = datetime.fromtimestamp(begin_s, started_at.tzinfo if started_at else UTC)
+    return started_at, max(activity.timer_s, end_s - started_at.timestamp())
+
+
+def _timer_s(activity: _Activity, elapsed_s: float) -> float:
+    """Without pauses. Some devices stop the laps' timer in them; others do not, and then the track tells of them."""
+    if activity.timer_s < elapsed_s * (1 - TIMER_TOLERANCE) - TIMER_TOLERANCE_S:
+        return activity.timer_s
+    points = activity.points
+    paused_s = points.elapsed_s - motion_s(points, steps_of(points), activity.sport.activity_type)
+    paused = TIMER_TOLERANCE * activity.timer_s < paused_s < activity.timer_s
+    return activity.timer_s - paused_s if paused else activity.timer_s
 
 
 def _sum(one: float | None, other: float | None) -> float | None:
     return one if other is None else other + (one or 0.0)
-
-
-def _moment(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    moment = datetime.fromisoformat(text.strip())
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -8,6 +8,7 @@ from fitness.adapters.memory.listing import listing
 from fitness.adapters.memory.store import InMemoryStore, StoredAnswer
 from fitness.domain.model.activities import Activity, ActivityDates, ActivityState, restored, trashed
 from fitness.domain.model.audit import AuditAction
+from fitness.domain.model.changes import ChangeKind
 from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position, position_of
 from fitness.domain.model.refusals import DuplicateActivity, IdempotencyKeyReused, UserNotFound
 from fitness.domain.model.text import folded
@@ -55,6 +56,10 @@ class InMemoryActivityRepo:
             return None
         return ActivityState.LIVE if found.deleted_at is None else ActivityState.TRASHED
 
+    async def trashed_at(self, activity_id: int, *, owner: int) -> datetime | None:
+        found = self._store.activities.get(activity_id)
+        return found.deleted_at if found is not None and found.user_id == owner else None
+
     async def owner(self, activity_id: int) -> int | None:
         found = self._store.activities.get(activity_id)
         return None if found is None else found.user_id
@@ -73,6 +78,7 @@ class InMemoryActivityRepo:
         if present is None or present.user_id != activity.user_id or present.version != activity.version - 1:
             return False
         self._store.activities[activity.id] = activity
+        self._store.log_change(ChangeKind.UPDATED, activity, at=activity.updated_at)
         self._store.write(messages)
         return True
 
@@ -82,7 +88,8 @@ class InMemoryActivityRepo:
         present = await self.get(activity_id)
         if present is None or present.user_id != owner or present.version not in versions:
             return False
-        self._store.activities[activity_id] = trashed(present, at=at)
+        self._store.activities[activity_id] = gone = trashed(present, at=at)
+        self._store.log_change(ChangeKind.TRASHED, gone, at=at)
         self._store.write(messages)
         return True
 
@@ -91,24 +98,33 @@ class InMemoryActivityRepo:
         return listing(found, page, lambda one: Position(one.deleted_at or one.updated_at, one.id))
 
     async def restore(
-        self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Versions = ANY_VERSION
+        self,
+        activity_id: int,
+        *,
+        owner: int,
+        at: datetime,
+        messages: Messages,
+        versions: Versions = ANY_VERSION,
+        trashed_after: datetime | None = None,
     ) -> Activity | None:
         found = self._store.activities.get(activity_id)
         if found is None or found.user_id != owner or found.deleted_at is None or found.version not in versions:
             return None
+        if trashed_after is not None and found.deleted_at <= trashed_after:
+            return None
         self._refuse_duplicate(found)
-        self._store.activities[activity_id] = restored(found, at=at)
+        self._store.activities[activity_id] = back = restored(found, at=at)
+        self._store.log_change(ChangeKind.RESTORED, back, at=at)
         self._store.write(messages)
-        return self._store.activities[activity_id]
+        return back
 
     async def purge(self, activity_id: int, *, messages: Messages) -> bool:
         found = self._store.activities.get(activity_id)
         if found is None or found.deleted_at is None:
             return False
-        del self._store.activities[activity_id]
-        for name in [name for name, answer in self._store.answers.items() if answer.activity.id == activity_id]:
-            del self._store.answers[name]
+        self._store.delete(activity_id)
         self._store.log(AuditAction.ACTIVITY_PURGED, messages, subject_id=activity_id, owner_id=found.user_id)
+        self._store.log_change(ChangeKind.PURGED, found, at=self._store.audit[-1].at)
         self._store.write(messages)
         return True
 
@@ -126,6 +142,7 @@ class InMemoryActivityRepo:
         self._refuse_duplicate(activity)
         kept = activity if activity.id else replace(activity, id=next(self._store.ids))
         self._store.activities[kept.id] = kept
+        self._store.log_change(ChangeKind.CREATED, kept, at=kept.updated_at)
         self._store.write(messages)
         return kept
 

@@ -34,6 +34,14 @@ class InMemoryLoginHistory:
             kept = self._kept.setdefault((account, network), _Kept())
             kept.failures, kept.failed_at = kept.counting(at).failures + 1, at
 
+    async def forget(self, account: str) -> None:
+        self._kept = {name: kept for name, kept in self._kept.items() if name[0] != account}
+
+    async def forget_expired(self, *, at: datetime) -> int:
+        before = len(self._kept)
+        self._kept = {name: kept for name, kept in self._kept.items() if kept.counting(at) != LoginsFrom()}
+        return before - len(self._kept)
+
     async def add_success(self, account: str, network: str, *, within: Sequence[str] = (), at: datetime) -> None:
         for one in (network, *within):
             if kept := self._kept.get((account, one)):

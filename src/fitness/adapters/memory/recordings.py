@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
-from fitness.domain.model.activities import NewActivity
-from fitness.domain.model.recordings import Recording, activities_of, digest_of, unpacked
+from fitness.domain.model.recordings import ReadRecording, RecordedFile, Recording, activities_of, digest_of, unpacked
 from fitness.domain.model.refusals import RecordingUnknown
 from fitness.foundation.turns import Turns
 from fitness.ports.outages import Overloaded
@@ -24,13 +23,12 @@ class InMemoryRecordingReader:
         content = unpacked(data)
         return FileIdentity(digest_of(content), len(content))
 
-    async def read(
-        self, data: bytes, identity: FileIdentity, *, home_timezone: str, now: datetime
-    ) -> list[NewActivity]:
+    async def read(self, data: bytes, identity: FileIdentity, *, home_timezone: str, now: datetime) -> ReadRecording:
         content = unpacked(data)
         if content not in self._known:
             raise RecordingUnknown
-        return activities_of(self._known[content], digest=identity.digest, home_timezone=home_timezone, now=now)
+        file = RecordedFile(tuple(self._known[content]))
+        return activities_of(file, digest=identity.digest, home_timezone=home_timezone, now=now)
 
 
 def _too_many() -> Overloaded:

@@ -3,13 +3,18 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count
 
-from fitness.domain.model.activities import Activity
+from fitness.domain.model.activities import Activity, Details
 from fitness.domain.model.api_keys import ApiKey
 from fitness.domain.model.audit import AuditAction, AuditEntry
 from fitness.domain.model.audit_chain import BEFORE_THE_FIRST, link_of
+from fitness.domain.model.changes import Change, ChangeKind
+from fitness.domain.model.exports import Export
+from fitness.domain.model.jobs import Job, JobStatus
+from fitness.domain.model.originals import Original
+from fitness.domain.model.photos import Photo
 from fitness.domain.model.users import User
 from fitness.ports.cache_state import CacheState
 from fitness.ports.messages import Messages
@@ -27,8 +32,19 @@ class InMemoryStore:
     """By their digests."""
     sessions_ended: dict[int, "SessionsEnded"] = field(default_factory=dict)
     answers: dict[tuple[int, str], "StoredAnswer"] = field(default_factory=dict)
+    photos: dict[int, Photo] = field(default_factory=dict)
+    originals: dict[int, Original] = field(default_factory=dict)
+    readings: dict[int, "StoredReading"] = field(default_factory=dict)
+    """By the ids of their activities."""
+    released: list[str] = field(default_factory=list)
+    """Names of objects whose rows were deleted for good."""
+    exports: dict[int, "KeptExport"] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
     outbox: dict[int, "OutboxEntry"] = field(default_factory=dict)
+    jobs: dict[int, "WaitingJob"] = field(default_factory=dict)
+    """In their order."""
+    changes: dict[int, "ChangesOfOne"] = field(default_factory=dict)
+    """By their owners."""
     cache_state: CacheState = field(default_factory=lambda: CacheState(era=None, closed=True, unread=True, epoch=0))
     monotonic_s: Callable[[], float] = time.monotonic
     ids: "count[int]" = field(default_factory=lambda: count(1))
@@ -40,12 +56,51 @@ class InMemoryStore:
         self.sessions_ended.clear()
         self.api_keys.clear()
         self.deleted_users.clear()
+        self.changes.clear()
+        self.released += [name for photo in self.photos.values() for name in photo.object_names]
+        self.photos.clear()
+        self.jobs.clear()
+        for export_id in [*self.exports]:
+            self.delete_export(export_id)
+        self.released += [one.object_name for one in self.originals.values()]
+        self.originals.clear()
+        self.readings.clear()
+
+    def delete(self, activity_id: int) -> None:
+        """Of an activity all that there is, and its original, if that was its last one."""
+        del self.activities[activity_id]
+        for name in [name for name, answer in self.answers.items() if answer.activity.id == activity_id]:
+            del self.answers[name]
+        for photo in [one for one in self.photos.values() if one.activity_id == activity_id]:
+            self.delete_photo(photo)
+        reading = self.readings.pop(activity_id, None)
+        if reading is not None and all(one.original_id != reading.original_id for one in self.readings.values()):
+            self.released.append(self.originals.pop(reading.original_id).object_name)
+
+    def delete_photo(self, photo: Photo) -> None:
+        del self.photos[photo.id]
+        self.released += photo.object_names
+
+    def delete_export(self, export_id: int) -> None:
+        self.released += self.exports.pop(export_id).parts.values()
 
     def write(self, messages: Messages) -> None:
-        """What a change carries into the outbox; nothing where it carries no invalidation."""
+        """What a change carries: an outbox entry, unless it carries no invalidation, and jobs."""
+        for job in messages.jobs:
+            self.enqueue(job)
         if messages.invalidates:
             entry = OutboxEntry(PendingInvalidation(messages.id, messages.invalidates), self.monotonic_s())
             self.outbox.setdefault(messages.id, entry)
+
+    def enqueue(self, job: Job) -> None:
+        one = WaitingJob(next(self.ids), job, self.monotonic_s())
+        self.jobs[one.id] = one
+
+    def log_change(self, kind: ChangeKind, activity: Activity, *, at: datetime) -> None:
+        """A change of that activity, which is as after the change."""
+        of_owner = self.changes.setdefault(activity.user_id, ChangesOfOne())
+        of_owner.last_seq += 1
+        of_owner.kept.append(Change(of_owner.last_seq, kind, activity.id, activity.version, at, None))
 
     def log(self, action: AuditAction, messages: Messages, *, subject_id: int, owner_id: int) -> None:
         """The authority that a change carries, in the audit log."""
@@ -65,6 +120,16 @@ class InMemoryStore:
         before = self.audit[-1].hash if self.audit else BEFORE_THE_FIRST
         entry = replace(entry, hash=link_of(entry).expected_hash(before))
         self.audit.append(entry)
+
+
+@dataclass(slots=True)
+class ChangesOfOne:
+    """What happened to one owner's activities; the activities themselves stand elsewhere."""
+
+    kept: list[Change] = field(default_factory=list)
+    """In the order of their numbers."""
+    last_seq: int = 0
+    trimmed_seq: int = 0
 
 
 @dataclass(slots=True)
@@ -88,7 +153,32 @@ class StoredAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredReading:
+    original_id: int
+    number: int
+    details: Details
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxEntry:
     pending: PendingInvalidation
     since_s: float
     unconfirmed: bool = False
+
+
+@dataclass(slots=True)
+class KeptExport:
+    export: Export
+    run: int = 0
+    parts: dict[int, str] = field(default_factory=dict)
+    """Names of objects, by their numbers."""
+
+
+@dataclass(slots=True)
+class WaitingJob:
+    id: int
+    job: Job
+    since_s: float
+    status: JobStatus = JobStatus.WAITING
+    attempts: int = 0
+    ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from fitness.adapters.memory.store import InMemoryStore
+from fitness.domain.model.changes import ChangeKind
 from fitness.domain.model.tags import MOST_LISTED, TagCount, retagged
 from fitness.ports.messages import Messages
 
@@ -34,7 +35,8 @@ class InMemoryTagRepo:
         changed = [one for one in kept if one.user_id == owner and tag in one.tags]
         for one in changed:
             tags = retagged(one, tag, instead)
-            activities[one.id] = replace(one, tags=tags, version=one.version + 1, updated_at=at)
+            activities[one.id] = retold = replace(one, tags=tags, version=one.version + 1, updated_at=at)
+            self._store.log_change(ChangeKind.UPDATED, retold, at=at)
         if changed:
             self._store.write(messages)
         return len(changed)

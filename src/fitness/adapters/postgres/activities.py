@@ -5,28 +5,28 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-import msgspec
 from psycopg.errors import ForeignKeyViolation, UniqueViolation
 
 from fitness.adapters.postgres.activity_inserts import ActivityInserts
+from fitness.adapters.postgres.activity_keys import insert_once
 from fitness.adapters.postgres.activity_listing import list_parameters, list_sql
-from fitness.adapters.postgres.activity_rows import COLUMNS, DATES, DATES_OF, activity_of, dates_of, parameters_of
-from fitness.adapters.postgres.database import Connection, Database, Row, fetch_one
+from fitness.adapters.postgres.activity_rows import COLUMNS, DATES, DATES_OF, activity_of, dates_of
+from fitness.adapters.postgres.activity_updates import ActivityUpdates
+from fitness.adapters.postgres.database import Connection, Database, Row
 from fitness.adapters.postgres.messages import audit_parameters, carrying, messages_parameters
 from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
 from fitness.adapters.postgres.together import Together
 from fitness.domain.model.activities import Activity, ActivityDates, ActivityState
 from fitness.domain.model.audit import AuditAction
+from fitness.domain.model.changes import ChangeKind
 from fitness.domain.model.listings import ActivityFilter, Listing, Page, Position, position_of
 from fitness.domain.model.refusals import (
     DuplicateActivity,
-    IdempotencyKeyReused,
-    IdempotentRequestInFlight,
     UserNotFound,
 )
 from fitness.domain.model.versions import ANY_VERSION, Versions
-from fitness.ports.activities import KEPT_FOR, Created
-from fitness.ports.messages import IdempotencyKey, Messages
+from fitness.ports.activities import Created
+from fitness.ports.messages import Messages
 
 T = TypeVar("T")
 
@@ -36,8 +36,8 @@ GET = f"""
     WHERE id = ANY(%(ids)s)
 """
 
-STATE = """
-    SELECT deleted_at IS NULL
+DELETED_AT = """
+    SELECT deleted_at
     FROM activities
     WHERE id = %(id)s AND (%(owner)s::bigint IS NULL OR user_id = %(owner)s)
 """
@@ -61,86 +61,55 @@ LIVE_TWIN = """
     WHERE trashed.id = %(id)s AND live.id <> trashed.id
 """
 
-UPDATE = carrying(
-    """
-    UPDATE activities
-    SET version = %(version)s, activity_type = %(activity_type)s, title = %(title)s, activity_date = %(activity_date)s,
-        timezone = %(timezone)s, local_date = %(local_date)s, duration_minutes = %(duration_minutes)s,
-        distance_km = %(distance_km)s, elevation_gain_m = %(elevation_gain_m)s, calories_kcal = %(calories_kcal)s,
-        average_heart_rate_bpm = %(average_heart_rate_bpm)s, max_heart_rate_bpm = %(max_heart_rate_bpm)s,
-        notes = %(notes)s, tags = %(tags)s, updated_at = %(updated_at)s
-    WHERE id = %(id)s AND user_id = %(user_id)s AND version = %(version)s - 1 AND deleted_at IS NULL
-    RETURNING id
-    """,
-    returning="id",
-)
-
 SOFT_DELETE = carrying(
     """
     UPDATE activities
     SET deleted_at = %(at)s, updated_at = %(at)s, version = version + 1
     WHERE id = %(id)s AND user_id = %(owner)s AND deleted_at IS NULL
         AND (%(among)s::bigint[] IS NULL OR version = ANY(%(among)s)) AND version <> ALL(%(but)s::bigint[])
-    RETURNING id
+    RETURNING id, user_id, version, updated_at
     """,
     returning="id",
+    logged=ChangeKind.TRASHED,
 )
 
 RESTORE = carrying(
     f"""
     UPDATE activities
     SET deleted_at = NULL, updated_at = %(at)s, version = version + 1
-    WHERE id = %(id)s AND user_id = %(owner)s AND deleted_at IS NOT NULL
+    WHERE id = %(id)s AND user_id = %(owner)s AND deleted_at > %(trashed_after)s
         AND (%(among)s::bigint[] IS NULL OR version = ANY(%(among)s)) AND version <> ALL(%(but)s::bigint[])
     RETURNING {COLUMNS}
     """,
     returning=COLUMNS,
+    logged=ChangeKind.RESTORED,
 )
 
 PURGE = carrying(
     """
     DELETE FROM activities
     WHERE id = %(id)s AND deleted_at IS NOT NULL
-    RETURNING id, user_id
+    RETURNING id, user_id, version
     """,
     returning="id",
+    logged=ChangeKind.PURGED,
     owner="user_id",
 )
-
-# A lock on the key alone: a request that does not get it knows that the first one is still running.
-LOCK_KEY = """
-    SELECT pg_try_advisory_xact_lock(hashtextextended(%(key)s, %(user_id)s))
-"""
-
-FORGET_KEYS = """
-    DELETE FROM idempotency_keys
-    WHERE user_id = %(user_id)s AND created_at <= %(expired)s
-"""
-
-GET_ANSWER = """
-    SELECT fingerprint, answer::text
-    FROM idempotency_keys
-    WHERE user_id = %(user_id)s AND key = %(key)s
-"""
-
-KEEP_ANSWER = """
-    INSERT INTO idempotency_keys (user_id, key, fingerprint, activity_id, answer, created_at)
-    VALUES (%(user_id)s, %(key)s, %(fingerprint)s, %(activity_id)s, %(answer)s, %(created_at)s)
-"""
 
 ORIGIN = "activities_origin"
 """The unique index of user, source and external id among the living."""
 
-TRASHED = "FROM activities WHERE user_id = %(owner)s AND deleted_at IS NOT NULL"
+BEFORE_ALL = "-infinity"
+"""An instant as PostgreSQL writes it."""
 
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Activity).decode
+TRASHED = "FROM activities WHERE user_id = %(owner)s AND deleted_at IS NOT NULL"
 
 
 class PostgresActivityRepo:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._inserts = ActivityInserts(database)
+        self._updates = ActivityUpdates(database)
         self._loads = Together(self._load)
 
     async def new_ids(self, count: int) -> list[int]:
@@ -153,7 +122,7 @@ class PostgresActivityRepo:
             return Created(await self._once_per_origin([activity], insert))
 
         async def work(connection: Connection) -> Created:
-            return await self._add_once(connection, activity, messages, idempotency)
+            return await insert_once(self._inserts, connection, activity, messages, idempotency)
 
         return await self._once_per_origin([activity], lambda: self._database.transaction(work))
 
@@ -170,10 +139,14 @@ class PostgresActivityRepo:
         return [activity_of(found[one]) if one in found else None for one in ids]
 
     async def state(self, activity_id: int, *, owner: int | None = None) -> ActivityState | None:
-        row = await self._database.one(STATE, {"id": activity_id, "owner": owner})
+        row = await self._database.one(DELETED_AT, {"id": activity_id, "owner": owner})
         if row is None:
             return None
-        return ActivityState.LIVE if row[0] else ActivityState.TRASHED
+        return ActivityState.LIVE if row[0] is None else ActivityState.TRASHED
+
+    async def trashed_at(self, activity_id: int, *, owner: int) -> datetime | None:
+        row = await self._database.one(DELETED_AT, {"id": activity_id, "owner": owner})
+        return row[0] if row else None
 
     async def owner(self, activity_id: int) -> int | None:
         return _id(await self._database.one(OWNER, {"id": activity_id}))
@@ -187,8 +160,7 @@ class PostgresActivityRepo:
         return listing(rows, page, activity_of, lambda one: position_of(one, which.sort))
 
     async def update(self, activity: Activity, *, messages: Messages) -> bool:
-        parameters = parameters_of(activity) | {"id": activity.id} | messages_parameters([messages])
-        return await self._database.one(UPDATE, parameters) is not None
+        return await self._updates.one(activity, messages)
 
     async def soft_delete(
         self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Versions = ANY_VERSION
@@ -203,9 +175,17 @@ class PostgresActivityRepo:
         return listing(rows, page, activity_of, lambda one: Position(one.deleted_at or one.updated_at, one.id))
 
     async def restore(
-        self, activity_id: int, *, owner: int, at: datetime, messages: Messages, versions: Versions = ANY_VERSION
+        self,
+        activity_id: int,
+        *,
+        owner: int,
+        at: datetime,
+        messages: Messages,
+        versions: Versions = ANY_VERSION,
+        trashed_after: datetime | None = None,
     ) -> Activity | None:
-        parameters = {"id": activity_id, "owner": owner, "at": at} | _versions(versions)
+        parameters = {"id": activity_id, "owner": owner, "at": at, "trashed_after": trashed_after or BEFORE_ALL}
+        parameters |= _versions(versions)
         parameters |= messages_parameters([messages])
         # Ends: either the twin that the restore clashed with is found, or it is gone and the next try succeeds.
         while True:
@@ -226,32 +206,6 @@ class PostgresActivityRepo:
         query = page_sql(columns=DATES, source=DATES_OF[state], order="created_at", page=page)
         rows = await self._database.all(query, page_parameters(page) | {"owner": owner})
         return listing(rows, page, dates_of, lambda one: Position(one.created_at, one.id))
-
-    async def _add_once(
-        self, connection: Connection, activity: Activity, messages: Messages, idempotency: IdempotencyKey
-    ) -> Created:
-        """The lock is held until the transaction ends, so that of many requests with one key exactly one inserts, and
-        the others are refused while it runs and read its answer afterwards.
-        """
-        named = {"user_id": activity.user_id, "key": idempotency.value}
-        if await fetch_one(connection, LOCK_KEY, named) != (True,):
-            raise IdempotentRequestInFlight
-        await connection.execute(FORGET_KEYS, named | {"expired": activity.created_at - KEPT_FOR})
-        answer = await fetch_one(connection, GET_ANSWER, named)
-        if answer is not None:
-            fingerprint, text = answer
-            if fingerprint != idempotency.fingerprint:
-                raise IdempotencyKeyReused
-            return Created(_decode(text), replayed=True)
-        kept = await self._inserts.on(connection, activity, messages)
-        answer_kept = {
-            "fingerprint": idempotency.fingerprint,
-            "activity_id": kept.id,
-            "answer": _encode(kept).decode(),
-            "created_at": activity.created_at,
-        }
-        await connection.execute(KEEP_ANSWER, named | answer_kept)
-        return Created(kept)
 
     async def _once_per_origin(self, activities: Sequence[Activity], attempt: Callable[[], Awaitable[T]]) -> T:
         # Ends: no two of `activities` share an origin, so that a clash of origins is with a row of somebody else's

@@ -4,15 +4,17 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import LiteralString
 
-import msgspec
 from psycopg import Error
 
+from fitness.adapters.postgres.activity_rows import RECORD, records
 from fitness.adapters.postgres.commits import all_or_nothing
 from fitness.adapters.postgres.database import Connection, Database
 from fitness.adapters.postgres.messages import carrying, messages_parameters
 from fitness.adapters.postgres.together import Together
 from fitness.domain.model.activities import Activity
+from fitness.domain.model.changes import ChangeKind
 from fitness.ports.messages import Messages
 
 RESERVED_AT_ONCE = 64
@@ -22,32 +24,25 @@ RESERVE_IDS = """
     FROM generate_series(1, %(count)s)
 """
 
-# The rows come as one JSON text: nineteen parameters for each would cost more than the statement itself.
-INSERT = carrying(
-    """
+_INSERT: LiteralString = f"""
     INSERT INTO activities (
         id, user_id, version, activity_type, title, activity_date, timezone, local_date, duration_minutes, distance_km,
         elevation_gain_m, calories_kcal, average_heart_rate_bpm, max_heart_rate_bpm, notes, tags, source, external_id,
-        created_at, updated_at
+        created_at, updated_at, elapsed_minutes, is_indoor, group_id
     )
     OVERRIDING SYSTEM VALUE
     SELECT
         id, user_id, version, activity_type, title, activity_date, timezone, local_date, duration_minutes, distance_km,
         elevation_gain_m, calories_kcal, average_heart_rate_bpm, max_heart_rate_bpm, notes, tags, source, external_id,
-        created_at, updated_at
+        created_at, updated_at, elapsed_minutes, is_indoor, group_id
     FROM json_to_recordset(%(activities)s::json) AS activity (
-        id bigint, user_id bigint, version bigint, activity_type text, title text, activity_date timestamptz,
-        timezone text, local_date date, duration_minutes double precision, distance_km double precision,
-        elevation_gain_m double precision, calories_kcal integer, average_heart_rate_bpm integer,
-        max_heart_rate_bpm integer, notes text, tags text[], source text, external_id text, created_at timestamptz,
-        updated_at timestamptz
+        {RECORD}
     )
-    RETURNING id
-    """,
-    returning="id",
-)
+    RETURNING id, user_id, version, updated_at
+"""
 
-_encode = msgspec.json.Encoder().encode
+INSERT_ONE = carrying(_INSERT, returning="id", logged=ChangeKind.CREATED)
+INSERT = carrying(_INSERT, returning="id", logged=ChangeKind.CREATED, several=True)
 
 Row = tuple[Activity, Messages]
 """An activity, and what its creation carries."""
@@ -81,13 +76,13 @@ class ActivityInserts:
         """All or none, in one statement; also none later, where it raises an outage. Raises psycopg's Error."""
         ids = iter(await self.new_ids(sum(not one.id for one in activities)))
         named = [one if one.id else replace(one, id=next(ids)) for one in activities]
-        await all_or_nothing(self._database, lambda connection: _insert(connection, [(one, messages) for one in named]))
+        await all_or_nothing(self._database, lambda connection: insert(connection, [(one, messages) for one in named]))
         return named
 
     async def on(self, connection: Connection, activity: Activity, messages: Messages) -> Activity:
         """In the transaction of that connection. Raises psycopg's Error."""
         named = await self._named(activity)
-        await _insert(connection, [(named, messages)])
+        await insert(connection, [(named, messages)])
         return named
 
     async def _named(self, activity: Activity) -> Activity:
@@ -96,13 +91,14 @@ class ActivityInserts:
     async def _each(self, rows: Sequence[Row]) -> Sequence[Activity | Exception]:
         """Where one of them cannot be inserted, no one was: then each is tried alone."""
         try:
-            await self._database.run(lambda connection: _insert(connection, rows))
+            await self._database.run(lambda connection: insert(connection, rows))
         except Error as error:
             return [error] if len(rows) == 1 else [(await self._each([row]))[0] for row in rows]
         return [activity for activity, _ in rows]
 
 
-async def _insert(connection: Connection, rows: Sequence[Row]) -> None:
-    activities = _encode([activity for activity, _ in rows]).decode()
+async def insert(connection: Connection, rows: Sequence[Row]) -> None:
+    """In one statement. Raises psycopg's Error."""
+    activities = records(activity for activity, _ in rows)
     carried = messages_parameters({messages.id: messages for _, messages in rows}.values())
-    await connection.execute(INSERT, {"activities": activities} | carried)
+    await connection.execute(INSERT if len(rows) > 1 else INSERT_ONE, {"activities": activities} | carried)

@@ -46,13 +46,13 @@ STATEMENT_TIMEOUT_MS = 1_500
 TRANSACTION_TIMEOUT_MS = 4_000
 
 # Every query here takes milliseconds: compiling one, or starting processes for it, takes longer than it saves.
-_SESSION = (
+SESSION = (
     f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c transaction_timeout={TRANSACTION_TIMEOUT_MS}"
     " -c idle_in_transaction_session_timeout=5000 -c jit=off -c max_parallel_workers_per_gather=0"
 )
 
 # A server that vanished without closing its connections is noticed after about five seconds.
-_KEEPALIVE = {
+KEEPALIVE = {
     "keepalives_idle": 2,
     "keepalives_interval": 1,
     "keepalives_count": 3,
@@ -138,14 +138,14 @@ class Database:
         self._abandoned = 0
         self._failing = self._closed = False
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            make_conninfo(url, **_KEEPALIVE),
+            make_conninfo(url, **KEEPALIVE),
             connection_class=Connection,
             min_size=1,
             max_size=max_connections,
             timeout=deadline_s * CONNECTING,
             # The pool waits ever longer between its attempts to reconnect; after 1 s the next request tries instead.
             reconnect_timeout=1.0,
-            kwargs={"autocommit": True, "options": _SESSION},
+            kwargs={"autocommit": True, "options": SESSION},
             open=False,
         )
         # Never cancelled: cancelling a query waits for the server.

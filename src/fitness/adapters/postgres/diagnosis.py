@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import psycopg
 
 from fitness.adapters.postgres.asking import Connection, findings
-from fitness.adapters.postgres.database import CONNECTIONS_OF_A_PROCESS
 from fitness.adapters.postgres.migration_files import MigrationRefused
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.ports.health import Finding, Verdict
@@ -33,12 +32,12 @@ GOOD, DOUBTFUL, WRONG = Verdict
 
 
 class PostgresDiagnosis:
-    """`workers` is the number of processes that will hold connections."""
+    """`connections` is how many the service may hold."""
 
-    def __init__(self, url: str, migrations: Migrations, workers: int) -> None:
+    def __init__(self, url: str, migrations: Migrations, connections: int) -> None:
         self._url = url
         self._migrations = migrations
-        self._workers = workers
+        self._connections = connections
 
     async def diagnose(self) -> Sequence[Finding]:
         return await asyncio.to_thread(self._diagnose)
@@ -58,7 +57,7 @@ class PostgresDiagnosis:
         ]
 
     def _room(self, settings: dict[str, str]) -> Finding:
-        room, needed = int(settings["max_connections"]), self._workers * CONNECTIONS_OF_A_PROCESS
+        room, needed = int(settings["max_connections"]), self._connections
         if room > needed:
             return Finding(GOOD, f"max_connections is {room}; the service takes {needed} of them at most")
         return Finding(WRONG, f"max_connections is {room}, and the service may take {needed}: raise it")

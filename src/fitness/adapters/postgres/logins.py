@@ -52,6 +52,12 @@ FORGET = """
     RETURNING network
 """
 
+FORGET_ACCOUNT = """
+    DELETE FROM login_networks
+    WHERE account = %(account)s
+    RETURNING network
+"""
+
 
 class PostgresLoginHistory:
     def __init__(self, database: Database) -> None:
@@ -67,6 +73,12 @@ class PostgresLoginHistory:
         forgotten = {"forgotten": at - FORGOTTEN_AFTER, "kept_until": at + FORGOTTEN_AFTER}
         await self._database.all(ADD_FAILURE, parameters | forgotten)
         await self._database.all(FORGET, {"at": at})
+
+    async def forget(self, account: str) -> None:
+        await self._database.all(FORGET_ACCOUNT, {"account": account})
+
+    async def forget_expired(self, *, at: datetime) -> int:
+        return len(await self._database.all(FORGET, {"at": at}))
 
     async def add_success(self, account: str, network: str, *, within: Sequence[str] = (), at: datetime) -> None:
         parameters = {"account": account, "network": network, "within": [*within], "at": at}

@@ -1,11 +1,13 @@
 """What a change carries, written by the change's own statement, and only if it changes something."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, LiteralString
 
 import msgspec
 
 from fitness.domain.model.audit import AuditAction
+from fitness.domain.model.changes import ChangeKind
 from fitness.ports.cache import Scope
 from fitness.ports.messages import Messages
 
@@ -13,39 +15,127 @@ _INVALIDATE = """
     INSERT INTO cache_outbox (id, scopes)
     SELECT id, scopes
     FROM json_to_recordset(%(messages)s::json) AS message (id bigint, scopes text[])
+"""
+_IF_ANY: LiteralString = "WHERE EXISTS (SELECT FROM changed)"
+_IF_THIS_ONE: LiteralString = "WHERE id IN (SELECT message_id FROM changed)"
+
+# As procrastinate_defer_jobs_v1 does it; what only a SELECT calls would not be called here, where nobody reads it.
+_ENQUEUE = """
+    INSERT INTO procrastinate_jobs (queue_name, task_name, args)
+    SELECT queue_name, task_name, args
+    FROM json_to_recordset(%(jobs)s::json) AS job (queue_name text, task_name text, args jsonb)
     WHERE EXISTS (SELECT FROM changed)
 """
 
+# The number of a change comes from its owner's counter, which stays locked until the commit.
+_COUNT = """
+    ON CONFLICT (user_id) DO UPDATE
+    SET last_seq = counter.last_seq + excluded.last_seq
+    RETURNING user_id, last_seq
+"""
 
-def carrying(change: LiteralString, *, returning: LiteralString, owner: LiteralString | None = None) -> LiteralString:
+# Of one activity: without the aggregate, the join and the window it costs 10 us instead of 80.
+_COUNT_ONE: LiteralString = f"""
+    INSERT INTO change_counters AS counter (user_id, last_seq)
+    SELECT user_id, 1
+    FROM changed
+    {_COUNT}
+"""
+
+_COUNT_SEVERAL: LiteralString = f"""
+    INSERT INTO change_counters AS counter (user_id, last_seq)
+    SELECT user_id, count(*)
+    FROM changed
+    GROUP BY user_id
+    ORDER BY user_id
+    {_COUNT}
+"""
+
+_KINDS: dict[ChangeKind, LiteralString] = {
+    ChangeKind.CREATED: "created",
+    ChangeKind.UPDATED: "updated",
+    ChangeKind.TRASHED: "trashed",
+    ChangeKind.RESTORED: "restored",
+    ChangeKind.PURGED: "purged",
+}
+
+
+def carrying(
+    change: LiteralString,
+    *,
+    returning: LiteralString,
+    logged: ChangeKind | None = None,
+    several: bool = False,
+    owner: LiteralString | None = None,
+    each: bool = False,
+    enqueues: bool = False,
+) -> LiteralString:
     """One statement of `change`, which RETURNs `returning`, and its messages.
 
-    Where the change needs authority, `owner` is the column that holds the owner of what it changes: then there is also
-    an entry in the audit log. Takes `messages_parameters`, and `audit_parameters` where there is an owner.
+    Where activities change, `logged` says how: then each has an entry in the change log, and the change RETURNs their
+    `id, user_id, version, updated_at`. They are `several`, or else one at most. Where the change needs authority,
+    `owner` is the column that holds the owner of what it changes: then there is also an entry in the audit log, whose
+    time is that of the change. Takes `messages_parameters`, and `audit_parameters` where there is an owner.
 
-    From its first audit entry to its commit a transaction holds the lock of the chain's head. One that changes several
-    rows must therefore lock all of them before its first entry: else it can wait for a row whose holder waits for it.
+    Only where it `enqueues` may the messages have jobs, for `enqueued_parameters`: for most changes, which have none,
+    that would cost 16 µs too much.
+
+    Every statement takes its locks in this order, and holds them until its commit, so that none waits in a circle: the
+    rows that it changes; the counters of their owners, by user id; the head of the audit log's chain; and, in triggers
+    that run at its end, totals of activities, by user id. A transaction of several such statements must lock all rows
+    that it changes before its first counter or audit entry, and take the counters by user id: else it can wait for a
+    row whose holder waits for it.
     """
+    made: LiteralString = _IF_THIS_ONE if each else _IF_ANY
+    at: LiteralString = "%(audit_at)s" if owner else "updated_at"
+    entered = _entered(logged, at, several=several) if logged else ""
+    first: LiteralString = (
+        "WHERE (SELECT count(*) FROM counted) > 0" if logged else ""
+    )  # all counters are locked by then
     audited: LiteralString = (
         f""", audited AS (
     INSERT INTO audit_log (at, actor_id, action, subject_id, owner_id, reason)
     SELECT %(audit_at)s, %(audit_actor_id)s, %(audit_action)s, id, {owner}, %(audit_reason)s
     FROM changed
+    {first}
     )"""
         if owner
         else ""
     )
+    enqueued: LiteralString = f", enqueued AS ({_ENQUEUE})" if enqueues else ""
     return f"""
-    WITH changed AS ({change}), invalidated AS ({_INVALIDATE}){audited}
+    WITH changed AS ({change}), invalidated AS ({_INVALIDATE} {made}){enqueued}{entered}{audited}
     SELECT {returning}
     FROM changed
     """
 
 
+def _entered(kind: ChangeKind, at: LiteralString, *, several: bool) -> LiteralString:
+    """The entries in the change log; several activities of one owner are numbered by their ids."""
+    count = _COUNT_SEVERAL if several else _COUNT_ONE
+    seq: LiteralString = "last_seq"
+    if several:
+        seq = "last_seq + 1 - row_number() OVER (PARTITION BY changed.user_id ORDER BY id DESC)"
+    return f""", counted AS ({count}), logged AS (
+    INSERT INTO activity_changes (user_id, seq, activity_id, version, at, kind)
+    SELECT changed.user_id, {seq}, id, version, {at}, '{_KINDS[kind]}'
+    FROM changed, counted
+    {"WHERE changed.user_id = counted.user_id" if several else ""}
+    )"""
+
+
 def messages_parameters(messages: Iterable[Messages]) -> dict[str, Any]:
-    """For one change or several that are made together."""
-    entries = [{"id": one.id, "scopes": scopes_text(one.invalidates)} for one in messages]
+    """For one change or several that are made together, by a statement that does not enqueue."""
+    together = [*messages]
+    assert not any(one.jobs for one in together), "the statement of this change enqueues no jobs"
+    entries = [{"id": one.id, "scopes": scopes_text(one.invalidates)} for one in together]
     return {"messages": msgspec.json.encode(entries).decode()}
+
+
+def enqueued_parameters(messages: Messages) -> dict[str, Any]:
+    """As `messages_parameters`, for a statement that enqueues."""
+    jobs = [{"queue_name": job.task.queue, "task_name": job.task, "args": job.arguments} for job in messages.jobs]
+    return messages_parameters([replace(messages, jobs=())]) | {"jobs": msgspec.json.encode(jobs).decode()}
 
 
 def scopes_text(scopes: Iterable[Scope]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import LiteralString
 from fitness.adapters.postgres.activity_listing import filter_parameters, narrowed
 from fitness.adapters.postgres.database import Database
 from fitness.adapters.postgres.messages import carrying, messages_parameters
+from fitness.domain.model.changes import ChangeKind
 from fitness.domain.model.listings import ActivityFilter
 from fitness.domain.model.tags import MOST_LISTED, TagCount
 from fitness.ports.messages import Messages
@@ -41,9 +42,11 @@ REPLACE = carrying(
         END,
         version = version + 1, updated_at = %(at)s
     WHERE id = ANY(%(ids)s) AND user_id = %(owner)s AND tags @> ARRAY[%(tag)s::text]
-    RETURNING id
+    RETURNING id, user_id, version, updated_at
     """,
     returning="id",
+    logged=ChangeKind.UPDATED,
+    several=True,
 )
 
 

@@ -15,7 +15,7 @@ from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Era, Hit, Miss, Peeked, S
 from fitness.ports.outages import CacheUnavailable, Overloaded
 from fitness.ports.reply import Reply
 
-SCHEMA = "v3"
+SCHEMA = "v4"
 """Raised with every change to what is stored, so that versions side by side never read each other's copies."""
 
 GENERATION_TTL_S = 24 * 60 * 60

@@ -2,15 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from fitness.adapters.telemetry.histograms import Cell
 from fitness.adapters.telemetry.metrics import Metrics
 from fitness.adapters.telemetry.sources import Labels, MetricSources, Readings
-from fitness.adapters.telemetry.table import INSTRUMENTS, QUERY_DURATION, REQUEST_DURATION, Kind
+from fitness.adapters.telemetry.table import (
+    INSTRUMENTS,
+    JOB_DURATION,
+    LIVE_DELIVERY,
+    QUERY_DURATION,
+    REQUEST_DURATION,
+    Kind,
+)
+from fitness.domain.model.changes import ChangeKind
+from fitness.domain.model.jobs import Queue, Task
 from fitness.domain.model.rate_limits import POLICIES
 from fitness.ports.activities import Created
+from fitness.ports.jobs import JobBacklog
 from fitness.ports.outages import Outage
 
 SAMPLE_S = 5.0
@@ -22,7 +32,10 @@ UNMATCHED = "unmatched"
 
 INTERNAL = ("tier", "timezone")
 RESULTS = ("hit", "miss", "bypass")
+JOB_OUTCOMES = ("succeeded", "failed", "unavailable", "interrupted")
 OUTCOMES = ("allowed", "denied", "unavailable")
+
+NO_JOBS = JobBacklog(0, 0.0)
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +52,9 @@ class Instruments:
         }
         self._request_durations = durations[REQUEST_DURATION]
         self._query_durations = durations[QUERY_DURATION]
+        self._tellings = durations[LIVE_DELIVERY]
+        self._tellings.cell(())
+        self._job_durations = durations[JOB_DURATION]
 
     def request(self, method: str, endpoint: str, status: int, seconds: float) -> None:
         """A response; `endpoint` is the route's template."""
@@ -52,14 +68,39 @@ class Instruments:
     def query(self, seconds: float, name: str) -> None:
         self._query_durations.record(seconds, self._query_durations.cell((name,)))
 
+    def job(self, task: str, outcome: str, seconds: float) -> None:
+        self._own.jobs[task, outcome] += 1
+        self._job_durations.record(seconds, self._job_durations.cell((task,)))
+
     def activity_created(self, created: Created) -> None:
         self._own.activities[()] += not created.replayed
+        self._own.changes[(ChangeKind.CREATED,)] += not created.replayed
 
     def activities_created(self, created: Iterable[object]) -> None:
-        self._own.activities[()] += len([*created])
+        count = len([*created])
+        self._own.activities[()] += count
+        self._own.changes[(ChangeKind.CREATED,)] += count
+
+    def changed(self, kind: ChangeKind, result: object) -> None:
+        """What a repository's method returned that makes changes of this kind: how many, or whether or what it was."""
+        self._own.changes[(kind,)] += result if isinstance(result, int) else result is not None
+
+    def connected(self, via: str, more: int) -> None:
+        """So many more connections to the live feed, or fewer: by `websocket` or by `events`."""
+        self._own.connected[(via,)] += more
+
+    def told(self, late_s: float) -> None:
+        """A change was given to somebody who follows, so long after it was made."""
+        self._tellings.record(late_s, self._tellings.cell(()))
+
+    def activities_purged(self, ids: Sequence[int]) -> None:
+        self._own.changes[(ChangeKind.PURGED,)] += len(ids)
 
     def user_registered(self, _: object) -> None:
         self._own.users[()] += 1
+
+    def photo_uploaded(self, photo: object | None) -> None:
+        self._own.photos[()] += photo is not None
 
     def declare(self, sources: MetricSources, expected_requests: Iterable[Labels]) -> None:
         """Show every metric of the table. Counters begin at 0 for every combination of labels that is known."""
@@ -109,6 +150,9 @@ class Instruments:
             (self._own.requests, expected_requests),
             (self._own.activities, [()]),
             (self._own.users, [()]),
+            (self._own.jobs, [(task, outcome) for task in Task for outcome in JOB_OUTCOMES]),
+            (self._own.changes, [(kind,) for kind in ChangeKind]),
+            (self._own.photos, [()]),
             (sources.reads.hits, kinds),
             (sources.reads.misses, kinds),
             (sources.reads.bypasses, kinds),
@@ -130,3 +174,16 @@ class Instruments:
             self._own.outbox = {"pending": backlog.pending, "oldest_s": backlog.oldest_s}
         except Outage:
             self._own.outbox = {}
+        await self._look_at_jobs(sources)
+
+    async def _look_at_jobs(self, sources: MetricSources) -> None:
+        own = self._own
+        try:
+            backlog, overdue = await sources.jobs.backlog(), await sources.upkeep.overdue()
+        except Outage:
+            own.waiting_jobs = own.oldest_jobs_s = own.overdue_s = {}
+            return
+        known = {str(queue): backlog.get(queue, NO_JOBS) for queue in Queue}
+        own.waiting_jobs = {(queue,): one.waiting for queue, one in known.items()}
+        own.oldest_jobs_s = {(queue,): one.oldest_s for queue, one in known.items()}
+        own.overdue_s = {("activities",): overdue.activities_s, ("accounts",): overdue.accounts_s}

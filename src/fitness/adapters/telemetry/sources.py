@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from fitness.ports.jobs import JobQueuePort
 from fitness.ports.outbox import OutboxPort
+from fitness.ports.upkeep import Overdue
 
 Labels = tuple[str, ...]
 Counts = Counter[Labels]
@@ -74,6 +76,11 @@ class Pool(Protocol):
         """Connections `used` and `idle`, and requests `waiting` for one; empty where there is no pool."""
 
 
+class Upkeep(Protocol):
+    async def overdue(self) -> Overdue:
+        """What should have been deleted for good by now. Raises DatabaseUnavailable."""
+
+
 @dataclass(frozen=True, slots=True)
 class MetricSources:
     """Read at each scrape, or every few seconds where reading means asking a store."""
@@ -87,6 +94,8 @@ class MetricSources:
     limiter: CountedLimiter
     outbox: OutboxPort
     pool: Pool
+    jobs: JobQueuePort
+    upkeep: Upkeep
 
 
 class Readings:
@@ -96,8 +105,15 @@ class Readings:
         self.requests: Counts = Counter()
         self.activities: Counts = Counter()
         self.users: Counts = Counter()
+        self.changes: Counts = Counter()
+        self.connected: Counts = Counter()
+        self.photos: Counts = Counter()
         self.cache_sizes: Mapping[str, int] = {}
         self.outbox: Mapping[str, float] = {}
+        self.jobs: Counts = Counter()
+        self.waiting_jobs: Mapping[Labels, float] = {}
+        self.oldest_jobs_s: Mapping[Labels, float] = {}
+        self.overdue_s: Mapping[Labels, float] = {}
         self.lag_s = 0.0
 
     def cache_size(self, what: str) -> Mapping[Labels, float]:

@@ -9,10 +9,15 @@ from fitness import __version__
 from fitness.adapters.telemetry.sources import Labels, MetricSources, Readings
 
 REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0)
+JOB_BUCKETS_S = (0.01, 0.1, 1.0, 10.0, 60.0, 600.0)
 QUERY_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.5)
 
+DELIVERY_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0)
+
+LIVE_DELIVERY = "live_delivery_duration_seconds"
 REQUEST_DURATION = "http_request_duration_seconds"
 QUERY_DURATION = "db_query_duration_seconds"
+JOB_DURATION = "background_job_duration_seconds"
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -163,7 +168,65 @@ INSTRUMENTS = (
     Instrument(
         "activities_created_total", COUNTER, "Activities recorded or imported.", (), lambda own, _: own.activities
     ),
+    Instrument(
+        "changes_written_total",
+        COUNTER,
+        "Changes of activities, each an entry of the change log.",
+        ("kind",),
+        lambda own, _: own.changes,
+    ),
+    Instrument(
+        "websocket_connections",
+        GAUGE,
+        "WebSockets of the live feed.",
+        (),
+        lambda own, _: {(): own.connected[("websocket",)]},
+    ),
+    Instrument(
+        "event_streams",
+        GAUGE,
+        "Streams of server-sent events of the live feed.",
+        (),
+        lambda own, _: {(): own.connected[("events",)]},
+    ),
+    Instrument(
+        LIVE_DELIVERY,
+        HISTOGRAM,
+        "Time from a change to its being given to somebody who follows the live feed.",
+        (),
+        DELIVERY_BUCKETS_S,
+    ),
     Instrument("users_registered_total", COUNTER, "Accounts opened.", (), lambda own, _: own.users),
+    Instrument("photos_uploaded_total", COUNTER, "Photos added to activities.", (), lambda own, _: own.photos),
+    Instrument(
+        "background_jobs_processed_total",
+        COUNTER,
+        "Runs of background jobs, by outcome; one that failed is tried again later.",
+        ("task", "outcome"),
+        lambda own, _: own.jobs,
+    ),
+    Instrument(JOB_DURATION, HISTOGRAM, "Time of a run of a background job.", ("task",), JOB_BUCKETS_S),
+    Instrument(
+        "background_jobs_waiting",
+        GAUGE,
+        "Background jobs that are due and not begun.",
+        ("queue",),
+        lambda own, _: own.waiting_jobs,
+    ),
+    Instrument(
+        "background_jobs_oldest_seconds",
+        GAUGE,
+        "For how long the background job that waits longest has been due.",
+        ("queue",),
+        lambda own, _: own.oldest_jobs_s,
+    ),
+    Instrument(
+        "purge_overdue_seconds",
+        GAUGE,
+        "For how long something should have been deleted for good, that is there still.",
+        ("what",),
+        lambda own, _: own.overdue_s,
+    ),
     Instrument(
         "build_info",
         GAUGE,

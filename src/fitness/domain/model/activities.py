@@ -17,8 +17,11 @@ from fitness.domain.model.activity_fields import (
     CaloriesKcal,
     DistanceKm,
     DurationMinutes,
+    ElapsedMinutes,
     ElevationGainM,
     ExternalId,
+    GroupId,
+    IsIndoor,
     MaxHeartRate,
     Notes,
     Source,
@@ -36,7 +39,7 @@ from fitness.domain.model.activity_types import ActivityType as ActivityType
 from fitness.domain.model.fields import MAX_INT64, Id, Number, Says, rules_of
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.domain.model.text import TextRule, text_problem
-from fitness.domain.model.time_zones import is_time_zone, local_date
+from fitness.domain.model.time_zones import local_date, recorded_zone_problem
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST_AHEAD = timedelta(hours=24)
@@ -55,14 +58,16 @@ class Details:
     activity_date: ActivityDate
     """The start: aware, kept in UTC."""
     duration_minutes: DurationMinutes
+    elapsed_minutes: ElapsedMinutes | None = None
     title: Title | None = None
     timezone: TimeZone | None = None
-    """IANA name; None stands for the profile's."""
+    """IANA name or fixed offset; None stands for the profile's."""
     distance_km: DistanceKm | None = None
     elevation_gain_m: ElevationGainM | None = None
     calories_kcal: CaloriesKcal | None = None
     average_heart_rate_bpm: AverageHeartRate | None = None
     max_heart_rate_bpm: MaxHeartRate | None = None
+    is_indoor: IsIndoor | None = None
     notes: Notes | None = None
     tags: Tags = ()
     """Lower case, NFC, each once, in the order given."""
@@ -74,6 +79,7 @@ class DetailsChanges(TypedDict, total=False):
     activity_type: ActivityType
     activity_date: ActivityDate
     duration_minutes: DurationMinutes
+    elapsed_minutes: ElapsedMinutes | None
     title: Title | None
     timezone: TimeZone | None
     distance_km: DistanceKm | None
@@ -81,6 +87,7 @@ class DetailsChanges(TypedDict, total=False):
     calories_kcal: CaloriesKcal | None
     average_heart_rate_bpm: AverageHeartRate | None
     max_heart_rate_bpm: MaxHeartRate | None
+    is_indoor: IsIndoor | None
     notes: Notes | None
     tags: Tags | None
 
@@ -104,6 +111,7 @@ class Activity(Details):
     local_date: Annotated[date, Says("The start's calendar day in `timezone`.")]
     source: Source
     external_id: ExternalId | None
+    group_id: GroupId | None = None
     created_at: datetime
     updated_at: datetime
     deleted_at: Annotated[datetime, Says("Set while it is in the trash.")] | None = None
@@ -135,10 +143,12 @@ def checked(details: D, *, now: datetime, before: Details | None = None) -> D:
         problems += _origin_problems(tidy)
     if problems:
         raise InvalidFields(*problems)
-    return replace(tidy, activity_date=tidy.activity_date.astimezone(UTC))
+    return tidy if tidy.activity_date.tzinfo is UTC else replace(tidy, activity_date=tidy.activity_date.astimezone(UTC))
 
 
-def recorded(new: NewActivity, *, user_id: int, timezone: str, now: datetime, id: int = 0) -> Activity:
+def recorded(
+    new: NewActivity, *, user_id: int, timezone: str, now: datetime, id: int = 0, group_id: int | None = None
+) -> Activity:
     """The kept form of a checked `new` in `timezone`; where its id is 0, a repository gives it one."""
     kept = {name: getattr(new, name) for name in DETAIL_NAMES} | {"timezone": timezone}
     return Activity(
@@ -149,6 +159,7 @@ def recorded(new: NewActivity, *, user_id: int, timezone: str, now: datetime, id
         local_date=local_date(new.activity_date, timezone),
         source=new.source,
         external_id=new.external_id,
+        group_id=group_id,
         created_at=now,
         updated_at=now,
     )
@@ -211,15 +222,21 @@ def _normalized(details: D) -> D:
     def text(value: str | None, rule: TextRule) -> str | None:
         return (rule.tidied(value) or None) if value is not None else None
 
-    return replace(
-        details,
-        title=text(details.title, TITLE),
-        notes=text(details.notes, NOTES),
-        duration_minutes=round(float(details.duration_minutes), 3),
-        distance_km=rounded(details.distance_km),
-        elevation_gain_m=rounded(details.elevation_gain_m),
-        tags=tuple(dict.fromkeys(normalized_tag(tag) for tag in details.tags)),
-    )
+    tidy: dict[str, Any] = {
+        "title": text(details.title, TITLE),
+        "notes": text(details.notes, NOTES),
+        "duration_minutes": round(float(details.duration_minutes), 3),
+        "elapsed_minutes": rounded(details.elapsed_minutes),
+        "distance_km": rounded(details.distance_km),
+        "elevation_gain_m": rounded(details.elevation_gain_m),
+        "tags": tuple(dict.fromkeys([normalized_tag(tag) for tag in details.tags])),
+    }
+    # Most come tidy, and a copy costs as much as all of this.
+    return replace(details, **tidy) if any(not _same(getattr(details, name), tidy[name]) for name in tidy) else details
+
+
+def _same(given: object, kept: object) -> bool:
+    return given is kept or (type(given) is type(kept) and given == kept)
 
 
 def _detail_problems(details: Details, now: datetime) -> list[FieldProblem]:
@@ -231,12 +248,14 @@ def _detail_problems(details: Details, now: datetime) -> list[FieldProblem]:
 
     refuse("activity_date", _date_problem(details.activity_date, now))
     for name, rule in _NUMBERS.items():
-        value = getattr(details, name)
-        refuse(name, None if value is None else rule.problem(value))
+        if (value := getattr(details, name)) is not None:
+            refuse(name, rule.problem(value))
+    if details.elapsed_minutes is not None and details.elapsed_minutes < details.duration_minutes:
+        refuse("elapsed_minutes", "must not be below duration_minutes")
     average, highest = details.average_heart_rate_bpm, details.max_heart_rate_bpm
     if average is not None and highest is not None and average > highest:
         refuse("average_heart_rate_bpm", "must not be above max_heart_rate_bpm")
-    refuse("timezone", _if_given(details.timezone, time_zone_problem))
+    refuse("timezone", _if_given(details.timezone, recorded_zone_problem))
     return problems
 
 
@@ -266,10 +285,6 @@ def _origin_problems(new: NewActivity) -> list[FieldProblem]:
 
 def _external_id_problem(text: str) -> str | None:
     return text_problem(text, min_length=EXTERNAL_ID.min_length, max_length=EXTERNAL_ID.max_length)
-
-
-def time_zone_problem(name: str) -> str | None:
-    return None if is_time_zone(name) else "must be an IANA time zone name such as Europe/Paris"
 
 
 def _if_given(value: str | None, problem: Callable[[str], str | None]) -> str | None:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fitness.domain.model.fields import Items, Number, Says
+from fitness.domain.model.fields import MAX_INT64, Items, Number, Says
 from fitness.domain.model.text import TextRule
 
 MAX_TAGS = 20
@@ -28,8 +28,17 @@ DurationMinutes = Annotated[
     Number(0, MAX_DURATION_MINUTES, above=True, kept_to=0.001),
     Says("Time in motion, in minutes; kept to 0.001.", 42.5),
 ]
+ElapsedMinutes = Annotated[
+    float,
+    Number(0, MAX_DURATION_MINUTES, above=True, kept_to=0.001),
+    Says("From start to end with all pauses, in minutes; kept to 0.001, not below duration_minutes.", 45.0),
+]
+IsIndoor = Annotated[bool, Says("On a trainer or treadmill, in a pool or a hall; null is unknown.", False)]
+GroupId = Annotated[
+    int, Number(1, MAX_INT64), Says("Shared by the activities of one recording, as by the parts of a triathlon.")
+]
 Title = Annotated[str, TITLE, Says("One line, without control or invisible characters.", "Around the lake")]
-TimeZone = Annotated[str, Says("An IANA time zone name.", "Europe/Paris")]
+TimeZone = Annotated[str, Says("An IANA time zone name, or a fixed offset such as +09:00.", "Europe/Paris")]
 DistanceKm = Annotated[
     float, Number(0, MAX_DISTANCE_KM), Says("Kilometres, kept to 0.001; null is unknown, 0 is measured.", 9.1)
 ]

@@ -21,6 +21,8 @@ KEY_NAME = TextRule(min_length=1, max_length=100)
 MOST_KEYS = 50
 """Of one account."""
 
+_KEY = "key-"
+"""Begins the name that stands for a key where other callers have their session's, which is hexadecimal."""
 KeyName = Annotated[str, KEY_NAME, Says("What it is for.", "backup")]
 
 USE_NOTED_EVERY = timedelta(hours=1)
@@ -55,7 +57,12 @@ class ApiKey:
     @property
     def caller(self) -> Caller:
         """What ends every session of the account ends its keys, too."""
-        return Caller(self.user_id, f"key-{self.id}", microseconds(self.created_at))
+        return Caller(self.user_id, f"{_KEY}{self.id}", microseconds(self.created_at))
+
+
+def key_of(caller: Caller) -> int | None:
+    """The id of the API key that the caller came with; None for a session."""
+    return int(caller.session_id.removeprefix(_KEY)) if caller.session_id.startswith(_KEY) else None
 
 
 def new_key() -> str:

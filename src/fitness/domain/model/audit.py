@@ -17,6 +17,7 @@ class AuditAction(StrEnum):
     USER_CHANGED = "user_changed"
     PASSWORD_RESET_ISSUED = "password_reset_issued"  # noqa: S105 - no password
     USER_RESTORED = "user_restored"
+    USER_ERASED = "user_erased"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

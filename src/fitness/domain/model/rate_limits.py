@@ -20,6 +20,8 @@ class Action(StrEnum):
     OTHER = "other"
     CREATE = "create"
     IMPORT = "import"
+    UPLOAD = "upload"
+    """Of a photo."""
     LIST = "list"
     PURGE = "purge"
     REGISTER = "register"
@@ -131,6 +133,7 @@ POLICIES = (
     Policy(name="requests", anonymous=Limit(20), free=Limit(100), premium=Limit(500)),
     Policy(name="create", action=Action.CREATE, free=Limit(10), premium=Limit(50)),
     Policy(name="import", action=Action.IMPORT, free=Limit(200), premium=Limit(1_000)),
+    Policy(name="upload", action=Action.UPLOAD, free=Limit(20), premium=Limit(100)),
     Policy(name="list", action=Action.LIST, free=Limit(100), premium=Limit(500)),
     Policy(name="login_address", action=Action.GUESS, subject=Subject.ADDRESS, anonymous=_strictly(5)),
     Policy(name="login_device", action=Action.LOGIN, subject=Subject.DEVICE, anonymous=_strictly(5)),

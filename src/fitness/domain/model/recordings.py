@@ -3,17 +3,20 @@
 import hashlib
 import zlib
 from collections.abc import Iterator, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
-from fitness.domain.model.activities import EARLIEST, TITLE, ActivityType, NewActivity, checked
+from fitness.domain.model.activities import TITLE, ActivityType, NewActivity, checked
+from fitness.domain.model.fields import Number, rules_of
 from fitness.domain.model.refusals import (
+    InvalidFields,
     RecordingCorrupt,
     RecordingEmpty,
     RecordingTooLarge,
     RecordingTooManyActivities,
 )
-from fitness.domain.model.time_zones import zone_with_offset
+from fitness.domain.model.time_zones import zone_of_recording
 
 MAX_RECORDING_BYTES = 25_000_000
 MAX_ACTIVITIES = 50
@@ -21,6 +24,19 @@ MAX_ACTIVITIES = 50
 
 MAX_GZIP_MEMBERS = 10_000
 """What packs a file in blocks makes some hundreds of them of 25 MB. Each one costs time, also an empty one."""
+
+_OPTIONAL = {name: rule for name, rule in rules_of(NewActivity, Number).items() if name != "duration_minutes"}
+
+MAX_SPEED_M_S = 100.0
+"""No sport is faster; a receiver that lost its satellites is."""
+MAX_CLIMB_M_S = 10.0
+"""No cable car is faster."""
+
+_MOST_A_MINUTE = {
+    "distance_km": MAX_SPEED_M_S * 60 / 1000,
+    "elevation_gain_m": MAX_CLIMB_M_S * 60,
+    "calories_kcal": 100.0,  # three times the best athletes'
+}
 
 _INFLATED_AT_ONCE_BYTES = 16 * 1024
 """Where a member ends within these, zlib copies the rest of them: so few that many small members cost little."""
@@ -36,35 +52,83 @@ class Recording:
     utc_offset: timedelta | None
     """How far the device's clock stood from UTC, where the file says so."""
     duration_s: float
-    """Timer time where the device kept one, else from the first point to the last."""
+    """Time in motion: the device's timer where it kept one, else as told from the track."""
+    elapsed_s: float | None = None
+    """From the start to the end, pauses included."""
     title: str | None = None
     distance_m: float | None = None
     elevation_gain_m: float | None = None
     calories_kcal: int | None = None
     average_heart_rate_bpm: int | None = None
     max_heart_rate_bpm: int | None = None
+    is_indoor: bool | None = None
+    place_zone: str | None = None
+    """The IANA time zone of where it began."""
+    event: int | None = None
+    """A number that the parts of one event in the file share, as those of a triathlon do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFile:
+    """What a file was found to hold."""
+
+    recordings: tuple[Recording, ...]
+    """In the file's order."""
+    warnings: tuple[str, ...] = ()
+    """What was left out, and where: sentences for the person whose file it is."""
+    recovered: bool = False
+    """Some of it was made of the points of a file that is damaged or was never finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRecording:
+    """The checked activities that a file makes, and what was left out of them."""
+
+    activities: tuple[NewActivity, ...]
+    """In the file's order."""
+    warnings: tuple[str, ...] = ()
+    """As in RecordedFile."""
+    groups: tuple[tuple[int, ...], ...] = ()
+    """Positions in `activities` of the parts of each event, two or more; no position is in two groups."""
+    recovered: bool = False
+    """As in RecordedFile."""
 
 
 def imported(recording: Recording, *, home_timezone: str, external_id: str) -> NewActivity:
-    """The activity a recording makes: in the file's own offset, else at home."""
-    zone = None
-    if recording.utc_offset is not None and recording.started_at >= EARLIEST:
-        zone = zone_with_offset(recording.utc_offset, at=recording.started_at, preferred=home_timezone)
+    """The activity a recording makes."""
+    elapsed_s = max(recording.elapsed_s or recording.duration_s, recording.duration_s)
+    zone = zone_of_recording(
+        recording.started_at,
+        _ended_at(recording.started_at, elapsed_s),
+        utc_offset=recording.utc_offset,
+        place_zone=recording.place_zone,
+        home=home_timezone,
+    )
     distance_m = recording.distance_m
     return NewActivity(
         activity_type=recording.activity_type,
         activity_date=recording.started_at,
-        timezone=zone or home_timezone,
+        timezone=zone,
         duration_minutes=recording.duration_s / 60,
+        elapsed_minutes=elapsed_s / 60,
         title=TITLE.cleaned(recording.title) if recording.title else None,
         distance_km=None if distance_m is None else distance_m / 1000,
         elevation_gain_m=recording.elevation_gain_m,
         calories_kcal=recording.calories_kcal,
         average_heart_rate_bpm=recording.average_heart_rate_bpm,
         max_heart_rate_bpm=_credible_maximum(recording),
+        is_indoor=recording.is_indoor,
         source="import",
         external_id=external_id,
     )
+
+
+def _ended_at(started_at: datetime, elapsed_s: float) -> datetime:
+    """The start itself where the end is beyond all calendars."""
+    try:
+        return started_at + timedelta(seconds=elapsed_s)
+    except OverflowError:
+        return started_at
 
 
 def _credible_maximum(recording: Recording) -> int | None:
@@ -73,19 +137,56 @@ def _credible_maximum(recording: Recording) -> int | None:
     return None if average is not None and highest is not None and highest < average else highest
 
 
-def activities_of(
-    recordings: Sequence[Recording], *, digest: str, home_timezone: str, now: datetime
-) -> list[NewActivity]:
+def activities_of(file: RecordedFile, *, digest: str, home_timezone: str, now: datetime) -> ReadRecording:
     """The checked activities that a file makes. Their origins are its digest, so that they are known again.
 
-    Raises InvalidFields where the device recorded impossible values.
+    Impossible values are left out, and so are recordings of impossible times; both with a warning. Raises InvalidFields
+    where no recording is left.
     """
-    refuse_too_many(recordings)
-    origins = (digest if number == 1 else f"{digest}#{number}" for number in range(1, len(recordings) + 1))
-    return [
-        checked(imported(recording, home_timezone=home_timezone, external_id=origin), now=now)
-        for recording, origin in zip(recordings, origins, strict=True)
-    ]
+    refuse_too_many(file.recordings)
+    activities: list[NewActivity] = []
+    kept: list[Recording] = []
+    warnings = [*file.warnings]
+    refusals: list[InvalidFields] = []
+    for number, recording in enumerate(file.recordings, start=1):
+        origin = f"{digest}#{len(kept) + 1}" if kept else digest
+        new, impossible = _credible(imported(recording, home_timezone=home_timezone, external_id=origin))
+        warnings += (f"activity {number}: {what}" for what in impossible)
+        try:
+            activities.append(checked(new, now=now))
+            kept.append(recording)
+        except InvalidFields as refusal:
+            refusals.append(refusal)
+            warnings.append(f"activity {number}: left out, {refusal}")
+    if not activities and refusals:
+        raise refusals[0]
+    return ReadRecording(tuple(activities), tuple(warnings), _groups(kept), file.recovered)
+
+
+def _credible(new: NewActivity) -> tuple[NewActivity, list[str]]:
+    """Without the impossible ones among the values that an activity need not have, which are named."""
+    absurd = {name: value for name, rule in _OPTIONAL.items() if (value := _number(new, name)) and rule.problem(value)}
+    minutes = new.elapsed_minutes or new.duration_minutes
+    for name, most_a_minute in _MOST_A_MINUTE.items():
+        value = _number(new, name)
+        if value is not None and value > most_a_minute * (minutes + 1):
+            absurd[name] = value
+    said = [f"left out {name}, since {value:g} is impossible" for name, value in absurd.items()]
+    nothing: dict[str, Any] = dict.fromkeys(absurd)
+    return replace(new, **nothing), said
+
+
+def _number(new: NewActivity, name: str) -> float | None:
+    value: float | None = getattr(new, name)
+    return value
+
+
+def _groups(recordings: Sequence[Recording]) -> tuple[tuple[int, ...], ...]:
+    positions: dict[int, list[int]] = {}
+    for position, recording in enumerate(recordings):
+        if recording.event is not None:
+            positions.setdefault(recording.event, []).append(position)
+    return tuple(tuple(group) for group in positions.values() if len(group) > 1)
 
 
 def refuse_too_many(found: Sized) -> None:

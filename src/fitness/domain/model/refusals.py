@@ -1,6 +1,7 @@
 """Why a use case says no, as facts a person can act on; how each looks on the wire is the entrypoint's business."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 
@@ -158,6 +159,20 @@ class ActivityNotInTrash(Refusal):
         super().__init__(f"activity {activity_id} is not in the trash")
 
 
+class ActivityExpired(Refusal):
+    """In its owner's trash for longer than it can be restored; it is deleted for good soon."""
+
+    def __init__(self, activity_id: int) -> None:
+        super().__init__(f"activity {activity_id} has been in the trash for too long, and cannot be restored any more")
+
+
+class ExportNotFound(Refusal):
+    """None was asked for; or the link to it was used before, has expired, or was made up."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such export, or its link was used or has expired; ask for another one")
+
+
 class TagNotFound(Refusal):
     def __init__(self, tag: str) -> None:
         super().__init__(f"no activity of yours has the tag {tag}")
@@ -177,13 +192,33 @@ class ProfileMismatch(Refusal):
         super().__init__("your profile has changed since; read it again and repeat")
 
 
-class DuplicateActivity(Refusal):
-    """A live activity of the user has the same origin; `existing_id` is None where both are new."""
+class MatchedOn(StrEnum):
+    """By what an activity was found to be the same as another one."""
 
-    def __init__(self, existing_id: int | None) -> None:
+    EXTERNAL_ID = "external_id"
+    """Both have the same `source` and `external_id`."""
+    FILE = "file"
+    """Both are of the same file, packed or not."""
+    START = "start"
+    """Both are of one family of sports, and began within a minute."""
+
+
+class DuplicateActivity(Refusal):
+    """A live activity of the user is the same; `existing_id` is None where both are new."""
+
+    def __init__(self, existing_id: int | None, matched_on: MatchedOn = MatchedOn.EXTERNAL_ID) -> None:
         twice = "two of these activities have the same origin"
         super().__init__(twice if existing_id is None else f"this was recorded already, as activity {existing_id}")
         self.existing_id = existing_id
+        self.matched_on = matched_on
+
+
+class RecordingNotFound(Refusal):
+    """The activity was not made of a file, or of one that was not kept yet."""
+
+    def __init__(self, activity_id: int) -> None:
+        super().__init__(f"activity {activity_id} has no file")
+        self.activity_id = activity_id
 
 
 class IdempotencyKeyReused(Refusal):
@@ -194,6 +229,23 @@ class IdempotencyKeyReused(Refusal):
 class IdempotentRequestInFlight(Refusal):
     def __init__(self) -> None:
         super().__init__("a request with this Idempotency-Key is being carried out; repeat it in a moment")
+
+
+class ChangesNotKept(Refusal):
+    """Some of what changed since the place that is asked for has been trimmed from the change log."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "some of the changes since this cursor are not kept any more: ask for a new cursor with from=now, list "
+            "your activities, and go on from that cursor"
+        )
+
+
+class TooManyFollowers(Refusal):
+    """Connections of one account to the live feed."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"an account has at most {most} connections to the live feed: close one of them")
 
 
 class RecordingRefused(Refusal):
@@ -233,3 +285,46 @@ class RecordingWithoutActivity(RecordingRefused):
 class RecordingWithoutTimes(RecordingRefused):
     def __init__(self) -> None:
         super().__init__("the file holds a track without times, so no activity can be made of it")
+
+
+class PhotoNotFound(Refusal):
+    """Also said of somebody else's photo, in the very same words."""
+
+    def __init__(self, photo_id: int) -> None:
+        super().__init__(f"photo {photo_id} does not exist")
+
+
+class TooManyPhotos(Refusal):
+    def __init__(self, most: int) -> None:
+        super().__init__(f"an activity has at most {most} photos; delete one first")
+
+
+class PictureRefused(Refusal):
+    """A file of which no photo can be made."""
+
+
+class PictureEmpty(PictureRefused):
+    def __init__(self) -> None:
+        super().__init__("the file is empty")
+
+
+class PictureTooLarge(PictureRefused):
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"the file is larger than {max_bytes // 1_000_000} MB")
+
+
+class PictureTooManyPixels(PictureRefused):
+    """More than are read, or in a form that takes too much memory to read."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the picture is too large: {what}; send it with fewer pixels")
+
+
+class PictureUnknown(PictureRefused):
+    def __init__(self, what: str = "neither JPEG nor PNG nor WebP") -> None:
+        super().__init__(f"the file is {what}")
+
+
+class PictureCorrupt(PictureRefused):
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the picture is damaged: {what}")

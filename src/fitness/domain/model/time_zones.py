@@ -1,11 +1,18 @@
-"""Time zones by their IANA names, and the calendar day they put an instant on."""
+"""Time zones by their IANA names or as fixed offsets, and the calendar day they put an instant on."""
 
-from datetime import date, datetime, timedelta
+import re
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 # In the database of names, but no place's: the machine's own zone, and the one of a machine that has none.
 _PLACELESS = {"localtime", "Factory"}
+
+QUARTER = timedelta(minutes=15)
+"""All zones in use are whole quarters of an hour from UTC."""
+WESTERNMOST, EASTERNMOST = timedelta(hours=-12), timedelta(hours=14)
+
+_OFFSET = re.compile(r"([+-])(\d\d):(\d\d)", re.ASCII)
 
 
 @cache
@@ -17,21 +24,65 @@ def is_time_zone(name: str) -> bool:
     return name in _names()
 
 
+def is_fixed_offset(name: str) -> bool:
+    """Such as +09:00, eastwards of UTC."""
+    parts = _OFFSET.fullmatch(name)
+    return parts is not None and int(parts[3]) < 60 and _is_offset(_offset(parts))
+
+
+def time_zone_problem(name: str) -> str | None:
+    return None if is_time_zone(name) else "must be an IANA time zone name such as Europe/Paris"
+
+
+def recorded_zone_problem(name: str) -> str | None:
+    """Of an activity, since a watch may know no more of its zone than the offset."""
+    return None if is_fixed_offset(name) else time_zone_problem(name)
+
+
 def local_date(instant: datetime, timezone: str) -> date:
-    """The day of the aware `instant` on the wall calendar of `timezone`."""
-    return instant.astimezone(ZoneInfo(timezone)).date()
+    """The day of the aware `instant` on the wall calendar of `timezone`, a zone's name or a fixed offset."""
+    return instant.astimezone(_zone(timezone)).date()
 
 
-def zone_with_offset(offset: timedelta, *, at: datetime, preferred: str) -> str | None:
-    """A zone whose clocks stood `offset` from UTC at `at`; None where there is none.
+def zone_of_recording(
+    began: datetime, ended: datetime, *, utc_offset: timedelta | None, place_zone: str | None, home: str
+) -> str:
+    """The zone whose calendar a recording belongs to: that of the place, else that of home.
 
-    `preferred` wins where it fits, since a person's own zone says more than a bare offset. Whole hours then have a
-    fixed zone (whose names count westwards); for the rest the first by name that fits.
+    Where the device's clock stood `utc_offset` from UTC, it must be that of the zone when the recording began or ended:
+    devices write the offset of the end, and in between clocks may change. Where neither zone fits, the offset stands
+    for itself.
     """
-    if at.astimezone(ZoneInfo(preferred)).utcoffset() == offset:
-        return preferred
-    hours, rest = divmod(offset, timedelta(hours=1))
-    if not rest:
-        fixed = "Etc/UTC" if hours == 0 else f"Etc/GMT{-hours:+d}"
-        return fixed if is_time_zone(fixed) else None
-    return next((name for name in sorted(_names()) if at.astimezone(ZoneInfo(name)).utcoffset() == offset), None)
+    if utc_offset is None:
+        return place_zone or home
+    for name in (place_zone, home):
+        if name is not None and utc_offset in (_offset_at(began, name), _offset_at(ended, name)):
+            return name
+    return _as_offset(utc_offset) if _is_offset(utc_offset) else place_zone or home
+
+
+def _zone(name: str) -> tzinfo:
+    parts = _OFFSET.fullmatch(name)
+    return ZoneInfo(name) if parts is None else timezone(_offset(parts))
+
+
+def _offset(parts: re.Match[str]) -> timedelta:
+    offset = timedelta(hours=int(parts[2]), minutes=int(parts[3]))
+    return -offset if parts[1] == "-" else offset
+
+
+def _is_offset(offset: timedelta) -> bool:
+    return WESTERNMOST <= offset <= EASTERNMOST and not offset % QUARTER
+
+
+def _as_offset(offset: timedelta) -> str:
+    hours, minutes = divmod(abs(offset) // timedelta(minutes=1), 60)
+    return f"{'-' if offset < timedelta() else '+'}{hours:02}:{minutes:02}"
+
+
+def _offset_at(instant: datetime, name: str) -> timedelta | None:
+    """None at the edge of the calendar."""
+    try:
+        return instant.astimezone(ZoneInfo(name)).utcoffset()
+    except OverflowError:
+        return None

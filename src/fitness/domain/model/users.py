@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, NewType, TypedDict
 
-from fitness.domain.model.activities import time_zone_problem
 from fitness.domain.model.fields import Id, Length, Says
 from fitness.domain.model.passwords import (
     MAX_PASSWORD_LENGTH,
@@ -18,6 +17,7 @@ from fitness.domain.model.passwords import (
 )
 from fitness.domain.model.refusals import FieldProblem, InvalidFields, NotAuthenticated
 from fitness.domain.model.text import TextRule
+from fitness.domain.model.time_zones import time_zone_problem
 
 EMAIL = TextRule(max_length=254, joiners=False)
 NAME = TextRule(max_length=100)

@@ -16,10 +16,12 @@ from fitness.domain.model.activities import (
 )
 from fitness.domain.model.listings import ActivityFilter, Listing, Page
 from fitness.domain.model.refusals import (
+    ActivityExpired,
     ActivityInTrash,
     ActivityNotFound,
     ActivityNotInTrash,
     NotAuthenticated,
+    Refusal,
     UserNotFound,
     VersionMismatch,
 )
@@ -71,7 +73,10 @@ class ActivityService:
         return created
 
     async def get(self, activity_id: int, *, by: Caller, miss: Miss | None = None) -> Copy[Activity]:
-        """With the `miss` that a peek found, the cache is not asked again. Raises ActivityNotFound, ActivityInTrash."""
+        """With the `miss` that a peek found, the cache is not asked again.
+
+        Raises ActivityNotFound, ActivityInTrash, ActivityExpired.
+        """
         key = activity_key(activity_id)
         while True:  # ends: each further round means that somebody restored the activity between two looks
             try:
@@ -80,7 +85,7 @@ class ActivityService:
                 miss = None
                 state = await self.repo.state(activity_id, owner=by.id)
                 if state is ActivityState.TRASHED:
-                    raise ActivityInTrash(activity_id) from missing
+                    raise await self._refusal_of_trashed(activity_id, by) from missing
                 if state is None:
                     raise
                 continue
@@ -136,14 +141,24 @@ class ActivityService:
     async def restore(self, activity_id: int, *, by: Caller, versions: Versions = ANY_VERSION) -> Activity:
         """Out of the trash, if it is at one of the `versions`.
 
-        Raises ActivityNotFound, ActivityNotInTrash, VersionMismatch, DuplicateActivity.
+        Raises ActivityNotFound, ActivityNotInTrash, ActivityExpired, VersionMismatch, DuplicateActivity.
         """
-        restore = partial(self.repo.restore, activity_id, owner=by.id, at=self.clock.now(), versions=versions)
+        now = self.clock.now()
+        restore = partial(
+            self.repo.restore,
+            activity_id,
+            owner=by.id,
+            at=now,
+            versions=versions,
+            trashed_after=now - timedelta(days=self.trash_days),
+        )
         activity = await self.changes.make(_stale(activity_id, by), restore)
         if activity is None:
             state = await self.repo.state(activity_id, owner=by.id)
             if state is None:
                 raise ActivityNotFound(activity_id)
+            if state is ActivityState.TRASHED and await self._expired(activity_id, by):
+                raise ActivityExpired(activity_id)
             if state is ActivityState.TRASHED and versions != ANY_VERSION:
                 raise VersionMismatch(activity_id)
             raise ActivityNotInTrash(activity_id)
@@ -162,6 +177,14 @@ class ActivityService:
             raise ActivityInTrash(activity_id)
         if state is None:
             raise ActivityNotFound(activity_id)
+
+    async def _refusal_of_trashed(self, activity_id: int, by: Caller) -> Refusal:
+        return ActivityExpired(activity_id) if await self._expired(activity_id, by) else ActivityInTrash(activity_id)
+
+    async def _expired(self, activity_id: int, by: Caller) -> bool:
+        """Whether it is in the trash and nobody can restore it any more: it is purged soon."""
+        trashed_at = await self.repo.trashed_at(activity_id, owner=by.id)
+        return trashed_at is not None and trashed_at <= self.clock.now() - timedelta(days=self.trash_days)
 
     async def _home_timezone(self, by: Caller) -> str:
         async def load() -> str:

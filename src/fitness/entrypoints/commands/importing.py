@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from fitness.domain.model.originals import UploadedFile
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import DuplicateActivity, RecordingTooLarge, Refusal
+from fitness.domain.model.twins import OnDuplicate
 from fitness.domain.model.users import Caller
 from fitness.entrypoints.commands.stores import on_stores
 from fitness.entrypoints.wiring.container import Container
@@ -17,7 +19,14 @@ from fitness.entrypoints.wiring.container import Container
 @click.command("import")
 @click.argument("paths", metavar="FILE…", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
 @click.option("--user", "email", required=True, metavar="EMAIL", help="Owner of the activities.")
-def import_files(paths: tuple[str, ...], email: str) -> None:
+@click.option(
+    "--on-duplicate",
+    type=click.Choice([one.value for one in OnDuplicate]),
+    default=OnDuplicate.REFUSE.value,
+    show_default=True,
+    help="What to do with an activity that is there already.",
+)
+def import_files(paths: tuple[str, ...], email: str, on_duplicate: str) -> None:
     """Make activities of recorded FIT, GPX or TCX files, plain or gzipped."""
 
     async def run(container: Container) -> Counter[str]:
@@ -26,7 +35,7 @@ def import_files(paths: tuple[str, ...], email: str) -> None:
         outcomes: Counter[str] = Counter()
         with click.progressbar(paths, label="importing", file=sys.stderr, item_show_func=_name) as progress:
             for path in progress:
-                outcome, message = await _import_one(container, Path(path), caller)
+                outcome, message = await _import_one(container, Path(path), caller, OnDuplicate(on_duplicate))
                 outcomes[outcome] += 1
                 _line_above_bar(f"{path}: {outcome}, {message}")
         return outcomes
@@ -37,17 +46,19 @@ def import_files(paths: tuple[str, ...], email: str) -> None:
         sys.exit(1)
 
 
-async def _import_one(container: Container, path: Path, caller: Caller) -> tuple[str, str]:
+async def _import_one(container: Container, path: Path, caller: Caller, on_duplicate: OnDuplicate) -> tuple[str, str]:
     """The outcome, one of imported, skipped and refused, and the reason or result in words."""
     try:
         data = await asyncio.to_thread(_content, path)
-        activities = await container.imports().import_file(data, by=caller)
+        file = UploadedFile(data, path.name)
+        made = await container.imports().import_file(file, by=caller, on_duplicate=on_duplicate)
     except DuplicateActivity as refusal:
         return "skipped", str(refusal)
     except (Refusal, OSError) as refusal:
         return "refused", str(refusal)
-    made = (f"activity {one.id} ({one.activity_type}, {one.duration_minutes:.0f} min)" for one in activities)
-    return "imported", ", ".join(made)
+    said = [f"activity {one.id} ({one.activity_type}, {one.duration_minutes:.0f} min)" for one in made.activities]
+    said += [f"the same as activity {one}" for one in made.existing]
+    return "imported" if made.activities else "skipped", "; ".join([", ".join(said), *made.warnings])
 
 
 def _content(path: Path) -> bytes:

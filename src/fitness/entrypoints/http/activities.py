@@ -1,8 +1,6 @@
-"""/activities: recording, reading, correcting, deleting and undoing."""
+"""/activities: recording, reading, correcting, deleting and undoing; importing is in imports.py."""
 
 import hashlib
-import re
-from dataclasses import dataclass
 from typing import Any
 
 from litestar import Request, Response, Router, delete, get, patch, post
@@ -11,25 +9,21 @@ from litestar.params import FromPath, JSONBody
 
 from fitness.domain.model.activities import Activity, DetailsChanges, NewActivity, TrashedActivity
 from fitness.domain.model.api_keys import ApiScope
-from fitness.domain.model.fields import Says
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import (
+    ActivityExpired,
     ActivityInTrash,
     ActivityNotFound,
     ActivityNotInTrash,
     DuplicateActivity,
-    FieldProblem,
     IdempotencyKeyReused,
     IdempotentRequestInFlight,
-    InvalidFields,
-    RecordingRefused,
     VersionMismatch,
 )
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.activities import ActivityService
-from fitness.domain.use_cases.importing import ImportService
 from fitness.entrypoints.http.bodies import JsonBody
-from fitness.entrypoints.http.charging import Charging
+from fitness.entrypoints.http.changes import list_changes
 from fitness.entrypoints.http.cursors import LATEST_DELETED, ORDERS
 from fitness.entrypoints.http.etags import (
     IF_MATCH,
@@ -40,28 +34,14 @@ from fitness.entrypoints.http.etags import (
     versions_to_read,
 )
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
-from fitness.entrypoints.http.gate import requester_of
+from fitness.entrypoints.http.idempotency import IDEMPOTENT, idempotency_key
+from fitness.entrypoints.http.imports import import_file
+from fitness.entrypoints.http.originals import get_file
 from fitness.entrypoints.http.queries import ListBody, PageQuery, listed, page_of, read_query
 from fitness.entrypoints.http.routes import Access, Route
-from fitness.entrypoints.http.uploads import MAX_UPLOAD_BYTES, UPLOAD_FIELD, UploadSpace, uploaded_file
 from fitness.ports.messages import IdempotencyKey
-from fitness.ports.outages import Overloaded, ReaderUnavailable
-
-_IDEMPOTENCY_KEY = re.compile(r"^[!-~]{1,255}$")
-
-IDEMPOTENT = {
-    "Idempotency-Key": Says(
-        "A name for this request; sent again within 24 hours, it gets the first answer again.",
-        pattern=_IDEMPOTENCY_KEY.pattern,
-    )
-}
 
 ApiRequest = Request[Caller, Any, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    items: tuple[Activity, ...]
 
 
 @post(
@@ -124,43 +104,13 @@ async def list_trash(
     return listed(request, await activities.trash(page, by=request.user), page, order=LATEST_DELETED)
 
 
-@post(
-    "/import",
-    request_max_body_size=MAX_UPLOAD_BYTES,
-    opt=Route(
-        access=Access.ACCOUNT,
-        scope=ApiScope.ACTIVITIES_WRITE,
-        action=Action.IMPORT,
-        refuses=(DuplicateActivity, RecordingRefused, ReaderUnavailable, Overloaded),
-        upload=UPLOAD_FIELD,
-    ).opt,
-)
-async def import_file(
-    request: ApiRequest,
-    imports: NamedDependency[ImportService],
-    upload_space: NamedDependency[UploadSpace],
-    charging: NamedDependency[Charging],
-) -> Imported:
-    """Make activities of one FIT, GPX or TCX file, plain or gzipped, of at most 25 MB: one for each session in it.
-
-    At most 50 come of a file. The `import` limit counts them; a file of which none comes counts as one.
-    """
-
-    async def charge(activities: int) -> None:
-        await charging.charge_rest(Action.IMPORT, requester_of(request), request.scope, cost=activities)
-
-    with upload_space.upload(request.user.id) as upload:
-        data = await uploaded_file(request, upload)
-        return Imported(tuple(await imports.import_file(data, by=request.user, charge=charge)))
-
-
 @get(
     "/{activity_id:int}",
     opt=Route(
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_READ,
         action=Action.OTHER,
-        refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
+        refuses=(ActivityNotFound, ActivityInTrash, ActivityExpired, VersionMismatch),
         headers=IF_NONE_MATCH | IF_MATCH,
         sends=("X-Cache",),
     ).opt,
@@ -224,7 +174,7 @@ async def delete_activity(
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
-        refuses=(ActivityNotFound, ActivityNotInTrash, DuplicateActivity, VersionMismatch),
+        refuses=(ActivityNotFound, ActivityNotInTrash, ActivityExpired, DuplicateActivity, VersionMismatch),
         headers=IF_MATCH | IF_NONE_MATCH_TO_CHANGE,
         sends=("ETag",),
     ).opt,
@@ -232,7 +182,7 @@ async def delete_activity(
 async def restore_activity(
     activity_id: FromPath[int], request: ApiRequest, activities: NamedDependency[ActivityService]
 ) -> Response[Activity]:
-    """Take an activity out of the trash."""
+    """Take an activity out of the trash, in which it may be until its `purge_at`."""
     activity = await activities.restore(activity_id, by=request.user, versions=versions_to_change(request))
     return Response(activity, headers=_headers(activity))
 
@@ -245,10 +195,12 @@ activities_router = Router(
         list_activities,
         list_trash,
         import_file,
+        get_file,
         get_activity,
         update_activity,
         delete_activity,
         restore_activity,
+        list_changes,
     ],
 )
 
@@ -258,9 +210,5 @@ def _headers(activity: Activity) -> dict[str, str]:
 
 
 async def _idempotency_key(request: ApiRequest) -> IdempotencyKey | None:
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        return None
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise InvalidFields(FieldProblem("Idempotency-Key", "must be 1 to 255 visible ASCII characters"))
-    return IdempotencyKey(key, hashlib.sha256(await request.body()).hexdigest())
+    key = idempotency_key(request)
+    return None if key is None else IdempotencyKey(key, hashlib.sha256(await request.body()).hexdigest())

@@ -33,6 +33,15 @@ class Cors:
             (b"access-control-expose-headers", b"*"),
         ]
 
+    def lets_in(self, asked_with: Mapping[bytes, bytes]) -> bool:
+        """Whether a WebSocket may be opened, which browsers do without asking: by pages of the `origins` and of the
+        service's own site, and by what is no page and names no origin.
+        """
+        origin = asked_with.get(b"origin")
+        if origin is None or self._any or origin in self._origins:
+            return True
+        return origin.partition(b"://")[2] == asked_with.get(b"host")
+
     def preflight(self, asked_with: Mapping[bytes, bytes], allow: bytes) -> RawHeaders:
         """What an answer to OPTIONS has beside `headers`, where a browser asks before the page's own request."""
         if b"access-control-request-method" not in asked_with or not self.headers(asked_with):

@@ -38,16 +38,13 @@ def cursor_of(position: Position, order: Order) -> str:
     value = position.value
     if isinstance(value, datetime):
         value = (value - _EPOCH) // timedelta(microseconds=1)
-    text = msgspec.msgpack.encode((order.name, value, position.id))
-    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+    return _encoded((order.name, value, position.id))
 
 
 def position_of(cursor: str, order: Order) -> Position:
     """Raises InvalidFields."""
     try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        text = base64.b64decode(padded, altchars=b"-_", validate=True)
-        name, value, item_id = msgspec.msgpack.decode(text, type=_Text)
+        name, value, item_id = msgspec.msgpack.decode(_decoded(cursor), type=_Text)
         if not 0 < item_id <= MAX_INT64:
             raise ValueError("no id")
         if name != order.name:
@@ -55,6 +52,38 @@ def position_of(cursor: str, order: Order) -> Position:
         return Position(_instant(value) if order.by_instant else _number(value), item_id)
     except (ValueError, msgspec.DecodeError) as error:
         raise _refused("is not a next_cursor of this service") from error
+
+
+_CHANGES = "changes"
+_Change = tuple[str, int, int]
+"""The name, the owner and the number of a change."""
+
+
+def change_cursor(owner: int, seq: int) -> str:
+    """The place after that change of the owner's."""
+    return _encoded((_CHANGES, owner, seq))
+
+
+def change_of(cursor: str, owner: int) -> int:
+    """The number of a change of the owner's. Raises InvalidFields."""
+    try:
+        told: _Change = msgspec.msgpack.decode(_decoded(cursor), type=_Change)
+    except (ValueError, msgspec.DecodeError) as error:
+        raise _refused("is not a cursor of changes") from error
+    name, whose, seq = told
+    if name != _CHANGES or whose != owner or not 0 <= seq <= MAX_INT64:
+        raise _refused("is not a cursor of your changes")
+    return seq
+
+
+def _encoded(parts: tuple[object, ...]) -> str:
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(parts)).decode().rstrip("=")
+
+
+def _decoded(cursor: str) -> bytes:
+    """Raises ValueError."""
+    padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+    return base64.b64decode(padded, altchars=b"-_", validate=True)
 
 
 def _other_order(name: str, order: Order) -> str:

@@ -20,6 +20,7 @@ from fitness.domain.model.tags import TagCount
 from fitness.domain.model.users import Account, User
 from fitness.entrypoints.http.api_keys import CreatedKey, KeyBody
 from fitness.entrypoints.http.examples import BODIES, PATH_EXAMPLES
+from fitness.entrypoints.http.photo_bodies import PhotoBody
 from fitness.entrypoints.http.problems import CRASH, MEDIA_TYPE, Kind, Problem, kind_of
 from fitness.entrypoints.http.queries import ListBody
 from fitness.entrypoints.http.response_headers import HEADERS, of_problem, of_success
@@ -27,6 +28,7 @@ from fitness.entrypoints.http.routes import Access, Route, declared, operations,
 from fitness.entrypoints.http.schemas import Schema, Schemas
 from fitness.entrypoints.http.sessions import SessionBody
 from fitness.entrypoints.http.tags import TagName
+from fitness.entrypoints.http.uploads import MAX_PARTS
 
 JSON = "application/json"
 
@@ -38,6 +40,12 @@ is good for 15 minutes.
 
 Times are RFC 3339 with an offset. Errors are `application/problem+json` (RFC 9457) with a stable `code`. Unknown fields
 and parameters are refused. A request may have an `X-Request-ID`, which its answer and the service's log then have too.
+
+**Changes as they happen**: open a WebSocket on `/api/v1/live` and send `{"token": "…", "cursor": "…"}`, or open it with
+`?ticket=…&cursor=…` and a ticket of *Issue ticket*. It answers `{"type": "following", "cursor": "…"}`, and then each
+change as `{"type": "change", "change": {…}}`, with an item of *List changes*: what is behind the cursor first, or
+without one what changes from now on. Close codes: 1012 the service restarts, 1013 try later, 4400 bad message or
+cursor, 4401 not authenticated (any more), 4403 scope, 4408 too slow, 4410 changes not kept, 4429 too many.
 """
 
 TAGS = {
@@ -45,6 +53,7 @@ TAGS = {
     "activities": "Recording, importing, listing, correcting, deleting and undoing.",
     "statistics": "What activities add up to.",
     "tags": "What activities are tagged with.",
+    "photos": "Pictures of activities.",
     "administration": "For admins.",
     "health": "For load balancers and operators.",
 }
@@ -64,6 +73,7 @@ _LINKED: Mapping[Any, tuple[str, str]] = {
     SessionBody: ("session_id", "id"),
     CreatedKey: ("key_id", "id"),
     KeyBody: ("key_id", "id"),
+    PhotoBody: ("photo_id", "id"),
     TagName: ("name", "name"),
     TagCount: ("name", "name"),
 }
@@ -168,8 +178,11 @@ def _header_parameter(name: str, meaning: str | Says) -> dict[str, Any]:
 def _body(handler: HTTPRouteHandler, schemas: Schemas) -> dict[str, Any] | None:
     upload = declared(handler).upload
     if upload:
-        file = {"type": "string", "format": "binary"}
-        form = {"type": "object", "properties": {upload: file}, "required": [upload]}
+        file: Schema = {"type": "string", "format": "binary"}
+        if declared(handler).several:
+            file = {"type": "array", "minItems": 1, "maxItems": MAX_PARTS, "items": file}
+        others = {name: schemas.of(hint) for name, hint in declared(handler).texts.items()}
+        form = {"type": "object", "properties": {upload: file, **others}, "required": [upload]}
         return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     data = handler.parsed_fn_signature.parameters.get("data")
     if data is None:
@@ -209,9 +222,9 @@ def _responses(
         unchanged = {name: ref for name, ref in success["headers"].items() if name != "Content-Encoding"}
         responses["304"] = {"description": "The client's copy is current.", "headers": unchanged}
     for status, also in route.also.items():
-        body = {JSON: {"schema": schemas.of(also)}}
         headers = _references(of_success(method, route, has_body=True))
-        responses[str(status)] = {"description": _phrase(status), "content": body, "headers": headers}
+        content = _content(also, route, schemas)
+        responses[str(status)] = {"description": _phrase(status), "content": content, "headers": headers}
     return responses | _problems(method, path, handler, schemas.responses)
 
 

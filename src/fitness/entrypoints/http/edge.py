@@ -13,6 +13,7 @@ from fitness.entrypoints.http.arrived import ARRIVED, UNMATCHED, Arrived
 from fitness.entrypoints.http.cors import Cors
 from fitness.entrypoints.http.delivery import compressed, compressed_apart, delivered
 from fitness.entrypoints.http.problems import MEDIA_TYPE, logged_problem_of
+from fitness.entrypoints.http.short_create import ShortCreate
 from fitness.entrypoints.http.short_way import Read, ShortWay
 from fitness.entrypoints.logs import REQUEST_ID, AccessLog, Response
 from fitness.entrypoints.server.exchange import Answer, RawHeaders
@@ -82,6 +83,7 @@ class Edge:
         self,
         app: ASGIApp,
         short_way: ShortWay,
+        short_create: ShortCreate,
         record: Record,
         access_log: AccessLog,
         tracing: RequestTracing,
@@ -94,6 +96,7 @@ class Edge:
         self._allowed = allowed
         self._standard = [NOSNIFF, ASK_AGAIN, (b"vary", VARY + b", origin" if cors.on else VARY)]
         self._short_way = short_way
+        self._short_create = short_create
         self._record = record
         self._access_log = access_log
         self._charge_unmatched = charge_unmatched
@@ -124,12 +127,17 @@ class Edge:
             quick = self.quick(scope["method"], _target(scope), sent)
             found = Arrived(scope["method"], scope["path"], sent) if quick is None else await _awaited(quick)
             if isinstance(found, Answer):
-                await send({"type": "http.response.start", "status": found.status, "headers": found.headers})
-                await send({"type": "http.response.body", "body": found.body, "more_body": False})
+                await _sent(found, send)
                 return
             arrived = found
             scope[ARRIVED] = arrived  # type: ignore[literal-required]
         REQUEST_ID.set(arrived.name)
+        if arrived.method == "POST" and not self._tracing.on:
+            created = await self._create(arrived, scope, receive)
+            if isinstance(created, Answer):
+                await _sent(created, send)
+                return
+            receive = created
         await self._long(arrived, scope, receive, send)
 
     def hit(self, read: Read, replies: ReadAsked) -> Answer | Coroutine[Any, Any, Answer | Arrived]:
@@ -161,6 +169,21 @@ class Edge:
             answer = _problem(error, arrived)
         return arrived if answer is None else self._finished(arrived, await compressed_apart(answer, arrived.headers))
 
+    async def _create(self, arrived: Arrived, scope: HTTPScope, receive: Receive) -> Answer | Receive:
+        """The answer, or by what the long way receives the request."""
+        try:
+            found = await self._short_create.answer(arrived, scope, receive)
+        except asyncio.CancelledError:
+            self._report(arrived, CLIENT_GONE)
+            raise
+        except Exception as error:  # noqa: BLE001 - as Litestar answers what its handlers raise
+            found = _problem(error, arrived)
+        if not isinstance(found, Answer):
+            return found
+        answer = await delivered(found, arrived)
+        self._report(arrived, answer.status)
+        return answer._replace(headers=self._headers(answer.headers, arrived, arrived.route))
+
     def _finished(self, arrived: Arrived, answer: Answer) -> Answer:
         self._report(arrived, answer.status)
         answer = compressed(answer, arrived.headers)
@@ -183,13 +206,11 @@ class Edge:
             # Litestar answers what its handlers raise. The charge of a request that no route matches raised this.
             if sending.status != CLIENT_GONE:
                 raise
-            answer = _problem(error, arrived)
-            await sending({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-            await sending({"type": "http.response.body", "body": answer.body, "more_body": False})
+            await _sent(_problem(error, arrived), sending)
         finally:  # a request is counted and logged once, also if its client left and it was cancelled
             arrived.route = scope.get("path_template", UNMATCHED)
             arrived.caller = scope.get("user")
-            self._report(arrived, sending.status)
+            self._report(arrived, sending.status, sending.streams_since_s)
 
     def _headers(self, headers: RawHeaders, arrived: Arrived, template: str | None) -> RawHeaders:
         """The headers of a response the long way: those of every answer, but for what it says itself."""
@@ -204,8 +225,9 @@ class Edge:
         headers = arrived.answer_headers + self._standard
         return headers + self._cors.headers(arrived.headers) if self._cors.on else headers
 
-    def _report(self, arrived: Arrived, status: int) -> None:
-        seconds = time.perf_counter() - arrived.started_s
+    def _report(self, arrived: Arrived, status: int, streams_since_s: float | None = None) -> None:
+        """What goes on and on took as long as it took to begin."""
+        seconds = (streams_since_s or time.perf_counter()) - arrived.started_s
         self._record(arrived.method, arrived.route, status, seconds)
         if status >= 400 or not arrived.path.startswith(UNLOGGED):
             user_id = arrived.caller.id if arrived.caller else None
@@ -220,7 +242,7 @@ Finish = Callable[[RawHeaders, Arrived, str | None], RawHeaders]
 class _Sending:
     """A response on its way. It is completed when it is whole, and its status is known."""
 
-    __slots__ = ("_arrived", "_charge_unmatched", "_finish", "_head", "_scope", "_send", "status")
+    __slots__ = ("_arrived", "_charge_unmatched", "_finish", "_head", "_scope", "_send", "status", "streams_since_s")
 
     def __init__(
         self, send: Send, scope: HTTPScope, arrived: Arrived, charge_unmatched: Charge, finish: Finish
@@ -231,6 +253,8 @@ class _Sending:
         self._charge_unmatched = charge_unmatched
         self._finish = finish
         self._head: Message | None = None
+        self.streams_since_s: float | None = None
+        """Since when a body is sent piece by piece."""
         self.status = CLIENT_GONE
         """Until a response starts: if none does, the client has left."""
 
@@ -252,12 +276,19 @@ class _Sending:
             if not more:
                 answer = await delivered(answer, self._arrived)
                 self.status = answer.status
+            else:
+                self.streams_since_s = time.perf_counter()
             headers = self._finish(answer.headers, self._arrived, self._scope.get("path_template"))
             await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
             body = answer.body
         if self._arrived.method == "HEAD":
             body = b""
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+async def _sent(answer: Answer, send: Send) -> None:
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
 
 def _problem(error: Exception, arrived: Arrived) -> Answer:

@@ -25,6 +25,7 @@ BODIES: Mapping[str, Any] = {
         "tags": ["lake"],
     },
     "DetailsChanges": {"title": "Twice around the lake", "distance_km": 18.2},
+    "PhotoChanges": {"caption": "The view from the top.", "position": 1},
     "TagName": {"name": "lakeside"},
     "Purge": {"reason": "Asked for by its owner."},
     "StandingChanges": {"tier": "premium"},
@@ -34,8 +35,10 @@ BODIES: Mapping[str, Any] = {
 PATH_EXAMPLES: Mapping[str, Any] = {
     "activity_id": 1,
     "user_id": 1,
+    "photo_id": 1,
     "key_id": 1,
     "session_id": "5f0c3a9e7b1d4826a0e4c9d2f7b8163a",
     "name": "lake",
+    "token": "given to you as url",
 }
 """By the name of the parameter."""

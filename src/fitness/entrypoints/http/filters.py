@@ -18,9 +18,9 @@ Kilometres = Annotated[float, Meta(ge=0, le=MAX_DISTANCE_KM)]
 Minutes = Annotated[float, Meta(gt=0, le=MAX_DURATION_MINUTES)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListingQuery(PageQuery):
-    """Which of the caller's activities to list."""
+@dataclass(frozen=True, kw_only=True)  # without slots: two classes that have some cannot be bases of one
+class TableQuery:
+    """Which of the caller's activities are asked for, and in which order."""
 
     type: Annotated[
         tuple[ActivityType, ...], Meta(description="Of this type; repeat it for any of several.", examples=[["run"]])
@@ -76,7 +76,12 @@ class ListingQuery(PageQuery):
     ] = Sort.NEWEST
 
 
-def filter_of(query: ListingQuery) -> ActivityFilter:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingQuery(TableQuery, PageQuery):
+    """Which of the caller's activities to list."""
+
+
+def filter_of(query: TableQuery) -> ActivityFilter:
     """Raises InvalidFields."""
     errors = ParameterErrors()
     since = errors.parsed("from", query.from_, day_or_instant)

@@ -18,6 +18,7 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from fitness.domain.model.rate_limits import RateLimited
 from fitness.domain.model.refusals import (
+    ActivityExpired,
     ActivityInTrash,
     ActivityNotFound,
     ActivityNotInTrash,
@@ -25,8 +26,10 @@ from fitness.domain.model.refusals import (
     BadCredentials,
     BadRefreshToken,
     BadResetToken,
+    ChangesNotKept,
     DuplicateActivity,
     EmailTaken,
+    ExportNotFound,
     FieldProblem,
     IdempotencyKeyReused,
     IdempotentRequestInFlight,
@@ -35,10 +38,12 @@ from fitness.domain.model.refusals import (
     KeyNotFound,
     LastAdmin,
     LoginDelayed,
+    MatchedOn,
     NotAuthenticated,
     ProfileMismatch,
     RecordingCorrupt,
     RecordingEmpty,
+    RecordingNotFound,
     RecordingTooLarge,
     RecordingTooManyActivities,
     RecordingUnknown,
@@ -46,19 +51,24 @@ from fitness.domain.model.refusals import (
     RecordingWithoutTimes,
     SessionNotFound,
     TagNotFound,
+    TooManyFollowers,
     TooManyKeys,
     UserNotDeleted,
     UserNotFound,
     VersionMismatch,
     WrongPassword,
 )
+from fitness.entrypoints.http.kinds import KINDS_OF_PHOTOS, RangeNotSatisfiable
+from fitness.entrypoints.http.kinds import Kind as Kind
 from fitness.ports.outages import (
     CacheUnavailable,
     DatabaseUnavailable,
     LimiterUnavailable,
+    ObjectsUnavailable,
     Overloaded,
     ReaderUnavailable,
     SessionsUnavailable,
+    TicketsUnavailable,
 )
 
 RETRY_AFTER_S = 1
@@ -81,13 +91,8 @@ class UnsupportedMediaType(Exception):
     """The body is of a type that this route does not read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What all problems with one `code` share."""
-
-    status: int
-    code: str
-    title: str
+class NotAcceptable(Exception):
+    """The request does not accept the type that this route answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +115,8 @@ class Problem:
     """On activity_deleted: where to POST to undo the delete."""
     existing_id: int | None = None
     """On duplicate_activity: the activity that is there."""
+    matched_on: MatchedOn | None = None
+    """On duplicate_activity: what both have in common."""
 
 
 CRASH = Kind(500, "internal_error", "Internal error")
@@ -143,12 +150,18 @@ KINDS: Mapping[type[Exception], Kind] = {
     ActivityNotFound: Kind(404, "activity_not_found", "Activity not found"),
     ActivityInTrash: Kind(409, "activity_in_trash", "Activity in the trash"),
     ActivityNotInTrash: Kind(409, "activity_not_in_trash", "Activity not in the trash"),
+    ActivityExpired: Kind(410, "activity_expired", "Activity expired"),
+    ExportNotFound: Kind(404, "export_not_found", "Export not found"),
     TagNotFound: Kind(404, "tag_not_found", "Tag not found"),
     VersionMismatch: Kind(412, "version_mismatch", "Changed since"),
     ProfileMismatch: Kind(412, "version_mismatch", "Changed since"),
     DuplicateActivity: Kind(409, "duplicate_activity", "Recorded already"),
+    ChangesNotKept: Kind(410, "changes_not_kept", "Changes not kept"),
+    NotAcceptable: Kind(406, "not_acceptable", "Not acceptable"),
+    TooManyFollowers: Kind(409, "too_many_connections", "Too many connections"),
     IdempotencyKeyReused: Kind(422, "idempotency_key_reused", "Idempotency-Key reused"),
     IdempotentRequestInFlight: Kind(409, "request_in_flight", "Request in flight"),
+    RecordingNotFound: Kind(404, "recording_not_found", "No file"),
     RecordingEmpty: Kind(422, "file_empty", "Empty file"),
     RecordingTooLarge: Kind(413, "file_too_large", "File too large"),
     RecordingTooManyActivities: Kind(422, "file_too_many_activities", "Too many activities in the file"),
@@ -161,10 +174,12 @@ KINDS: Mapping[type[Exception], Kind] = {
     CacheUnavailable: Kind(503, "cache_unavailable", "Cache unavailable"),
     Overloaded: Kind(503, "overloaded", "Overloaded"),
     SessionsUnavailable: Kind(503, "sessions_unavailable", "Sessions unavailable"),
+    TicketsUnavailable: Kind(503, "tickets_unavailable", "Tickets unavailable"),
     ReaderUnavailable: Kind(503, "reader_unavailable", "Reader unavailable"),
+    ObjectsUnavailable: Kind(503, "objects_unavailable", "Store of files unavailable"),
+    **KINDS_OF_PHOTOS,
     Exception: CRASH,
 }
-
 
 KINDS_OF_READS: Mapping[type[Exception], Kind] = {
     ActivityInTrash: Kind(410, "activity_deleted", "Activity deleted"),
@@ -186,6 +201,7 @@ KINDS_OF_SERVER: Mapping[int, Kind] = {
     kind.status: kind
     for kind in (
         Kind(400, "malformed_request", "Malformed request"),
+        Kind(403, "origin_not_allowed", "Origin not allowed"),
         Kind(408, "request_too_slow", "Request too slow"),
         Kind(414, "target_too_long", "Target too long"),
         Kind(431, "headers_too_large", "Headers too large"),
@@ -238,6 +254,7 @@ def problem_of(error: Exception, method: str) -> tuple[Kind, bytes, dict[str, st
         errors=_errors(error),
         restore=_restore_link(error, kind),
         existing_id=error.existing_id if isinstance(error, DuplicateActivity) else None,
+        matched_on=error.matched_on if isinstance(error, DuplicateActivity) else None,
     )
     return kind, _encoded(problem), _headers(error, kind)
 
@@ -289,6 +306,8 @@ def _headers(error: Exception, kind: Kind) -> dict[str, str]:
         headers |= {"Retry-After": str(error.decision.retry_after_s), "Cache-Control": "no-store"}
     if isinstance(error, LoginDelayed):
         headers |= {"Retry-After": str(error.retry_after_s), "Cache-Control": "no-store"}
+    if isinstance(error, RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size_bytes}"
     if kind.status == 503 or isinstance(error, IdempotentRequestInFlight):
         headers["Retry-After"] = str(RETRY_AFTER_S)
     return headers

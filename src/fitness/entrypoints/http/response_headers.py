@@ -11,11 +11,14 @@ _SECONDS = {"type": "integer", "minimum": 0}
 _COUNT = {"type": "integer", "minimum": 0}
 
 HEADERS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "Accept-Ranges": ("That a Range may be asked for.", {"const": "bytes"}),
     "Cache-Control": ("Whether and how the answer may be kept.", _TEXT),
+    "Content-Disposition": ("`attachment`, with a name to save the file under (RFC 6266).", _TEXT),
     "Content-Encoding": (
         "`gzip`, where the client takes that and the body is 1 400 bytes or longer.",
         {"const": "gzip"},
     ),
+    "Content-Range": ("Which bytes these are, and of how many.", _TEXT),
     "ETag": ("The version, or a hash of the content; for If-None-Match and If-Match.", _TEXT),
     "Idempotent-Replayed": (
         "`true` where this is the answer to an earlier request with the same key.",
@@ -58,6 +61,8 @@ def of_problem(status: int, codes: set[str], route: Route) -> Iterator[str]:
         yield from _LIMITS
     if status == 401 or "insufficient_scope" in codes:
         yield "WWW-Authenticate"
+    if status == 416:
+        yield "Content-Range"
     if status in (429, 503) or codes & KINDS_WITH_RETRY:
         yield "Retry-After"
     yield "Content-Encoding"

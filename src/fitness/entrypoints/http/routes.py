@@ -59,10 +59,14 @@ class Route:
     """The dataclass of the query string."""
     upload: str | None = None
     """The field of a multipart form that holds the uploaded file."""
+    texts: Mapping[str, Any] = field(default_factory=dict)
+    """The other fields of that form, each with its type; all may be left out."""
+    several: bool = False
+    """Whether the form may have that field several times."""
     sends: tuple[str, ...] = ()
     """The headers of its successful answer beside those that every such answer has: see response_headers.py."""
     also: Mapping[int, type[Any]] = field(default_factory=dict)
-    """Other statuses than the successful one whose body is no problem."""
+    """Other statuses than the successful one whose body is no problem: its type, or bytes for a part of a file."""
     files: tuple[str, ...] = ()
     """The media types of the bytes that it answers, where it answers a file."""
     unstored: bool = False

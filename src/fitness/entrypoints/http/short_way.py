@@ -109,7 +109,7 @@ class ShortWay:
 
     def read(self, asked: Asked, arrived: Arrived) -> "Read | None":
         """Who asks for what. None for what only the long way can answer."""
-        caller = self._caller(arrived.headers)
+        caller = bearer(self._tokens, arrived.headers)
         if caller is None or b"if-match" in arrived.headers:
             return None
         if asked.which is None:
@@ -174,14 +174,16 @@ class ShortWay:
         copy = await self._activities.get(asked.activity_id, by=by, miss=miss)
         return _activity_of(copy, headers)
 
-    def _caller(self, headers: Mapping[bytes, bytes]) -> Caller | None:
-        credentials = headers.get(b"authorization", b"")
-        if not credentials.startswith(b"Bearer "):
-            return None
-        try:
-            return self._tokens.verify(credentials[7:].decode("latin-1").strip())
-        except NotAuthenticated:
-            return None
+
+def bearer(tokens: AccessTokenPort, headers: Mapping[bytes, bytes]) -> Caller | None:
+    """Whom an access token names that is sent as usual."""
+    credentials = headers.get(b"authorization", b"")
+    if not credentials.startswith(b"Bearer "):
+        return None
+    try:
+        return tokens.verify(credentials[7:].decode("latin-1").strip())
+    except NotAuthenticated:
+        return None
 
 
 def _page_asked(query: bytes) -> tuple[ActivityFilter, Page] | None:

@@ -1,7 +1,7 @@
 """Files that are uploaded as a field of a multipart form, and the memory that they may take."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,8 @@ from litestar.enums import RequestEncodingType
 from litestar.types import HTTPReceiveMessage
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
+from fitness.domain.model.originals import LONGEST_FILE_NAME, UploadedFile
+from fitness.domain.model.photos import MAX_PHOTO_BYTES
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
@@ -25,6 +27,7 @@ SMALL_BYTES = 1_000_000
 """Of every upload so much is counted apart: whatever large files others send, a small one finds room."""
 
 MAX_UPLOAD_BYTES = MAX_RECORDING_BYTES + MULTIPART_OVERHEAD_BYTES
+MAX_PHOTO_UPLOAD_BYTES = MAX_PHOTO_BYTES + MULTIPART_OVERHEAD_BYTES
 
 
 class Room:
@@ -88,8 +91,61 @@ class Upload:
         self._large.give_back(self._user_id, self._large_bytes)
 
 
-async def uploaded_file(request: Request[Any, Any, Any], upload: Upload) -> bytes:
-    """Raises UnsupportedMediaType, MalformedRequest, InvalidFields, Overloaded."""
+async def uploaded_files(request: Request[Any, Any, Any], upload: Upload) -> list[UploadedFile]:
+    """One or more, all in the field UPLOAD_FIELD.
+
+    Raises UnsupportedMediaType, MalformedRequest, InvalidFields, Overloaded.
+    """
+    parts = await _sent_parts(request, upload)
+    files = [part for part in parts if part.name == UPLOAD_FIELD]
+    problems = []
+    if not files or any(part.filename is None for part in files):
+        problems.append(FieldProblem(UPLOAD_FIELD, "is required, as an uploaded file"))
+    problems += [FieldProblem(part.name, "is not a field here") for part in parts if part.name != UPLOAD_FIELD]
+    if problems:
+        raise InvalidFields(*problems)
+    return [UploadedFile(bytes(part.content), _name(part.filename)) for part in files]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    file: bytes
+    texts: Mapping[str, str]
+    """Those of the other fields that came."""
+
+
+async def uploaded_form(request: Request[Any, Any, Any], upload: Upload, *, texts: Collection[str]) -> Form:
+    """One file in UPLOAD_FIELD, and fields of `texts`, each at most once.
+
+    Raises UnsupportedMediaType, MalformedRequest, InvalidFields, Overloaded.
+    """
+    parts = await _sent_parts(request, upload)
+    found: dict[str, str] = {}
+    file: bytes | None = None
+    problems = []
+    for part in parts:
+        if part.name in found or (part.name == UPLOAD_FIELD and file is not None):
+            problems.append(FieldProblem(part.name, "may be given only once"))
+        elif part.name == UPLOAD_FIELD and part.filename is not None:
+            file = bytes(part.content)
+        elif part.name in texts:
+            found[part.name] = part.content.decode(errors="surrogateescape")  # which no text may hold
+        elif part.name != UPLOAD_FIELD:
+            problems.append(FieldProblem(part.name, "is not a field here"))
+    if file is None:
+        problems.append(FieldProblem(UPLOAD_FIELD, "is required, as an uploaded file"))
+    if file is None or problems:
+        raise InvalidFields(*problems)
+    return Form(file, found)
+
+
+def _name(given: str | None) -> str | None:
+    """A name that can be kept: a cut one of characters that PostgreSQL takes, or None."""
+    return (given or "").replace("\0", "").encode("utf-8", "replace").decode()[:LONGEST_FILE_NAME] or None
+
+
+async def _sent_parts(request: Request[Any, Any, Any], upload: Upload) -> "list[_Part]":
+    """Raises UnsupportedMediaType, MalformedRequest, Overloaded."""
     media_type, options = request.content_type
     if media_type != RequestEncodingType.MULTI_PART:
         raise UnsupportedMediaType(
@@ -103,15 +159,9 @@ async def uploaded_file(request: Request[Any, Any, Any], upload: Upload) -> byte
         return message
 
     try:
-        parts = await _parts(Request(request.scope, receive), options.get("boundary", ""))
+        return await _parts(Request(request.scope, receive), options.get("boundary", ""))
     except MultipartError as error:
         raise MalformedRequest(f"the form cannot be read: {error}") from error
-    file = next((part for part in parts if part.name == UPLOAD_FIELD and part.filename is not None), None)
-    problems = [] if file else [FieldProblem(UPLOAD_FIELD, "is required, as an uploaded file")]
-    problems += [FieldProblem(part.name, "is not a field here") for part in parts if part.name != UPLOAD_FIELD]
-    if file is None or problems:
-        raise InvalidFields(*problems)
-    return bytes(file.content)
 
 
 @dataclass(slots=True)

@@ -2,15 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 
 from fitness.entrypoints.server import deadlines
-from fitness.entrypoints.server.exchange import UNANSWERED, ASGIApp, Exchange, QuickWay
+from fitness.entrypoints.server.exchange import UNANSWERED, ASGIApp, Exchange, QuickWay, TakesSocket
 from fitness.entrypoints.server.home import Home
 from fitness.entrypoints.server.parsing import Head, Refused, RequestParser
 from fitness.entrypoints.server.quick import Quick
-
-MAX_PIPELINED = 64
+from fitness.entrypoints.server.websocket import Socket, become_socket
 
 
 class Connection(asyncio.Protocol):
@@ -20,12 +18,11 @@ class Connection(asyncio.Protocol):
         app: ASGIApp,
         client: tuple[str, int] | None,
         server: tuple[str, int] | None,
-        on_end: Callable[["Connection"], None],
     ) -> None:
         self._home = home
-        self._on_end = on_end
         self._app = app
         self._quick_way: QuickWay | None = getattr(app, "quick", None)
+        self._takes_socket: TakesSocket = getattr(app, "takes_socket", lambda _: False)
         self._client = client
         self._server = server
         self._loop = asyncio.get_running_loop()
@@ -38,6 +35,7 @@ class Connection(asyncio.Protocol):
         """Whether it waits for another request than the first."""
         self._answering: Exchange | Quick | None = None
         self._receiving: Exchange | None = None
+        self._socket: Socket | None = None
         self._pipelined: deque[Exchange] = deque()
         self._left_s: float | None = None
         self._dropped_bytes: int | None = None
@@ -66,6 +64,8 @@ class Connection(asyncio.Protocol):
             self._parser.feed(data)
         except Refused as refused:
             self._refuse(refused.status, refused.detail)
+        if self._socket is not None:
+            self._socket.begin(self._app, self._parser.rest)
 
     def eof_received(self) -> bool:
         """Whether to keep the other direction open, for the answer under way."""
@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def connection_lost(self, _: Exception | None) -> None:
-        self._on_end(self)
+        self._home.left(self)
         for exchange in (self._answering, *self._pipelined):
             if exchange is not None and not exchange.answered:
                 exchange.client_left()
@@ -95,14 +95,16 @@ class Connection(asyncio.Protocol):
 
     def head_came(self, head: Head) -> None:
         self._unread_since_s = None
+        if head.asks_for_socket and self._answering is None and self._becomes_socket(head):
+            return
         if self._answering is None and head.body_bytes == 0 and head.version == "1.1" and self._goes_quickly(head):
             return
         self._receiving = exchange = self._exchange(head)
         if self._answering is None:
             self._begin(exchange)
             return
-        if len(self._pipelined) >= MAX_PIPELINED:
-            raise Refused(400, f"more than {MAX_PIPELINED} requests came before their answers")
+        if len(self._pipelined) >= deadlines.MAX_PIPELINED:
+            raise Refused(400, f"more than {deadlines.MAX_PIPELINED} requests came before their answers")
         self._pipelined.append(exchange)
         self._set_reading()
 
@@ -201,13 +203,20 @@ class Connection(asyncio.Protocol):
 
     # How one request follows another.
 
+    def _becomes_socket(self, head: Head) -> bool:
+        """Whether the application has a WebSocket there. From then on, nothing else comes over this connection."""
+        scope = head.scope(self._client, self._server)
+        if head.version != "1.1" or not self._takes_socket(scope["path"]):
+            return False
+        assert self._transport is not None
+        self._socket = become_socket(self, self._home, self._transport, head, scope)
+        self._dropped_bytes = 0  # of what is not the socket's
+        return True
+
     def _exchange(self, head: Head) -> Exchange:
+        scope = head.scope(self._client, self._server)
         return Exchange(
-            self,
-            head.scope(self._client, self._server),
-            body_left=head.body_bytes,
-            expects_continue=head.expects_continue,
-            keep_alive=head.keep_alive,
+            self, scope, body_left=head.body_bytes, expects_continue=head.expects_continue, keep_alive=head.keep_alive
         )
 
     def _begin(self, exchange: Exchange) -> None:

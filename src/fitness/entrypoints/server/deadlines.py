@@ -24,5 +24,9 @@ LINGER_BYTES = 32 * 1024 * 1024
 throw the answer away together with the connection."""
 
 
+MAX_PIPELINED = 64
+"""Requests that came before the answers to those before them."""
+
+
 def body_is_late(waited_s: float, received_bytes: int) -> bool:
     return waited_s > BODY_S or received_bytes < (waited_s - BODY_GRACE_S) * LEAST_BODY_RATE

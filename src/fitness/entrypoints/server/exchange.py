@@ -65,6 +65,10 @@ application is called as ever.
 """
 
 
+TakesSocket = Callable[[str], bool]
+"""Of an application: whether there is a WebSocket at this path."""
+
+
 class Outgoing(Protocol):
     """What an exchange needs of its connection."""
 

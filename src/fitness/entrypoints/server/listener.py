@@ -8,6 +8,7 @@ from email.utils import formatdate
 
 from fitness.entrypoints.server.connection import Connection
 from fitness.entrypoints.server.exchange import ASGIApp, RawHeaders
+from fitness.entrypoints.server.home import Kept
 
 LOOK_S = 1.0
 """Between looks at the connections."""
@@ -54,8 +55,8 @@ class Listener:
         self._most = most
         self._address_of = address_of
         self._loop = asyncio.get_running_loop()
-        self._connections: dict[Connection, str | None] = {}
-        self._of_address: dict[str, dict[Connection, None]] = {}
+        self._connections: dict[Kept, str | None] = {}
+        self._of_address: dict[str, dict[Kept, None]] = {}
         self._accepting: set[asyncio.Task[object]] = set()
         self._looking = self._loop.call_later(LOOK_S, self._look)
         self._empty = asyncio.Event()
@@ -93,7 +94,15 @@ class Listener:
                 connection.end()
         self._looking.cancel()
 
-    def _left(self, connection: Connection) -> None:
+    def became(self, before: Kept, after: Kept) -> None:
+        address = self._connections.pop(before)
+        self._connections[after] = address
+        if address is not None:
+            group = self._of_address[address]
+            del group[before]
+            group[after] = None
+
+    def left(self, connection: Kept) -> None:
         address = self._connections.pop(connection, None)
         if address is not None:
             group = self._of_address[address]
@@ -126,7 +135,7 @@ class Listener:
         if not (self._room(group, self._per_address) and self._room(self._connections, self._most)):
             sock.close()
             return
-        connection = Connection(self, self._app, peer, self._server, self._left)
+        connection = Connection(self, self._app, peer, self._server)
         self._connections[connection] = address
         if address is not None:
             self._of_address.setdefault(address, {})[connection] = None
@@ -140,14 +149,14 @@ class Listener:
             await self._loop.connect_accepted_socket(lambda: connection, sock)
         except OSError:  # the client has left
             sock.close()
-            self._left(connection)
+            self.left(connection)
 
-    def _room(self, connections: dict[Connection, None] | dict[Connection, str | None], most: int) -> bool:
+    def _room(self, connections: dict[Kept, None] | dict[Kept, str | None], most: int) -> bool:
         if len(connections) < most:
             return True
         for connection in connections:
             if connection.waits_for_client:
-                self._left(connection)
+                self.left(connection)
                 connection.end()
                 return True
         return False

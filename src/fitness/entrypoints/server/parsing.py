@@ -15,7 +15,7 @@ FRAMING_BYTES = 16 * 1024
 FRAMING_FACTOR = 8
 """A chunked body may have so much around its chunks: a constant, and a multiple of what is in them."""
 
-_NOTED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
+_NOTED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
 
 HEAD_TOO_LARGE = f"the request's head has more than {MAX_HEAD_BYTES} bytes"
 
@@ -32,7 +32,16 @@ class Refused(Exception):
 class Head:
     """`body_bytes` is the length of the body; None where it is not known beforehand."""
 
-    __slots__ = ("body_bytes", "expects_continue", "headers", "keep_alive", "method", "target", "version")
+    __slots__ = (
+        "asks_for_socket",
+        "body_bytes",
+        "expects_continue",
+        "headers",
+        "keep_alive",
+        "method",
+        "target",
+        "version",
+    )
 
     def __init__(self, method: str, target: bytes, version: str, headers: RawHeaders, *, keep_alive: bool) -> None:
         self.method = method
@@ -42,6 +51,8 @@ class Head:
         self.keep_alive = keep_alive
         self.body_bytes: int | None = 0
         self.expects_continue = False
+        self.asks_for_socket = False
+        """Whether the client wants to go on with a WebSocket."""
 
     def scope(self, client: tuple[str, int] | None, server: tuple[str, int] | None) -> dict[str, Any]:
         """As ASGI has it."""
@@ -82,6 +93,8 @@ class RequestParser:
         self._parser = httptools.HttpRequestParser(self)
         self._in_body = False
         self._head_bytes = self._fed_bytes = self._framing_bytes = self._content_bytes = 0
+        self.rest = b""
+        """What came behind the last request."""
         self.ended = False
         """Whether nothing after the last request is HTTP: the client asked to speak something else."""
         self._begin()
@@ -97,8 +110,9 @@ class RequestParser:
             self._framing_bytes += self._fed_bytes
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
+        except httptools.HttpParserUpgrade as upgrade:
             self.ended = True
+            self.rest = data[upgrade.args[0] :]
         except httptools.HttpParserCallbackError as error:
             if isinstance(error.__context__, Refused):
                 raise error.__context__ from None
@@ -138,6 +152,7 @@ class RequestParser:
         if len(noted) > 1:
             head.body_bytes = self._body_bytes()
             head.expects_continue = noted.get(b"expect", b"").lower() == b"100-continue" and head.body_bytes != 0
+            head.asks_for_socket = noted.get(b"upgrade", b"").lower() == b"websocket" and head.body_bytes == 0
         self._begin()
         self._in_body = True
         self._reader.head_came(head)

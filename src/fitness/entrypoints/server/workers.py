@@ -50,21 +50,17 @@ class StopSignals:
         self.wanted = True
 
 
+Work = Callable[[int, Callable[[], None]], None]
+
+
 class Workers:
-    """`count` processes that each run `work(stopping, ready)`: until the descriptor `stopping` is at its end, after it
-    has called `ready()`. `sockets` are what they accept connections from; here they are closed when the workers stop.
+    """A process for each of `works`, which runs `work(stopping, ready)`: until the descriptor `stopping` is at its end,
+    after it has called `ready()`. `sockets` are what they accept connections from; here they are closed when the
+    workers stop.
     """
 
-    def __init__(
-        self,
-        work: Callable[[int, Callable[[], None]], None],
-        *,
-        count: int,
-        sockets: Sequence[socket],
-        drain_s: float,
-    ) -> None:
-        self._work = work
-        self._count = count
+    def __init__(self, works: Sequence[Work], *, sockets: Sequence[socket], drain_s: float) -> None:
+        self._works = works
         self._sockets = sockets
         self._drain_s = drain_s
         self._context = multiprocessing.get_context("fork")
@@ -74,8 +70,8 @@ class Workers:
 
     def run(self, until: StopSignals, on_ready: Callable[[], None]) -> bool:
         """Returns once stopping is wanted and every worker has ended. False if a worker ended before it was ready."""
-        running = [self._started() for _ in range(0 if until.wanted else self._count)]
-        waiting, sound = self._count, True
+        running = [] if until.wanted else [self._started(work) for work in self._works]
+        waiting, sound = len(self._works), True
         while not until.wanted and sound:
             ready = until.wait_for([self._begun, *[process.sentinel for process in running]])
             if self._begun in ready:
@@ -91,8 +87,8 @@ class Workers:
         self._end(running)
         return sound
 
-    def _started(self) -> BaseProcess:
-        process = self._context.Process(target=self._run, args=(os.getpid(),))
+    def _started(self, work: Work) -> BaseProcess:
+        process = self._context.Process(target=self._run, args=(os.getpid(), work))
         process.start()
         return process
 
@@ -103,9 +99,12 @@ class Workers:
         until.wait_for([], RESTART_PAUSE_S)
         if until.wanted:
             return running
-        return [process if process.is_alive() else self._started() for process in running]
+        return [
+            process if process.is_alive() else self._started(work)
+            for process, work in zip(running, self._works, strict=True)
+        ]
 
-    def _run(self, parent_pid: int) -> None:
+    def _run(self, parent_pid: int, work: Work) -> None:
         """In the worker process."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process: the parent acts on it
@@ -113,7 +112,7 @@ class Workers:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         die_with_parent(parent_pid, signal.SIGKILL)
         os.close(self._stop)
-        self._work(self._stopping, lambda: _tell(self._beginning))
+        work(self._stopping, lambda: _tell(self._beginning))
 
     def _end(self, running: Sequence[BaseProcess]) -> None:
         os.close(self._stop)

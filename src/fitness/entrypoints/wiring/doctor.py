@@ -1,10 +1,14 @@
 """What there is to say about how the stores are set up."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fitness.adapters.embedded.diagnosis import FolderDiagnosis
+from fitness.adapters.objects.diagnosis import ObjectsDiagnosis
+from fitness.adapters.objects.store import objects_at
 from fitness.adapters.postgres.audit_diagnosis import AuditDiagnosis
+from fitness.adapters.postgres.deletion_diagnosis import DeletionDiagnosis, JobsDiagnosis
 from fitness.adapters.postgres.diagnosis import CacheStateDiagnosis, PostgresDiagnosis
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.postgres.role_diagnosis import RoleDiagnosis
@@ -12,7 +16,9 @@ from fitness.adapters.postgres.totals_diagnosis import TotalsDiagnosis
 from fitness.adapters.redis.client import connected
 from fitness.adapters.redis.diagnosis import RedisDiagnosis, cache_rules, state_rules
 from fitness.domain.model.audit_chain import ChainHead
+from fitness.domain.use_cases.upkeep import ERASED_AFTER
 from fitness.entrypoints.settings import CompleteSettings
+from fitness.entrypoints.wiring.stores import connections_of
 from fitness.ports.health import DiagnosisPort, Finding, Verdict
 
 SHARED = "cache, limits and sessions share this Redis: eviction can delete each; set FITNESS_STATE_REDIS_URL"
@@ -32,14 +38,23 @@ async def diagnose(
     cache, state = connected(settings.redis_url), connected(settings.state_redis_url)
     limits = connected(settings.limits_redis_url)
     diagnoses: dict[str, DiagnosisPort] = {
-        "PostgreSQL": PostgresDiagnosis(settings.database_url, Migrations(settings.database_url), settings.workers),
+        "PostgreSQL": PostgresDiagnosis(
+            settings.database_url, Migrations(settings.database_url), connections_of(settings, at_least_one_worker=True)
+        ),
         "cache Redis": RedisDiagnosis(cache, cache_rules),
         "state Redis": RedisDiagnosis(state, state_rules),
         "limits Redis": RedisDiagnosis(limits, state_rules),
         "role": RoleDiagnosis(settings.database_url),
         "audit log": AuditDiagnosis(settings.database_url, audit_head),
         "totals": TotalsDiagnosis(settings.database_url),
+        "jobs": JobsDiagnosis(settings.database_url),
+        "deletion": DeletionDiagnosis(
+            settings.database_url,
+            trashed=datetime.now(UTC) - timedelta(days=settings.trash_days),
+            departed=datetime.now(UTC) - ERASED_AFTER,
+        ),
         "cache state": CacheStateDiagnosis(settings.database_url),
+        "files": ObjectsDiagnosis(objects_at(settings.objects_url, settings.data_dir)),
     }
     if data_dir is not None:
         diagnoses["data folder"] = FolderDiagnosis(data_dir)

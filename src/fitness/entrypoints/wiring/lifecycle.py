@@ -54,7 +54,8 @@ def metrics_folder(settings: CompleteSettings) -> Iterator[Path]:
 async def lifespan(container: Container, *, background: bool) -> AsyncIterator[None]:
     """Open until the context ends; then whatever was made by then is closed.
 
-    With `background`, the outbox is relayed and the metrics are sampled all the while.
+    With `background`, the outbox is relayed and the metrics are sampled all the while; where everything is kept in
+    memory, the jobs are worked off, too.
     """
     async with AsyncExitStack() as stack:
         stack.push_async_callback(container.resources().close)
@@ -67,16 +68,23 @@ async def lifespan(container: Container, *, background: bool) -> AsyncIterator[N
             tasks = SupervisedTasks()
             stack.push_async_callback(tasks.close)
             tasks.start(_rounds(relay, lease, failure))
+            tasks.start(container.live_feed().run())
             tasks.start(container.instruments().sample(container.metric_sources()))
+            if container.settings().in_memory:
+                tasks.start(container.worker().work(asyncio.Event()))
         yield
 
 
 def begin_drain(container: Container) -> None:
     """To be called when the service is told to stop, while it still answers what is under way.
 
+    Connections to the live feed end once no more are taken: they are made anew, to another process.
     Files that are not read READING_GRACE_S later are cut off, and answered with 503: reading one may take a minute.
     """
-    asyncio.get_running_loop().call_later(READING_GRACE_S, container.recording_reader().close)
+    loop = asyncio.get_running_loop()
+    for reader in (container.recording_reader(), container.picture_reader()):
+        loop.call_later(READING_GRACE_S, reader.close)
+    loop.call_later(container.settings().shutdown_delay_s, container.live_feed().stop)
 
 
 async def _rounds(relay: OutboxRelay, lease: Lease, failure: type[Exception] | None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from fitness.adapters.embedded.engines import EngineUrls, running_engines, running_urls
 from fitness.adapters.embedded.secrets import MOST_KEPT, kept_secrets, rotate_secrets
 from fitness.adapters.postgres.database import CONNECTIONS_OF_A_PROCESS
+from fitness.adapters.postgres.pools import CONNECTIONS_OF_A_WORKER
 from fitness.adapters.postgres.urls import url_problem
 from fitness.entrypoints.setting_values import MEMORY
 from fitness.entrypoints.settings import CompleteSettings, Settings, read_settings
@@ -43,9 +44,15 @@ def with_engines(
             secret_keys=settings.secret_keys,
         )
         return
-    connections = settings.workers * CONNECTIONS_OF_A_PROCESS + SPARE_CONNECTIONS
+    connections = connections_of(settings) + SPARE_CONNECTIONS
     with running_engines(settings.data_dir, connections=connections, ended=engine_ended) as urls:
         yield _on(settings, urls)
+
+
+def connections_of(settings: Settings, *, at_least_one_worker: bool = False) -> int:
+    """How many to PostgreSQL `fitness serve` may hold; with a job worker beside it, where it has none itself."""
+    job_workers = max(settings.job_workers, int(at_least_one_worker))
+    return settings.workers * CONNECTIONS_OF_A_PROCESS + job_workers * CONNECTIONS_OF_A_WORKER
 
 
 @contextmanager

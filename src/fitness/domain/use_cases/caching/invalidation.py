@@ -13,6 +13,8 @@ from itertools import islice
 from typing import Protocol, TypeVar
 
 from fitness.domain.model.audit import Authority
+from fitness.domain.model.jobs import Job
+from fitness.domain.use_cases.caching.keys import USER
 from fitness.domain.use_cases.caching.lease import Lease
 from fitness.ports.cache import CachePort, Era, Scope
 from fitness.ports.cache_state import CacheState, CacheStatePort
@@ -51,9 +53,12 @@ class Changes:
         *,
         try_until_s: float = TRY_UNTIL_S,
         pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        announce: Callable[[int], object] = lambda _: None,
     ) -> None:
+        """`announce` is told each user of whose activities something changed, once that is committed."""
         self._cache = cache
         self._states = states
+        self._announce = announce
         self._lease = lease
         self._try_until_s = try_until_s
         self._pause = pause
@@ -66,6 +71,7 @@ class Changes:
         *,
         authority: Authority | None = None,
         idempotency: IdempotencyKey | None = None,
+        jobs: Iterable[Job] = (),
         changed: Callable[[R], bool] = bool,
     ) -> R:
         """Have `write` commit a change together with its messages, then invalidate the scopes that it makes `stale`.
@@ -75,7 +81,11 @@ class Changes:
         state before it.
         """
         messages = Messages(
-            id=secrets.randbits(63), invalidates=tuple(stale), authority=authority, idempotency=idempotency
+            id=secrets.randbits(63),
+            invalidates=tuple(stale),
+            authority=authority,
+            idempotency=idempotency,
+            jobs=tuple(jobs),
         )
         result = await write(messages=messages)
         if changed(result):
@@ -85,8 +95,12 @@ class Changes:
     async def deliver(self, messages: Messages) -> None:
         """Carry out what a committed change carries, before the change is answered.
 
-        It runs to its end even where the caller is cancelled: a client that leaves early leaves no stale value.
+        Who follows the user's changes is told first, since that waits for nobody. The rest runs to its end even where
+        the caller is cancelled: a client that leaves early leaves no stale value.
         """
+        for scope in messages.invalidates:
+            if scope.kind == USER:
+                self._announce(scope.id)
         await asyncio.shield(asyncio.ensure_future(self._deliver(messages)))
 
     def take_carried_out(self) -> dict[Era, list[int]]:

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from fitness.domain.model.activities import Activity
 from fitness.domain.model.listings import ActivityFilter, Listing, Page
+from fitness.domain.model.photos import Photos
 from fitness.domain.model.statistics import Statistics, StatisticsFilter
 from fitness.domain.model.tags import Tags
 from fitness.domain.model.users import Calendar, Standing
@@ -16,10 +17,12 @@ LISTING_TTL_S = 2 * 60
 STATISTICS_TTL_S = 5 * 60
 ACCOUNT_TTL_S = 60 * 60
 
+USER = "user"
+
 KEYS_REMEMBERED = 10_000
 """Of activities that are read again and again."""
 
-KINDS = ("activity", "listing", "stats", "tags")
+KINDS = ("activity", "listing", "stats", "tags", "photos")
 """The names that the reads of users are counted under."""
 
 
@@ -29,7 +32,7 @@ def activity_scope(activity_id: int) -> Scope:
 
 def user_scope(user_id: int) -> Scope:
     """All that is made of a user's activities together: pages, filters, statistics."""
-    return Scope("user", user_id)
+    return Scope(USER, user_id)
 
 
 def account_scope(user_id: int) -> Scope:
@@ -59,6 +62,11 @@ def statistics_key(user_id: int, which: StatisticsFilter, today: date) -> CacheK
 
 def tags_key(user_id: int) -> CacheKey[Tags]:
     return CacheKey(f"tags:user:{{{user_id}}}", user_scope(user_id), STATISTICS_TTL_S, Tags, "tags")
+
+
+def photos_key(activity_id: int) -> CacheKey[Photos]:
+    """In the scope of the activity, so that they are hidden, shown and gone with it."""
+    return CacheKey(f"photos:activity:{{{activity_id}}}", activity_scope(activity_id), ACTIVITY_TTL_S, Photos, "photos")
 
 
 def standing_key(user_id: int) -> CacheKey[Standing]:

@@ -1,0 +1,80 @@
+"""How far a track goes up, told from elevations that waver.
+
+Barometers waver by decimetres and receivers by metres, many times a minute: the sum of all that goes up is mostly
+noise. So each elevation is averaged with its neighbours, and a rise counts once it is higher than STEP_M. Of the ways
+tried on files that have their device's own figure beside the elevations, this came closest.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from operator import sub
+
+from fitness.adapters.files.points import Points
+from fitness.domain.model.recordings import MAX_CLIMB_M_S
+
+NEIGHBOURS = 5
+"""On each side; fewer at the ends."""
+
+STEP_M = 2.0
+
+SETTLED_M = 20.0
+"""So much a barometer may waver at once."""
+
+
+def climb_m(points: Points) -> float | None:
+    """None without two elevations.
+
+    An altimeter that settles after the start, or that is set on the way, jumps: what it says on the two sides of a jump
+    is not compared.
+    """
+    found = False
+    climb = 0.0
+    for elevations_m in _levels(points):
+        if len(elevations_m) > 1:
+            found = True
+            climb += _rise_m(_smoothed(elevations_m))
+    return climb if found else None
+
+
+def _levels(points: Points) -> Iterator[list[float]]:
+    """The elevations, apart where the recording was interrupted or they jump."""
+    level: list[float] = []
+    cuts = {*points.cuts}
+    before_s = before_m = 0.0
+    for at, (time_s, elevation_m) in enumerate(zip(points.times_s, points.elevations_m, strict=True)):
+        if elevation_m != elevation_m:
+            continue
+        if level and (at in cuts or abs(elevation_m - before_m) > SETTLED_M + MAX_CLIMB_M_S * (time_s - before_s)):
+            yield level
+            level = []
+        level.append(elevation_m)
+        before_s, before_m = time_s, elevation_m
+    yield level
+
+
+def _smoothed(elevations_m: Sequence[float]) -> Iterator[float]:
+    """The mean of each and of as many neighbours on both sides, which leaves the first and the last as they are."""
+    count, width = len(elevations_m), 2 * NEIGHBOURS + 1
+    sums = [0.0, *accumulate(elevations_m)]
+    for at in range(min(NEIGHBOURS, (count + 1) // 2)):
+        yield (sums[2 * at + 1] - sums[0]) / (2 * at + 1)
+    if count >= width:
+        yield from (total / width for total in map(sub, sums[width:], sums))
+    for left in range(min(NEIGHBOURS, count // 2) - 1, -1, -1):
+        yield (sums[count] - sums[count - 2 * left - 1]) / (2 * left + 1)
+
+
+def _rise_m(elevations_m: Iterator[float]) -> float:
+    """The sum of all rises of STEP_M or more, each from its lowest to its highest."""
+    rise = 0.0
+    low = high = next(elevations_m)
+    for elevation_m in elevations_m:
+        if elevation_m > high:
+            high = elevation_m
+        elif elevation_m < high - STEP_M:
+            if high - low >= STEP_M:
+                rise += high - low
+            low = high = elevation_m
+        elif elevation_m < low:
+            low = high = elevation_m
+    return rise + (high - low if high - low >= STEP_M else 0.0)

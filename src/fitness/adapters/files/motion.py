@@ -1,0 +1,119 @@
+"""How long somebody moved on a track, and how far."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from fitness.adapters.files.measures import distance_m
+from fitness.adapters.files.points import Points, pieces_m
+from fitness.domain.model.activities import ActivityType
+from fitness.domain.model.recordings import MAX_SPEED_M_S
+
+SLOWEST_M_S: Mapping[ActivityType, float] = {
+    **dict.fromkeys(
+        (ActivityType.RIDE, ActivityType.GRAVEL_RIDE, ActivityType.MOUNTAIN_BIKE_RIDE, ActivityType.E_BIKE_RIDE,
+         ActivityType.E_MOUNTAIN_BIKE_RIDE, ActivityType.VELOMOBILE, ActivityType.HANDCYCLE, ActivityType.INLINE_SKATE,
+         ActivityType.ROLLER_SKI, ActivityType.SKATEBOARD), 0.7,
+    ),
+    **dict.fromkeys((ActivityType.RUN, ActivityType.TRAIL_RUN, ActivityType.WHEELCHAIR), 0.5),
+    ActivityType.SWIM: 0.1,
+}  # fmt: skip
+"""Slower is standing still: people who wait wander, and so do their receivers."""
+
+SLOWEST_OF_OTHERS_M_S = 0.25
+
+WITHOUT_SPEED = frozenset(
+    (ActivityType.BADMINTON, ActivityType.BASKETBALL, ActivityType.CRICKET, ActivityType.CROSSFIT, ActivityType.DANCE,
+     ActivityType.ELLIPTICAL, ActivityType.GOLF, ActivityType.HIGH_INTENSITY_INTERVAL_TRAINING, ActivityType.PADEL,
+     ActivityType.PHYSICAL_THERAPY, ActivityType.PICKLEBALL, ActivityType.PILATES, ActivityType.RACQUETBALL,
+     ActivityType.ROCK_CLIMBING, ActivityType.SOCCER, ActivityType.SQUASH, ActivityType.STAIR_STEPPER,
+     ActivityType.TABLE_TENNIS, ActivityType.TENNIS, ActivityType.VOLLEYBALL, ActivityType.WEIGHT_TRAINING,
+     ActivityType.YOGA)
+)  # fmt: skip
+"""Who does these on one spot moves all the same."""
+
+SURELY = 3.0
+"""So many times the slowest speed, from one point to the next, is not an error of a receiver's."""
+
+AROUND_S = 10.0
+"""Before and after: over so long a receiver's error is small beside the way of somebody who moves."""
+
+LONG_GAP_S = 300.0
+"""A pause for those whose speed is not known."""
+
+
+Steps = Sequence[float] | None
+"""In metres, from each point to the next one. None where neither the device's distances nor places are known."""
+
+
+def way_m(points: Points, steps: Steps) -> float | None:
+    """None where it is not known."""
+    if steps is None:
+        return None
+    cuts = {cut - 1 for cut in points.cuts}
+    return sum(step for at, step in enumerate(steps) if at not in cuts) if cuts else sum(steps)
+
+
+def motion_s(points: Points, steps: Steps, sport: ActivityType) -> float:
+    """The elapsed time without what lies between two parts of a recording, and without pauses.
+
+    All of it where nothing moves at all: then the threshold is wrong, not the person.
+    """
+    times_s = points.times_s
+    lasted = [later - sooner for sooner, later in pairwise(times_s)]
+    for cut in points.cuts:
+        lasted[cut - 1] = 0.0
+    if steps is None or sport in WITHOUT_SPEED:
+        return sum(second for second in lasted if second <= LONG_GAP_S) or sum(lasted)
+    slowest = SLOWEST_M_S.get(sport, SLOWEST_OF_OTHERS_M_S)
+    return _moving_s(points, lasted, steps, slowest) or sum(lasted)
+
+
+def _moving_s(points: Points, lasted: Sequence[float], steps: Sequence[float], slowest_m_s: float) -> float:
+    """`first` and `last` only go on, so that this takes no longer where many points share a second."""
+    times_s = points.times_s
+    surely = SURELY * slowest_m_s
+    moved = 0.0
+    first = last = 0
+    for at, (seconds, step) in enumerate(zip(lasted, steps, strict=True)):
+        if seconds >= 1 and step > surely * seconds:
+            moved += seconds
+        elif seconds > 0:
+            while times_s[first] < times_s[at] - AROUND_S:
+                first += 1
+            last = max(last, at + 1)
+            while last + 1 < len(times_s) and times_s[last + 1] <= times_s[at + 1] + AROUND_S:
+                last += 1
+            if _far_m(points, first, last) >= slowest_m_s * (times_s[last] - times_s[first]):
+                moved += seconds
+    return moved
+
+
+def _far_m(points: Points, first: int, last: int) -> float:
+    """By the device, else as the crow flies."""
+    if _has_distances(points):
+        return points.distances_m[last] - points.distances_m[first]
+    return distance_m(
+        points.latitudes[last], points.longitudes[last], points.latitudes[first], points.longitudes[first]
+    )
+
+
+def steps_of(points: Points) -> Steps:
+    """By the device where it tells, else from place to place. A jump is no way."""
+    if _has_distances(points):
+        told = points.distances_m
+        steps = [max(0.0, later - sooner) for sooner, later in pairwise(told)]
+    elif points.latitudes and points.latitudes[0] == points.latitudes[0]:
+        steps = pieces_m(points)
+    else:
+        return None
+    if max(steps, default=0.0) > MAX_SPEED_M_S:
+        times_s = points.times_s
+        for at, step in enumerate(steps):
+            if step > MAX_SPEED_M_S * (times_s[at + 1] - times_s[at] + 1):
+                steps[at] = 0.0
+    return steps
+
+
+def _has_distances(points: Points) -> bool:
+    """After `filled`, either all are known or none is."""
+    return bool(points.distances_m) and points.distances_m[0] == points.distances_m[0]

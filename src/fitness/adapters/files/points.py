@@ -1,0 +1,266 @@
+"""The points of a track, as columns of numbers, and what of them makes no sense."""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import islice, pairwise
+from math import isfinite
+from operator import le
+
+from fitness.adapters.files.measures import distance_m
+from fitness.adapters.files.remarks import Remarks, counted
+from fitness.domain.model.recordings import MAX_SPEED_M_S
+
+UNKNOWN = float("nan")
+
+MAX_SPAN_S = 30 * 86_400.0
+"""As long as the longest activity."""
+
+NO_FIX_DEGREES = 0.001
+"""So close to 0° N, 0° E is a receiver that does not know where it is."""
+
+_ELEVATIONS_M = -1_000.0, 12_000.0
+_DISTANCES_M = 0.0, 2_000_000.0
+
+_MANY = 10
+"""Points that agree with one another are where somebody was. Fewer may be an error."""
+
+
+class Points:
+    """One entry in each column for each point that has a time. What else is not known of a point is NaN."""
+
+    __slots__ = (
+        "cuts", "distances_m", "elevations_m", "heart_rates_bpm", "latitudes", "longitudes", "times_s",
+        "without_fix", "without_place",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.times_s = array("d")
+        """Since 1970, in UTC."""
+        self.latitudes = array("d")
+        self.longitudes = array("d")
+        self.elevations_m = array("d")
+        self.distances_m = array("d")
+        """By the device, since the start."""
+        self.heart_rates_bpm = array("d")
+        self.cuts: list[int] = []
+        """Positions before which the recording was interrupted."""
+        self.without_place = 0
+        """Points whose place is not known."""
+        self.without_fix = 0
+        """Those of them whose place is none on Earth, or is 0° N, 0° E."""
+
+    def __len__(self) -> int:
+        return len(self.times_s)
+
+    def add(
+        self,
+        time_s: float,
+        latitude: float,
+        longitude: float,
+        elevation_m: float = UNKNOWN,
+        distance_m: float = UNKNOWN,
+        heart_rate_bpm: float = UNKNOWN,
+    ) -> None:
+        if not (-90.0 <= latitude <= 90.0 and -180.0 <= longitude <= 180.0) or (
+            -NO_FIX_DEGREES < latitude < NO_FIX_DEGREES and -NO_FIX_DEGREES < longitude < NO_FIX_DEGREES
+        ):
+            self.without_place += 1
+            self.without_fix += latitude == latitude and longitude == longitude
+            latitude = longitude = UNKNOWN
+        self.times_s.append(time_s)
+        self.latitudes.append(latitude)
+        self.longitudes.append(longitude)
+        self.elevations_m.append(elevation_m)
+        self.distances_m.append(distance_m)
+        self.heart_rates_bpm.append(heart_rate_bpm)
+
+    def cut(self) -> None:
+        """What comes next does not follow what was last."""
+        if len(self) and self.cuts[-1:] != [len(self)]:
+            self.cuts.append(len(self))
+
+    def columns(self) -> tuple["array[float]", ...]:
+        return (
+            self.times_s, self.latitudes, self.longitudes, self.elevations_m, self.distances_m, self.heart_rates_bpm,
+        )  # fmt: skip
+
+    def kept(self, positions: Sequence[int]) -> "Points":
+        """Those at the ascending `positions` alone."""
+        points = Points()
+        for column, old in zip(points.columns(), self.columns(), strict=True):
+            column.extend(map(old.__getitem__, positions))
+        cuts = dict.fromkeys(bisect_right(positions, cut - 1) for cut in self.cuts)
+        points.cuts = [cut for cut in cuts if 0 < cut < len(positions)]
+        points.without_place = self.without_place
+        return points
+
+    def between(self, first_s: float, last_s: float) -> "Points":
+        return self.kept([at for at, time_s in enumerate(self.times_s) if first_s <= time_s <= last_s])
+
+    def followed_by(self, others: "Points") -> "Points":
+        """Both, with a cut between them."""
+        points = Points()
+        for column, old, new in zip(points.columns(), self.columns(), others.columns(), strict=True):
+            column.extend(old)
+            column.extend(new)
+        points.cuts = [*self.cuts, len(self), *(len(self) + cut for cut in others.cuts)]
+        points.without_place = self.without_place + others.without_place
+        return points
+
+    @property
+    def elapsed_s(self) -> float:
+        return self.times_s[-1] - self.times_s[0] if self else 0.0
+
+    def first_place(self) -> tuple[float, float] | None:
+        """Latitude and longitude."""
+        places = zip(self.latitudes, self.longitudes, strict=True)
+        return next((place for place in places if place[0] == place[0]), None)
+
+
+def sound(points: Points, remarks: Remarks, where: str) -> Points:
+    """The points whose times ascend, without places, elevations and distances that are impossible.
+
+    Places and distances that are not known are put where somebody of steady speed would have been. So each of these
+    columns is known in full or not at all.
+    """
+    remarks.add(where, counted(points.without_fix, "place", "off the globe or at 0° N, 0° E"))
+    points = _of_one_time(points, remarks, where)
+    points = _in_order(points, remarks, where)
+    remarks.add(where, counted(_forget_far_places(points), "place", "too far from the others"))
+    for name, column, (lowest, highest) in (
+        ("elevation", points.elevations_m, _ELEVATIONS_M),
+        ("distance", points.distances_m, _DISTANCES_M),
+    ):
+        remarks.add(where, counted(_forget_beyond(column, lowest, highest), f"impossible {name}"))
+    if points.without_place:
+        _fill(points.latitudes, points.times_s)
+        _fill(points.longitudes, points.times_s)
+    _fill(points.distances_m, points.times_s)
+    return points
+
+
+def _of_one_time(points: Points, remarks: Remarks, where: str) -> Points:
+    """Those within 30 days of the middle one: watches that lost the time write 1970, 1990 or the far future."""
+    if points.elapsed_s <= MAX_SPAN_S and len(points) and max(points.times_s) - min(points.times_s) <= MAX_SPAN_S:
+        return points
+    middle_s = sorted(points.times_s)[(len(points) - 1) // 2] if points else 0.0
+    kept = [at for at, time_s in enumerate(points.times_s) if abs(time_s - middle_s) <= MAX_SPAN_S]
+    remarks.add(where, counted(len(points) - len(kept), "point", "dated far from the others"))
+    return points.kept(kept)
+
+
+def _in_order(points: Points, remarks: Remarks, where: str) -> Points:
+    """Without the fewest points that keep the times from ascending."""
+    times_s = points.times_s
+    if all(map(le, times_s, islice(times_s, 1, None))):
+        return points
+    kept = longest_ascent(times_s)
+    remarks.add(where, counted(len(points) - len(kept), "point", "whose time goes back"))
+    return points.kept(kept)
+
+
+def longest_ascent(values: Sequence[float]) -> list[int]:
+    """Positions of the longest part of `values`, picked from anywhere in it, that never falls."""
+    lowest_ends: list[float] = []
+    ends_at: list[int] = []
+    before: list[int] = []
+    for at, value in enumerate(values):
+        length = bisect_right(lowest_ends, value)
+        before.append(ends_at[length - 1] if length else -1)
+        if length == len(lowest_ends):
+            lowest_ends.append(value)
+            ends_at.append(at)
+        else:
+            lowest_ends[length] = value
+            ends_at[length] = at
+    picked = []
+    at = ends_at[-1] if ends_at else -1
+    while at >= 0:
+        picked.append(at)
+        at = before[at]
+    return picked[::-1]
+
+
+def pieces_m(points: Points) -> list[float]:
+    """The way from each point to the next one, along the ground; NaN where a place is not known."""
+    latitudes, longitudes = points.latitudes, points.longitudes
+    return [
+        distance_m(latitude, longitude, other_latitude, other_longitude)
+        for latitude, longitude, other_latitude, other_longitude in zip(
+            islice(latitudes, 1, None), islice(longitudes, 1, None), latitudes, longitudes, strict=False
+        )
+    ]
+
+
+def _forget_far_places(points: Points) -> int:
+    """How many there were. Of the stretches between jumps, short ones to and from which one jumps are no places."""
+    if not points.without_place and max(pieces_m(points), default=0.0) <= MAX_SPEED_M_S:
+        return 0
+    stretches = list(_stretches(points))
+    few = min(_MANY, max(map(len, stretches), default=0))
+    nearest = next((stretch for stretch in stretches if len(stretch) >= few), [])
+    far: list[int] = []
+    for stretch in stretches:
+        if len(stretch) >= few:
+            nearest = stretch
+        elif _jumps(points, *sorted((nearest[-1] if nearest[-1] < stretch[0] else nearest[0], stretch[0]))):
+            far += stretch
+    for at in far:
+        points.latitudes[at] = points.longitudes[at] = UNKNOWN
+    points.without_place += len(far)
+    return len(far)
+
+
+def _stretches(points: Points) -> Iterator[Sequence[int]]:
+    """Positions of points with places, one after the other as far as nobody has to jump."""
+    stretch: list[int] = []
+    for at, latitude in enumerate(points.latitudes):
+        if latitude == latitude:
+            if stretch and _jumps(points, stretch[-1], at):
+                yield stretch
+                stretch = []
+            stretch.append(at)
+    if stretch:
+        yield stretch
+
+
+def _jumps(points: Points, one: int, other: int) -> bool:
+    """Whether the way between them is too far for the time."""
+    far_m = distance_m(points.latitudes[other], points.longitudes[other], points.latitudes[one], points.longitudes[one])
+    return far_m > MAX_SPEED_M_S * (points.times_s[other] - points.times_s[one] + 1)
+
+
+def _forget_beyond(column: "array[float]", lowest: float, highest: float) -> int:
+    """How many there were."""
+    absurd = [at for at, value in enumerate(column) if not lowest <= value <= highest and value == value]
+    for at in absurd:
+        column[at] = UNKNOWN
+    return len(absurd)
+
+
+def _fill(column: "array[float]", times_s: Sequence[float]) -> None:
+    """Interpolate what is unknown; before the first and after the last that is known, these are repeated."""
+    known = [at for at, value in enumerate(column) if value == value]
+    if len(known) < 2:
+        column[:] = array("d", [UNKNOWN]) * len(column)
+        return
+    if len(known) == len(column):
+        return
+    first, last = known[0], known[-1]
+    column[:first] = array("d", [column[first]]) * first
+    column[last + 1 :] = array("d", [column[last]]) * (len(column) - last - 1)
+    for before, after in pairwise(known):
+        if after - before > 1:
+            slope = (column[after] - column[before]) / ((times_s[after] - times_s[before]) or 1.0)
+            for at in range(before + 1, after):
+                column[at] = column[before] + slope * (times_s[at] - times_s[before])
+
+
+def usable_number(text: str | None) -> float:
+    """NaN where it is none, also for infinity."""
+    try:
+        value = float(text) if text is not None and len(text) < 40 else UNKNOWN
+    except ValueError:
+        return UNKNOWN
+    return value if isfinite(value) else UNKNOWN

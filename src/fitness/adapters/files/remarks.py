@@ -1,0 +1,32 @@
+"""What was left out of a file, said to the person whose file it is."""
+
+MOST = 30
+"""A file with more faults than these is told so."""
+
+
+class Remarks:
+    """Sentences in the order in which they were made, each once."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, None] = {}
+
+    def add(self, where: str, what: str | None) -> None:
+        """`where` is a part of the file, such as "track 2"; nothing is said where `what` is None."""
+        if what is not None:
+            self._said[f"{where}: {what}"] = None
+
+    def sentences(self) -> tuple[str, ...]:
+        said = [*self._said]
+        more = len(said) - MOST
+        return (*said[:MOST], *([f"and {more} more like these"] if more > 0 else []))
+
+
+def counted(count: int, thing: str, which: str = "") -> str | None:
+    """None where there was none to leave out."""
+    if not count:
+        return None
+    return f"left out {count} {thing}{'' if count == 1 else 's'} {which}".rstrip()
+
+
+def impossible(name: str, value: float, unit: str = "") -> str:
+    return f"left out the {name}, since {value:g} {unit}".rstrip() + " is impossible"

@@ -1,0 +1,1 @@
+"""Background jobs, worked off by procrastinate."""

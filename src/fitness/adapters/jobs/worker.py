@@ -1,0 +1,213 @@
+"""Works off the queue by procrastinate, and begins anew after whatever a connection to PostgreSQL can suffer.
+
+Three things are ours. A job of a worker that died is given back to the queue, which procrastinate leaves to its users.
+After any error of its connector procrastinate goes on with jobs that it cannot report on, or stops: here each run of it
+ends with its first error, and the next run has another worker id, so that the jobs of the one before count as stalled.
+And its shutdown, which can hang on a connection that is half open, has a deadline.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
+from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import Job as QueuedJob
+from procrastinate.jobs import Status
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from fitness.domain.model.jobs import EVERY, Job, Queue, Task
+from fitness.ports.jobs import FAILED_FOR_GOOD, JobRunner
+
+AT_ONCE: Mapping[Queue, int] = {Queue.PROMPT: 2, Queue.UPKEEP: 1}
+"""Jobs of each queue that run at the same time in one process."""
+
+POLL_S = 0.5
+"""Between two looks at an empty queue. There is no LISTEN: its connection is what makes shutdowns hang, and a pooler in
+transaction mode has none to give."""
+
+HEARTBEAT_S = 1.0
+STALLED_S = 6.0
+"""Since the last heartbeat of its worker, a job is given back to the queue."""
+
+RESCUE_S = 1.0
+"""Between two looks for stalled jobs."""
+
+GRACE_S = 8.0
+"""For running jobs, once the worker is to stop; then they are cancelled, and tried again by the next one."""
+
+SHUTDOWN_S = 12.0
+"""For procrastinate to stop; then it is abandoned, and the process is to end."""
+
+BEGIN_ANEW_S = 0.5
+"""After a run that failed."""
+
+Pool = AsyncConnectionPool[AsyncConnection[Any]]
+
+_log = logging.getLogger(__name__)
+
+logging.getLogger("procrastinate").setLevel(logging.CRITICAL)  # several lines a job; what matters is said here
+
+
+class ProcrastinateWorker:
+    """`runner` carries out the jobs; `pool_of` makes a pool that is not open yet."""
+
+    def __init__(self, pool_of: Callable[[], Pool], runner: JobRunner, *, every: Mapping[Task, timedelta] = EVERY):
+        self._pool_of = pool_of
+        self._runner = runner
+        self._every = every
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """Returns once `stop` is set and the running jobs have ended, at the latest after SHUTDOWN_S."""
+        while not stop.is_set():
+            try:
+                await self._run(stop)
+            except ConnectorException as error:
+                _log.warning("the job worker lost PostgreSQL (%s), and begins anew", error.__cause__ or error)
+            if not stop.is_set():
+                await _set_or_late([stop], BEGIN_ANEW_S)
+
+    async def _run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set, or PostgreSQL failed to answer anything. Raises ConnectorException."""
+        failed = asyncio.Event()
+        async with _open(self._pool_of()) as pool:
+            connector = _Connector(failed)
+            app = self._app(connector)
+            await app.open_async(pool)
+            working = [asyncio.ensure_future(_work_off(app, queue, count)) for queue, count in AT_ONCE.items()]
+            working.append(asyncio.ensure_future(_rescue_for_ever(app)))
+            ends = [asyncio.ensure_future(event.wait()) for event in (stop, failed)]
+            await asyncio.wait([*working, *ends], return_when=asyncio.FIRST_COMPLETED)
+            for task in (*working, *ends):
+                task.cancel()
+            _, hanging = await asyncio.wait(working, timeout=SHUTDOWN_S)
+            for task in working:
+                if task not in hanging and not task.cancelled() and (error := task.exception()) is not None:
+                    _log.debug("a task of the job worker ended: %r", error)
+            if hanging:
+                _log.error("the job worker did not stop within %s s, and is abandoned", SHUTDOWN_S)
+
+    def _app(self, connector: "_Connector") -> App:
+        app = App(connector=connector)
+        for task in Task:
+            periodic = task in self._every
+            work = self._carried_out(task)
+            options: dict[str, Any] = {"name": str(task), "queue": str(task.queue)}
+            # One that the clock enqueues is not tried again: its next turn comes anyway. One at a time is enough.
+            options |= {"lock": str(task)} if periodic else {"retry": _Retries()}
+            registered = app.task(**options)(work)
+            if periodic:
+                app.periodic(cron=_cron(self._every[task]))(registered)
+        return app
+
+    def _carried_out(self, task: Task) -> Callable[..., Any]:
+        async def carried_out(**arguments: int) -> None:
+            given = {name: value for name, value in arguments.items() if name != "timestamp"}  # the clock's own
+            try:
+                await self._runner.run(Job(task, given))
+            except Exception:
+                _log.exception("the job %s%s failed", task, given or "")
+                raise
+
+        return carried_out
+
+
+class _Connector(PsycopgConnector):
+    """Sets `failed` at the first error, after which this run of the worker is over."""
+
+    def __init__(self, failed: asyncio.Event) -> None:
+        super().__init__()
+        self._failed = failed
+
+    async def execute_query_async(self, query: Any, **arguments: Any) -> None:
+        # Raised, it would end a task of procrastinate's whose exception nobody looks at.
+        with suppress(ConnectorException), self._noted():
+            await super().execute_query_async(query, **arguments)
+
+    async def execute_query_one_async(self, query: Any, **arguments: Any) -> dict[str, Any]:
+        with self._noted():
+            row: dict[str, Any] = await super().execute_query_one_async(query, **arguments)
+            return row
+
+    async def execute_query_all_async(self, query: Any, **arguments: Any) -> list[dict[str, Any]]:
+        with self._noted():
+            rows: list[dict[str, Any]] = await super().execute_query_all_async(query, **arguments)
+            return rows
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        try:
+            yield
+        except ConnectorException as error:
+            if not self._failed.is_set():
+                _log.warning("the job worker's PostgreSQL failed: %s", error.__cause__ or error)
+            self._failed.set()
+            raise
+
+
+class _Retries(BaseRetryStrategy):
+    """After 2, 4, 8 … seconds, FAILED_FOR_GOOD times in all; at once where the worker ended under the job."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: QueuedJob) -> RetryDecision | None:
+        if isinstance(exception, asyncio.CancelledError):
+            return RetryDecision(retry_in={"seconds": 0})
+        if job.attempts + 1 >= FAILED_FOR_GOOD:
+            return None
+        return RetryDecision(retry_in={"seconds": 2 ** (job.attempts + 1)})
+
+
+async def _work_off(app: App, queue: Queue, at_once: int) -> None:
+    await app.run_worker_async(
+        queues=[str(queue)],
+        name=str(queue),
+        concurrency=at_once,
+        fetch_job_polling_interval=POLL_S,
+        abort_job_polling_interval=POLL_S,
+        shutdown_graceful_timeout=GRACE_S,
+        listen_notify=False,
+        delete_jobs="successful",
+        install_signal_handlers=False,
+        update_heartbeat_interval=HEARTBEAT_S,
+        stalled_worker_timeout=STALLED_S,
+    )
+
+
+async def _rescue_for_ever(app: App) -> None:
+    while True:
+        await asyncio.sleep(RESCUE_S)
+        await rescue(app)
+
+
+async def rescue(app: App) -> None:
+    """Give the jobs of workers that died back to the queue; one that was given back too often has failed."""
+    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
+        _log.warning("the worker of job %s (%s) died, and it is tried again", job.id, job.task_name)
+        if job.attempts + 1 >= FAILED_FOR_GOOD:
+            await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=False)
+        else:
+            await app.job_manager.retry_job(job)
+
+
+def _cron(every: timedelta) -> str:
+    minutes = int(every.total_seconds()) // 60
+    return f"*/{minutes} * * * *" if minutes < 60 else "0 * * * *"
+
+
+@asynccontextmanager
+async def _open(pool: Pool) -> AsyncIterator[Pool]:
+    await pool.open(wait=False)
+    try:
+        yield pool
+    finally:
+        await pool.close(timeout=1.0)
+
+
+async def _set_or_late(events: list[asyncio.Event], patience_s: float) -> None:
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waiting, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+    for one in waiting:
+        one.cancel()

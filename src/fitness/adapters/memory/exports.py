@@ -1,0 +1,83 @@
+"""Exports in a dictionary."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from fitness.adapters.memory.store import InMemoryStore, KeptExport
+from fitness.domain.model.exports import Export, ExportState
+from fitness.ports.messages import Messages
+
+
+class InMemoryExportRepo:
+    def __init__(self, store: InMemoryStore) -> None:
+        self._store = store
+
+    async def request(self, user_id: int, *, at: datetime, messages: Messages) -> bool:
+        latest = await self.latest(user_id)
+        if user_id not in self._store.users or (latest is not None and latest.state(at) is not ExportState.OVER):
+            return False
+        export = Export(
+            id=next(self._store.ids),
+            user_id=user_id,
+            requested_at=at,
+            ready_at=None,
+            expires_at=None,
+            size_bytes=None,
+            used_at=None,
+        )
+        self._store.exports[export.id] = KeptExport(export)
+        self._store.write(messages)
+        return True
+
+    async def latest(self, user_id: int) -> Export | None:
+        own = [kept.export for kept in self._store.exports.values() if kept.export.user_id == user_id]
+        return own[-1] if own and user_id in self._store.users else None
+
+    async def begin(self, user_id: int, *, run: int) -> Export | None:
+        export = await self.latest(user_id)
+        if export is None or export.ready_at is not None:
+            return None
+        kept = self._store.exports[export.id]
+        self._store.released += kept.parts.values()
+        kept.parts.clear()
+        kept.run = run
+        return export
+
+    async def add_part(self, export_id: int, *, run: int, number: int, object_name: str) -> bool:
+        kept = self._made_by(export_id, run)
+        if kept is not None:
+            kept.parts[number] = object_name
+        return kept is not None
+
+    async def finish(self, export_id: int, *, run: int, size_bytes: int, at: datetime, expires_at: datetime) -> bool:
+        kept = self._made_by(export_id, run)
+        if kept is not None:
+            kept.export = replace(kept.export, ready_at=at, expires_at=expires_at, size_bytes=size_bytes)
+        return kept is not None
+
+    async def use(self, export_id: int, *, at: datetime) -> tuple[Export, Sequence[str]] | None:
+        kept = self._store.exports.get(export_id)
+        if kept is None or kept.export.state(at) is not ExportState.READY or not self._of_living(kept):
+            return None
+        kept.export = replace(kept.export, used_at=at)
+        return kept.export, [name for _, name in sorted(kept.parts.items())]
+
+    async def forget(self, *, used_before: datetime, expired_before: datetime, requested_before: datetime) -> int:
+        old = [
+            one.export.id
+            for one in self._store.exports.values()
+            if (one.export.used_at is not None and one.export.used_at <= used_before)
+            or (one.export.expires_at is not None and one.export.expires_at <= expired_before)
+            or (one.export.ready_at is None and one.export.requested_at <= requested_before)
+        ]
+        for export_id in old:
+            self._store.delete_export(export_id)
+        return len(old)
+
+    def _made_by(self, export_id: int, run: int) -> KeptExport | None:
+        kept = self._store.exports.get(export_id)
+        return kept if kept is not None and kept.run == run and kept.export.ready_at is None else None
+
+    def _of_living(self, kept: KeptExport) -> bool:
+        return kept.export.user_id in self._store.users

@@ -1,0 +1,69 @@
+"""What a picture says of itself before it is decoded, and whether decoding it fits into the memory for that."""
+
+from io import BytesIO
+
+from PIL import Image, PngImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+
+from fitness.domain.model.refusals import PictureCorrupt, PictureRefused, PictureTooManyPixels, PictureUnknown
+
+FORMATS = (JpegImageFile.format, PngImagePlugin.PngImageFile.format, WebPImagePlugin.WebPImageFile.format)
+"""Pillow is asked for no other: its readers of rare formats are seldom looked at."""
+
+MEGAPIXEL = 1_000_000
+MAX_PIXELS = 24 * MEGAPIXEL
+
+MAX_WEBP_PIXELS = 8 * MEGAPIXEL
+"""libwebp's decoder of animations, the one that Pillow has, takes 16 to 20 bytes a pixel; the others take 4."""
+
+MAX_COEFFICIENT_BYTES = 120 * 1024**2
+"""libjpeg keeps all coefficients of a progressive JPEG, two bytes each, until its last scan."""
+
+# Our own caps are lower, and are looked at before anything is decoded.
+Image.MAX_IMAGE_PIXELS = None
+
+_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
+
+
+def opened(data: bytes) -> ImageFile:
+    """The picture, of which only the header has been read. Raises a PictureRefused, and whatever Pillow raises
+    for damage.
+    """
+    try:
+        image = Image.open(BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise _unknown(data) from error
+    assert isinstance(image, ImageFile)
+    _refuse_too_many(image)
+    return image
+
+
+def _unknown(data: bytes) -> PictureRefused:
+    """Photos of phones are named, since their owners cannot know why they are refused."""
+    if data.startswith(_BEGINNINGS) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP"):
+        return PictureCorrupt("its header makes no sense")
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+        return PictureUnknown("HEIC or AVIF, which is not read; send it as JPEG, PNG or WebP")
+    return PictureUnknown()
+
+
+def _refuse_too_many(image: ImageFile) -> None:
+    most, of = (MAX_WEBP_PIXELS, "a WebP") if image.format == "WEBP" else (MAX_PIXELS, "it")
+    if image.width * image.height > most:
+        raise PictureTooManyPixels(
+            f"{of} may have {most // MEGAPIXEL} megapixels, and has {image.width} x {image.height}"
+        )
+    if isinstance(image, JpegImageFile) and _coefficient_bytes(image) > MAX_COEFFICIENT_BYTES:
+        raise PictureTooManyPixels("a progressive JPEG of this kind takes too much memory to read")
+
+
+def _coefficient_bytes(image: JpegImageFile) -> int:
+    """Those that are kept of a progressive one; of others, next to none."""
+    if not image.info.get("progressive"):
+        return 0
+    factors = [(across, down) for _, across, down, _ in image.layer]
+    most_across, most_down = (max(each, default=1) or 1 for each in zip(*factors, strict=True))
+    samples = sum(across * down for across, down in factors) / (most_across * most_down)
+    return int(2 * samples * image.width * image.height)

@@ -1,0 +1,3 @@
+DROP TABLE activity_changes;
+
+DROP TABLE change_counters;

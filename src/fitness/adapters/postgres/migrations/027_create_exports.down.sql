@@ -1,0 +1,5 @@
+DELETE FROM export_parts;
+
+DROP TABLE export_parts;
+
+DROP TABLE exports;

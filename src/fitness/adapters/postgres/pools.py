@@ -1,0 +1,30 @@
+"""Connections for the library that works off the jobs, set up as the service's own are."""
+
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool
+
+from fitness.adapters.postgres.database import CONNECTIONS_OF_A_PROCESS, KEEPALIVE, SESSION
+
+JOB_CONNECTIONS = 4
+CONNECTIONS_OF_A_WORKER = CONNECTIONS_OF_A_PROCESS + JOB_CONNECTIONS
+
+PATIENCE_S = 3.0
+"""For a connection; whoever asks begins anew then."""
+
+
+def job_pool(url: str) -> AsyncConnectionPool[AsyncConnection[Any]]:
+    """Not open yet."""
+    return AsyncConnectionPool(
+        make_conninfo(url, **KEEPALIVE),
+        connection_class=AsyncConnection[Any],
+        min_size=1,
+        max_size=JOB_CONNECTIONS,
+        timeout=PATIENCE_S,
+        reconnect_timeout=PATIENCE_S,
+        check=AsyncConnectionPool.check_connection,
+        kwargs={"autocommit": True, "options": SESSION},
+        open=False,
+    )

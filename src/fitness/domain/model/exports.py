@@ -1,0 +1,103 @@
+"""All that is somebody's, to take away: in which form, and for how long."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from fitness.domain.model.activities import Activity
+from fitness.domain.model.fields import Says
+
+LINK_TTL = timedelta(hours=24)
+"""From when the archive is ready, until it is downloaded."""
+
+USED_KEPT_FOR = timedelta(hours=1)
+"""A download that has begun may take so long."""
+
+WAITING_TTL = timedelta(hours=24)
+"""An export that could not be made by then is given up, so that another can be asked for."""
+
+_RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a cell may not begin with: the last four are full-width forms of the first ones."""
+
+
+class ExportState(StrEnum):
+    WAITING = "waiting"
+    READY = "ready"
+    OVER = "over"
+    """It was downloaded, or nobody did so in time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    id: int
+    user_id: int
+    requested_at: datetime
+    ready_at: datetime | None
+    expires_at: datetime | None
+    size_bytes: int | None
+    used_at: datetime | None
+
+    def state(self, at: datetime) -> ExportState:
+        if self.ready_at is None or self.expires_at is None:
+            return ExportState.WAITING
+        return ExportState.READY if self.used_at is None and at < self.expires_at else ExportState.OVER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportStatus:
+    state: Annotated[ExportState, Says("`over` once it was downloaded, or was not in time.")]
+    requested_at: datetime
+    expires_at: Annotated[datetime, Says("Until then the link is good.")] | None
+    size_bytes: Annotated[int, Says("Of the archive.")] | None
+    url: Annotated[str, Says("Of the archive, for one download without a token. Show it to nobody.")] | None
+    """While it is ready."""
+
+
+ACTIVITY_COLUMNS = tuple(field.name for field in fields(Activity))
+
+
+def csv_head() -> str:
+    return csv_line(ACTIVITY_COLUMNS)
+
+
+def csv_row(activity: Activity) -> str:
+    """A line of the table whose first one is `csv_head`."""
+    return csv_line(csv_cell(getattr(activity, name)) for name in ACTIVITY_COLUMNS)
+
+
+def csv_cell(value: object) -> str:
+    """Text that a spreadsheet would take for a formula begins with an apostrophe."""
+    if value is None:
+        return ""
+    if isinstance(value, tuple | frozenset):
+        return csv_cell("; ".join(value))
+    if isinstance(value, str) and value.startswith(_RUN_BY_SPREADSHEETS):
+        return f"'{value}"
+    return _plain(value) if not isinstance(value, bool) else str(value).lower()
+
+
+def csv_line(cells: Iterable[str]) -> str:
+    """RFC 4180."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue()
+
+
+def json_text(record: object) -> str:
+    """A dataclass, with its fields as the API names and writes them."""
+    return json.dumps(_members(record), default=_plain, ensure_ascii=False)
+
+
+def _members(record: object) -> Mapping[str, object]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}  # type: ignore[arg-type]
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return value.isoformat() if isinstance(value, date) else str(value)

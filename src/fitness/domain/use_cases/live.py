@@ -1,0 +1,223 @@
+"""The live feed: who is connected is told each change of their activities, once and in order, from any process.
+
+The change log is the truth. A follower remembers the number of the last change it was given, and asks the log for those
+behind it; what it waits for in between is only a reason to ask. Such a reason is the message that a process announces
+after its commit, or else the look at the log that every process takes each POLL_S for all whom it has connected. So a
+message that is lost costs no change, and at most a second.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from itertools import islice
+
+from fitness.domain.model.changes import Change
+from fitness.domain.model.refusals import ChangesNotKept, NotAuthenticated, TooManyFollowers
+from fitness.domain.model.users import Caller
+from fitness.domain.use_cases.changes import ChangeService
+from fitness.ports.changes import ChangeLogPort
+from fitness.ports.live import Place, PlacePort
+from fitness.ports.outages import DatabaseUnavailable, Outage
+from fitness.ports.wake_ups import WakeUpPort
+
+MOST_OF_USER = 5
+"""Connections, in all processes. While the store of places is down, of each process."""
+
+PAGE = 50
+"""Changes that a follower is given at once."""
+
+POLL_S = 0.5
+CHECK_S = 2.0
+"""Between two looks at the standing of each account that is connected, so that an ended session's connection ends."""
+
+LISTEN_AGAIN_S = 0.1
+UNKNOWN_S = 60.0
+"""After so long without an answer about somebody's standing, the connection ends."""
+
+CHECKED_AT_ONCE = 50
+
+Check = Callable[[Caller], Awaitable[object]]
+"""Raises NotAuthenticated where the caller's session, key or account has ended, and outages."""
+
+_log = logging.getLogger(__name__)
+
+
+class FeedStopped(Exception):
+    """The service stops; another process has the same feed."""
+
+
+class Follower:
+    """One connection."""
+
+    def __init__(self, log: ChangeLogPort, caller: Caller, seq: int, now_s: float) -> None:
+        self.caller = caller
+        self.seq = seq
+        """The number of the last change it was given."""
+        self.checked_s = now_s
+        self.caught_up = False
+        """Whether it has ever been given all that there was."""
+        self.name = secrets.token_hex(8)
+        self._log = log
+        self._news = asyncio.Event()
+        self._ended: Exception | None = None
+
+    @property
+    def place(self) -> Place:
+        return self.caller.id, self.name
+
+    def wake(self) -> None:
+        self._news.set()
+
+    def end(self, why: Exception) -> None:
+        """`next` raises it from now on, unless it has another reason already."""
+        self._ended = self._ended or why
+        self._news.set()
+
+    async def next(self) -> tuple[Change, ...]:
+        """The changes behind the last one that was given, as soon as there are any.
+
+        Raises ChangesNotKept, and why the connection is to end: NotAuthenticated, FeedStopped, an outage, or what `end`
+        was given.
+        """
+        while True:
+            self._news.clear()  # before the log is asked: what is committed after its answer sets it again
+            if self._ended is not None:
+                raise self._ended
+            with suppress(DatabaseUnavailable):  # the next look at the log wakes this one again
+                page = await self._log.after(self.caller.id, self.seq, most=PAGE)
+                if self.seq < page.trimmed_seq:
+                    raise ChangesNotKept
+                if page.changes:
+                    self.seq = page.changes[-1].seq
+                    return page.changes
+                self.caught_up = True
+            await self._news.wait()
+
+
+class LiveFeed:
+    """All followers that are connected to this process."""
+
+    def __init__(
+        self, changes: ChangeService, wake_ups: WakeUpPort, places: PlacePort, check: Check, now_s: Callable[[], float]
+    ) -> None:
+        self._changes = changes
+        self._wake_ups = wake_ups
+        self._places = places
+        self._check = check
+        self._now_s = now_s
+        self._followers: dict[int, set[Follower]] = {}
+        self._stopped = False
+
+    async def admit(self, caller: Caller, after: int | None) -> int:
+        """The number behind which the caller's changes follow: the given one, or that of the latest change.
+
+        Raises NotAuthenticated, ChangesNotKept, InvalidFields, outages.
+        """
+        await self._check(caller)
+        if after is None:
+            return await self._changes.last(by=caller)
+        await self._changes.after(after, most=0, by=caller)
+        return after
+
+    @asynccontextmanager
+    async def following(self, caller: Caller, seq: int) -> AsyncIterator[Follower]:
+        """A follower of the caller's changes behind that number. Raises TooManyFollowers, FeedStopped."""
+        if self._stopped:
+            raise FeedStopped
+        follower = Follower(self._changes.log, caller, seq, self._now_s())
+        await self._take_place(follower)
+        try:
+            yield follower
+        finally:
+            await self._leave(follower)
+
+    def wake(self, user_id: int) -> None:
+        """Something of this user's has changed, or may have."""
+        for follower in self._followers.get(user_id, ()):
+            follower.wake()
+
+    def stop(self) -> None:
+        """End all connections, and take no more."""
+        self._stopped = True
+        for follower in self._all():
+            follower.end(FeedStopped())
+
+    async def run(self) -> None:
+        """Listen and look, until cancelled."""
+        await asyncio.gather(
+            _every(LISTEN_AGAIN_S, lambda: self._wake_ups.listen(self.wake)),
+            _every(POLL_S, self.poll),
+            _every(CHECK_S, self.check_standings),
+        )
+
+    async def poll(self) -> None:
+        """Wake whoever is behind the log, by one question for all. Raises DatabaseUnavailable."""
+        if not self._followers:
+            return
+        last = await self._changes.log.last([*self._followers])
+        for user_id, seq in last.items():
+            for follower in self._followers.get(user_id, ()):
+                if follower.seq < seq:
+                    follower.wake()
+
+    async def check_standings(self) -> None:
+        """End the connections whose sessions have ended, and keep the places of the others.
+
+        Raises TicketsUnavailable.
+        """
+        left = iter(self._all())
+        while some := [*islice(left, CHECKED_AT_ONCE)]:
+            await asyncio.gather(*(self._check_one(follower) for follower in some))
+        await self._places.keep([follower.place for follower in self._all()])
+
+    async def _check_one(self, follower: Follower) -> None:
+        try:
+            await self._check(follower.caller)
+        except NotAuthenticated as ended:
+            follower.end(ended)
+        except Outage as outage:
+            if self._now_s() - follower.checked_s > UNKNOWN_S:
+                follower.end(outage)
+        else:
+            follower.checked_s = self._now_s()
+
+    async def _take_place(self, follower: Follower) -> None:
+        of_user = self._followers.setdefault(follower.caller.id, set())
+        of_user.add(follower)  # first, so that no two that begin at once both find room here
+        free = len(of_user) <= MOST_OF_USER
+        try:
+            with suppress(Outage):
+                free = free and await self._places.take(follower.place, most=MOST_OF_USER)
+        except BaseException:
+            await self._leave(follower)
+            raise
+        if not free:
+            self._forget(follower)
+            raise TooManyFollowers(MOST_OF_USER)
+
+    async def _leave(self, follower: Follower) -> None:
+        self._forget(follower)
+        with suppress(Outage):
+            await asyncio.shield(asyncio.ensure_future(self._places.leave(follower.place)))
+
+    def _forget(self, follower: Follower) -> None:
+        of_user = self._followers.get(follower.caller.id, set())
+        of_user.discard(follower)
+        if not of_user:
+            self._followers.pop(follower.caller.id, None)
+
+    def _all(self) -> list[Follower]:
+        return [follower for of_user in self._followers.values() for follower in of_user]
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await work()
+        except Outage:
+            pass
+        except Exception:  # noqa: BLE001 - the rounds have to go on
+            _log.exception("a round of the live feed failed; the next one tries again")

@@ -1,0 +1,89 @@
+"""Files as they were uploaded: given back to their owners, and deleted when nothing names them any more."""
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from fitness.domain.model.activities import ActivityState
+from fitness.domain.model.objects import UNNAMED_FOR
+from fitness.domain.model.originals import Original
+from fitness.domain.model.refusals import ActivityInTrash, ActivityNotFound, RecordingNotFound
+from fitness.domain.model.users import Caller
+from fitness.ports.activities import ActivityRepoPort
+from fitness.ports.clock import ClockPort
+from fitness.ports.objects import ObjectMissing, ObjectNamesPort, ObjectStorePort
+from fitness.ports.originals import OriginalRepoPort
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalService:
+    """Somebody else's activity is treated as one that does not exist; an admin's request is no exception."""
+
+    repo: ActivityRepoPort
+    originals: OriginalRepoPort
+    objects: ObjectStorePort
+
+    async def original(self, activity_id: int, *, by: Caller) -> Original:
+        """The file that the caller's activity was made of.
+
+        Raises ActivityNotFound, ActivityInTrash, and RecordingNotFound where it was made of none.
+        """
+        original = await self.originals.of_activity(activity_id, owner=by.id)
+        if original is not None:
+            return original
+        state = await self.repo.state(activity_id, owner=by.id)
+        if state is None:
+            raise ActivityNotFound(activity_id)
+        if state is ActivityState.TRASHED:
+            raise ActivityInTrash(activity_id)
+        raise RecordingNotFound(activity_id)
+
+    async def content(self, original: Original, activity_id: int) -> AsyncIterator[bytes]:
+        """The file, piece by piece. Raises RecordingNotFound where it is lost, ObjectsUnavailable."""
+        chunks = self.objects.chunks(original.object_name)
+        try:
+            first = await anext(chunks, b"")
+        except ObjectMissing as error:
+            _log.error("the file of original %s is not in the store: %s", original.id, original.object_name)
+            raise RecordingNotFound(activity_id) from error
+        return _joined(first, chunks)
+
+
+async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSweep:
+    """Deletes stored objects that no row names. Runs that overlap do no harm: a name is never used twice."""
+
+    objects: ObjectStorePort
+    names: ObjectNamesPort
+    clock: ClockPort
+
+    async def delete_released(self) -> int:
+        """The objects whose rows were deleted for good; returns how many."""
+        deleted = 0
+        while names := await self.names.released():  # ends: those that are deleted are forgotten
+            for name in names:
+                await self.objects.delete(name)
+            await self.names.forget(names)
+            deleted += len(names)
+        return deleted
+
+    async def sweep(self) -> int:
+        """All that no row names, but for what is younger than UNNAMED_FOR: its row may come. Returns how many."""
+        deleted = await self.delete_released()
+        old = self.clock.now() - UNNAMED_FOR
+        async for some in self.objects.list():
+            names = [one.name for one in some if one.stored_at < old]
+            named = await self.names.named(names) if names else frozenset()
+            for name in names:
+                if name not in named:
+                    await self.objects.delete(name)
+                    deleted += 1
+        return deleted

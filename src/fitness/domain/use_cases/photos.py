@@ -1,0 +1,151 @@
+"""What people do with the photos of their activities: add, look at, describe, order and delete them."""
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from fitness.domain.model.activities import ActivityState
+from fitness.domain.model.photos import (
+    MAX_PHOTO_BYTES,
+    MAX_PHOTOS,
+    NewPhoto,
+    Photo,
+    PhotoChanges,
+    PhotoFile,
+    Photos,
+    Picture,
+    Rendition,
+    checked_caption,
+    checked_changes,
+    stored,
+)
+from fitness.domain.model.refusals import (
+    ActivityInTrash,
+    ActivityNotFound,
+    PhotoNotFound,
+    PictureTooLarge,
+    TooManyPhotos,
+)
+from fitness.domain.model.users import Caller
+from fitness.domain.use_cases.activities import ActivityService
+from fitness.domain.use_cases.caching.invalidation import Changes, Write
+from fitness.domain.use_cases.caching.keys import activity_scope, photos_key
+from fitness.domain.use_cases.caching.reads import CachedReads, Copy
+from fitness.ports.clock import ClockPort
+from fitness.ports.objects import ObjectMissing, ObjectStorePort
+from fitness.ports.photos import PhotoRepoPort
+from fitness.ports.pictures import PictureReaderPort
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoService:
+    """A photo is hidden while its activity is in the trash, and gone when that is purged.
+
+    Somebody else's photo is treated as one that does not exist.
+    """
+
+    repo: PhotoRepoPort
+    objects: ObjectStorePort
+    pictures: PictureReaderPort
+    activities: ActivityService
+    cached: CachedReads
+    changes: Changes
+    clock: ClockPort
+
+    async def add(self, activity_id: int, data: bytes, *, caption: str | None = None, by: Caller) -> Photo:
+        """Make a photo of an uploaded picture, behind the activity's others. One picture of a user at a time.
+
+        Cancelled while the picture waits or is read, it ends at once and keeps nothing. From then on it is carried out.
+
+        Raises InvalidFields, ActivityNotFound, ActivityInTrash, TooManyPhotos, a PictureRefused, Overloaded,
+        ReaderUnavailable, ObjectsUnavailable.
+        """
+        caption = checked_caption(caption)
+        if len(data) > MAX_PHOTO_BYTES:
+            raise PictureTooLarge(MAX_PHOTO_BYTES)
+        there = await self.list(activity_id, by=by)
+        if len(there.value.items) >= MAX_PHOTOS:  # looked at again when it is stored; here it saves the work
+            raise TooManyPhotos(MAX_PHOTOS)
+        async with self.pictures.turn(by.id):
+            picture = await self.pictures.read(data)
+        keeping = asyncio.ensure_future(self._keep(picture, activity_id, caption, by))
+        keeping.add_done_callback(lambda kept: kept.cancelled() or kept.exception())  # if nobody awaits it any more
+        return await asyncio.shield(keeping)
+
+    async def list(self, activity_id: int, *, by: Caller) -> Copy[Photos]:
+        """By position. Raises ActivityNotFound, ActivityInTrash."""
+
+        async def load() -> Photos:
+            found = await self.repo.list(activity_id)
+            if found is None:
+                raise ActivityNotFound(activity_id)
+            return found
+
+        while True:  # ends: each further round means that somebody restored the activity between two looks
+            try:
+                copy = await self.cached.read_through(photos_key(activity_id), load)
+            except ActivityNotFound:
+                await self.activities.get(activity_id, by=by)  # says why it is not there
+                continue
+            if copy.value.user_id != by.id:
+                raise ActivityNotFound(activity_id)
+            return copy
+
+    async def get(self, photo_id: int, *, by: Caller) -> Photo:
+        """Raises PhotoNotFound, ActivityInTrash."""
+        found = await self.repo.find(photo_id, owner=by.id)
+        if found is None:
+            raise PhotoNotFound(photo_id)
+        if found.of is ActivityState.TRASHED:
+            raise ActivityInTrash(found.photo.activity_id)
+        return found.photo
+
+    async def content(self, photo: Photo, file: PhotoFile, *, by: Caller) -> bytes:
+        """Of one of the photo's files. Raises PhotoNotFound where it was deleted meanwhile, ActivityInTrash,
+        ObjectsUnavailable.
+        """
+        try:
+            return await self.objects.get(file.object_name)
+        except ObjectMissing:
+            await self.get(photo.id, by=by)
+            raise  # the row is there, so the object has to be
+
+    async def change(self, photo_id: int, changes: PhotoChanges, *, by: Caller) -> Photo:
+        """Its caption, or its place among the others. Raises InvalidFields, PhotoNotFound, ActivityInTrash."""
+        changes = checked_changes(changes)
+        change = partial(self.repo.change, photo_id, changes, owner=by.id)
+        return await self._until_done(photo_id, change, by)
+
+    async def delete(self, photo_id: int, *, by: Caller) -> None:
+        """For good; what the object store has of it is swept later. Raises PhotoNotFound, ActivityInTrash."""
+        await self._until_done(photo_id, partial(self.repo.remove, photo_id, owner=by.id), by)
+
+    async def _keep(self, picture: Picture, activity_id: int, caption: str | None, by: Caller) -> Photo:
+        """The objects first: what is named is there. Those that no row comes to name are swept."""
+        new = NewPhoto(
+            activity_id=activity_id,
+            user_id=by.id,
+            caption=caption,
+            created_at=self.clock.now(),
+            large=await self._stored(picture.large),
+            small=await self._stored(picture.small),
+        )
+        add = partial(self.repo.add, new)
+        while True:  # ends: each further round means that somebody restored the activity between two looks
+            photo = await self.changes.make([activity_scope(activity_id)], add, changed=lambda kept: kept is not None)
+            if photo is not None:
+                return photo
+            await self.activities.get(activity_id, by=by)
+
+    async def _stored(self, rendition: Rendition) -> PhotoFile:
+        return stored(rendition, await self.objects.put(rendition.content))
+
+    async def _until_done(self, photo_id: int, write: Write[R | None], by: Caller) -> R:
+        """Ends: each further round means that somebody restored the activity between two looks."""
+        while True:
+            photo = await self.get(photo_id, by=by)
+            if done := await self.changes.make([activity_scope(photo.activity_id)], write):
+                return done

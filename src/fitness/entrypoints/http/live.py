@@ -1,0 +1,170 @@
+"""/live over plain HTTP: tickets for its WebSocket, and the same feed as server-sent events."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.di import NamedDependency
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Send
+from msgspec import Meta
+
+from fitness.domain.model.api_keys import ApiScope
+from fitness.domain.model.rate_limits import Action
+from fitness.domain.model.refusals import ChangesNotKept, NotAuthenticated, TooManyFollowers
+from fitness.domain.model.users import Caller
+from fitness.domain.use_cases.live import FeedStopped, Follower
+from fitness.domain.use_cases.live_access import LiveAccess
+from fitness.entrypoints.http.accounts import NO_STORE
+from fitness.entrypoints.http.arrived import ARRIVED, Arrived
+from fitness.entrypoints.http.changes import change_body
+from fitness.entrypoints.http.cursors import change_cursor, change_of
+from fitness.entrypoints.http.feed import Feed
+from fitness.entrypoints.http.problems import NotAcceptable
+from fitness.entrypoints.http.queries import read_query
+from fitness.entrypoints.http.routes import Access, Route
+from fitness.ports.live import TICKET_TTL_S
+from fitness.ports.outages import Outage, TicketsUnavailable
+
+EVENTS = "text/event-stream"
+
+BEAT_S = 15.0
+"""Of silence, before a comment is sent: a client that is gone shows then, and no proxy takes the stream for dead."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    ticket: str
+    """For `?ticket=` of the WebSocket, once."""
+    expires_in: int
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveQuery:
+    cursor: (
+        Annotated[
+            str, Meta(description="The `cursor` of the last change that is known: on from there. Else from now on.")
+        ]
+        | None
+    ) = None
+
+
+@post(
+    "/ticket",
+    status_code=201,
+    opt=Route(
+        access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_READ,
+        action=Action.OTHER,
+        refuses=(TicketsUnavailable,),
+        unstored=True,
+    ).opt,
+)
+async def issue_ticket(
+    request: Request[Caller, Any, Any], live_access: NamedDependency[LiveAccess]
+) -> Response[Ticket]:
+    """A ticket with which a browser opens the WebSocket `/api/v1/live?ticket=…`, once and within 30 seconds."""
+    ticket = Ticket(ticket=await live_access.issue(request.user), expires_in=TICKET_TTL_S)
+    return Response(ticket, headers=NO_STORE)
+
+
+@get(
+    "/",
+    opt=Route(
+        access=Access.ACCOUNT,
+        scope=ApiScope.ACTIVITIES_READ,
+        action=Action.OTHER,
+        query=LiveQuery,
+        refuses=(NotAcceptable, ChangesNotKept, TooManyFollowers),
+        headers={
+            "Accept": f"Must name `{EVENTS}`.",
+            "Last-Event-ID": "The `id` of the last event, as browsers send it; in place of `cursor`.",
+        },
+        files=(EVENTS,),
+        unstored=True,
+    ).opt,
+)
+async def follow_changes(request: Request[Caller, Any, Any], feed: NamedDependency[Feed]) -> Response[bytes]:
+    """The caller's changes as they happen, as server-sent events that do not end.
+
+    An event's `id` is the cursor behind it. `following` comes first, without a change; then each `change`, with the
+    item of `/activities/changes` as its data, once and in order. `end` says why no more come. Needs `Accept:
+    text/event-stream`. The same address is that of the WebSocket, which the beginning of this document describes.
+    """
+    if EVENTS not in request.headers.get("accept", ""):
+        raise NotAcceptable(f"this is a stream of events: ask with Accept: {EVENTS}, or for a WebSocket")
+    query, by = read_query(request, LiveQuery), request.user
+    cursor = request.headers.get("last-event-id") or query.cursor
+    seq = await feed.admit(by, None if cursor is None else change_of(cursor, by.id))
+    arrived: Arrived = request.scope[ARRIVED]  # type: ignore[literal-required]
+    return EventStream(_nothing() if arrived.method == "HEAD" else _events(feed, by, seq))
+
+
+class EventStream(Response[bytes]):
+    """Ends with its events, or with its client; Litestar's own goes on listening to a client that has its answer."""
+
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(b"", media_type=EVENTS, headers=NO_STORE)
+        self._events = events
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> "_Streamed":
+        return _Streamed(self._events, media_type=EVENTS, status_code=200, headers=self.headers)
+
+
+class _Streamed(ASGIResponse):
+    _should_set_content_length = False
+
+    def __init__(self, events: AsyncGenerator[bytes, None], **given: Any) -> None:
+        super().__init__(**given)
+        self._events = events
+
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        async with aclosing(self._events):
+            async for event in self._events:
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _nothing() -> AsyncGenerator[bytes, None]:
+    for event in tuple[bytes, ...]():
+        yield event
+
+
+async def _events(feed: Feed, by: Caller, seq: int) -> AsyncGenerator[bytes, None]:
+    yield _event("following", change_cursor(by.id, seq), b"{}")
+    try:
+        async with feed.live.following(by, seq) as follower:
+            with feed.connected("events"):
+                while True:
+                    yield await _next(feed, follower)
+    except FeedStopped:
+        return  # the client connects again by itself
+    except (NotAuthenticated, TooManyFollowers, ChangesNotKept, Outage) as error:
+        yield _event("end", None, _encode({"reason": str(error)}))
+
+
+async def _next(feed: Feed, follower: Follower) -> bytes:
+    try:
+        changes = await asyncio.wait_for(follower.next(), BEAT_S)
+    except TimeoutError:
+        return b":\n\n"
+    feed.told(follower, changes)
+    owner = follower.caller.id
+    return b"".join(
+        _event("change", change_cursor(owner, one.seq), _encode(change_body(one, owner))) for one in changes
+    )
+
+
+def _event(name: str, cursor: str | None, data: bytes) -> bytes:
+    place = b"" if cursor is None else b"id: %b\n" % cursor.encode()
+    return place + b"event: %b\ndata: %b\n\n" % (name.encode(), data)
+
+
+live_router = Router("/live", tags=["activities"], route_handlers=[issue_ticket, follow_changes])

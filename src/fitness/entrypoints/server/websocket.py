@@ -1,0 +1,249 @@
+"""A connection that has become a WebSocket (RFC 6455), between the transport and the ASGI application.
+
+websockets' protocol knows frames and handshake; this module has the deadlines, the bounds, and what ASGI says of it.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from contextlib import suppress
+
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidState
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import SEND_EOF, State
+from websockets.server import ServerProtocol
+
+from fitness.entrypoints.server.exchange import Answer, ASGIApp, Message
+from fitness.entrypoints.server.home import Home, Kept
+from fitness.entrypoints.server.parsing import Head
+
+MOST_MESSAGE_BYTES = 4 * 1024
+MOST_UNREAD_MESSAGES = 8
+"""Of the client, before it is cut off: clients have little to say."""
+
+PING_S = 20.0
+"""Of silence, before the client is asked whether it is there."""
+
+PONG_S = 20.0
+"""For any sign of life then."""
+
+CLOSING_S = 5.0
+"""For the client to take what was written and to answer the close, before it is cut off."""
+
+SERVICE_RESTART = 1012
+
+_MEANS = {Opcode.TEXT: "text", Opcode.BINARY: "bytes"}
+_quiet = logging.getLogger(f"{__name__}.frames")
+_quiet.setLevel(logging.WARNING)
+_log = logging.getLogger(__name__)
+
+
+def become_socket(
+    before: Kept, home: Home, transport: asyncio.Transport, head: Head, scope: Message
+) -> "Socket | None":
+    """The socket that is the transport's protocol from now on. None where the handshake is none; that is answered."""
+    headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers])
+    request = Request(head.target.decode("latin-1"), headers, method=head.method)
+    response = ServerProtocol(logger=_quiet).accept(request)
+    if response.status_code != 101:
+        home.refused(400)
+        transport.write(_refusal(home, 400, "this is no handshake of a WebSocket of version 13"))
+        transport.close()
+        return None
+    scope = {name: value for name, value in scope.items() if name != "method"}
+    socket = Socket(home, transport, scope | {"type": "websocket", "scheme": "ws"}, response.serialize())
+    transport.set_protocol(socket)
+    home.became(before, socket)
+    return socket
+
+
+def _refusal(home: Home, status: int, detail: str) -> bytes:
+    headers, body = home.problem(status, detail)
+    headers += [(b"content-length", b"%d" % len(body)), (b"sec-websocket-version", b"13")]
+    return Answer(status, headers, body).rendered(date=home.date, close=True)
+
+
+class Socket(asyncio.Protocol):
+    """`accepting` is the handshake's answer, which is written once the application accepts."""
+
+    def __init__(self, home: Home, transport: asyncio.Transport, scope: Message, accepting: bytes) -> None:
+        self.scope = scope
+        self._transport = transport
+        self._accepting: bytes | None = accepting
+        self._home = home
+        self._loop = asyncio.get_running_loop()
+        self._protocol = ServerProtocol(state=State.OPEN, max_size=MOST_MESSAGE_BYTES, logger=_quiet)
+        self._events: deque[Message] = deque([{"type": "websocket.connect"}])
+        self._come: asyncio.Future[None] | None = None
+        self._parts: list[bytes] = []
+        self._kind = ""
+        self._drained: asyncio.Future[None] | None = None
+        self._heard_s = self._loop.time()
+        self._asked_s: float | None = None
+        """Since when an answer to a ping is due."""
+        self._closing_s: float | None = None
+        self._told = False
+        """Whether the application knows, or will know, that it is over."""
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, app: ASGIApp, first: bytes) -> None:
+        """`first` is what came behind the handshake."""
+        self._task = self._loop.create_task(self._run(app))
+        if first:
+            self.data_received(first)
+
+    # What the transport says.
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_s, self._asked_s = self._loop.time(), None
+        self._protocol.receive_data(data)
+        for frame in self._protocol.events_received():
+            if isinstance(frame, Frame):
+                self._frame_came(frame)
+        self._flush()
+
+    def eof_received(self) -> bool:
+        if not self._protocol.eof_sent:
+            self._protocol.receive_eof()
+            self._protocol.events_received()
+        return False
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._over(CloseCode.ABNORMAL_CLOSURE)
+        self.resume_writing()
+        self._home.left(self)
+
+    def pause_writing(self) -> None:
+        """Then nothing is read either, since pings are answered."""
+        self._drained = self._loop.create_future()
+        with suppress(RuntimeError):
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._drained is not None:
+            self._drained.set_result(None)
+            self._drained = None
+        if not self._transport.is_closing():
+            with suppress(RuntimeError):
+                self._transport.resume_reading()
+
+    # What the listener says.
+
+    def look(self, now_s: float) -> None:
+        """End what is overdue, and ask after who has been silent."""
+        if self._closing_s is not None:
+            if now_s - self._closing_s > CLOSING_S:
+                self._transport.abort()
+        elif self._asked_s is not None:
+            if now_s - self._asked_s > PONG_S:
+                self._transport.abort()
+        elif now_s - self._heard_s > PING_S and self._accepting is None:
+            self._asked_s = now_s
+            self._protocol.send_ping(b"")
+            self._flush()
+
+    waits_for_client = False
+    """The client waits for what there is to say."""
+
+    def end(self) -> None:
+        self._transport.abort()
+
+    def end_if_idle(self) -> None:
+        """It is never done by itself."""
+        self._close(SERVICE_RESTART, "the service restarts: connect again")
+
+    # What the application calls.
+
+    async def _run(self, app: ASGIApp) -> None:
+        try:
+            await app(self.scope, self._receive, self._send)
+        except Exception:  # noqa: BLE001 - whatever the application raises, the client is told that it is over
+            _log.exception("the WebSocket %s failed", self.scope["path"])
+            self._close(CloseCode.INTERNAL_ERROR, "the service failed; the failure has been logged")
+        finally:
+            self._close(CloseCode.NORMAL_CLOSURE, "")
+
+    async def _receive(self) -> Message:
+        while not self._events:
+            self._come = self._loop.create_future()
+            await self._come
+        return self._events.popleft()
+
+    async def _send(self, message: Message) -> None:
+        """Returns once the client has taken most of what was written. Raises RuntimeError where nobody is there."""
+        kind = message["type"]
+        if kind == "websocket.close":
+            self._close(message.get("code", CloseCode.NORMAL_CLOSURE), message.get("reason") or "")
+            return
+        if self._told:
+            raise RuntimeError("the WebSocket has been closed")
+        if kind == "websocket.accept":
+            if self._accepting is not None:
+                self._transport.write(self._accepting)
+                self._accepting = None
+        elif kind == "websocket.send":
+            self._protocol.send_text(message["text"].encode())
+            self._flush()
+        if self._drained is not None:
+            await asyncio.shield(self._drained)
+
+    # How it goes on.
+
+    def _frame_came(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            received = self._protocol.close_rcvd
+            self._over(received.code if received is not None else CloseCode.NO_STATUS_RCVD)
+        elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            self._kind = _MEANS.get(frame.opcode, self._kind)
+            self._parts.append(bytes(frame.data))
+            if frame.fin:
+                data, self._parts = b"".join(self._parts), []
+                self._message_came(data)
+
+    def _message_came(self, data: bytes) -> None:
+        if len(self._events) >= MOST_UNREAD_MESSAGES:
+            self._close(CloseCode.POLICY_VIOLATION, "more messages than are read")
+            return
+        try:
+            content = data.decode() if self._kind == "text" else data
+        except UnicodeDecodeError:
+            self._close(CloseCode.INVALID_DATA, "the text is not UTF-8")
+            return
+        self._tell({"type": "websocket.receive", self._kind: content})
+
+    def _close(self, code: int, reason: str) -> None:
+        """What was written before is still sent, and then the close."""
+        if self._accepting is not None and not self._transport.is_closing():
+            self._accepting = None
+            self._transport.write(_refusal(self._home, 403, reason))
+            self._transport.close()
+        with suppress(InvalidState):
+            self._protocol.send_close(code, reason)
+        self._flush()
+        self._over(code)
+
+    def _flush(self) -> None:
+        """Write what the protocol has to say."""
+        for data in self._protocol.data_to_send():
+            if self._accepting is not None or self._transport.is_closing():
+                continue
+            if data == SEND_EOF:
+                self._transport.close()  # after what was written
+            else:
+                self._transport.write(data)
+        if self._protocol.state is not State.OPEN:
+            if self._closing_s is None:
+                self._closing_s = self._loop.time()
+            self._over(CloseCode.ABNORMAL_CLOSURE)
+
+    def _over(self, code: int) -> None:
+        if not self._told:
+            self._told = True
+            self._tell({"type": "websocket.disconnect", "code": code})
+
+    def _tell(self, event: Message) -> None:
+        self._events.append(event)
+        if self._come is not None and not self._come.done():
+            self._come.set_result(None)

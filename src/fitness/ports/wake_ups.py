@@ -1,0 +1,14 @@
+"""How the processes of an instance tell each other that something of a person's has changed."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class WakeUpPort(Protocol):
+    """A message may come late, twice, or never. It is a reason to look at the change log, and says nothing more."""
+
+    def announce(self, user_id: int) -> None:
+        """Tell every process, this one too. Nobody waits for it, and nothing is raised."""
+
+    async def listen(self, woken: Callable[[int], None]) -> None:
+        """Call `woken` with each user that is announced, until cancelled. It goes on by itself after an outage."""
