@@ -9,13 +9,9 @@ import pytest
 
 from fitness.adapters.files.formats import read_recordings
 from fitness.domain.model.activities import NewActivity
+from fitness.domain.model.file_refusals import RecordingCorrupt, RecordingWithoutActivity, RecordingWithoutTimes
 from fitness.domain.model.recordings import ReadRecording, activities_of
-from fitness.domain.model.refusals import (
-    InvalidFields,
-    RecordingCorrupt,
-    RecordingWithoutActivity,
-    RecordingWithoutTimes,
-)
+from fitness.domain.model.refusals import InvalidFields
 from tests.files import FitFile, gpx, lap, tcx, tcx_activity, track
 from tests.recorded import BEGAN, METRE, Point, a_run, as_bare_tcx, as_fit, as_gpx, as_tcx, fit_file
 

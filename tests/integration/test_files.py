@@ -18,15 +18,15 @@ from fitness.adapters.files.formats import read_recordings
 from fitness.adapters.files.reader import MOST_LONG, FileRecordingReader
 from fitness.adapters.files.sports import activity_type
 from fitness.domain.model.activities import ActivityType
-from fitness.domain.model.recordings import MAX_ACTIVITIES, Recording, imported, unpacked
-from fitness.domain.model.refusals import (
-    InvalidFields,
+from fitness.domain.model.file_refusals import (
     RecordingCorrupt,
     RecordingRefused,
     RecordingUnknown,
     RecordingWithoutActivity,
     RecordingWithoutTimes,
 )
+from fitness.domain.model.recordings import MAX_ACTIVITIES, Recording, imported, unpacked
+from fitness.domain.model.refusals import InvalidFields
 from fitness.foundation.parent_death import die_with_parent
 from fitness.ports.outages import Overloaded, ReaderUnavailable
 from fitness.ports.recordings import RecordingReaderPort

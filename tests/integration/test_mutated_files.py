@@ -6,8 +6,9 @@ import pytest
 
 from fitness.adapters.files.formats import read_recordings
 from fitness.domain.model.activities import EARLIEST, NewActivity
+from fitness.domain.model.file_refusals import RecordingRefused
 from fitness.domain.model.recordings import activities_of, unpacked
-from fitness.domain.model.refusals import InvalidFields, RecordingRefused
+from fitness.domain.model.refusals import InvalidFields
 from fitness.domain.model.time_zones import is_fixed_offset, is_time_zone
 from tests.mutations import BASES, mutated
 

@@ -15,9 +15,9 @@ from PIL import Image, ImageCms, ImageOps
 
 from fitness.adapters.pictures.reader import LIMITS, PillowPictureReader
 from fitness.adapters.pictures.rendering import render
+from fitness.domain.model.file_refusals import PictureRefused, PictureTooManyPixels
 from fitness.domain.model.photos import Rendition
-from fitness.domain.model.refusals import PictureRefused, PictureTooManyPixels
-from fitness.entrypoints.http.problems import KINDS
+from fitness.entrypoints.http.kinds import KINDS
 from fitness.foundation.parent_death import die_with_parent
 from fitness.ports.outages import ReaderUnavailable
 from fitness.ports.pictures import PictureReaderPort

@@ -10,8 +10,8 @@ import pytest
 from redis.exceptions import RedisError, ResponseError
 
 from fitness.adapters.redis import line as line_module
-from fitness.adapters.redis.client import AnyLine, line_to
-from fitness.adapters.redis.line import DEADLINE_S, PATIENT_DEADLINE_S, Answer, LineFull, RedisLine
+from fitness.adapters.redis.client import PATIENT_DEADLINE_S, AnyLine, line_to
+from fitness.adapters.redis.line import DEADLINE_S, Answer, LineFull, RedisLine
 from tests.harness.clocks import LONGEST_TICK_S, loop_clock
 from tests.harness.servers import PATIENCE_S, ValkeyServer
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitness.domain.model import refusals
+from fitness.domain.model import file_refusals, refusals
 from fitness.domain.model.activities import (
     TAG,
     TITLE,
@@ -490,7 +490,7 @@ def _one_of_each(kind: type[Refusal]) -> Iterator[Refusal]:
         elif below is RateLimited:
             balance = Balance("requests", Limit(5), remaining=0, reset_us=1, retry_us=1)
             yield RateLimited(Decision((balance,)))
-        elif below is not refusals.RecordingRefused:
+        elif below is not file_refusals.RecordingRefused:
             yield below(*[1] * (len(inspect.signature(below).parameters) if "__init__" in vars(below) else 0))
 
 

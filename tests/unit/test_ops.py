@@ -19,7 +19,7 @@ from fitness.adapters.telemetry.instruments import INTERNAL, JOB_OUTCOMES, OUTCO
 from fitness.adapters.telemetry.table import INSTRUMENTS, REQUEST_BUCKETS_S
 from fitness.domain.model.jobs import Queue, Task
 from fitness.domain.use_cases.caching.keys import KINDS
-from fitness.entrypoints.http import problems
+from fitness.entrypoints.http import kinds
 from fitness.entrypoints.http.bodies import MAX_BODY_BYTES
 from fitness.entrypoints.http.uploads import MAX_PHOTO_UPLOAD_BYTES, MAX_UPLOAD_BYTES
 from fitness.entrypoints.server.deadlines import IDLE_S
@@ -195,8 +195,8 @@ def test_the_proxys_refusals_are_problems_that_the_readme_lists():
     assert refusals[-1] == "/problem"
     readme = (ROOT / "README.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| (\d{3}) \|", readme, re.MULTILINE)
-    rows += [(kind.code, str(kind.status)) for kind in problems.KINDS.values()]
-    titles = {kind.code: kind.title for kind in problems.KINDS.values()}
+    rows += [(kind.code, str(kind.status)) for kind in kinds.KINDS.values()]
+    titles = {kind.code: kind.title for kind in kinds.KINDS.values()}
     maps = {
         name: {what: arguments for where, what, arguments in proxy_directives() if where == f"map $status ${name}"}
         for name in ("code", "title", "detail")

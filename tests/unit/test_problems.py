@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
-from fitness.domain.model.refusals import ActivityInTrash, PictureRefused, RecordingRefused, Refusal
-from fitness.entrypoints.http.problems import CRASH, KINDS, KINDS_OF_READS, KINDS_OF_SERVER, kind_of
+from fitness.domain.model.file_refusals import PictureRefused, RecordingRefused
+from fitness.domain.model.refusals import ActivityInTrash, Refusal
+from fitness.entrypoints.http.kinds import CRASH, KINDS
+from fitness.entrypoints.http.problems import KINDS_OF_READS, KINDS_OF_SERVER, kind_of
 from fitness.ports.outages import Outage
 
 ALL_KINDS = [*KINDS.values(), *KINDS_OF_READS.values(), *KINDS_OF_SERVER.values()]

@@ -16,13 +16,14 @@ from litestar.types import Receive, Scope, Send
 
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDeviceTokens
+from fitness.domain.model.file_refusals import RecordingEmpty, RecordingRefused
 from fitness.domain.model.rate_limits import Action
-from fitness.domain.model.refusals import RecordingEmpty, RecordingRefused, Refusal
+from fitness.domain.model.refusals import Refusal
 from fitness.domain.use_cases.administration import AdminService
 from fitness.domain.use_cases.api_keys import ApiKeyService
 from fitness.domain.use_cases.limiting import LimitService
 from fitness.domain.use_cases.logins import LoginAttempts
-from fitness.entrypoints.http import problems
+from fitness.entrypoints.http import kinds
 from fitness.entrypoints.http.app import HANDLERS
 from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.gate import Gate
@@ -87,9 +88,9 @@ ERRORS: dict[str, type[Exception]] = {
     for error in (
         *_below(Refusal),
         *_below(Outage),
-        problems.MalformedRequest,
-        problems.UnsupportedMediaType,
-        problems.AddressNotAllowed,
+        kinds.MalformedRequest,
+        kinds.UnsupportedMediaType,
+        kinds.AddressNotAllowed,
         RangeNotSatisfiable,
     )
 }

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fitness.domain.model.activities import Activity, ActivityState
+from fitness.domain.model.file_refusals import TooManyPhotos
 from fitness.domain.model.photos import MAX_PHOTOS, NewPhoto, Photo, PhotoChanges, PhotoFile, Photos
-from fitness.domain.model.refusals import TooManyPhotos
 from fitness.domain.model.users import User
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.cache import Scope

@@ -5,7 +5,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from fitness.domain.model.refusals import PictureEmpty, PictureUnknown
+from fitness.domain.model.file_refusals import PictureEmpty, PictureUnknown
 from fitness.ports.pictures import PictureReaderPort
 from tests.pictures import SECRET, a_jpeg
 from tests.unit.contracts.turns import TurnContract

@@ -8,15 +8,15 @@ from functools import cache
 import pytest
 
 from fitness.domain.model.activities import NewActivity
-from fitness.domain.model.recordings import MAX_ACTIVITIES, MAX_RECORDING_BYTES, ReadRecording
-from fitness.domain.model.refusals import (
-    InvalidFields,
+from fitness.domain.model.file_refusals import (
     RecordingCorrupt,
     RecordingEmpty,
     RecordingTooLarge,
     RecordingTooManyActivities,
     RecordingUnknown,
 )
+from fitness.domain.model.recordings import MAX_ACTIVITIES, MAX_RECORDING_BYTES, ReadRecording
+from fitness.domain.model.refusals import InvalidFields
 from fitness.ports.recordings import RecordingReaderPort
 from tests.files import A_TRACK, MORNING, FitFile, gpx, track
 from tests.unit.contracts.turns import TurnContract

@@ -19,8 +19,8 @@ from fitness.adapters.files.points import MAX_SPAN_S, Points, sound
 from fitness.adapters.files.remarks import Remarks, counted, impossible
 from fitness.adapters.files.sports import sport_named
 from fitness.adapters.files.tracks import is_indoor, recording_of
+from fitness.domain.model.file_refusals import RecordingCorrupt, RecordingWithoutActivity, RecordingWithoutTimes
 from fitness.domain.model.recordings import RecordedFile, Recording, refuse_too_many
-from fitness.domain.model.refusals import RecordingCorrupt, RecordingWithoutActivity, RecordingWithoutTimes
 
 # A FIT clock counts from here, so that the epoch itself means that it was never set.
 FIRST_REAL_DATE = datetime(1990, 1, 1, tzinfo=UTC)

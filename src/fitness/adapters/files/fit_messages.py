@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from fitness.domain.model.refusals import RecordingCorrupt
+from fitness.domain.model.file_refusals import RecordingCorrupt
 
 _KEPT = {0, 12, 18, 34, 206, 207}
 """file_id, sport, session and activity; field_description and developer_data_id, which describe fields in them."""

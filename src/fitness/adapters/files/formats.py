@@ -9,8 +9,8 @@ from fitness.adapters.files.gpx import GpxTracks
 from fitness.adapters.files.remarks import Remarks
 from fitness.adapters.files.tcx import TcxActivities
 from fitness.adapters.files.xml import read_xml
+from fitness.domain.model.file_refusals import RecordingCorrupt, RecordingUnknown
 from fitness.domain.model.recordings import RecordedFile
-from fitness.domain.model.refusals import RecordingCorrupt, RecordingUnknown
 
 _ROOT_ELEMENT = re.compile(rb"<(?:\w+:)?(?:gpx|TrainingCenterDatabase)[\s>/]")
 _SEARCHED_BYTES = 64 * 1024

@@ -10,8 +10,8 @@ from fitness.adapters.files.remarks import Remarks, counted
 from fitness.adapters.files.sports import Sport, sport_of_track
 from fitness.adapters.files.tracks import recording_of
 from fitness.adapters.files.xml import Element
+from fitness.domain.model.file_refusals import RecordingWithoutActivity, RecordingWithoutTimes
 from fitness.domain.model.recordings import Recording, refuse_too_many
-from fitness.domain.model.refusals import RecordingWithoutActivity, RecordingWithoutTimes
 
 FOLLOWS_WITHIN_S = 3 * 3_600.0
 """Receivers that are switched off on the way begin another track when they are on again."""

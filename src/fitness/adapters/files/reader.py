@@ -9,8 +9,8 @@ from pickle import PickleBuffer
 
 from fitness.adapters.files.jobs import Job, carry_out, identify, read_activities
 from fitness.adapters.files.places import load
+from fitness.domain.model.file_refusals import RecordingCorrupt
 from fitness.domain.model.recordings import ReadRecording
-from fitness.domain.model.refusals import RecordingCorrupt
 from fitness.foundation.processes import KillableProcesses, OutOfMemory, OutOfTime, ProcessKilled, ProcessLimits
 from fitness.foundation.turns import Turns
 from fitness.ports.outages import Overloaded, ReaderUnavailable

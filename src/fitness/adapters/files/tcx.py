@@ -12,8 +12,8 @@ from fitness.adapters.files.remarks import Remarks, counted, impossible
 from fitness.adapters.files.sports import Sport, sport_named
 from fitness.adapters.files.tracks import is_indoor, recording_of
 from fitness.adapters.files.xml import Element
+from fitness.domain.model.file_refusals import RecordingWithoutActivity, RecordingWithoutTimes
 from fitness.domain.model.recordings import Recording, refuse_too_many
-from fitness.domain.model.refusals import RecordingWithoutActivity, RecordingWithoutTimes
 
 TIMER_TOLERANCE_S = 2.0
 TIMER_TOLERANCE = 0.02

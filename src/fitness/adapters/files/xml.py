@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
-from fitness.domain.model.refusals import RecordingCorrupt, RecordingUnknown
+from fitness.domain.model.file_refusals import RecordingCorrupt, RecordingUnknown
 
 ENCODINGS = ("UTF-8", "UTF-16", "ISO-8859-1")
 """Expat decodes these by itself. For any other one it asks Python, whose codec of that name may read other characters

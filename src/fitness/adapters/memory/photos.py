@@ -5,8 +5,8 @@ from dataclasses import fields, replace
 
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.domain.model.activities import ActivityState
+from fitness.domain.model.file_refusals import TooManyPhotos
 from fitness.domain.model.photos import MAX_PHOTOS, NewPhoto, Photo, PhotoChanges, Photos
-from fitness.domain.model.refusals import TooManyPhotos
 from fitness.ports.messages import Messages
 from fitness.ports.photos import FoundPhoto
 

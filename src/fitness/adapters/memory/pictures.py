@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
+from fitness.domain.model.file_refusals import PictureEmpty, PictureUnknown
 from fitness.domain.model.photos import Picture
-from fitness.domain.model.refusals import PictureEmpty, PictureUnknown
 from fitness.foundation.turns import Turns
 from fitness.ports.outages import Overloaded
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
+from fitness.domain.model.file_refusals import RecordingUnknown
 from fitness.domain.model.recordings import ReadRecording, RecordedFile, Recording, activities_of, digest_of, unpacked
-from fitness.domain.model.refusals import RecordingUnknown
 from fitness.foundation.turns import Turns
 from fitness.ports.outages import Overloaded
 from fitness.ports.recordings import FileIdentity

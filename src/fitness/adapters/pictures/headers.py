@@ -6,7 +6,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError, WebPImagePlugin
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from fitness.domain.model.refusals import PictureCorrupt, PictureRefused, PictureTooManyPixels, PictureUnknown
+from fitness.domain.model.file_refusals import PictureCorrupt, PictureRefused, PictureTooManyPixels, PictureUnknown
 
 FORMATS = (JpegImageFile.format, PngImagePlugin.PngImageFile.format, WebPImagePlugin.WebPImageFile.format)
 """Pillow is asked for no other: its readers of rare formats are seldom looked at."""

@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from pickle import PickleBuffer
 
+from fitness.domain.model.file_refusals import PictureCorrupt, PictureTooManyPixels
 from fitness.domain.model.photos import MAX_PHOTOS, Picture
-from fitness.domain.model.refusals import PictureCorrupt, PictureTooManyPixels
 from fitness.foundation.processes import KillableProcesses, OutOfMemory, OutOfTime, ProcessKilled, ProcessLimits
 from fitness.foundation.turns import Turns
 from fitness.ports.outages import Overloaded, ReaderUnavailable

@@ -10,8 +10,8 @@ from pickle import PickleBuffer
 from PIL import ExifTags, Image, ImageCms
 
 from fitness.adapters.pictures.headers import opened
+from fitness.domain.model.file_refusals import PictureCorrupt, PictureEmpty
 from fitness.domain.model.photos import LONGEST_SIDE_PX, PhotoSize, Picture, Rendition
-from fitness.domain.model.refusals import PictureCorrupt, PictureEmpty
 
 QUALITY = {PhotoSize.LARGE: 85, PhotoSize.SMALL: 80}
 CONTENT_TYPE = "image/jpeg"

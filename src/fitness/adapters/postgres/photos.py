@@ -5,8 +5,8 @@ from typing import Any, LiteralString
 from fitness.adapters.postgres.database import Connection, Database, Row, fetch_one
 from fitness.adapters.postgres.messages import carrying, messages_parameters
 from fitness.domain.model.activities import ActivityState
+from fitness.domain.model.file_refusals import TooManyPhotos
 from fitness.domain.model.photos import MAX_PHOTOS, NewPhoto, Photo, PhotoChanges, PhotoFile, Photos
-from fitness.domain.model.refusals import TooManyPhotos
 from fitness.ports.messages import Messages
 from fitness.ports.photos import FoundPhoto
 

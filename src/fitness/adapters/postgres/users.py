@@ -9,6 +9,7 @@ from psycopg.errors import UniqueViolation
 from fitness.adapters.postgres.database import Connection, Database, Row, fetch_one
 from fitness.adapters.postgres.messages import audit_parameters, carrying, messages_parameters
 from fitness.adapters.postgres.rows import listing, page_parameters, page_sql
+from fitness.adapters.postgres.user_rows import COLUMNS, account_of, user_of
 from fitness.domain.model.audit import AuditAction
 from fitness.domain.model.listings import Listing, Page, Position
 from fitness.domain.model.refusals import EmailTaken, LastAdmin
@@ -22,12 +23,9 @@ from fitness.domain.model.users import (
     Role,
     Tier,
     User,
-    WeekStart,
 )
 from fitness.ports.messages import Messages
 from fitness.ports.users import Credentials
-
-COLUMNS: LiteralString = "id, email, name, timezone, week_start, role, tier, created_at, updated_at"
 
 INSERT = f"""
     INSERT INTO users (email, password_hash, name, timezone, created_at, updated_at)
@@ -188,15 +186,15 @@ class PostgresUserRepo:
         except UniqueViolation as error:
             raise EmailTaken from error
         assert row is not None
-        return _user(row)
+        return user_of(row)
 
     async def get(self, user_id: int) -> User | None:
         row = await self._database.one(GET, {"id": user_id})
-        return _user(row) if row else None
+        return user_of(row) if row else None
 
     async def find(self, email: str) -> User | None:
         row = await self._database.one(FIND, {"email": email})
-        return _user(row) if row else None
+        return user_of(row) if row else None
 
     async def credentials(self, email: str) -> Credentials | None:
         row = await self._database.one(CREDENTIALS, {"email": email})
@@ -215,7 +213,7 @@ class PostgresUserRepo:
         }
         parameters |= _seen_parameters(seen) | messages_parameters([messages])
         row = await self._database.one(UPDATE_PROFILE, parameters)
-        return _user(row) if row else None
+        return user_of(row) if row else None
 
     async def password_hash(self, user_id: int) -> str | None:
         row = await self._database.one(GET_HASH, {"id": user_id})
@@ -259,7 +257,7 @@ class PostgresUserRepo:
             row = await self._database.one(RESTORE, parameters)
         except UniqueViolation as error:
             raise EmailTaken from error
-        return _user(row) if row else None
+        return user_of(row) if row else None
 
     async def set_standing(
         self, user_id: int, *, role: Role | None = None, tier: Tier | None = None, messages: Messages
@@ -272,7 +270,7 @@ class PostgresUserRepo:
             row = await self._database.one(SET_STANDING, parameters)
         if row is None and role is Role.USER and await self.get(user_id) is not None:
             raise LastAdmin
-        return _user(row) if row else None
+        return user_of(row) if row else None
 
     async def list(self, page: Page, which: AccountFilter = LIVING) -> Listing[Account]:
         named = {"email": which.email, "id": which.id, "role": which.role, "tier": which.tier}
@@ -282,31 +280,9 @@ class PostgresUserRepo:
         columns: LiteralString = f"{COLUMNS}, deleted_at"
         query = page_sql(columns=columns, source=source, order="created_at", page=page)
         rows = await self._database.all(query, page_parameters(page) | given)
-        return listing(rows, page, _account, lambda account: Position(account.created_at, account.id))
+        return listing(rows, page, account_of, lambda account: Position(account.created_at, account.id))
 
 
 def _seen_parameters(seen: User | None) -> dict[str, Any]:
     names = ("email", "name", "timezone", "week_start", "role", "tier", "created_at", "updated_at")
     return {"is_seen": seen is not None} | {f"seen_{name}": getattr(seen, name, None) for name in names}
-
-
-def _user(row: tuple[Any, ...]) -> User:
-    return User(**_fields(row))
-
-
-def _account(row: tuple[Any, ...]) -> Account:
-    return Account(**_fields(row), deleted_at=row[9])
-
-
-def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
-    return {
-        "id": row[0],
-        "email": row[1],
-        "name": row[2],
-        "timezone": row[3],
-        "week_start": WeekStart(row[4]),
-        "role": Role(row[5]),
-        "tier": Tier(row[6]),
-        "created_at": row[7],
-        "updated_at": row[8],
-    }

@@ -19,6 +19,9 @@ from fitness.adapters.redis.line import DEADLINE_S, RedisLine
 GIVEN_UP_S = 1.0
 """For a connection, and for an answer; whoever asks has a shorter deadline of their own."""
 
+PATIENT_DEADLINE_S = 1.0
+"""Where nothing stands in for the answer, as for sessions: a server that is only busy is then worth the wait."""
+
 MAX_CONNECTIONS = 4
 """Of a client; a line has one."""
 

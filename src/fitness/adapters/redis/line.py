@@ -30,9 +30,6 @@ DEADLINE_S = 0.05
 """For the next answer, from when the server gave the one before, or the question was written. A server that answers one
 question after the other is well, however many wait."""
 
-PATIENT_DEADLINE_S = 1.0
-"""Where nothing stands in for the answer, as for sessions: a server that is only busy is then worth the wait."""
-
 LOOK_S = 0.005
 LATE_S = 0.005
 GRACE_S = 0.02

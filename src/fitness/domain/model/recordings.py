@@ -9,13 +9,13 @@ from typing import Any
 
 from fitness.domain.model.activities import TITLE, ActivityType, NewActivity, checked
 from fitness.domain.model.fields import Number, rules_of
-from fitness.domain.model.refusals import (
-    InvalidFields,
+from fitness.domain.model.file_refusals import (
     RecordingCorrupt,
     RecordingEmpty,
     RecordingTooLarge,
     RecordingTooManyActivities,
 )
+from fitness.domain.model.refusals import InvalidFields
 from fitness.domain.model.time_zones import zone_of_recording
 
 MAX_RECORDING_BYTES = 25_000_000

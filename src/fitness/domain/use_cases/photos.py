@@ -6,6 +6,7 @@ from functools import partial
 from typing import TypeVar
 
 from fitness.domain.model.activities import ActivityState
+from fitness.domain.model.file_refusals import PhotoNotFound, PictureTooLarge, TooManyPhotos
 from fitness.domain.model.photos import (
     MAX_PHOTO_BYTES,
     MAX_PHOTOS,
@@ -20,13 +21,7 @@ from fitness.domain.model.photos import (
     checked_changes,
     stored,
 )
-from fitness.domain.model.refusals import (
-    ActivityInTrash,
-    ActivityNotFound,
-    PhotoNotFound,
-    PictureTooLarge,
-    TooManyPhotos,
-)
+from fitness.domain.model.refusals import ActivityInTrash, ActivityNotFound
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.caching.invalidation import Changes, Write

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from fitness.domain.model.file_refusals import RecordingTooLarge
 from fitness.domain.model.originals import UploadedFile
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
-from fitness.domain.model.refusals import DuplicateActivity, RecordingTooLarge, Refusal
+from fitness.domain.model.refusals import DuplicateActivity, Refusal
 from fitness.domain.model.twins import OnDuplicate
 from fitness.domain.model.users import Caller
 from fitness.entrypoints.commands.stores import on_stores

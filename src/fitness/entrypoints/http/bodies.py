@@ -16,7 +16,7 @@ from litestar.openapi.spec import Reference, Schema
 from litestar.typing import FieldDefinition
 
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
-from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
+from fitness.entrypoints.http.kinds import MalformedRequest, UnsupportedMediaType
 from fitness.entrypoints.http.wording import taken_by
 
 MAX_BODY_BYTES = 1_000_000

@@ -14,20 +14,14 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import UNSET
 
 from fitness import __version__
-from fitness.domain.model.activities import Activity, ActivityDates, TrashedActivity
 from fitness.domain.model.fields import Id, Says
-from fitness.domain.model.tags import TagCount
-from fitness.domain.model.users import Account, User
-from fitness.entrypoints.http.api_keys import CreatedKey, KeyBody
+from fitness.entrypoints.http.document_links import links_of
 from fitness.entrypoints.http.examples import BODIES, PATH_EXAMPLES
-from fitness.entrypoints.http.photo_bodies import PhotoBody
-from fitness.entrypoints.http.problems import CRASH, MEDIA_TYPE, Kind, Problem, kind_of
-from fitness.entrypoints.http.queries import ListBody
+from fitness.entrypoints.http.kinds import CRASH, Kind
+from fitness.entrypoints.http.problems import MEDIA_TYPE, Problem, kind_of
 from fitness.entrypoints.http.response_headers import HEADERS, of_problem, of_success
 from fitness.entrypoints.http.routes import Access, Route, declared, operations, refusals_of
 from fitness.entrypoints.http.schemas import Schema, Schemas
-from fitness.entrypoints.http.sessions import SessionBody
-from fitness.entrypoints.http.tags import TagName
 from fitness.entrypoints.http.uploads import MAX_PARTS
 
 JSON = "application/json"
@@ -63,21 +57,6 @@ _SECURITY: Mapping[Access, list[dict[str, list[str]]]] = {
     Access.ACCOUNT_OPTIONAL: [{"bearer": []}, {}],
 }
 """Other routes have the document's own: an access token is needed."""
-
-_LINKED: Mapping[Any, tuple[str, str]] = {
-    Activity: ("activity_id", "id"),
-    TrashedActivity: ("activity_id", "id"),
-    ActivityDates: ("activity_id", "id"),
-    User: ("user_id", "id"),
-    Account: ("user_id", "id"),
-    SessionBody: ("session_id", "id"),
-    CreatedKey: ("key_id", "id"),
-    KeyBody: ("key_id", "id"),
-    PhotoBody: ("photo_id", "id"),
-    TagName: ("name", "name"),
-    TagCount: ("name", "name"),
-}
-"""An answer of this type, or a list of it, leads to the operations with this parameter in their path, by this field."""
 
 _NOT_FOUND = NotFoundException
 
@@ -214,7 +193,7 @@ def _responses(
     success: dict[str, Any] = {"description": _phrase(handler.status_code)}
     if answered is not None:
         success["content"] = _content(answered, route, schemas)
-    links = _links(answered, all_)
+    links = links_of(answered, all_)
     if links:
         success["links"] = links
     success["headers"] = _references(of_success(method, route, has_body=answered is not None))
@@ -243,26 +222,6 @@ def _content(answered: Any, route: Route, schemas: Schemas) -> dict[str, Any]:
             media_type: {"schema": schemas.of(bytes)} for media_type in route.files or ("application/octet-stream",)
         }
     return {JSON: {"schema": schemas.of(answered)}}
-
-
-def _links(answered: Any, all_: list[tuple[str, str, HTTPRouteHandler]]) -> dict[str, Any]:
-    """From an answer that names something, or from the first item of a list, to what can be done with it."""
-    item = _item(answered)
-    named = _LINKED.get(answered if item is None else item)
-    if named is None:
-        return {}
-    parameter, field = named
-    pointer = f"$response.body#/{'' if item is None else 'items/0/'}{field}"
-    names = [handler.handler_name for _, path, handler in all_ if f"{{{parameter}}}" in path]
-    return {name: {"operationId": name, "parameters": {parameter: pointer}} for name in sorted({*names})}
-
-
-def _item(answered: Any) -> Any:
-    """What a list is a list of; None for any other answer."""
-    if get_origin(answered) is ListBody:
-        return get_args(answered)[0]
-    items = get_type_hints(answered).get("items") if hasattr(answered, "__dataclass_fields__") else None
-    return get_args(items)[0] if get_origin(items) is tuple else None
 
 
 def _problems(method: str, path: str, handler: HTTPRouteHandler, shared: dict[str, Any]) -> dict[str, Any]:

@@ -2,24 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Send
 
 from fitness.domain.use_cases.seen import ReadAsked
 from fitness.entrypoints.http.arrived import ARRIVED, UNMATCHED, Arrived
 from fitness.entrypoints.http.cors import Cors
 from fitness.entrypoints.http.delivery import compressed, compressed_apart, delivered
 from fitness.entrypoints.http.problems import MEDIA_TYPE, logged_problem_of
+from fitness.entrypoints.http.sending import CLIENT_GONE, Charge, Sending
 from fitness.entrypoints.http.short_create import ShortCreate
 from fitness.entrypoints.http.short_way import Read, ShortWay
 from fitness.entrypoints.logs import REQUEST_ID, AccessLog, Response
 from fitness.entrypoints.server.exchange import Answer, RawHeaders
 
-CLIENT_GONE = 499
-UNMATCHED_STATUSES = (404, 405)
 UNLOGGED = "/health"
 """Machines ask for this every few seconds; it is logged only when it fails."""
 
@@ -30,8 +29,6 @@ VARY = b"authorization, accept-encoding"
 
 Record = Callable[[str, str, int, float], None]
 """Method, route, status and seconds of a response."""
-
-Charge = Callable[[Scope], Awaitable[None]]
 
 
 class RequestTracing(Protocol):
@@ -194,7 +191,7 @@ class Edge:
         is_head = arrived.method == "HEAD"
         if is_head:
             scope["method"] = "GET"  # a route's GET handler answers its HEAD as well; the body is dropped
-        sending = _Sending(send, scope, arrived, self._charge_unmatched, self._headers)
+        sending = Sending(send, scope, arrived, self._charge_unmatched, self._headers)
         try:
             if self._tracing.on:
                 with self._tracing.request("request", arrived.texts()) as span:
@@ -233,57 +230,6 @@ class Edge:
             user_id = arrived.caller.id if arrived.caller else None
             response = Response(time.time(), arrived.method, arrived.route, status, seconds, user_id, arrived.name)
             self._access_log.write(response)
-
-
-Finish = Callable[[RawHeaders, Arrived, str | None], RawHeaders]
-"""The headers of a response as they go out, given the route's template."""
-
-
-class _Sending:
-    """A response on its way. It is completed when it is whole, and its status is known."""
-
-    __slots__ = ("_arrived", "_charge_unmatched", "_finish", "_head", "_scope", "_send", "status", "streams_since_s")
-
-    def __init__(
-        self, send: Send, scope: HTTPScope, arrived: Arrived, charge_unmatched: Charge, finish: Finish
-    ) -> None:
-        self._send = send
-        self._scope = scope
-        self._arrived = arrived
-        self._charge_unmatched = charge_unmatched
-        self._finish = finish
-        self._head: Message | None = None
-        self.streams_since_s: float | None = None
-        """Since when a body is sent piece by piece."""
-        self.status = CLIENT_GONE
-        """Until a response starts: if none does, the client has left."""
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            # Routing itself answers what no route matches, so that no gate has charged it.
-            if message["status"] in UNMATCHED_STATUSES and self._scope.get("path_template") is None:
-                await self._charge_unmatched(self._scope)
-            self.status = message["status"]
-            self._head = message
-        elif message["type"] == "http.response.body":
-            await self._pass_on(message["body"], more=message.get("more_body", False))
-
-    async def _pass_on(self, body: bytes, *, more: bool) -> None:
-        head, self._head = self._head, None
-        if head is not None:
-            assert head["type"] == "http.response.start"
-            answer = Answer(head["status"], [*head["headers"]], body)
-            if not more:
-                answer = await delivered(answer, self._arrived)
-                self.status = answer.status
-            else:
-                self.streams_since_s = time.perf_counter()
-            headers = self._finish(answer.headers, self._arrived, self._scope.get("path_template"))
-            await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
-            body = answer.body
-        if self._arrived.method == "HEAD":
-            body = b""
-        await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
 
 async def _sent(answer: Answer, send: Send) -> None:

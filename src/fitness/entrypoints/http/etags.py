@@ -10,7 +10,7 @@ from litestar import Request
 
 from fitness.domain.model.fields import Says
 from fitness.domain.model.versions import ANY_VERSION, Versions
-from fitness.entrypoints.http.problems import MalformedRequest
+from fitness.entrypoints.http.kinds import MalformedRequest
 
 MAX_ETAGS = 20
 """The rest of a longer header is not read."""

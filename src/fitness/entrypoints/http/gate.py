@@ -19,7 +19,7 @@ from fitness.domain.use_cases.requesters import Requester
 from fitness.entrypoints.http.arrived import ARRIVED, Arrived
 from fitness.entrypoints.http.bodies import DECODED_BODY, decode_json
 from fitness.entrypoints.http.charging import Charging
-from fitness.entrypoints.http.problems import MalformedRequest
+from fitness.entrypoints.http.kinds import MalformedRequest
 from fitness.entrypoints.http.routes import Access, Route, declared
 from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort
 

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from fitness.domain.model.activities import Activity
 from fitness.domain.model.api_keys import ApiScope
+from fitness.domain.model.file_refusals import RecordingRefused
 from fitness.domain.model.originals import UploadedFile
 from fitness.domain.model.rate_limits import Action, RateLimited
 from fitness.domain.model.refusals import (
@@ -22,7 +23,6 @@ from fitness.domain.model.refusals import (
     IdempotentRequestInFlight,
     InvalidFields,
     MatchedOn,
-    RecordingRefused,
     Refusal,
 )
 from fitness.domain.model.twins import OnDuplicate

@@ -24,7 +24,7 @@ from fitness.entrypoints.http.arrived import ARRIVED, Arrived
 from fitness.entrypoints.http.changes import change_body
 from fitness.entrypoints.http.cursors import change_cursor, change_of
 from fitness.entrypoints.http.feed import Feed
-from fitness.entrypoints.http.problems import NotAcceptable
+from fitness.entrypoints.http.kinds import NotAcceptable
 from fitness.entrypoints.http.queries import read_query
 from fitness.entrypoints.http.routes import Access, Route
 from fitness.ports.live import TICKET_TTL_S

@@ -9,16 +9,11 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
 from fitness.domain.model.api_keys import ApiScope
+from fitness.domain.model.file_refusals import PhotoNotFound, PictureRefused, TooManyPhotos
 from fitness.domain.model.objects import digest_in
 from fitness.domain.model.photos import Caption, PhotoChanges, PhotoFile, PhotoSize
 from fitness.domain.model.rate_limits import Action
-from fitness.domain.model.refusals import (
-    ActivityInTrash,
-    ActivityNotFound,
-    PhotoNotFound,
-    PictureRefused,
-    TooManyPhotos,
-)
+from fitness.domain.model.refusals import ActivityInTrash, ActivityNotFound
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.photos import PhotoService
 from fitness.entrypoints.http.bodies import JsonBody

@@ -15,7 +15,7 @@ from fitness.domain.model.listings import MAX_DEPTH, MAX_LIMIT, Listing, Page
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.entrypoints.http.bodies import model_of
 from fitness.entrypoints.http.cursors import Order, cursor_of, position_of
-from fitness.entrypoints.http.problems import MalformedRequest
+from fitness.entrypoints.http.kinds import MalformedRequest
 from fitness.entrypoints.http.wording import taken_by
 
 MAX_PARAMETERS = 100

@@ -14,7 +14,7 @@ from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.model.fields import Says
 from fitness.domain.model.rate_limits import Action, RateLimited
 from fitness.domain.model.refusals import AdminOnly, InsufficientScope, InvalidFields, LoginDelayed, NotAuthenticated
-from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
+from fitness.entrypoints.http.kinds import MalformedRequest, UnsupportedMediaType
 from fitness.ports.outages import DatabaseUnavailable
 
 ROUTE = "fitness.route"

@@ -20,7 +20,7 @@ from fitness.entrypoints.http.arrived import Arrived
 from fitness.entrypoints.http.bodies import MAX_BODY_BYTES, decode_json, model_of
 from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.etags import etag
-from fitness.entrypoints.http.problems import MalformedRequest
+from fitness.entrypoints.http.kinds import MalformedRequest
 from fitness.entrypoints.http.short_way import LISTING_PATH, bearer
 from fitness.entrypoints.server.exchange import Answer, RawHeaders
 from fitness.ports.credentials import AccessTokenPort

@@ -27,7 +27,7 @@ from fitness.entrypoints.http.cursors import ORDERS
 from fitness.entrypoints.http.delivery import unless_known
 from fitness.entrypoints.http.etags import content_tag, etag
 from fitness.entrypoints.http.filters import ListingQuery, filter_of
-from fitness.entrypoints.http.problems import MalformedRequest
+from fitness.entrypoints.http.kinds import MalformedRequest
 from fitness.entrypoints.http.queries import first_page, links, list_body, page_of, parsed_query
 from fitness.entrypoints.http.rate_limits import limit_headers
 from fitness.entrypoints.server.exchange import Answer, RawHeaders

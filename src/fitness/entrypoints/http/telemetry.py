@@ -8,7 +8,8 @@ from litestar.exceptions import NotFoundException
 from litestar.types import Receive, Scope, Send
 
 from fitness.entrypoints.http.addresses import Network, client_ip
-from fitness.entrypoints.http.problems import MEDIA_TYPE, AddressNotAllowed, problem_of
+from fitness.entrypoints.http.kinds import AddressNotAllowed
+from fitness.entrypoints.http.problems import MEDIA_TYPE, problem_of
 from fitness.entrypoints.http.routes import declared, operations
 
 TEXT_FORMAT = b"text/plain; version=0.0.4; charset=utf-8"

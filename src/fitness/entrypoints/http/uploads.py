@@ -15,7 +15,7 @@ from fitness.domain.model.originals import LONGEST_FILE_NAME, UploadedFile
 from fitness.domain.model.photos import MAX_PHOTO_BYTES
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
 from fitness.domain.model.refusals import FieldProblem, InvalidFields
-from fitness.entrypoints.http.problems import MalformedRequest, UnsupportedMediaType
+from fitness.entrypoints.http.kinds import MalformedRequest, UnsupportedMediaType
 from fitness.ports.outages import Overloaded
 
 UPLOAD_FIELD = "file"

@@ -2,11 +2,10 @@
 
 import os
 from functools import partial
-from pathlib import Path
 from signal import SIGKILL
 from time import monotonic
 
-from dependency_injector import containers, providers
+from dependency_injector import providers
 
 from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
 from fitness.adapters.credentials.exports import HmacExportTokens
@@ -22,7 +21,6 @@ from fitness.adapters.memory.audit import InMemoryAuditLog
 from fitness.adapters.memory.cache import InMemoryCache
 from fitness.adapters.memory.cache_state import InMemoryCacheState
 from fitness.adapters.memory.changes import InMemoryChangeLog
-from fitness.adapters.memory.database import InMemoryDatabase, NoMigrations
 from fitness.adapters.memory.exports import InMemoryExportRepo
 from fitness.adapters.memory.jobs import InMemoryJobQueue, InMemoryWorker
 from fitness.adapters.memory.live import InMemoryPlaces, InMemoryTickets
@@ -35,7 +33,6 @@ from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.sessions import InMemorySessionStore
 from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.statistics import InMemoryStatisticsRepo
-from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.tags import InMemoryTagRepo
 from fitness.adapters.memory.upkeep import InMemoryUpkeepRepo
 from fitness.adapters.memory.users import InMemoryUserRepo
@@ -46,42 +43,33 @@ from fitness.adapters.observed.cache_state import ObservedCacheState
 from fitness.adapters.observed.jobs import ObservedJobs
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.adapters.observed.reads import ReadCounts
-from fitness.adapters.observed.timed import timed
 from fitness.adapters.pictures.reader import PillowPictureReader
 from fitness.adapters.postgres.activities import PostgresActivityRepo
 from fitness.adapters.postgres.api_keys import PostgresApiKeys
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.changes import PostgresChangeLog
-from fitness.adapters.postgres.database import Database, lease_database
 from fitness.adapters.postgres.exports import PostgresExportRepo
 from fitness.adapters.postgres.jobs import PostgresJobQueue
 from fitness.adapters.postgres.logins import PostgresLoginHistory
-from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.postgres.objects import PostgresObjectNames
 from fitness.adapters.postgres.originals import PostgresOriginalRepo
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.photos import PostgresPhotoRepo
 from fitness.adapters.postgres.pools import job_pool
-from fitness.adapters.postgres.schema import SchemaProbe
 from fitness.adapters.postgres.standings import PostgresStandings
 from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
 from fitness.adapters.postgres.tags import PostgresTagRepo
 from fitness.adapters.postgres.upkeep import PostgresUpkeepRepo
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.adapters.redis.cache import RedisCache
-from fitness.adapters.redis.client import closed, line_to
-from fitness.adapters.redis.line import PATIENT_DEADLINE_S
+from fitness.adapters.redis.client import PATIENT_DEADLINE_S, closed, line_to
 from fitness.adapters.redis.live import RedisPlaces, RedisTickets
 from fitness.adapters.redis.rate_limits import RedisRateLimiter
 from fitness.adapters.redis.sessions import RedisSessionStore
 from fitness.adapters.redis.wake_ups import RedisWakeUps
-from fitness.adapters.system.clock import SystemClock
 from fitness.adapters.telemetry.exchange import MetricsExchange
-from fitness.adapters.telemetry.instruments import Instruments
-from fitness.adapters.telemetry.metrics import Metrics
 from fitness.adapters.telemetry.sources import MetricSources
-from fitness.adapters.telemetry.tracing import Tracing
 from fitness.domain.model.changes import ChangeKind
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
@@ -106,95 +94,62 @@ from fitness.domain.use_cases.sessions import SessionService
 from fitness.domain.use_cases.statistics import StatisticsService
 from fitness.domain.use_cases.tags import TagService
 from fitness.domain.use_cases.upkeep import UpkeepService
-from fitness.entrypoints.logs import AccessLog
-from fitness.entrypoints.settings import CompleteSettings
-from fitness.entrypoints.wiring.resources import Resources
+from fitness.entrypoints.wiring.groundwork import Groundwork
 from fitness.foundation.parent_death import die_with_parent
 
 
-class Container(containers.DeclarativeContainer):
-    """Everything is made once, on first use."""
+class Container(Groundwork):
+    """The adapters, and the use cases on them."""
 
-    settings: providers.Dependency[CompleteSettings] = providers.Dependency(instance_of=CompleteSettings)
-    # Where the processes of an instance exchange their metrics; only a process that serves them needs one.
-    metrics_dir: providers.Dependency[Path] = providers.Dependency(instance_of=Path)
+    settings = Groundwork.settings
+    metrics_dir = Groundwork.metrics_dir
+    once = Groundwork.once
+    kept = Groundwork.kept
+    either = Groundwork.either
+    clock = Groundwork.clock
+    metrics = Groundwork.metrics
+    instruments = Groundwork.instruments
+    span = Groundwork.span
+    observed = Groundwork.observed
+    store = Groundwork.store
+    postgres = Groundwork.postgres
+    repository = Groundwork.repository
+    changed = Groundwork.changed
+    database = Groundwork.database
+    postgres_for_leases = Groundwork.postgres_for_leases
+    trash_days = Groundwork.trash_days
 
-    once = providers.Singleton
-    resources = once(Resources)
-    kept = partial(once, Resources.keep, resources)
-    either = partial(providers.Selector, settings.provided.kept_in)
-
-    clock = once(SystemClock)
-    access_log = kept(AccessLog.flush, AccessLog)
-    metrics = kept(Metrics.close, Metrics)
-    instruments = once(Instruments, metrics)
-    tracing = kept(Tracing.aclose, Tracing)
-    span = tracing.provided.span
-    observed = partial(once, timed, record=instruments.provided.query, span=span)
-
-    store = once(InMemoryStore)
-    postgres = kept(Database.close, Database, settings.provided.database_url)
-    database = either(memory=once(InMemoryDatabase), stores=postgres)
-    database_probe = either(memory=database, stores=once(SchemaProbe, postgres))
-    # Apart from the other pool, so that the lease is renewed while all of its connections are busy.
-    postgres_for_leases = kept(Database.close, lease_database, settings.provided.database_url)
-    lease_database = either(memory=once(InMemoryDatabase), stores=postgres_for_leases)
-    schema = once(Migrations, settings.provided.owner_url, service_url=settings.provided.database_url)
-    migrations = either(memory=once(NoMigrations), stores=schema)
-    activity_repo = observed(
-        either(memory=once(InMemoryActivityRepo, store), stores=once(PostgresActivityRepo, postgres)),
+    activity_repo = repository(
         "activities",
-        then=providers.Dict(
-            add=instruments.provided.activity_created,
-            add_all=instruments.provided.activities_created,
-            update=providers.Callable(partial, instruments.provided.changed, ChangeKind.UPDATED),
-            soft_delete=providers.Callable(partial, instruments.provided.changed, ChangeKind.TRASHED),
-            restore=providers.Callable(partial, instruments.provided.changed, ChangeKind.RESTORED),
-            purge=providers.Callable(partial, instruments.provided.changed, ChangeKind.PURGED),
-        ),
+        InMemoryActivityRepo,
+        PostgresActivityRepo,
+        add=instruments.provided.activity_created,
+        add_all=instruments.provided.activities_created,
+        update=changed(ChangeKind.UPDATED),
+        soft_delete=changed(ChangeKind.TRASHED),
+        restore=changed(ChangeKind.RESTORED),
+        purge=changed(ChangeKind.PURGED),
     )
-    user_repo = observed(
-        either(memory=once(InMemoryUserRepo, store), stores=once(PostgresUserRepo, postgres)),
-        "users",
-        then=providers.Dict(add=instruments.provided.user_registered),
-    )
-    statistics_repo = observed(
-        either(memory=once(InMemoryStatisticsRepo, store), stores=once(PostgresStatisticsRepo, postgres)), "statistics"
-    )
-    tag_repo = observed(
-        either(memory=once(InMemoryTagRepo, store), stores=once(PostgresTagRepo, postgres)),
-        "tags",
-        then=providers.Dict(replace=providers.Callable(partial, instruments.provided.changed, ChangeKind.UPDATED)),
-    )
-    photo_repo = observed(
-        either(memory=once(InMemoryPhotoRepo, store), stores=once(PostgresPhotoRepo, postgres)),
-        "photos",
-        then=providers.Dict(add=instruments.provided.photo_uploaded),
-    )
-    audit_log = observed(either(memory=once(InMemoryAuditLog, store), stores=once(PostgresAuditLog, postgres)), "audit")
-    outbox = observed(either(memory=once(InMemoryOutbox, store), stores=once(PostgresOutbox, postgres)), "outbox")
+    user_repo = repository("users", InMemoryUserRepo, PostgresUserRepo, add=instruments.provided.user_registered)
+    statistics_repo = repository("statistics", InMemoryStatisticsRepo, PostgresStatisticsRepo)
+    tag_repo = repository("tags", InMemoryTagRepo, PostgresTagRepo, replace=changed(ChangeKind.UPDATED))
+    photo_repo = repository("photos", InMemoryPhotoRepo, PostgresPhotoRepo, add=instruments.provided.photo_uploaded)
+    audit_log = repository("audit", InMemoryAuditLog, PostgresAuditLog)
+    outbox = repository("outbox", InMemoryOutbox, PostgresOutbox)
     login_history = observed(
         either(memory=once(InMemoryLoginHistory), stores=once(PostgresLoginHistory, postgres)), "logins"
     )
 
-    standings = observed(
-        either(memory=once(InMemoryStandings, store), stores=once(PostgresStandings, postgres)), "standings"
-    )
+    standings = repository("standings", InMemoryStandings, PostgresStandings)
 
-    api_key_repo = observed(
-        either(memory=once(InMemoryApiKeys, store), stores=once(PostgresApiKeys, postgres)), "api_keys"
-    )
+    api_key_repo = repository("api_keys", InMemoryApiKeys, PostgresApiKeys)
     api_keys = once(ApiKeyService, api_key_repo, clock)
 
     files = once(objects_at, settings.provided.objects_url, settings.provided.data_dir)
     objects = either(memory=once(InMemoryObjectStore, clock), stores=files)
-    object_names = observed(
-        either(memory=once(InMemoryObjectNames, store), stores=once(PostgresObjectNames, postgres)), "objects"
-    )
-    originals = observed(
-        either(memory=once(InMemoryOriginalRepo, store), stores=once(PostgresOriginalRepo, postgres)),
-        "originals",
-        then=providers.Dict(add=instruments.provided.activities_created),
+    object_names = repository("objects", InMemoryObjectNames, PostgresObjectNames)
+    originals = repository(
+        "originals", InMemoryOriginalRepo, PostgresOriginalRepo, add=instruments.provided.activities_created
     )
 
     redis_cache = once(RedisCache, kept(closed, line_to, settings.provided.redis_url))
@@ -202,11 +157,7 @@ class Container(containers.DeclarativeContainer):
     cache = once(ObservedCache, cache_store, span)
     limits_line = kept(closed, line_to, settings.provided.limits_redis_url)
     shared_limiter = either(memory=once(InMemoryRateLimiter), stores=once(RedisRateLimiter, limits_line))
-    rate_limiter = once(
-        ObservedRateLimiter,
-        once(DenialMemory, shared_limiter),
-        span,
-    )
+    rate_limiter = once(ObservedRateLimiter, once(DenialMemory, shared_limiter), span)
 
     state_line = kept(closed, line_to, settings.provided.state_redis_url, PATIENT_DEADLINE_S)
     session_store = either(memory=once(InMemorySessionStore), stores=once(RedisSessionStore, state_line))
@@ -235,9 +186,7 @@ class Container(containers.DeclarativeContainer):
     )
     changes = once(Changes, cache, cache_state, lease, announce=wake_ups.provided.announce)
     outbox_relay = once(OutboxRelay, cache, outbox, cache_state, lease, changes)
-    activities = once(
-        ActivityService, activity_repo, user_repo, cached_reads, changes, clock, settings.provided.trash_days
-    )
+    activities = once(ActivityService, activity_repo, user_repo, cached_reads, changes, clock, trash_days)
     statistics = once(StatisticsService, statistics_repo, user_repo, cached_reads, clock)
     tags = once(TagService, tag_repo, cached_reads, changes, clock)
     photos = once(PhotoService, photo_repo, objects, picture_reader, activities, cached_reads, changes, clock)
@@ -259,17 +208,14 @@ class Container(containers.DeclarativeContainer):
     sessions = once(SessionService, session_store, standings, access_tokens, refresh_tokens, changes, clock)
     accounts = once(AccountService, user_repo, password_hasher, reset_tokens, sessions, login_attempts, changes, clock)
 
-    change_log = observed(
-        either(memory=once(InMemoryChangeLog, store), stores=once(PostgresChangeLog, postgres)), "changes"
-    )
-    job_queue = observed(either(memory=once(InMemoryJobQueue, store), stores=once(PostgresJobQueue, postgres)), "jobs")
-    upkeep_repo = observed(
-        either(memory=once(InMemoryUpkeepRepo, store), stores=once(PostgresUpkeepRepo, postgres)),
+    change_log = repository("changes", InMemoryChangeLog, PostgresChangeLog)
+    job_queue = repository("jobs", InMemoryJobQueue, PostgresJobQueue)
+    upkeep_repo = repository(
         "upkeep",
-        then=providers.Dict(
-            purge_expired=instruments.provided.activities_purged,
-            purge_of_departed=instruments.provided.activities_purged,
-        ),
+        InMemoryUpkeepRepo,
+        PostgresUpkeepRepo,
+        purge_expired=instruments.provided.activities_purged,
+        purge_of_departed=instruments.provided.activities_purged,
     )
     upkeep = once(
         UpkeepService,
@@ -280,12 +226,10 @@ class Container(containers.DeclarativeContainer):
         job_queue,
         changes,
         clock,
-        settings.provided.trash_days,
+        trash_days,
         account_secret,
     )
-    export_repo = observed(
-        either(memory=once(InMemoryExportRepo, store), stores=once(PostgresExportRepo, postgres)), "exports"
-    )
+    export_repo = repository("exports", InMemoryExportRepo, PostgresExportRepo)
     exports = once(
         ExportService,
         export_repo,
