@@ -58,7 +58,7 @@ def round_of(client: AuthenticatedClient) -> None:
     assert isinstance(renamed, User)
     assert isinstance(me, User)
     assert me.name == renamed.name == "Ann"
-    unmet = update_me.sync(client=client, body=ProfileChanges(name="Eve"), if_match='"of another profile"')
+    unmet = update_me.sync(client=client, body=ProfileChanges(name="Eve"), if_match='"another"')
     assert isinstance(unmet, Problem)
     assert unmet.code == "version_mismatch"
 
