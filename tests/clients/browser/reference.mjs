@@ -118,6 +118,7 @@ async function shownToken(page, operation) {
 async function authorize(page, token) {
   await page.locator(".scheme-container .btn.authorize").click();
   const dialog = page.locator(".modal-ux");
+  await dialog.locator(".btn-done").waitFor();
   const logout = dialog.getByRole("button", { name: "Logout" });
   if (await logout.count()) await logout.click();
   await dialog.locator("input").fill(token);
