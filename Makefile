@@ -45,6 +45,7 @@ soak: $(VENV)/dev.stamp ## load the service for half an hour: stale reads, fault
 	@$(PY) -m tests.soak.disconnects
 	@$(PY) -m tests.soak.ends
 	@$(PY) -m tests.soak.hostile_files
+	@$(PY) -m tests.soak.hostile_pictures
 	@$(PY) -m tests.soak.photo_crashes
 
 bench: $(VENV)/dev.stamp ## what each kind of request costs, in three minutes; OTHER=../other-checkout for both, in turn
