@@ -52,7 +52,7 @@ class Export:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportStatus:
     state: Annotated[ExportState, Says("`over` once it was downloaded, or was not in time.")]
-    requested_at: datetime
+    requested_at: Annotated[datetime, Says("When it was asked for.")]
     expires_at: Annotated[datetime, Says("Until then the link is good.")] | None
     size_bytes: Annotated[int, Says("Of the archive.")] | None
     url: Annotated[str, Says("Of the archive, for one download without a token. Show it to nobody.")] | None
