@@ -45,6 +45,7 @@ soak: $(VENV)/dev.stamp ## load the service for half an hour: stale reads, fault
 	@$(PY) -m tests.soak.disconnects
 	@$(PY) -m tests.soak.ends
 	@$(PY) -m tests.soak.hostile_files
+	@$(PY) -m tests.soak.hostile_pictures
 	@$(PY) -m tests.soak.live
 	@$(PY) -m tests.soak.photo_crashes
 
@@ -85,6 +86,23 @@ describe: $(VENV)/dev.stamp tests/clients/describe/node_modules ## the API's doc
 
 fuzz: $(VENV)/dev.stamp .clients/clients.stamp .clients/fuzz.stamp ## ask the service what its document allows, and what not, with three seeds (schemathesis)
 	@$(PY) -m tests.clients.fuzz
+
+fuzz-briefly: $(VENV)/dev.stamp .clients/clients.stamp .clients/fuzz.stamp # as CI does: one seed, few cases
+	@$(PY) -m tests.clients.fuzz --examples 3 1
+
+browser: $(VENV)/dev.stamp tests/clients/browser/node_modules ## the reference and pages of other sites in Chromium (needs Debian's chromium, node and npm)
+	@command -v chromium >/dev/null || { echo "make: apt-get install chromium" >&2; exit 1; }
+	@$(PY) -m tests.clients.browse $(SCREENSHOTS)
+
+# All of it that this machine has the programs for. It runs beside the tests with engines, after those without.
+checks-of-clients: test-others
+	@nice -n 19 $(MAKE) --no-print-directory clients
+	@nice -n 19 $(MAKE) --no-print-directory fuzz-briefly
+	@if command -v npm >/dev/null; then nice -n 19 $(MAKE) --no-print-directory clients-typescript describe; fi
+	@if command -v npm >/dev/null && command -v chromium >/dev/null; then nice -n 19 $(MAKE) --no-print-directory browser; fi
+
+ci: $(VENV)/dev.stamp # what .ci/run runs after the linters
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-engines checks-of-clients
 
 format: $(VENV)/dev.stamp ## apply ruff
 	@$(VENV)/bin/ruff check --fix-only .
@@ -138,4 +156,4 @@ endif
 	@touch $@
 
 
-.PHONY: help clients clients-typescript describe fuzz run test test-engines test-others unit soak bench watch lint rules proxy format pins clean
+.PHONY: help clients clients-typescript describe fuzz fuzz-briefly browser checks-of-clients ci run test test-engines test-others unit soak bench watch lint rules proxy format pins clean

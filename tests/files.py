@@ -111,8 +111,8 @@ class FitFile:
 
     def content(self) -> bytes:
         header = struct.pack("<BBHI4s", 14, 0x10, 2132, len(self._body), b".FIT")
-        header += struct.pack("<H", _crc(header))
-        return header + self._body + struct.pack("<H", _crc(header + self._body))
+        header += struct.pack("<H", crc_by_bits(header))
+        return header + self._body + struct.pack("<H", crc_by_bits(header + self._body))
 
     def _definition(self, number: int, fields: Sequence[tuple[int, int, int]]) -> None:
         self._body += struct.pack("<BBBHB", 0x40, 0, 0, number, len(fields))
@@ -130,7 +130,7 @@ def fit_time(moment: datetime) -> int:
     return int((moment - FIT_EPOCH).total_seconds())
 
 
-def _crc(data: bytes) -> int:
+def crc_by_bits(data: bytes) -> int:
     crc = 0
     for byte in data:
         crc ^= byte

@@ -11,6 +11,8 @@ from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 from PIL.PngImagePlugin import PngInfo
 
+from fitness.domain.model.photos import MAX_PHOTO_BYTES
+
 SECRET = b"47.123456 N by Ann's own camera"
 """Stands in every place of a file that is not pixels."""
 
@@ -111,6 +113,8 @@ REFUSED: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "PNG of 12 000 x 12 000": (lambda: png_of(12_000, 12_000), 422, "photo_too_many_pixels"),
     "PNG that says to be endless": (lambda: png_of(2**31 - 1, 2**31 - 1, rows=0), 422, "photo_too_many_pixels"),
     "PNG just too large": (lambda: png_of(6_001, 4_000), 422, "photo_too_many_pixels"),
+    "PNG of one column": (lambda: png_of(1, 20_000_000), 422, "photo_too_many_pixels"),
+    "PNG just too wide": (lambda: png_of(65_536, 1), 422, "photo_too_many_pixels"),
     "JPEG just too large": (
         lambda: encoded(Image.new("L", (6_001, 4_000)), "JPEG", quality=20),
         422,
@@ -121,7 +125,23 @@ REFUSED: dict[str, tuple[Callable[[], bytes], int, str]] = {
         422,
         "photo_too_many_pixels",
     ),
-    "progressive JPEG that takes too much": (lambda: progressive(6_000, 4_000), 422, "photo_too_many_pixels"),
+    "progressive JPEG that takes too much": (lambda: progressive(4_001, 3_000), 422, "photo_too_many_pixels"),
     "PNG with a text of 100 MB": (text_bomb, 422, "photo_corrupt"),
 }
 """By what they are: how each is made, and the status and code that it is refused with."""
+
+ACCEPTED: dict[str, Callable[[], bytes]] = {
+    "JPEG with a ZIP behind it": lambda: a_jpeg() + b"PK\x03\x04" + SVG,
+    "moving PNG": lambda: moving("PNG"),
+    "moving WebP": lambda: moving("WEBP"),
+    "JPEG of several pictures": lambda: moving("MPO"),
+    "JPEG of 10 MB": lambda: a_jpeg().ljust(MAX_PHOTO_BYTES, b"\0"),
+    "JPEG of 24 megapixels": lambda: encoded(drawn(6_000, 4_000), "JPEG", subsampling=0),
+    "progressive JPEG of 12 megapixels": lambda: progressive(4_000, 3_000),
+    "progressive JPEG of 24 megapixels": lambda: encoded(drawn(6_000, 4_000), "JPEG", progressive=True),
+    "PNG of 24 megapixels": lambda: png_of(6_000, 4_000),
+    "transparent PNG of 24 megapixels": lambda: encoded(Image.new("RGBA", (6_000, 4_000)), "PNG", compress_level=1),
+    "WebP of 8 megapixels": lambda: encoded(Image.new("RGBA", (4_000, 2_000)), "WEBP", lossless=True, method=0),
+    "PNG of one row": lambda: png_of(65_535, 1),
+}
+"""Odd ones, and the largest of their kinds, of which photos are made."""

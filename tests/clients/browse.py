@@ -19,7 +19,7 @@ from tests.files import A_TRACK
 from tests.harness.service import Service
 
 BROWSER = HERE / "browser"
-DEADLINE_S = 300
+DEADLINE_S = 600
 
 
 def main(screenshots: Path | None) -> int:

@@ -32,7 +32,7 @@ def main(which: str) -> None:
         service.start()
         try:
             document = folder / "openapi.json"
-            document.write_bytes(httpx.get(f"{service.url}/openapi.json").content)
+            document.write_bytes(httpx.get(f"{service.url}/openapi.json", timeout=DEADLINE_S).content)
             CHECKS[which](document, service.url)
         finally:
             service.stop()

@@ -58,6 +58,9 @@ def round_of(client: AuthenticatedClient) -> None:
     assert isinstance(renamed, User)
     assert isinstance(me, User)
     assert me.name == renamed.name == "Ann"
+    unmet = update_me.sync(client=client, body=ProfileChanges(name="Eve"), if_match='"another"')
+    assert isinstance(unmet, Problem)
+    assert unmet.code == "version_mismatch"
 
     run = NewActivity(activity_type=ActivityType.RUN, activity_date=START, duration_minutes=42.5, distance_km=9.1)
     answer = create_activity.sync_detailed(client=client, body=run, idempotency_key="round-1")
@@ -66,7 +69,7 @@ def round_of(client: AuthenticatedClient) -> None:
     assert isinstance(made, Activity)
     assert answer.headers["Location"] == f"/api/v1/activities/{made.id}"
 
-    track = ImportFileBody(file=File(payload=BytesIO(TRACK.encode()), file_name="morning.gpx"))
+    track = ImportFileBody(file=[File(payload=BytesIO(TRACK.encode()), file_name="morning.gpx")])
     imported = import_file.sync(client=client, body=track)
     assert isinstance(imported, Imported)
     assert imported.items[0].distance_km is not None

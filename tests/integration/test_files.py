@@ -14,9 +14,10 @@ from random import Random
 import gpxpy
 import pytest
 
+from fitness.adapters.files.fit_messages import fit_file
 from fitness.adapters.files.formats import read_recordings
 from fitness.adapters.files.reader import MOST_LONG, FileRecordingReader
-from fitness.adapters.files.sports import activity_type
+from fitness.adapters.files.sports import activity_type, sport_named, sport_of_track
 from fitness.domain.model.activities import ActivityType
 from fitness.domain.model.file_refusals import (
     RecordingCorrupt,
@@ -31,7 +32,7 @@ from fitness.foundation.parent_death import die_with_parent
 from fitness.ports.outages import Overloaded, ReaderUnavailable
 from fitness.ports.recordings import RecordingReaderPort
 from tests import hostile
-from tests.files import A_TRACK, MORNING, FitFile, gpx, lap, tcx, tcx_activity, track
+from tests.files import A_TRACK, MORNING, FitFile, crc_by_bits, gpx, lap, tcx, tcx_activity, track
 from tests.samples import SAMPLES
 from tests.unit.contracts.recordings import RecordingReaderContract, read
 
@@ -198,6 +199,12 @@ class TestFit:
             assert value is None or isinstance(value, int | float)
         assert recording.calories_kcal is None or isinstance(recording.calories_kcal, int)
         assert recording.title is None or isinstance(recording.title, str)
+
+    @pytest.mark.parametrize("size", [0, 1, 2, 4_095, 4_096, 4_097, 32_766, 32_767, 32_768, 65_534, 65_535, 100_003])
+    def test_the_checksum_of_any_length_is_that_of_one_bit_after_the_other(self, size: int):
+        content = Random(size).randbytes(size)
+        whole = fit_file(0x10, 2132, content)
+        assert int.from_bytes(whole[-2:], "little") == crc_by_bits(whole[:-2])
 
     def test_damage_anywhere_is_noticed(self):
         content = FitFile().session().content()
@@ -454,10 +461,71 @@ class TestTcx:
         ("sky_diving", None, ActivityType.WORKOUT),
         (None, None, ActivityType.WORKOUT),
         (57, 93, ActivityType.WORKOUT),
+        ("TrailRun", None, ActivityType.TRAIL_RUN),
+        ("VirtualRide", None, ActivityType.VIRTUAL_RIDE),
+        ("GravelRide", None, ActivityType.GRAVEL_RIDE),
+        ("EBikeRide", None, ActivityType.E_BIKE_RIDE),
+        ("EMountainBikeRide", None, ActivityType.E_MOUNTAIN_BIKE_RIDE),
+        ("HighIntensityIntervalTraining", None, ActivityType.HIGH_INTENSITY_INTERVAL_TRAINING),
+        ("PhysicalTherapy", None, ActivityType.PHYSICAL_THERAPY),
+        ("road_biking", None, ActivityType.RIDE),
+        ("street_running", None, ActivityType.RUN),
+        ("treadmill_running", None, ActivityType.RUN),
+        ("lap_swimming", None, ActivityType.SWIM),
+        ("open_water_swimming", None, ActivityType.SWIM),
+        ("skate_skiing_ws", None, ActivityType.NORDIC_SKI),
+        ("stand_up_paddleboarding_v2", None, ActivityType.STAND_UP_PADDLING),
+        ("racket", "padel", ActivityType.PADEL),
+        ("basketball", None, ActivityType.BASKETBALL),
+        ("volleyball", None, ActivityType.VOLLEYBALL),
+        ("transition", "bike_to_run_transition", ActivityType.TRANSITION),
+        ("Nordic Walking", None, ActivityType.WALK),
     ],
 )
 def test_a_devices_sport_is_the_nearest_of_our_types(sport: object, sub_sport: object, expected: ActivityType):
     assert activity_type(sport, sub_sport) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("1", ActivityType.RIDE),
+        ("9", ActivityType.RUN),
+        ("10", ActivityType.WALK),
+        ("16", ActivityType.SWIM),
+        ("17", ActivityType.VIRTUAL_RIDE),
+        ("99", ActivityType.WORKOUT),
+        ("running", ActivityType.RUN),
+        (None, ActivityType.WORKOUT),
+    ],
+)
+def test_the_type_of_a_track_may_be_one_of_stravas_numbers(name: str | None, expected: ActivityType):
+    assert sport_of_track(name).activity_type is expected
+
+
+@pytest.mark.parametrize(
+    ("sport", "sub_sport", "indoor"),
+    [
+        ("cycling", "indoor_cycling", True),
+        ("running", "treadmill", True),
+        ("swimming", "lap_swimming", True),
+        ("fitness_equipment", "indoor_rowing", True),
+        ("cycling", "virtual_activity", True),
+        ("VirtualRide", None, True),
+        ("running", "trail", None),
+        ("yoga", None, None),
+    ],
+)
+def test_a_sport_may_be_one_of_indoors(sport: str, sub_sport: str | None, indoor: bool | None):
+    assert sport_named(sport, sub_sport).indoor is indoor
+
+
+def test_what_has_places_was_outdoors_and_of_a_trainer_nobody_asks_where_it_stood():
+    assert (only(A_TRACK).is_indoor, only(A_TRACK).place_zone) == (False, "Europe/Ljubljana")
+    simulated = gpx(track("2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z", kind="VirtualRide"))
+    assert (only(simulated).is_indoor, only(simulated).place_zone) == (True, None)
+    nowhere = A_TRACK.replace(b' lat="', b' latitude="')
+    assert (only(nowhere).is_indoor, only(nowhere).place_zone, only(nowhere).distance_m) == (None, None, None)
 
 
 Understood = tuple[str, list[str], list[float], str, str]
@@ -497,7 +565,7 @@ REALLY_UNDERSTOOD: list[Understood] = [
         ["swim", "transition", "ride", "transition", "run"],
         [33.1, 2.8, 73.7, 1.0, 47.5],
         "2018-05-27",
-        "Europe/Ljubljana",
+        "Europe/Paris",
     ),
     ("null_compressed_speed_dist.fit", ["virtual_ride"], [30.1], "2017-10-05", "Europe/Ljubljana"),
     ("around-visnjan-with-car.gpx", ["workout"], [5.4], "2020-12-18", "Europe/Zagreb"),

@@ -226,7 +226,8 @@ class TestExamples:
             for name in response.get("links", {})
         }
         for operation in operations(document):
-            if any(parameter["in"] == "path" for parameter in operation["parameters"]):
+            names = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"}
+            if names - {"token"}:  # which stands in an address that is answered whole
                 assert operation["operationId"] in linked
 
     async def test_a_list_links_by_its_first_item(self, document: dict[str, Any]):

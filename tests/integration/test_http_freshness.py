@@ -208,7 +208,7 @@ async def test_whatever_bytes_lie_in_the_cache_no_answer_is_wrong_or_broken(api:
     kept = [await ann.record(title=f"true {number}") for number in range(COPIES)]
     state = await api.container.cache_state().read()
     assert state.era is not None
-    names, user = f"v3:{state.era.name}", f"{{{ann.id}}}"
+    names, user = f"v4:{state.era.name}", f"{{{ann.id}}}"
     single = {
         f"/activities/{one['id']}": (
             f"{names}:activity:{{{one['id']}}}",

@@ -15,6 +15,7 @@ from fitness.entrypoints.wiring.lifecycle import READING_GRACE_S, begin_drain
 from tests.files import A_TRACK, FitFile, gpx, lap, tcx, tcx_activity, track
 from tests.harness.api import Api, Person
 from tests.hostile import declared, hostile_files
+from tests.mutations import BASES, mutated
 from tests.unit.contracts.recordings import TOO_MANY_TRACKS
 
 LARGE = b"x" * (MAX_RECORDING_BYTES - 1_000)
@@ -132,6 +133,12 @@ async def test_a_session_of_impossible_times_is_left_out_and_alone_it_is_refused
     assert (await ann.get("/activities")).json()["total"] == 0
     response = await ann.upload(FitFile().session(timer_s=endless_s, elapsed_s=endless_s).session().content())
     assert [one["duration_minutes"] for one in response.json()["items"]] == [30]
+
+
+@pytest.mark.parametrize("form", BASES)
+async def test_files_with_faults_made_at_random_are_answered_like_any_other(ann: Person, form: str):
+    answers = [await ann.upload(mutated(form, seed)) for seed in range(2_000, 2_020)]
+    assert {answer.status_code for answer in answers} <= {201, 409, 422}
 
 
 async def test_all_sessions_are_kept_or_none(ann: Person):

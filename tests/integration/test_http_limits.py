@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from ipaddress import ip_network
 from typing import Any
 
@@ -17,7 +18,7 @@ from fitness.domain.model.users import Caller, Tier
 from fitness.domain.use_cases.limiting import LimitService
 from fitness.domain.use_cases.requesters import Requester
 from tests.builders import NOW, a_registration
-from tests.files import A_TRACK, FitFile
+from tests.files import A_TRACK, MORNING, FitFile
 from tests.harness.api import IN_MEMORY, NOWHERE_REDIS, PASSWORD, Api, Person, Stores, activity_body, serving
 
 LIMIT_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit-policy", "ratelimit")
@@ -140,8 +141,10 @@ class TestImports:
         assert len(made.headers.get_list("ratelimit")) == len(made.headers.get_list("x-ratelimit-limit")) == 1
         again = await ann.upload(triathlon)
         assert (again.status_code, remaining(again)["import"]) == (409, 196)
-        broken = await ann.upload(triathlon[:-3])
-        assert (broken.status_code, remaining(broken)["import"]) == (422, 195)
+        recovered = await ann.upload(triathlon[:-3])
+        assert (recovered.status_code, remaining(recovered)["import"]) == (409, 195)
+        broken = await ann.upload(triathlon[:20])
+        assert (broken.status_code, remaining(broken)["import"]) == (422, 194)
         assert remaining(await ann.post("/activities", json=activity_body()))["create"] == 9
 
     async def test_a_file_of_more_activities_than_are_left_makes_none(self, ann: Person):
@@ -159,7 +162,7 @@ class TestImports:
 def a_file_of(activities: int, *, first: int) -> bytes:
     file = FitFile()
     for number in range(activities):
-        file.session(distance_m=1_000 * first + number)
+        file.session(start=MORNING + timedelta(days=first), distance_m=1_000 + number)
     return file.content()
 
 

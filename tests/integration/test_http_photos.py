@@ -1,6 +1,8 @@
 """/activities/{id}/photos and /photos: pictures added, shown, described, ordered, hidden and deleted."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from io import BytesIO
 from typing import Any
 
@@ -9,13 +11,15 @@ import pytest
 from dependency_injector import providers
 from PIL import Image
 
+from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.objects import InMemoryObjectStore
 from fitness.adapters.system.clock import SystemClock
 from fitness.domain.model.photos import MAX_PHOTO_BYTES, MAX_PHOTOS
+from fitness.domain.use_cases.upkeep import ERASED_AFTER
 from fitness.entrypoints.wiring.container import Container
 from fitness.ports.objects import ObjectStorePort
 from fitness.ports.outages import ObjectsUnavailable
-from tests.harness.api import IN_MEMORY, Api, Person, serving
+from tests.harness.api import IN_MEMORY, PASSWORD, Api, Person, Stores, serving
 from tests.pictures import REFUSED, SECRET, a_jpeg, a_png, a_webp, drawn, encoded
 
 
@@ -222,6 +226,50 @@ async def test_objects_and_rows_agree_through_trash_restore_and_purge(own_api: A
         await ann.delete(f"/activities/{activity_id}")
         await admin.delete(f"/admin/activities/{activity_id}?reason=asked")
     assert await all_agree(own_api) == 0
+
+
+@pytest.fixture
+async def late(stores: Stores) -> AsyncIterator[tuple[Api, ManualClock]]:
+    """A service and its clock, which is moved."""
+    clock = ManualClock(SystemClock().now())
+
+    def prepare(container: Container) -> None:
+        container.clock.override(providers.Object(clock))
+
+    async with serving(stores.database_url, stores.redis_url, prepare=prepare) as api:
+        yield api, clock
+
+
+async def test_once_it_cannot_be_restored_a_photo_is_refused_as_its_activity_is(late: tuple[Api, ManualClock]):
+    api, clock = late
+    ann = await api.person()
+    activity_id = (await ann.record())["id"]
+    photo = await added(ann, activity_id)
+    await ann.delete(f"/activities/{activity_id}")
+    clock.advance(timedelta(days=api.container.settings().trash_days))
+    ann = await api.login(ann.id, ann.email)
+    for path in (f"/activities/{activity_id}", f"/activities/{activity_id}/photos", f"/photos/{photo['id']}"):
+        response = await ann.get(path)
+        assert (response.status_code, response.json()["code"]) == (410, "activity_expired")
+    assert (await ann.delete(f"/photos/{photo['id']}")).json()["code"] == "activity_expired"
+    assert (await ann.add_photo(activity_id, a_jpeg())).json()["code"] == "activity_expired"
+    assert await api.container.upkeep().empty_trash() == 1
+    assert (await ann.get(f"/photos/{photo['id']}")).json()["code"] == "photo_not_found"
+    assert await all_agree(api) == 0
+
+
+async def test_an_account_that_is_erased_takes_its_photos_with_it(late: tuple[Api, ManualClock]):
+    api, clock = late
+    ann, bob = await api.person(), await api.person()
+    for person in (ann, bob):
+        activity_id = (await person.record())["id"]
+        for _ in range(5):
+            await added(person, activity_id)
+    assert (await ann.call("DELETE", "/users/me", json={"password": PASSWORD})).status_code == 204
+    assert await all_agree(api) == 20
+    clock.advance(ERASED_AFTER)
+    assert await api.container.upkeep().erase_accounts() == 1
+    assert await all_agree(api) == 10
 
 
 async def test_a_list_of_photos_is_cached_and_never_older_than_a_change(ann: Person, activity_id: int):

@@ -56,7 +56,7 @@ def absurd(activity: NewActivity) -> list[str]:
         "elapsed_minutes": elapsed <= 43_200,
         "distance_km": 0 <= (activity.distance_km or 0) <= 6 * (elapsed + 1),
         "elevation_gain_m": 0 <= (activity.elevation_gain_m or 0) <= 600 * (elapsed + 1),
-        "calories_kcal": 0 <= (activity.calories_kcal or 0) <= 100 * (elapsed + 1),
+        "calories_kcal": 0 <= (activity.calories_kcal or 0) <= 200 * (elapsed + 1),
         "average_heart_rate_bpm": average is None or 20 <= average <= (highest or 250),
         "max_heart_rate_bpm": highest is None or 20 <= highest <= 250,
         "timezone": is_time_zone(activity.timezone or "") or is_fixed_offset(activity.timezone or ""),

@@ -21,7 +21,7 @@ from fitness.entrypoints.http.kinds import KINDS
 from fitness.foundation.parent_death import die_with_parent
 from fitness.ports.outages import ReaderUnavailable
 from fitness.ports.pictures import PictureReaderPort
-from tests.pictures import BLUE, RED, REFUSED, SECRET, a_jpeg, a_png, a_webp, encoded, moving, png_of
+from tests.pictures import ACCEPTED, BLUE, RED, REFUSED, SECRET, a_jpeg, a_png, a_webp, encoded, moving, png_of
 from tests.unit.contracts.pictures import PictureReaderContract
 
 JPEG_TABLES = {0xC0, 0xC4, 0xDA, 0xDB, 0xE0}
@@ -175,20 +175,19 @@ def test_every_part_of_a_picture_is_a_picture_or_refused():
                 continue
 
 
-def test_the_largest_that_may_be_are_read():
-    for content in (png_of(6_000, 4_000), encoded(Image.new("L", (6_000, 4_000), 9), "JPEG")):
-        assert [(one.width, one.height) for one in render(content)] == [(2048, 1365), (400, 267)]
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_odd_ones_and_the_largest_that_may_be_are_read(name: str):
+    for rendition in render(ACCEPTED[name]()):
+        assert seen(rendition).size == (rendition.width, rendition.height)
 
 
 async def test_no_picture_takes_more_memory_than_a_process_has_for_it():
-    transparent = encoded(Image.new("RGBA", (6_000, 4_000), (9, 9, 9, 99)), "PNG", compress_level=1)
-    webp = encoded(Image.new("RGBA", (4_000, 2_000), (9, 9, 9, 99)), "WEBP", lossless=True, method=0)
     with closing(PillowPictureReader(partial(die_with_parent, os.getpid()))) as reader:
         await reader.read(a_jpeg())
         (pid,) = reader.pids()
         before_mib = peak_mib(pid)
-        for content in (transparent, webp, png_of(6_000, 4_000)):
-            await reader.read(content)
+        for make in ACCEPTED.values():
+            await reader.read(make())
         with pytest.raises(PictureTooManyPixels):
             await reader.read(png_of(12_000, 12_000))
         assert reader.pids() == [pid]

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -19,7 +20,7 @@ from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.database import Connection, Database, fetch_one
 from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_files import shipped_migrations
-from fitness.adapters.postgres.objects import PostgresObjectNames
+from fitness.adapters.postgres.objects import NAMED, PostgresObjectNames
 from fitness.adapters.postgres.originals import PostgresOriginalRepo
 from fitness.adapters.postgres.outbox import PostgresOutbox
 from fitness.adapters.postgres.photos import PostgresPhotoRepo
@@ -122,7 +123,19 @@ class InOneDatabase:
 
 
 class TestPostgresOriginals(InOneDatabase, OriginalRepoContract):
-    pass
+    async def test_the_sweep_asks_every_table_whose_objects_are_released(self, database: Database):
+        """It would delete the objects of one that it does not ask."""
+        rows = await database.all(
+            """
+            SELECT DISTINCT tgrelid::regclass::text
+            FROM pg_trigger
+            JOIN pg_proc ON pg_proc.oid = tgfoid
+            WHERE prosrc LIKE '%INTO released_objects%'
+            """
+        )
+        tables = {table for (table,) in rows}
+        assert "originals" in tables
+        assert {*re.findall(r"FROM (\w+)", NAMED)} == tables
 
 
 class TestPostgresStatistics(InOneDatabase, StatisticsRepoContract):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fitness.entrypoints.server import deadlines
-from fitness.entrypoints.server.exchange import UNANSWERED, Answer
+from fitness.entrypoints.server.exchange import MOST_UNREAD_BYTES, UNANSWERED, Answer
 from fitness.entrypoints.server.listener import Listener
 from fitness.entrypoints.server.parsing import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES
 from tests.harness.listening import listening
@@ -325,6 +325,20 @@ class TestBodies:
         status, headers, _ = await client.answer()
         assert (status, headers["connection"]) == (401, "close")
         assert await client.closed()
+
+    async def test_after_a_body_that_came_faster_than_it_was_read_the_connection_goes_on(
+        self, served: Served, app: App
+    ):
+        app.answer = app.later  # so that all of it is there before any of it is read
+        client = await served.client()
+        for size in (MOST_UNREAD_BYTES + 1, 250_000):
+            app.on.clear()
+            await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+            await settled()
+            app.on.set()
+            assert (await client.answer())[2] == b"POST / %d" % size
+            async with asyncio.timeout(PATIENCE_S):
+                assert (await client.ask(GET))[2] == b"GET / 0"
 
     async def test_a_small_rest_is_dropped_and_the_connection_kept(self, served: Served, app: App):
         app.answer = app.refuse

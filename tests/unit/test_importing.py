@@ -175,7 +175,10 @@ class TestImport:
         made = await house.imported(b"triathlon", OnDuplicate.SKIP)
         assert [(one.activity_type, one.group_id) for one in made] == [("ride", None)]
 
-    async def test_an_activity_that_somebody_adds_meanwhile_is_skipped_as_well(self, house: House):
+    @pytest.mark.parametrize("on_duplicate", [OnDuplicate.SKIP, OnDuplicate.REFUSE])
+    async def test_an_activity_that_somebody_adds_meanwhile_counts_as_well(
+        self, house: House, on_duplicate: OnDuplicate
+    ):
         class Late(InMemoryOriginalRepo):
             """Another process imports the same ride, after this one has looked."""
 
@@ -189,9 +192,13 @@ class TestImport:
                 return found
 
         late = replace(house.imports, originals=Late(house.store), reader=InMemoryRecordingReader(FILES))
-        importing = partial(late.import_file, by=house.ann, on_duplicate=OnDuplicate.SKIP)
-        made = await importing(UploadedFile(b"run, as gpx"))
-        assert (made.activities, len(made.existing)) == ((), 1)
+        importing = late.import_file(UploadedFile(b"run, as gpx"), by=house.ann, on_duplicate=on_duplicate)
+        if on_duplicate is OnDuplicate.REFUSE:
+            with pytest.raises(DuplicateActivity):
+                await importing
+        else:
+            made = await importing
+            assert (made.activities, len(made.existing)) == ((), 1)
         assert len(await house.stored()) == 1
 
     async def test_a_file_that_may_have_been_named_is_left_to_the_sweep(self, house: House):

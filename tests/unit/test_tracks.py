@@ -1,6 +1,7 @@
 """What is told from the points of a track: time in motion, distance and climb, without what makes no sense."""
 
 import math
+from array import array
 from collections.abc import Sequence
 from itertools import pairwise
 from random import Random
@@ -89,8 +90,9 @@ class TestMotion:
         assert moved_s(track(*metres), sport) == pytest.approx(599 if moves else 200, abs=15)
 
     def test_who_stays_on_one_spot_for_the_sport_moves(self):
-        points = track(*[0.0] * 1_000)
+        points = track(*[1.0 * second for second in range(100)], *[100.0] * 900)
         assert moved_s(points, ActivityType.YOGA) == 999
+        assert moved_s(points, ActivityType.RUN) < 150
 
     def test_where_nothing_moves_all_of_the_time_counts(self):
         points = track(*[0.0] * 1_000)
@@ -102,6 +104,21 @@ class TestMotion:
             points.distances_m[second] = 2.5 * min(second, 50)
         assert far_m(points) == 125
         assert moved_s(points) == pytest.approx(50, abs=12)
+
+    @pytest.mark.parametrize(
+        ("told", "far"),
+        [
+            ([0, 3, 6, 9, 12], 12),
+            ([0, 3, 0, 9, 12], 12),
+            ([0, 3, 99_999, 9, 12], 12),
+            ([0, 3, 1_006, 1_009, 1_012], 9),
+            ([5, 5, 5, 5, 5], 0),
+        ],
+    )
+    def test_a_distance_that_falls_back_or_jumps_counts_nothing(self, told: list[float], far: float):
+        points = track(*[0.0] * 5)
+        points.distances_m[:] = array("d", told)
+        assert far_m(points) == far
 
     def test_many_points_in_one_second_take_no_longer(self):
         points = Points()
@@ -263,7 +280,7 @@ def test_remarks_have_an_end():
     remarks = Remarks()
     for number in range(1_000):
         remarks.add(f"track {number}", "left out")
-        remarks.add(f"track {number}", "left out")
+        remarks.add("track 0", "left out")
     assert len(remarks.sentences()) == MOST + 1
     assert remarks.sentences()[-1] == "and 970 more like these"
 

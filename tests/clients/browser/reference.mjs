@@ -3,13 +3,19 @@ import { execFileSync } from "node:child_process";
 import { complaints, expect } from "./expect.mjs";
 
 const FIRST = ["register", "login", "create_activity"];
+const ENDLESS = "follow_changes"; // the page shows an answer only once it is there
 const LAST = ["revoke_session", "logout", "logout_all", "delete_me", "change_password"];
 const REFUSALS = [401, 403, 404, 409, 410, 412];
 
 const TRACK = `<gpx xmlns="http://www.topografix.com/GPX/1/1" version="1.1" creator="round"><trk><trkseg>
 <trkpt lat="48.85" lon="2.35"><time>2026-05-02T08:00:00Z</time></trkpt>
 <trkpt lat="48.86" lon="2.35"><time>2026-05-02T08:10:00Z</time></trkpt></trkseg></trk></gpx>`;
-const FILE = { name: "morning.gpx", mimeType: "application/gpx+xml", buffer: Buffer.from(TRACK) };
+const PICTURE =
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC";
+const FILES = {
+  import_file: { name: "morning.gpx", mimeType: "application/gpx+xml", buffer: Buffer.from(TRACK) },
+  add_photo: { name: "lake.png", mimeType: "image/png", buffer: Buffer.from(PICTURE, "base64") },
+};
 
 /** As its reader: register, log in, authorize, and then whatever else there is. */
 export async function eachOperation(browser, { url, screenshots, promote }) {
@@ -57,6 +63,8 @@ export async function onAPhone(browser, { url, screenshots }) {
   const health = { id: "live", tag: "health", method: "GET", path: "/health/live" };
   expect((await execute(page, health)) === 200, "live is answered");
   await page.screenshot({ path: `${screenshots}/phone-executed.png` });
+  await fold(page, { id: "list_activities", tag: "activities" }); // with links to other operations beside its answers
+  await page.locator(".response-col_links .operation-link").first().waitFor();
   const width = await page.evaluate(() => document.documentElement.scrollWidth);
   expect(width <= 390, `the page is ${width} pixels wide on a phone of 390`);
   await context.close();
@@ -87,14 +95,14 @@ async function execute(page, operation) {
   const { id, method, path } = operation;
   const block = blockOf(page, operation);
   await fold(page, operation);
-  const file = block.locator("input[type=file]");
-  if (await file.count()) await file.setInputFiles(FILE);
+  if (id in FILES) await block.locator("input[type=file]").setInputFiles(FILES[id]);
   const pattern = new RegExp(`^${path.replace(/{\w+}/g, "[^/]+")}$`);
   const answered = page.waitForResponse((response) => {
     return response.request().method() === method && pattern.test(new URL(response.url()).pathname);
   });
   await block.locator(".btn.execute").click();
   const status = (await answered).status();
+  if (id === ENDLESS) return status;
   const shown = block.locator(".live-responses-table tbody .response-col_status").first();
   await shown.waitFor();
   const text = await shown.innerText();
@@ -110,6 +118,7 @@ async function shownToken(page, operation) {
 async function authorize(page, token) {
   await page.locator(".scheme-container .btn.authorize").click();
   const dialog = page.locator(".modal-ux");
+  await dialog.locator(".btn-done").waitFor();
   const logout = dialog.getByRole("button", { name: "Logout" });
   if (await logout.count()) await logout.click();
   await dialog.locator("input").fill(token);

@@ -199,6 +199,10 @@ class _Part:
             points.add(0.0, latitude * _SEMICIRCLE_DEGREES, longitude * _SEMICIRCLE_DEGREES)
             if (place := points.first_place()) is not None:
                 return place
+        return self.first_place
+
+    @cached_property
+    def first_place(self) -> tuple[float, float] | None:
         return fit_records.first_place(self.content, self.part) if self._has_records_of(fit_records.LATITUDE) else None
 
     def _has_records_of(self, *numbers: int) -> bool:

@@ -1,6 +1,6 @@
 """GPX files, the format of most apps and hand-held receivers."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
@@ -46,9 +46,6 @@ class _Track:
         if self.sport != other.sport:
             return False
         return 0 <= other.points.times_s[0] - self.points.times_s[-1] <= FOLLOWS_WITHIN_S
-
-    def followed_by(self, other: "_Track") -> "_Track":
-        return replace(self, points=self.points.followed_by(other.points))
 
 
 class GpxTracks:
@@ -138,7 +135,7 @@ class GpxTracks:
         if not track.points.elapsed_s > 0:
             return
         if self._found and self._found[-1].is_followed_by(track):
-            self._found[-1] = self._found[-1].followed_by(track)
+            self._found[-1].points.extend(track.points)
         else:
             self._found.append(track)
             refuse_too_many(self._found)

@@ -100,10 +100,9 @@ def _far_m(points: Points, first: int, last: int) -> float:
 def steps_of(points: Points) -> Steps:
     """By the device where it tells, else from place to place. A jump is no way."""
     if _has_distances(points):
-        told = points.distances_m
-        steps = [max(0.0, later - sooner) for sooner, later in pairwise(told)]
-    elif points.latitudes and points.latitudes[0] == points.latitudes[0]:
-        steps = pieces_m(points)
+        return _told_steps(points)
+    if points.latitudes and points.latitudes[0] == points.latitudes[0]:
+        steps = pieces_m(points) if points.pieces_m is None else points.pieces_m
     else:
         return None
     if max(steps, default=0.0) > MAX_SPEED_M_S:
@@ -111,6 +110,25 @@ def steps_of(points: Points) -> Steps:
         for at, step in enumerate(steps):
             if step > MAX_SPEED_M_S * (times_s[at + 1] - times_s[at] + 1):
                 steps[at] = 0.0
+    return steps
+
+
+def _told_steps(points: Points) -> list[float]:
+    """Beyond the furthest before, so that a device that falls back once counts nothing twice. Where it jumps and goes
+    on from there, the jump is no way."""
+    steps = []
+    before_m = furthest_m = points.distances_m[0]
+    for (sooner_s, later_s), told_m in zip(pairwise(points.times_s), points.distances_m[1:], strict=True):
+        most_m = MAX_SPEED_M_S * (later_s - sooner_s + 1)
+        step = told_m - furthest_m
+        if step > most_m:
+            step = told_m - before_m if 0 <= told_m - before_m <= most_m else 0.0
+            furthest_m = told_m if step else furthest_m
+        else:
+            step = max(0.0, step)
+            furthest_m += step
+        steps.append(step)
+        before_m = told_m
     return steps
 
 

@@ -1,7 +1,7 @@
 """The points of a track, as columns of numbers, and what of them makes no sense."""
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
 from math import isfinite
@@ -30,7 +30,7 @@ class Points:
     """One entry in each column for each point that has a time. What else is not known of a point is NaN."""
 
     __slots__ = (
-        "cuts", "distances_m", "elevations_m", "heart_rates_bpm", "latitudes", "longitudes", "times_s",
+        "cuts", "distances_m", "elevations_m", "heart_rates_bpm", "latitudes", "longitudes", "pieces_m", "times_s",
         "without_fix", "without_place",
     )  # fmt: skip
 
@@ -45,6 +45,8 @@ class Points:
         self.heart_rates_bpm = array("d")
         self.cuts: list[int] = []
         """Positions before which the recording was interrupted."""
+        self.pieces_m: list[float] | None = None
+        """What `pieces_m` tells of them, once it did."""
         self.without_place = 0
         """Points whose place is not known."""
         self.without_fix = 0
@@ -96,17 +98,18 @@ class Points:
         return points
 
     def between(self, first_s: float, last_s: float) -> "Points":
-        return self.kept([at for at, time_s in enumerate(self.times_s) if first_s <= time_s <= last_s])
+        """Of points in order, both ends inclusive."""
+        first, last = bisect_left(self.times_s, first_s), bisect_right(self.times_s, last_s)
+        return self if (first, last) == (0, len(self)) else self.kept(range(first, last))
 
-    def followed_by(self, others: "Points") -> "Points":
-        """Both, with a cut between them."""
-        points = Points()
-        for column, old, new in zip(points.columns(), self.columns(), others.columns(), strict=True):
-            column.extend(old)
+    def extend(self, others: "Points") -> None:
+        """With a cut between them."""
+        before = len(self)
+        self.cuts += [before, *(before + cut for cut in others.cuts)]
+        for column, new in zip(self.columns(), others.columns(), strict=True):
             column.extend(new)
-        points.cuts = [*self.cuts, len(self), *(len(self) + cut for cut in others.cuts)]
-        points.without_place = self.without_place + others.without_place
-        return points
+        self.without_place += others.without_place
+        self.pieces_m = None
 
     @property
     def elapsed_s(self) -> float:
@@ -195,8 +198,11 @@ def pieces_m(points: Points) -> list[float]:
 
 def _forget_far_places(points: Points) -> int:
     """How many there were. Of the stretches between jumps, short ones to and from which one jumps are no places."""
-    if not points.without_place and max(pieces_m(points), default=0.0) <= MAX_SPEED_M_S:
-        return 0
+    if not points.without_place:
+        points.pieces_m = pieces_m(points)
+        if max(points.pieces_m, default=0.0) <= MAX_SPEED_M_S:
+            return 0
+        points.pieces_m = None
     stretches = list(_stretches(points))
     few = min(_MANY, max(map(len, stretches), default=0))
     nearest = next((stretch for stretch in stretches if len(stretch) >= few), [])

@@ -9,16 +9,19 @@ class Remarks:
 
     def __init__(self) -> None:
         self._said: dict[str, None] = {}
+        self._more = 0
 
     def add(self, where: str, what: str | None) -> None:
         """`where` is a part of the file, such as "track 2"; nothing is said where `what` is None."""
-        if what is not None:
+        if what is None:
+            return
+        if len(self._said) < MOST:
             self._said[f"{where}: {what}"] = None
+        elif f"{where}: {what}" not in self._said:
+            self._more += 1
 
     def sentences(self) -> tuple[str, ...]:
-        said = [*self._said]
-        more = len(said) - MOST
-        return (*said[:MOST], *([f"and {more} more like these"] if more > 0 else []))
+        return (*self._said, *([f"and {self._more} more like these"] if self._more else []))
 
 
 def counted(count: int, thing: str, which: str = "") -> str | None:

@@ -26,6 +26,8 @@ TIMER_BEYOND_TRACK_S = 600.0
 """A timer that ran so much longer than there are points is wrong."""
 _MANY_POINTS = 10
 
+_POINT = ("latitude", "longitude", "elevation", "distance", "heart rate")
+
 _BOUNDS = {
     "TotalTimeSeconds": (0.0, MAX_SPAN_S, "time", "s"),
     "DistanceMeters": (0.0, 2_000_000.0, "distance", "m"),
@@ -161,19 +163,16 @@ class TcxActivities:
             self._activity.points.cut()
 
     def _point_ended(self) -> None:
-        said, activity = self._point.get, self._activity
-        time_s = seconds(said("time", ""))
+        said = self._point
+        time_s = seconds(said.get("time", ""))
         if time_s is None:
-            activity.untimed += 1
+            self._activity.untimed += 1
             return
-        activity.points.add(
-            time_s,
-            usable_number(said("latitude")),
-            usable_number(said("longitude")),
-            usable_number(said("elevation")),
-            usable_number(said("distance")),
-            usable_number(said("heart rate")),
-        )
+        try:
+            values = [float(said[name]) for name in _POINT]
+        except (KeyError, ValueError):
+            values = [usable_number(said.get(name)) for name in _POINT]
+        self._activity.points.add(time_s, *values)
 
     def _lap_ended(self) -> None:
         activity, told = self._activity, self._told

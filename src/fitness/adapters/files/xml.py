@@ -46,7 +46,7 @@ class Element:
     began: Callable[[dict[str, str]], object] | None = None
     """Is given the attributes."""
     text: Callable[[str], object] | None = None
-    """Is given the text after the last child, once the element ended."""
+    """Is given the text since the last tag that began, once the element ended."""
     ended: Callable[[], object] | None = None
     anywhere: bool = False
     """Whether `children` are looked for at any depth, below elements that have no name here."""
@@ -135,7 +135,6 @@ def _parser(document: Element) -> tuple[expat.XMLParserType, Callable[[], list[E
             ended.text(join(texts)[:MAX_TEXT_LENGTH].strip())
         if ended.ended is not None:
             ended.ended()
-        forget()
 
     parser = expat.ParserCreate()
     parser.buffer_text = True

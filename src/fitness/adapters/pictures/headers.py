@@ -17,8 +17,12 @@ MAX_PIXELS = 24 * MEGAPIXEL
 MAX_WEBP_PIXELS = 8 * MEGAPIXEL
 """libwebp's decoder of animations, the one that Pillow has, takes 16 to 20 bytes a pixel; the others take 4."""
 
-MAX_COEFFICIENT_BYTES = 120 * 1024**2
-"""libjpeg keeps all coefficients of a progressive JPEG, two bytes each, until its last scan."""
+MAX_SIDE_PX = 65_535
+"""That of JPEG. Pillow takes memory for each row, so that a narrow picture of very many rows would take too much."""
+
+MAX_COEFFICIENT_BYTES = 3 * MAX_PIXELS
+"""libjpeg keeps all coefficients of a progressive JPEG, two bytes each, until its last scan. So many has the largest
+picture if its colours have half of its resolution, as cameras write them."""
 
 # Our own caps are lower, and are looked at before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -51,10 +55,11 @@ def _unknown(data: bytes) -> PictureRefused:
 
 def _refuse_too_many(image: ImageFile) -> None:
     most, of = (MAX_WEBP_PIXELS, "a WebP") if image.format == "WEBP" else (MAX_PIXELS, "it")
+    found = f"{image.width} x {image.height}"
     if image.width * image.height > most:
-        raise PictureTooManyPixels(
-            f"{of} may have {most // MEGAPIXEL} megapixels, and has {image.width} x {image.height}"
-        )
+        raise PictureTooManyPixels(f"{of} may have {most // MEGAPIXEL} megapixels, and has {found}")
+    if max(image.size) > MAX_SIDE_PX:
+        raise PictureTooManyPixels(f"each side may have {MAX_SIDE_PX} pixels, and it has {found}")
     if isinstance(image, JpegImageFile) and _coefficient_bytes(image) > MAX_COEFFICIENT_BYTES:
         raise PictureTooManyPixels("a progressive JPEG of this kind takes too much memory to read")
 

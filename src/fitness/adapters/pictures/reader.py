@@ -12,7 +12,7 @@ from fitness.foundation.processes import KillableProcesses, OutOfMemory, OutOfTi
 from fitness.foundation.turns import Turns
 from fitness.ports.outages import Overloaded, ReaderUnavailable
 
-LIMITS = ProcessLimits(at_once=1, cpu_s=8, timeout_s=60, memory_bytes=224 * 1024**2)
+LIMITS = ProcessLimits(at_once=1, cpu_s=8, timeout_s=60, memory_bytes=200 * 1024**2)
 """Of one worker of the service: pictures are read one after the other. The largest take 2 s."""
 
 NICENESS = 10

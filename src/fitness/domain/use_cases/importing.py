@@ -97,8 +97,7 @@ class ImportService:
             now = self.clock.now()
             read = await self.reader.read(upload.content, identity, home_timezone=user.timezone, now=now)
             file = _File(upload, read, await self._recorded(read, user, now), user.timezone, idempotency)
-            skips = on_duplicate is OnDuplicate.SKIP
-            made = await self._without_twins(file) if skips else file.whole()
+            made = await self._without_twins(file, on_duplicate)
             await charge(len(made.places) or 1)
             if not made.places:
                 return made.result()
@@ -130,9 +129,15 @@ class ImportService:
             for id, new in zip(ids, read.activities, strict=True)
         ]
 
-    async def _without_twins(self, file: "_File") -> "_Made":
+    async def _without_twins(self, file: "_File", on_duplicate: OnDuplicate) -> "_Made":
+        """What is to be made of it. Raises DuplicateActivity."""
         twins = await self.originals.twins(file.owner, file.activities)
-        return file.without([None if twin is None else twin.existing_id for twin in twins])
+        if on_duplicate is OnDuplicate.SKIP:
+            return file.without([None if twin is None else twin.existing_id for twin in twins])
+        for twin in twins:
+            if twin and (on_duplicate is OnDuplicate.REFUSE or twin.matched_on is not MatchedOn.START):
+                raise DuplicateActivity(twin.existing_id, twin.matched_on)
+        return file.without([None] * len(twins))
 
     async def _keep(self, file: "_File", made: "_Made", on_duplicate: OnDuplicate) -> ImportedFile:
         """The file, and then its activities."""
@@ -140,18 +145,14 @@ class ImportService:
         while True:  # ends: each further round means that somebody else's activity was committed
             try:
                 return await self._keep_rows(file, made, name, refuse_twins=on_duplicate is not OnDuplicate.KEEP)
-            except DuplicateActivity:
-                if on_duplicate is OnDuplicate.SKIP:
-                    made = await self._without_twins(file)
-                    if made.places:
-                        continue
+            except Refusal as refusal:
+                if on_duplicate is not OnDuplicate.SKIP or not isinstance(refusal, DuplicateActivity):
                     await self._discard(name)
-                    return made.result()
+                    raise
+            made = await self._without_twins(file, on_duplicate)
+            if not made.places:
                 await self._discard(name)
-                raise
-            except Refusal:
-                await self._discard(name)
-                raise
+                return made.result()
 
     async def _keep_rows(self, file: "_File", made: "_Made", name: str, *, refuse_twins: bool) -> ImportedFile:
         add = partial(
@@ -183,9 +184,6 @@ class _File:
     @property
     def owner(self) -> int:
         return self.activities[0].user_id
-
-    def whole(self) -> "_Made":
-        return self.without([None] * len(self.activities))
 
     def without(self, existing: Sequence[int | None]) -> "_Made":
         """Without those for which there is an activity already. The parts of an event that are left share a group."""

@@ -1,6 +1,7 @@
 """What people do with the photos of their activities: add, look at, describe, order and delete them."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -21,7 +22,7 @@ from fitness.domain.model.photos import (
     checked_changes,
     stored,
 )
-from fitness.domain.model.refusals import ActivityInTrash, ActivityNotFound
+from fitness.domain.model.refusals import ActivityNotFound
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.caching.invalidation import Changes, Write
@@ -55,8 +56,8 @@ class PhotoService:
 
         Cancelled while the picture waits or is read, it ends at once and keeps nothing. From then on it is carried out.
 
-        Raises InvalidFields, ActivityNotFound, ActivityInTrash, TooManyPhotos, a PictureRefused, Overloaded,
-        ReaderUnavailable, ObjectsUnavailable.
+        Raises InvalidFields, ActivityNotFound, ActivityInTrash, ActivityExpired, TooManyPhotos, a PictureRefused,
+        Overloaded, ReaderUnavailable, ObjectsUnavailable.
         """
         caption = checked_caption(caption)
         if len(data) > MAX_PHOTO_BYTES:
@@ -71,7 +72,7 @@ class PhotoService:
         return await asyncio.shield(keeping)
 
     async def list(self, activity_id: int, *, by: Caller) -> Copy[Photos]:
-        """By position. Raises ActivityNotFound, ActivityInTrash."""
+        """By position. Raises ActivityNotFound, ActivityInTrash, ActivityExpired."""
 
         async def load() -> Photos:
             found = await self.repo.list(activity_id)
@@ -90,17 +91,19 @@ class PhotoService:
             return copy
 
     async def get(self, photo_id: int, *, by: Caller) -> Photo:
-        """Raises PhotoNotFound, ActivityInTrash."""
-        found = await self.repo.find(photo_id, owner=by.id)
-        if found is None:
-            raise PhotoNotFound(photo_id)
-        if found.of is ActivityState.TRASHED:
-            raise ActivityInTrash(found.photo.activity_id)
-        return found.photo
+        """Raises PhotoNotFound, ActivityInTrash, ActivityExpired."""
+        while True:  # ends: each further round means that somebody restored or purged the activity between two looks
+            found = await self.repo.find(photo_id, owner=by.id)
+            if found is None:
+                raise PhotoNotFound(photo_id)
+            if found.of is ActivityState.LIVE:
+                return found.photo
+            with suppress(ActivityNotFound):  # it was purged meanwhile, and the photo with it
+                await self.activities.get(found.photo.activity_id, by=by)  # says why it is not there
 
     async def content(self, photo: Photo, file: PhotoFile, *, by: Caller) -> bytes:
         """Of one of the photo's files. Raises PhotoNotFound where it was deleted meanwhile, ActivityInTrash,
-        ObjectsUnavailable.
+        ActivityExpired, ObjectsUnavailable.
         """
         try:
             return await self.objects.get(file.object_name)
@@ -109,13 +112,19 @@ class PhotoService:
             raise  # the row is there, so the object has to be
 
     async def change(self, photo_id: int, changes: PhotoChanges, *, by: Caller) -> Photo:
-        """Its caption, or its place among the others. Raises InvalidFields, PhotoNotFound, ActivityInTrash."""
+        """Its caption, or its place among the others.
+
+        Raises InvalidFields, PhotoNotFound, ActivityInTrash, ActivityExpired.
+        """
         changes = checked_changes(changes)
         change = partial(self.repo.change, photo_id, changes, owner=by.id)
         return await self._until_done(photo_id, change, by)
 
     async def delete(self, photo_id: int, *, by: Caller) -> None:
-        """For good; what the object store has of it is swept later. Raises PhotoNotFound, ActivityInTrash."""
+        """For good; what the object store has of it is deleted later.
+
+        Raises PhotoNotFound, ActivityInTrash, ActivityExpired.
+        """
         await self._until_done(photo_id, partial(self.repo.remove, photo_id, owner=by.id), by)
 
     async def _keep(self, picture: Picture, activity_id: int, caption: str | None, by: Caller) -> Photo:

@@ -52,6 +52,7 @@ class ChangeBody:
     version: int
     """The activity's after the change; of a purged one, its last."""
     at: datetime
+    """When it was made."""
     activity: Activity | None
     """As it is now, which may be after later changes; null while it is in the trash, and once it is purged."""
 
@@ -62,6 +63,7 @@ class Changes:
 
     items: tuple[ChangeBody, ...]
     next_cursor: str
+    """The place after the last of these."""
     more: bool
     """Whether there are more changes at this moment."""
 

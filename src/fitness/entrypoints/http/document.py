@@ -143,6 +143,7 @@ def _query_parameters(route: Route, schemas: Schemas) -> Iterator[dict[str, Any]
             [schema] = schema["allOf"]
         if field.default is MISSING:
             parameter["required"] = True
+            parameter["example"] = schema["examples"][0]  # without it /docs has nothing to execute
         elif field.default not in (None, ()):
             schema["default"] = field.default
         yield parameter | {"schema": schema}

@@ -13,12 +13,12 @@ class PhotoFileBody:
     """The picture in one size."""
 
     url: Annotated[str, Says("Where the bytes are; ask with the access token.", format="uri-reference")]
-    content_type: str
+    content_type: Annotated[str, Says("Its media type.", "image/jpeg")]
     width: int
     """In pixels."""
     height: int
     """In pixels."""
-    size_bytes: int
+    size_bytes: Annotated[int, Says("Of the file.")]
 
 
 @dataclass(frozen=True, slots=True)

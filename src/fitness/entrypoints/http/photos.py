@@ -13,7 +13,7 @@ from fitness.domain.model.file_refusals import PhotoNotFound, PictureRefused, To
 from fitness.domain.model.objects import digest_in
 from fitness.domain.model.photos import Caption, PhotoChanges, PhotoFile, PhotoSize
 from fitness.domain.model.rate_limits import Action
-from fitness.domain.model.refusals import ActivityInTrash, ActivityNotFound
+from fitness.domain.model.refusals import ActivityExpired, ActivityInTrash, ActivityNotFound
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.photos import PhotoService
 from fitness.entrypoints.http.bodies import JsonBody
@@ -44,7 +44,7 @@ class FileQuery:
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.UPLOAD,
         refuses=(
-            *(ActivityNotFound, ActivityInTrash, TooManyPhotos, PictureRefused),
+            *(ActivityNotFound, ActivityInTrash, ActivityExpired, TooManyPhotos, PictureRefused),
             *(Overloaded, ReaderUnavailable, ObjectsUnavailable),
         ),
         upload=UPLOAD_FIELD,
@@ -75,7 +75,7 @@ async def add_photo(
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_READ,
         action=Action.OTHER,
-        refuses=(ActivityNotFound, ActivityInTrash),
+        refuses=(ActivityNotFound, ActivityInTrash, ActivityExpired),
         headers=IF_NONE_MATCH,
         sends=("X-Cache",),
     ).opt,
@@ -95,7 +95,7 @@ async def list_photos(
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_READ,
         action=Action.OTHER,
-        refuses=(PhotoNotFound, ActivityInTrash),
+        refuses=(PhotoNotFound, ActivityInTrash, ActivityExpired),
         headers=IF_NONE_MATCH,
     ).opt,
 )
@@ -110,7 +110,7 @@ async def get_photo(photo_id: FromPath[int], request: ApiRequest, photos: NamedD
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_READ,
         action=Action.OTHER,
-        refuses=(PhotoNotFound, ActivityInTrash, ObjectsUnavailable, RangeNotSatisfiable),
+        refuses=(PhotoNotFound, ActivityInTrash, ActivityExpired, ObjectsUnavailable, RangeNotSatisfiable),
         query=FileQuery,
         headers=IF_NONE_MATCH | RANGE,
         sends=SENT,
@@ -144,7 +144,7 @@ async def get_photo_file(
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
-        refuses=(PhotoNotFound, ActivityInTrash),
+        refuses=(PhotoNotFound, ActivityInTrash, ActivityExpired),
     ).opt,
 )
 async def change_photo(
@@ -163,7 +163,7 @@ async def change_photo(
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
-        refuses=(PhotoNotFound, ActivityInTrash),
+        refuses=(PhotoNotFound, ActivityInTrash, ActivityExpired),
     ).opt,
 )
 async def delete_photo(photo_id: FromPath[int], request: ApiRequest, photos: NamedDependency[PhotoService]) -> None:

@@ -40,6 +40,9 @@ ACTIVITY_ROUTE = "/api/v1/activities/{activity_id}"
 _activity_id = re.compile(rb"/api/v1/activities/([1-9][0-9]{0,17})").fullmatch
 
 MOST_REMEMBERED = 4_000
+MOST_PAGES = 200
+"""Pages that are kept as they are answered, of at most some 50 KB each."""
+
 MAX_TARGET_BYTES = 250
 """Longer targets are parsed anew each time."""
 
@@ -60,6 +63,19 @@ class _Marks(msgspec.Struct):
 
     user_id: int
     version: int
+
+
+class _Page(NamedTuple):
+    """A page of a list as it is answered."""
+
+    text: bytes
+    """What it was made of, as the cache has it."""
+    body: bytes
+    tag: bytes
+    links: bytes
+
+    def answer(self, origin: bytes, headers: Mapping[bytes, bytes]) -> Answer:
+        return _json(self.body, self.tag, [(b"link", self.links), (b"x-cache", origin)], headers)
 
 
 _marks_of = msgspec.json.Decoder(_Marks).decode
@@ -86,6 +102,7 @@ class ShortWay:
         self._cached = cached
         self._activities = activities
         self._asked: OrderedDict[bytes, Asked] = OrderedDict()
+        self._pages: OrderedDict[tuple[str, str], _Page] = OrderedDict()
 
     def asked(self, target: bytes) -> Asked | None:
         """What a request's target asks for; None for what only the long way knows."""
@@ -161,16 +178,30 @@ class ShortWay:
 
     def _hit(self, read: "Read", found: Any) -> Answer | None:
         asked, headers = read.asked, read.arrived.headers
-        answer = _activity(found, read.caller, headers) if asked.which is None else _page(found, asked, headers)
+        if asked.which is None:
+            answer = _activity(found, read.caller, headers)
+        else:
+            answer = self._page(found, read).answer(b"HIT", headers)
         if answer is not None:
             self._cached.count_hit(read.key)
         return answer
+
+    def _page(self, text: bytes, read: "Read") -> "_Page":
+        """What the cached `text` of a page makes, which is made once: comparing texts costs next to nothing."""
+        name = (read.key.name, read.asked.first)
+        page = self._pages.get(name)
+        if page is None or page.text != text:
+            page = self._pages[name] = _page_of(_listing_of(text), read.asked, text)
+            if len(self._pages) > MOST_PAGES:
+                self._pages.popitem(last=False)
+        return page
 
     async def _miss(self, read: "Read", found: Miss | None) -> Answer:
         asked, by, headers = read.asked, read.caller, read.arrived.headers
         miss = found if found is not None else await self._cached.begin(read.key)
         if asked.which is not None:
-            return _page_of(await self._activities.list(*asked.which, by=by, miss=miss), asked, headers)
+            page = await self._activities.list(*asked.which, by=by, miss=miss)
+            return _page_of(page.value, asked).answer(page.origin.encode(), headers)
         copy = await self._activities.get(asked.activity_id, by=by, miss=miss)
         return _activity_of(copy, headers)
 
@@ -208,21 +239,12 @@ def _versioned(text: bytes, version: int, origin: bytes, headers: Mapping[bytes,
     return _json(text, etag(version).encode(), [(b"x-cache", origin)], headers)
 
 
-def _page(text: bytes, asked: Asked, headers: Mapping[bytes, bytes]) -> Answer:
-    return _list(_listing_of(text), asked, b"HIT", headers)
-
-
-def _page_of(copy: Copy[Listing[Activity]], asked: Asked, headers: Mapping[bytes, bytes]) -> Answer:
-    return _list(copy.value, asked, copy.origin.encode(), headers)
-
-
-def _list(listing: Listing[Any], asked: Asked, origin: bytes, headers: Mapping[bytes, bytes]) -> Answer:
+def _page_of(listing: Listing[Any], asked: Asked, text: bytes = b"") -> _Page:
     assert asked.which is not None
     which, page = asked.which
     listed = list_body(listing, page, order=ORDERS[which.sort])
     body = _encode(listed)
-    described = [(b"link", links(asked.first, listed.next_cursor).encode()), (b"x-cache", origin)]
-    return _json(body, content_tag(body), described, headers)
+    return _Page(text, body, content_tag(body), links(asked.first, listed.next_cursor).encode())
 
 
 def _json(body: bytes, tag: bytes, said: RawHeaders, headers: Mapping[bytes, bytes]) -> Answer:

@@ -138,6 +138,8 @@ class Exchange:
 
     def body_ended(self) -> None:
         self.received_all = True
+        if self._unread_bytes > MOST_UNREAD_BYTES:
+            self._connection.read_on(True)  # what comes now is the next request
         self._wake()
 
     def client_left(self) -> None:
