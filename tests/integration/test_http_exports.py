@@ -17,6 +17,7 @@ from fitness.domain.model.jobs import Job, Task
 from fitness.domain.use_cases import exporting
 from tests.files import A_TRACK
 from tests.harness.api import PASSWORD, Api, Person, Stores, serving
+from tests.pictures import a_jpeg
 
 
 @pytest.fixture
@@ -74,6 +75,7 @@ class TestAnArchive:
         await ann.delete(f"/activities/{trashed['id']}")
         await ben.record(title="not hers")
         (imported,) = (await ann.upload(A_TRACK, name="lake.gpx")).json()["items"]
+        photo = (await ann.add_photo(live[0]["id"], a_jpeg(), caption="hers")).json()
         found = await archive(late_api, (await made(late_api, ann))["url"])
         assert json.loads(found.read("profile.json"))["email"] == ann.email
         activities = json.loads(found.read("activities.json"))
@@ -87,6 +89,10 @@ class TestAnArchive:
         (original,) = [name for name in found.namelist() if name.startswith("originals/")]
         assert original.endswith("lake.gpx")
         assert found.read(original) == A_TRACK
+        (told,) = json.loads(found.read("photos.json"))
+        assert told == {name: photo[name] for name in ("id", "activity_id", "position", "caption", "created_at")}
+        shown = await ann.get(photo["large"]["url"].removeprefix("/api/v1"))
+        assert found.read(f"photos/{photo['activity_id']}-{photo['id']}.jpeg") == shown.content
         assert "not hers" not in "".join(found.read(name).decode(errors="replace") for name in found.namelist())
 
     async def test_is_whole_in_however_many_parts_it_is_kept(self, late_api: Api, monkeypatch: pytest.MonkeyPatch):

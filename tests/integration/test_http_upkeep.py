@@ -11,9 +11,12 @@ from dependency_injector import providers
 from redis.asyncio import Redis
 
 from fitness.adapters.memory.clock import ManualClock
+from fitness.domain.model.jobs import Job, Task
 from fitness.domain.use_cases.upkeep import ERASED_AFTER
 from fitness.entrypoints.http.routes import operations
+from tests.files import A_TRACK
 from tests.harness.api import PASSWORD, Api, Person, Stores, serving
+from tests.pictures import a_jpeg
 
 MARK = "zanzibar"
 """In everything that is personal, and nowhere else."""
@@ -55,9 +58,10 @@ async def record(person: Person) -> dict[str, Any]:
     return found
 
 
-async def crawl(api: Api, person: Person, *, activity_id: int, user_id: int) -> dict[str, str]:
+async def crawl(api: Api, person: Person, *, activity_id: int, user_id: int, photo_id: int = 1) -> dict[str, str]:
     """What every GET answers, by its path."""
-    given = {"activity_id": activity_id, "user_id": user_id, "session_id": "0" * 32, "key_id": 1, "name": MARK}
+    given = {"activity_id": activity_id, "user_id": user_id, "key_id": 1, "photo_id": photo_id, "name": MARK}
+    given |= {"session_id": "0" * 32, "token": "0" * 64}
     queries = ["", f"?q={MARK}", f"?tag={MARK}", f"?user_id={user_id}", "?cursor=0", "?state=deleted", "?from=now"]
     found = {}
     for method, path, _ in operations(api.app):
@@ -69,6 +73,11 @@ async def crawl(api: Api, person: Person, *, activity_id: int, user_id: int) -> 
                 if answer.status_code < 300:  # what is refused says again what was asked for
                     found[at] = answer.text
     return found
+
+
+async def stored(api: Api) -> list[str]:
+    """The names of all files."""
+    return [one.name async for some in api.container.objects().list() for one in some]
 
 
 def sightings(found: dict[str, str]) -> list[str]:
@@ -137,12 +146,21 @@ class TestErasure:
         one, trashed = await record(ann), await ann.record(title=MARK)
         await ann.delete(f"/activities/{trashed['id']}")
         await ann.post("/auth/keys", json={"name": MARK, "scopes": ["activities:read"]})
-        looked = {"activity_id": one["id"], "user_id": ann.id}
+        (imported,) = (await ann.upload(A_TRACK, name=f"{MARK}.gpx")).json()["items"]
+        photo = await ann.add_photo(one["id"], a_jpeg(), caption=MARK)
+        await ann.post("/users/me/export")
+        await late_api.container.background().run(Job(Task.EXPORT, {"user_id": ann.id}))
+        url = (await ann.get("/users/me/export")).json()["url"]
+        assert len(await stored(late_api)) == 4  # a recording, a photo in two sizes, an archive
+        looked = {"activity_id": one["id"], "user_id": ann.id, "photo_id": photo.json()["id"]}
         assert sightings(await crawl(late_api, ann, **looked))
         assert rows_with_the_mark(owner_url)
         assert (await ann.call("DELETE", "/users/me", json={"password": PASSWORD})).status_code == 204
         clock.advance(ERASED_AFTER)
         assert await late_api.container.upkeep().erase_accounts() == 1
+        await late_api.container.background().run(Job(Task.DELETE_OBJECTS))
+        assert await stored(late_api) == []
+        assert (await late_api.http.get(url)).status_code == 404
         admin = await late_api.login(admin.id, admin.email)
         ben = await late_api.person()
         for person in (admin, ben):
@@ -166,6 +184,7 @@ class TestErasure:
         assert sorted((entry["action"], entry["subject_id"]) for entry in entries if entry["owner_id"] == ann.id) == [
             ("activity_purged", one["id"]),
             ("activity_purged", trashed["id"]),
+            ("activity_purged", imported["id"]),
             ("user_erased", ann.id),
         ]
 

@@ -12,6 +12,7 @@ from tests.harness.servers import ValkeyServer, breakable_cache
 from tests.soak.busy import BEYOND_REACH, SITUATIONS, TRUSTED, TURNS, grown_too_fast, levels, limited
 from tests.soak.faults import FAULTS, READERS, Fault, watched
 from tests.soak.imports import killed, stage
+from tests.soak.jobs import hunted
 from tests.soak.photo_crashes import POINTS, killed_uploads
 from tests.soak.rereading import reread_all
 
@@ -63,6 +64,13 @@ async def test_reading_again_changes_what_the_rules_ask_for_and_nothing_else(url
     assert seen.wrong == []
     assert seen.changed
     assert seen.kept
+
+
+def test_every_job_is_done_once_although_the_worker_is_killed(urls: EngineUrls, owner_url: str, folder: Path):
+    given, seen, found = hunted(replace(urls, owner_database_url=owner_url), folder, 3, 5)
+    assert found == []
+    assert given.in_trash
+    assert sum(seen.values()) >= 3  # each kill was under a job
 
 
 @pytest.mark.parametrize("situation", [*SITUATIONS][:2])

@@ -3,19 +3,22 @@
     python -m tests.soak.jobs [--kills 50]
 
 Before each kill there is new work for jobs of every kind: activities whose days in the trash are over, accounts to be
-erased, keys and changes to be forgotten; the jobs come in any order. The worker and its child are killed by SIGKILL
-while one of the jobs runs. At the end PostgreSQL is frozen once and its connections are dropped once, and the time is
-measured until the worker carries out jobs again. Ends with 1 if anything is left, was done twice, or took longer than
-5 s.
+erased, keys and changes to be forgotten, exports to be made; the jobs come in any order. The worker and its child are
+killed by SIGKILL while one of the jobs runs. At the end PostgreSQL is frozen once and its connections are dropped once,
+and the time is measured until the worker carries out jobs again. Ends with 1 if anything is left, was done twice, or
+took longer than 5 s.
 """
 
 import argparse
+import io
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,11 +26,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from ops.local.service import PATIENCE_S, PROGRAM_OF_A_CHECKOUT, engines, environment, with_children
+from ops.local.service import PATIENCE_S, PROGRAM_OF_A_CHECKOUT, engines, environment, own_folder, with_children
 
 from fitness.adapters.embedded.engines import EngineUrls
 
 BACK_S = 5.0
+EXPORTS_EACH = 5
+
+NOTHING = (0,) * 6
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -73,12 +79,30 @@ JOBS = """
     ORDER BY random()
 """
 
+EXPORTS = """
+    WITH asked AS (
+        INSERT INTO exports (user_id, requested_at)
+        SELECT owner, now()
+        FROM unnest(%(owners)s::bigint[]) AS owner
+        RETURNING user_id
+    )
+    INSERT INTO procrastinate_jobs (queue_name, task_name, args)
+    SELECT 'prompt', 'export', jsonb_build_object('user_id', user_id)
+    FROM asked
+"""
+
+MADE = """
+    SELECT size_bytes, ARRAY(SELECT object_name FROM export_parts WHERE export_id = exports.id ORDER BY number)
+    FROM exports
+"""
+
 LEFT = """
     SELECT
         (SELECT count(*) FROM activities WHERE deleted_at < now() - interval '30 days'),
         (SELECT count(*) FROM users WHERE deleted_at < now() - interval '31 days'),
         (SELECT count(*) FROM idempotency_keys WHERE created_at < now() - interval '24 hours'),
         (SELECT count(*) FROM activity_changes WHERE at < now() - interval '90 days'),
+        (SELECT count(*) FROM exports WHERE ready_at IS NULL),
         (SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing'))
 """
 
@@ -103,13 +127,18 @@ class Given:
     in_trash: int = 0
     of_departed: int = 0
     departed: int = 0
+    exports: int = 0
+    each: int = 0
+    """Live activities of each who asked for an export."""
 
 
 class Worker:
     """`fitness worker`, in a process group of its own."""
 
-    def __init__(self, urls: EngineUrls) -> None:
-        self._environment = environment(urls, METRICS_PORT="0")
+    def __init__(self, urls: EngineUrls, folder: Path) -> None:
+        self._environment = environment(
+            urls, METRICS_PORT="0", DATA_DIR=str(folder), OBJECTS_URL=f"file://{folder}/objects"
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -141,7 +170,10 @@ def add_work(connection: Connection, number: int, given: Given, size: int) -> No
         left = _all(connection, ACTIVITIES, owners=departed, each=size, deleted_at=None)
         connection.execute(KEYS, {"ids": kept})
         connection.execute(CHANGES, {"owners": living, "each": size})
+        connection.execute(EXPORTS, {"owners": living[:EXPORTS_EACH]})
         connection.execute(JOBS)
+    given.exports += len(living[:EXPORTS_EACH])
+    given.each = size
     given.in_trash += len(trashed)
     given.of_departed += len(left)
     given.departed += len(departed)
@@ -192,7 +224,8 @@ def frozen(urls: EngineUrls, connection: Connection) -> float:
 def dropped(urls: EngineUrls, connection: Connection) -> float:
     with psycopg.connect(urls.owner_database_url, autocommit=True) as owner:
         owner.execute(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> ALL(%s)",
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> ALL(%s)",
             [[owner.info.backend_pid, connection.info.backend_pid]],
         )
     return done_again(connection)
@@ -205,7 +238,7 @@ def done_again(connection: Connection) -> float:
     )
 
 
-def problems(connection: Connection, given: Given) -> list[str]:
+def problems(connection: Connection, given: Given, objects: Path) -> list[str]:
     logged = {action: (count, subjects) for action, count, subjects in _all(connection, LOGGED)}
     purged = given.in_trash + given.of_departed
     expected = {"activity_purged": (purged, purged), "user_erased": (given.departed, given.departed)}
@@ -214,14 +247,27 @@ def problems(connection: Connection, given: Given) -> list[str]:
     if not changes == activities == given.in_trash:
         found.append(f"{changes} entries of the change log are of {activities} purges, and not {given.in_trash}")
     left = connection.execute(LEFT).fetchone()
-    if left != (0,) * 5:
-        found.append(f"left of activities, accounts, keys, changes and jobs are {left}")
-    return found
+    if left != NOTHING:
+        found.append(f"left of activities, accounts, keys, changes, exports and jobs are {left}")
+    made = _all(connection, MADE)
+    if len(made) != given.exports:
+        found.append(f"{len(made)} exports were made of {given.exports}")
+    return [*found, *(problem for size, names in made for problem in wrong_with(objects, size, names, given.each))]
 
 
-def hunted(urls: EngineUrls, kills: int, size: int) -> tuple[Given, dict[str, int], list[str]]:
+def wrong_with(objects: Path, size: int, names: list[str], activities: int) -> list[str]:
+    """Of an archive that is kept in these parts."""
+    content = b"".join((objects / name).read_bytes() for name in names)
+    if len(content) != size:
+        return [f"an archive of {size} bytes has {len(content)}"]
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        kept = len(json.loads(archive.read("activities.json")))
+        return [] if archive.testzip() is None and kept == activities else [f"an archive has {kept} activities"]
+
+
+def hunted(urls: EngineUrls, folder: Path, kills: int, size: int) -> tuple[Given, dict[str, int], list[str]]:
     """What there was to do, under which jobs the worker was killed, and what is wrong after."""
-    given, seen, worker = Given(), dict[str, int](), Worker(urls)
+    given, seen, worker = Given(), dict[str, int](), Worker(urls, folder)
     with psycopg.connect(urls.owner_database_url, autocommit=True) as connection:
         for number in range(kills):
             add_work(connection, number, given, size)
@@ -229,8 +275,8 @@ def hunted(urls: EngineUrls, kills: int, size: int) -> tuple[Given, dict[str, in
             killed_under_jobs(connection, worker, seen)
             print(f"\rkilled {number + 1} times", end="", file=sys.stderr, flush=True)
         worker.start()
-        wait_for(connection, LEFT, lambda row: row == (0,) * 5)
-        found = problems(connection, given)
+        wait_for(connection, LEFT, lambda row: row == NOTHING)
+        found = problems(connection, given, folder / "objects")
         for fault in (frozen, dropped):
             took_s = fault(urls, connection)
             print(f"\rback {took_s:.1f} s after PostgreSQL was {fault.__name__}")
@@ -245,10 +291,11 @@ def main() -> None:
     options.add_argument("--kills", type=int, default=50)
     options.add_argument("--size", type=int, default=60, help="activities of each account")
     asked = options.parse_args()
-    with engines() as urls:
-        given, seen, found = hunted(urls, asked.kills, asked.size)
+    with engines() as urls, own_folder() as folder:
+        given, seen, found = hunted(urls, folder, asked.kills, asked.size)
     print(f"{asked.kills} kills, under jobs that ran: {seen}")
     print(f"{given.in_trash} activities in the trash, {given.departed} accounts with {given.of_departed} to be erased")
+    print(f"{given.exports} exports")
     for problem in found:
         print(problem)
     if found:

@@ -147,7 +147,7 @@ def total(prometheus: str) -> float:
 
 def see(seconds: float) -> list[str]:
     wrong = []
-    with engines() as urls, serving(urls, WORKERS="4", RATE_LIMIT_SCALE="1000") as instance:
+    with engines() as urls, serving(urls, WORKERS="4", JOB_WORKERS="1", RATE_LIMIT_SCALE="1000") as instance:
         ignored = sink(lambda *_: None)
         with ignored as webhook, watching([f"127.0.0.1:{instance.metrics_port}"], webhook, every="1s") as watchers:
             asyncio.run(traffic(instance.port, seconds))

@@ -18,6 +18,7 @@ from fitness.adapters.memory.jobs import InMemoryJobQueue, InMemoryWorker
 from fitness.adapters.memory.logins import InMemoryLoginHistory
 from fitness.adapters.memory.objects import InMemoryObjectNames, InMemoryObjectStore
 from fitness.adapters.memory.originals import InMemoryOriginalRepo
+from fitness.adapters.memory.photos import InMemoryPhotoRepo
 from fitness.adapters.memory.sessions import InMemorySessionStore
 from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.store import InMemoryStore
@@ -101,6 +102,7 @@ async def house() -> House:
         users,
         repo,
         InMemoryOriginalRepo(store),
+        InMemoryPhotoRepo(store),
         objects,
         HmacExportTokens(["k" * 32]),
         process.changes,

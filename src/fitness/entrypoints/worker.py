@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import uvloop
 
+from fitness.domain.model.jobs import Task
 from fitness.entrypoints.http.telemetry import MetricsDoor
 from fitness.entrypoints.listening import listener_of, metrics_socket, raised_descriptor_limit
 from fitness.entrypoints.logs import configure_logs
@@ -47,7 +48,7 @@ def work_off_jobs(
     """What the process does; `metrics_listening` is its own listener for metrics, where it has one."""
     configure_logs(settings.log_format)
     container = Container(settings=settings, metrics_dir=metrics_dir)
-    container.instruments().declare(container.metric_sources(), ())
+    container.instruments().declare(container.metric_sources(), (), Task)
     uvloop.run(_work(container, metrics_listening, stopping, ready))
 
 

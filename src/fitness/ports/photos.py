@@ -1,5 +1,6 @@
 """Where it is kept which photos an activity has. Their bytes are in the object store."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,6 +34,9 @@ class PhotoRepoPort(Protocol):
 
     async def find(self, photo_id: int, *, owner: int) -> FoundPhoto | None:
         """One of the owner's photos, also of an activity in the trash."""
+
+    async def after(self, photo_id: int, *, owner: int, limit: int = 100) -> Sequence[Photo]:
+        """The owner's photos with a higher id, by id; of activities in the trash, too."""
 
     async def change(self, photo_id: int, changes: PhotoChanges, *, owner: int, messages: Messages) -> Photo | None:
         """As it is then; None unless it is a photo of one of the owner's live activities. At another position, it moves

@@ -111,6 +111,17 @@ class PhotoRepoContract:
             assert not await photos.remove(photo_id, owner=by, messages=messages())
         assert await photos.find(photo.id, owner=owner.id) == FoundPhoto(photo, ActivityState.LIVE)
 
+    async def test_the_owners_photos_are_told_by_their_ids(
+        self, photos: PhotoRepoPort, repo: ActivityRepoPort, users: UserRepoPort, activity: Activity, add: Any
+    ):
+        own = [await add() for _ in range(3)]
+        stranger = await users.add(a_registration(), password_hash="-", at=NOW)
+        theirs = (await repo.add(an_activity(user_id=stranger.id), messages=messages())).activity
+        assert await photos.add(a_photo(theirs), messages=messages())
+        await repo.soft_delete(activity.id, owner=activity.user_id, at=NOW, messages=messages())
+        assert list(await photos.after(0, owner=activity.user_id)) == own
+        assert list(await photos.after(own[0].id, owner=activity.user_id, limit=1)) == own[1:2]
+
     @pytest.mark.parametrize(
         ("which", "to", "after"),
         [

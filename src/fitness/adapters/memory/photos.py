@@ -38,6 +38,10 @@ class InMemoryPhotoRepo:
         live = self._live_owner(photo.activity_id) is not None
         return FoundPhoto(photo, ActivityState.LIVE if live else ActivityState.TRASHED)
 
+    async def after(self, photo_id: int, *, owner: int, limit: int = 100) -> Sequence[Photo]:
+        own = [one for one in self._store.photos.values() if one.user_id == owner and one.id > photo_id]
+        return sorted(own, key=lambda one: one.id)[:limit]
+
     async def change(self, photo_id: int, changes: PhotoChanges, *, owner: int, messages: Messages) -> Photo | None:
         photo = self._changeable(photo_id, owner)
         if photo is None:

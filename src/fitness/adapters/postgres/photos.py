@@ -1,5 +1,6 @@
 """Photos in PostgreSQL."""
 
+from collections.abc import Sequence
 from typing import Any, LiteralString
 
 from fitness.adapters.postgres.database import Connection, Database, Row, fetch_one
@@ -63,6 +64,14 @@ FIND = f"""
     SELECT activities.deleted_at IS NULL, {COLUMNS}
     FROM photos JOIN activities ON activities.id = photos.activity_id
     WHERE photos.id = %(id)s AND photos.user_id = %(owner)s
+"""
+
+AFTER = f"""
+    SELECT {COLUMNS}
+    FROM photos
+    WHERE user_id = %(owner)s AND id > %(id)s
+    ORDER BY id
+    LIMIT %(limit)s
 """
 
 CHANGE = carrying(
@@ -131,6 +140,10 @@ class PostgresPhotoRepo:
         if row is None:
             return None
         return FoundPhoto(_photo_of(row[1:]), ActivityState.LIVE if row[0] else ActivityState.TRASHED)
+
+    async def after(self, photo_id: int, *, owner: int, limit: int = 100) -> Sequence[Photo]:
+        rows = await self._database.all(AFTER, {"id": photo_id, "owner": owner, "limit": limit})
+        return [_photo_of(row) for row in rows]
 
     async def change(self, photo_id: int, changes: PhotoChanges, *, owner: int, messages: Messages) -> Photo | None:
         parameters: dict[str, Any] = {

@@ -17,7 +17,7 @@ from fitness.adapters.telemetry.table import (
     Kind,
 )
 from fitness.domain.model.changes import ChangeKind
-from fitness.domain.model.jobs import Queue, Task
+from fitness.domain.model.jobs import Queue
 from fitness.domain.model.rate_limits import POLICIES
 from fitness.ports.activities import Created
 from fitness.ports.jobs import JobBacklog
@@ -102,9 +102,13 @@ class Instruments:
     def photo_uploaded(self, photo: object | None) -> None:
         self._own.photos[()] += photo is not None
 
-    def declare(self, sources: MetricSources, expected_requests: Iterable[Labels]) -> None:
-        """Show every metric of the table. Counters begin at 0 for every combination of labels that is known."""
+    def declare(self, sources: MetricSources, expected_requests: Iterable[Labels], tasks: Iterable[str] = ()) -> None:
+        """Show every metric of the table. Counters begin at 0 for every combination of labels that is known; `tasks`
+        are the background jobs that this process carries out."""
         self._begin_at_zero(sources, expected_requests)
+        for task in tasks:
+            for outcome in JOB_OUTCOMES:
+                self._own.jobs.setdefault((task, outcome), 0)
         for row in INSTRUMENTS:
             if not isinstance(row.source, tuple):
                 show = self._metrics.counter if row.kind is Kind.COUNTER else self._metrics.gauge
@@ -150,7 +154,6 @@ class Instruments:
             (self._own.requests, expected_requests),
             (self._own.activities, [()]),
             (self._own.users, [()]),
-            (self._own.jobs, [(task, outcome) for task in Task for outcome in JOB_OUTCOMES]),
             (self._own.changes, [(kind,) for kind in ChangeKind]),
             (self._own.photos, [()]),
             (sources.reads.hits, kinds),

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from fitness.domain.model.activities import Activity
 from fitness.domain.model.fields import Says
+from fitness.domain.model.photos import Photo
 
 LINK_TTL = timedelta(hours=24)
 """From when the archive is ready, until it is downloaded."""
@@ -56,6 +57,27 @@ class ExportStatus:
     size_bytes: Annotated[int, Says("Of the archive.")] | None
     url: Annotated[str, Says("Of the archive, for one download without a token. Show it to nobody.")] | None
     """While it is ready."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportedPhoto:
+    """What an archive says of a picture in it."""
+
+    id: int
+    activity_id: int
+    position: int
+    caption: str | None
+    created_at: datetime
+
+
+def exported_photo(photo: Photo) -> ExportedPhoto:
+    return ExportedPhoto(
+        id=photo.id,
+        activity_id=photo.activity_id,
+        position=photo.position,
+        caption=photo.caption,
+        created_at=photo.created_at,
+    )
 
 
 ACTIVITY_COLUMNS = tuple(field.name for field in fields(Activity))

@@ -16,11 +16,13 @@ from fitness.domain.model.exports import (
     ExportStatus,
     csv_head,
     csv_row,
+    exported_photo,
     json_text,
 )
 from fitness.domain.model.jobs import Job, Task
 from fitness.domain.model.listings import MAX_LIMIT, ActivityFilter, Listing, Page
 from fitness.domain.model.originals import safe_file_name
+from fitness.domain.model.photos import Photo
 from fitness.domain.model.refusals import ExportNotFound, NotAuthenticated
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.caching.invalidation import Changes
@@ -30,6 +32,7 @@ from fitness.ports.credentials import ExportTokenPort
 from fitness.ports.exports import ExportRepoPort
 from fitness.ports.objects import ObjectMissing, ObjectStorePort
 from fitness.ports.originals import OriginalRepoPort
+from fitness.ports.photos import PhotoRepoPort
 from fitness.ports.users import UserRepoPort
 
 PART_BYTES = 4 * 1024 * 1024
@@ -46,6 +49,7 @@ class ExportService:
     users: UserRepoPort
     activities: ActivityRepoPort
     originals: OriginalRepoPort
+    photos: PhotoRepoPort
     objects: ObjectStorePort
     tokens: ExportTokenPort
     changes: Changes
@@ -141,6 +145,25 @@ class ExportService:
                 after = one.id
                 file_name = safe_file_name(one.file_name, one.id, one.media_type)
                 yield f"originals/{one.id}-{file_name}", self._object(one.object_name)
+        yield "photos.json", self._captions(user_id)
+        async for photo in self._photos(user_id):
+            name = f"photos/{photo.activity_id}-{photo.id}.{photo.large.content_type.rpartition('/')[2]}"
+            yield name, self._object(photo.large.object_name)
+
+    async def _photos(self, user_id: int) -> AsyncIterator[Photo]:
+        after = 0
+        while photos := await self.photos.after(after, owner=user_id):
+            for one in photos:
+                after = one.id
+                yield one
+
+    async def _captions(self, user_id: int) -> AsyncIterator[bytes]:
+        """Of the photos, which have their ids in their names."""
+        begun = False
+        async for one in self._photos(user_id):
+            yield (",\n" if begun else "[\n").encode() + json_text(exported_photo(one)).encode()
+            begun = True
+        yield b"\n]\n" if begun else b"[]\n"
 
     async def _object(self, name: str) -> AsyncIterator[bytes]:
         """Nothing where it is lost: what is there is given all the same."""

@@ -30,7 +30,7 @@ ZIP, CSV = "application/zip", "text/csv"
 async def request_export(
     request: Request[Caller, Any, Any], exports: NamedDependency[ExportService]
 ) -> Response[ExportStatus]:
-    """Ask for an archive of all that is the caller's: profile, activities and trash as JSON and CSV, imported files.
+    """Ask for an archive of all that is the caller's: profile, activities and trash as JSON and CSV, files and photos.
 
     It is made in the background; `GET` says when it is ready. Where one waits or is ready, it is that one.
     """

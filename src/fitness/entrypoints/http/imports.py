@@ -63,17 +63,17 @@ class RefusedFile:
     """Why a file made no activity: what its own request would have been answered."""
 
     status: int
-    """As a problem's; so are the other fields."""
+    """The HTTP status."""
     code: str
-    """The kind, for programs."""
+    """Stable, as in a problem."""
     detail: str
-    """What is wrong with the file."""
+    """A sentence for a person."""
     errors: tuple[FieldProblem, ...] = ()
     """On invalid_fields: each thing wrong, by field."""
     existing_id: int | None = None
     """On duplicate_activity: the activity that is there."""
     matched_on: MatchedOn | None = None
-    """On duplicate_activity: by what it was recognized."""
+    """On duplicate_activity: what both have in common."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +81,10 @@ class FileResult:
     """What came of one file of the form."""
 
     file_name: str | None
-    """As the form names it; null where it names none."""
+    """As the form calls it."""
     outcome: Outcome
     activity_ids: tuple[int, ...] = ()
-    """The activities that were made of it."""
+    """Those that it made, in its order."""
     existing_ids: tuple[int, ...] = ()
     """The activities that were there already, and in whose favour others were skipped."""
     warnings: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class FileResult:
     recovered: bool = False
     """Some of it was made of the points of a file that is damaged or was never finished."""
     problem: RefusedFile | None = None
-    """Where it was refused."""
+    """Why it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,9 @@ class Imported:
     items: tuple[Activity, ...]
     """The activities that were made."""
     warnings: tuple[str, ...]
-    """What was left out of any file."""
+    """What was left out of the files, in sentences."""
     results: tuple[FileResult, ...]
-    """Of each file."""
+    """One for each file of the form."""
 
 
 @post(

@@ -236,6 +236,7 @@ class Container(Groundwork):
         user_repo,
         activity_repo,
         originals,
+        photo_repo,
         objects,
         once(HmacExportTokens, settings.provided.secret_keys),
         changes,
