@@ -307,9 +307,9 @@ class TestPauses:
         points = a_run()
         for point in points[300:]:
             assert point.at is not None
-            point.at += timedelta(minutes=10)
+            point.at += timedelta(minutes=5)
         activity = only(read(as_tcx(points, TotalTimeSeconds=598)))
-        assert (activity.duration_minutes, activity.elapsed_minutes) == (9.967, 20)
+        assert (activity.duration_minutes, activity.elapsed_minutes) == (9.967, 15)
 
 
 class TestParts:
@@ -357,6 +357,10 @@ class TestParts:
     def test_others_are_activities_of_their_own(self, second: str):
         file = gpx(track("2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z"), second)
         assert len(read(file).activities) == 2
+
+    def test_a_planned_track_that_was_followed_at_its_end_alone_is_none(self):
+        with pytest.raises(RecordingWithoutTimes):
+            read(gpx(track(None, None, None, "2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z")))
 
     def test_a_track_without_times_beside_another_is_named(self):
         file = read(gpx(track(None, None), track("2026-05-01T06:00:00Z", "2026-05-01T06:10:00Z")))

@@ -119,7 +119,7 @@ async function authorize(page, token) {
   await page.locator(".scheme-container .btn.authorize").click();
   const dialog = page.locator(".modal-ux");
   await dialog.locator(".btn-done").waitFor();
-  const logout = dialog.getByRole("button", { name: "Logout" });
+  const logout = dialog.locator("button", { hasText: "Logout" });
   if (await logout.count()) await logout.click();
   await dialog.locator("input").fill(token);
   await dialog.locator("button.authorize[type=submit]").click();
