@@ -8,13 +8,13 @@ import redis
 from ops.local.service import serving
 
 from fitness.adapters.embedded.engines import EngineUrls
-from tests.harness.servers import ValkeyServer, breakable_cache
+from tests.harness.servers import ValkeyServer, breakable_cache, breakable_state
 from tests.soak.busy import BEYOND_REACH, SITUATIONS, TRUSTED, TURNS, grown_too_fast, levels, limited
 from tests.soak.faults import FAULTS, READERS, Fault, watched
 from tests.soak.imports import killed, stage
 from tests.soak.jobs import hunted
 from tests.soak.live import SETTINGS as LIVE
-from tests.soak.live import apart, breakable_state, followed, many, revoked
+from tests.soak.live import apart, followed, many, revoked
 from tests.soak.photo_crashes import POINTS, killed_uploads
 from tests.soak.rereading import reread_all
 

@@ -13,14 +13,14 @@ import random
 import resource
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 from ops.local.client import Answer, Client, logged_in
-from ops.local.service import Instance, engines, own_folder, serving
+from ops.local.service import Instance, engines, serving
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
@@ -33,7 +33,7 @@ from fitness.adapters.system.clock import SystemClock
 from fitness.domain.model.users import Caller, User
 from fitness.entrypoints.http.cursors import change_of
 from tests.builders import NOW, a_registration, an_activity, messages
-from tests.harness.servers import ValkeyServer
+from tests.harness.servers import ValkeyServer, breakable_state
 
 WORKERS = 4
 WRITERS = 8
@@ -52,18 +52,6 @@ GROWTH_MIB = 20.0
 """Of all worker processes over the connections that were made and killed, after the first of them."""
 
 SETTINGS = {"WORKERS": str(WORKERS), "RATE_LIMIT_SCALE": "0", "CONNECTIONS_PER_ADDRESS": "5000"}
-
-
-@contextmanager
-def breakable_state(urls: EngineUrls) -> Iterator[tuple[EngineUrls, ValkeyServer]]:
-    """The engines with a state Redis of their own, which is started."""
-    with own_folder() as folder:
-        state = ValkeyServer(folder)
-        state.start()
-        try:
-            yield replace(urls, state_redis_url=state.url), state
-        finally:
-            state.kill()
 
 
 def token_of(user: User) -> str:
