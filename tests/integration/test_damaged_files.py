@@ -14,6 +14,7 @@ from fitness.domain.model.recordings import ReadRecording, activities_of
 from fitness.domain.model.refusals import InvalidFields
 from tests.files import FitFile, gpx, lap, tcx, tcx_activity, track
 from tests.recorded import BEGAN, METRE, Point, a_run, as_bare_tcx, as_fit, as_gpx, as_tcx, fit_file
+from tests.samples import DeviceFile
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
@@ -256,6 +257,24 @@ class TestTotals:
             "activity 1: left out elevation_gain_m, since 30000 is impossible",
             "activity 1: left out calories_kcal, since 60000 is impossible",
         )
+
+    def test_figures_that_nobody_reaches_in_the_time_are_left_out_and_named(self):
+        file = read(
+            FitFile().session(timer_s=60, elapsed_s=60, distance_m=50_000, ascent_m=5_000, kcal=9_000).content()
+        )
+        activity = only(file)
+        assert (activity.distance_km, activity.elevation_gain_m, activity.calories_kcal) == (None, None, None)
+        assert len(file.warnings) == 3
+
+    def test_a_laps_time_that_its_points_do_not_cover_is_left_out_and_named(self):
+        file = read(as_tcx(a_run(), TotalTimeSeconds=60_000, DistanceMeters=1_800))
+        assert_is_the_run(only(file), within_s=0)
+        assert file.warnings == ("activity 1: left out the time, since 60000 s is impossible",)
+
+    def test_the_short_times_of_compressed_records_count_on_across_a_turn_of_their_clock(self):
+        records = DeviceFile().records(BEGAN, 100, compressed=True).content()
+        activity = only(read(records))
+        assert (activity.duration_minutes, activity.distance_km) == (1.65, 0.297)
 
     @pytest.mark.parametrize(("timer_s", "elapsed_s"), [(4e6, 1_900.0), (0.0, 1_900.0), (None, 1_900.0)])
     def test_a_timer_that_is_absurd_is_the_elapsed_time(self, timer_s: float | None, elapsed_s: float):
