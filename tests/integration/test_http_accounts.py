@@ -125,7 +125,7 @@ class TestAccountGone:
             if declared(handler).access is Access.PUBLIC or method == "OPTIONS":
                 continue
             filled = path.removeprefix("/api/v1").format(
-                activity_id=one["id"], user_id=bob.id, session_id="0" * 32, key_id=1, name="hills"
+                activity_id=one["id"], user_id=bob.id, session_id="0" * 32, key_id=1, photo_id=1, name="hills"
             )
             refused = await seen_from_anywhere(api, ann).call(method, filled)
             assert (refused.status_code, refused.json()["code"]) == (401, "not_authenticated"), path
