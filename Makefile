@@ -15,12 +15,15 @@ run: $(VENV)/run.stamp ## serve on embedded PostgreSQL and Valkey (settings: FIT
 	@exec env --block-signal=INT $(VENV)/bin/fitness serve # until it can end without a traceback: see main.py
 
 test: $(VENV)/dev.stamp ## all tests, on engines that they start themselves
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-engines test-others
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-engines test-http test-others
 
-# The engines are waited for most of the time, so the tests without them run beside them: it saves three minutes of
-# fifteen. They are nice because the others measure times.
+# The engines are waited for most of the time, so two of these run at a time, in half the time. Those that measure times
+# are in the first; the others are nice to it.
 test-engines: $(VENV)/dev.stamp
-	@$(COMPILED) $(PY) -m pytest -m engines
+	@$(COMPILED) $(PY) -m pytest -m engines --ignore-glob='tests/integration/test_http_*'
+
+test-http: $(VENV)/dev.stamp
+	@$(COMPILED) nice -n 5 $(PY) -m pytest -q -m engines $(wildcard tests/integration/test_http_*.py)
 
 test-others: $(VENV)/dev.stamp
 	@$(COMPILED) nice -n 19 $(PY) -m pytest -q -m "not engines"
@@ -94,7 +97,7 @@ browser: $(VENV)/dev.stamp tests/clients/browser/node_modules ## the reference a
 	@command -v chromium >/dev/null || { echo "make: apt-get install chromium" >&2; exit 1; }
 	@$(PY) -m tests.clients.browse $(SCREENSHOTS)
 
-# All of it that this machine has the programs for. It runs beside the tests with engines, after those without.
+# All of it that this machine has the programs for. It runs beside the tests, after those without engines.
 checks-of-clients: test-others
 	@nice -n 19 $(MAKE) --no-print-directory clients
 	@nice -n 19 $(MAKE) --no-print-directory fuzz-briefly
@@ -102,7 +105,7 @@ checks-of-clients: test-others
 	@if command -v npm >/dev/null && command -v chromium >/dev/null; then nice -n 19 $(MAKE) --no-print-directory browser; fi
 
 ci: $(VENV)/dev.stamp # what .ci/run runs after the linters
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-engines checks-of-clients
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-engines test-http checks-of-clients
 
 format: $(VENV)/dev.stamp ## apply ruff
 	@$(VENV)/bin/ruff check --fix-only .
@@ -156,4 +159,4 @@ endif
 	@touch $@
 
 
-.PHONY: help clients clients-typescript describe fuzz fuzz-briefly browser checks-of-clients ci run test test-engines test-others unit soak bench watch lint rules proxy format pins clean
+.PHONY: help test-engines test-http test-others ci checks-of-clients fuzz-briefly clients clients-typescript describe fuzz browser run test unit soak bench watch lint rules proxy format pins clean
