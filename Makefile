@@ -105,7 +105,7 @@ checks-of-clients: test-others
 	@if command -v npm >/dev/null && command -v chromium >/dev/null; then nice -n 19 $(MAKE) --no-print-directory browser; fi
 
 ci: $(VENV)/dev.stamp # what .ci/run runs after the linters
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-engines test-http checks-of-clients
+	@$(MAKE) --no-print-directory --keep-going --jobs=3 test-engines test-http checks-of-clients
 
 format: $(VENV)/dev.stamp ## apply ruff
 	@$(VENV)/bin/ruff check --fix-only .

@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from fitness.adapters.embedded.engines import EngineUrls
+from fitness.adapters.redis.cache import SCHEMA
 from tests.files import A_TRACK
 from tests.harness.api import NOWHERE_REDIS, Api, Person, activity_body, serving
 
@@ -208,7 +209,7 @@ async def test_whatever_bytes_lie_in_the_cache_no_answer_is_wrong_or_broken(api:
     kept = [await ann.record(title=f"true {number}") for number in range(COPIES)]
     state = await api.container.cache_state().read()
     assert state.era is not None
-    names, user = f"v4:{state.era.name}", f"{{{ann.id}}}"
+    names, user = f"{SCHEMA}:{state.era.name}", f"{{{ann.id}}}"
     single = {
         f"/activities/{one['id']}": (
             f"{names}:activity:{{{one['id']}}}",

@@ -118,7 +118,7 @@ def test_memory_and_postgresql_show_the_same_lists(database_url: str, owner_url:
         @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[*HealthCheck], database=None)
         @given(st.lists(recorded, min_size=1, max_size=9), st.lists(filters, min_size=5, max_size=5), st.integers(1, 4))
         def whatever_there_is(added: list[dict[str, Any]], asked: list[ActivityFilter], limit: int) -> None:
-            connection.execute("TRUNCATE activities, idempotency_keys, cache_outbox")
+            connection.execute("TRUNCATE activities, idempotency_keys, cache_outbox CASCADE")
             portal.call(lambda: compare(added, asked, limit))
 
         whatever_there_is()

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 from psycopg.rows import dict_row
 
 from fitness.adapters.embedded.engines import EngineUrls
+from fitness.adapters.redis.cache import SCHEMA
 from tests.harness.api import Person, activity_body, serving
 
 STEPS = 30
@@ -78,7 +79,7 @@ class ServiceAndOracle(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.database.execute("TRUNCATE activities, idempotency_keys, cache_outbox")
+        self.database.execute("TRUNCATE activities, idempotency_keys, cache_outbox CASCADE")
         self.valkey.flushall()
         self.live: dict[int, int] = {}
         self.trashed: dict[int, int] = {}
@@ -156,13 +157,13 @@ class ServiceAndOracle(RuleBasedStateMachine):
     @rule(share=st.integers(0, 3), kind=st.sampled_from(["generation", "activit"]))
     def evict(self, share: int, kind: str) -> None:
         """Some generations, or some copies, as a full cache does."""
-        for number, name in enumerate(sorted(self.valkey.keys(f"v4:*:{kind}*"))):
+        for number, name in enumerate(sorted(self.valkey.keys(f"{SCHEMA}:*:{kind}*"))):
             if number % 4 >= share:
                 self.valkey.delete(name)
 
     @rule()
     def expire(self) -> None:
-        for name in self.valkey.keys("v3:*:activit*"):
+        for name in self.valkey.keys(f"{SCHEMA}:*:activit*"):
             self.valkey.pexpire(name, 0)
 
     @rule()

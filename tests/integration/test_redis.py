@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.crc import key_slot
 
-from fitness.adapters.redis.cache import GENERATION_BYTES, MAX_COPY_BYTES, RedisCache
+from fitness.adapters.redis.cache import GENERATION_BYTES, MAX_COPY_BYTES, SCHEMA, RedisCache
 from fitness.adapters.redis.client import AnyLine, line_to
 from fitness.ports.cache import CacheKey, CachePort, Era, Hit, Miss
 from fitness.ports.health import ProbePort
@@ -22,7 +22,7 @@ class TestRedisCache(CacheContract):
         spans = set()
         for name in map(str, range(50)):
             await cache.fill(key(name), "value", await self.missed(cache, era, key(name)))
-            span_ms = await valkey.pttl(f"v3:era:{name}:{{1}}")
+            span_ms = await valkey.pttl(f"{SCHEMA}:era:{name}:{{1}}")
             assert 53_000 < span_ms <= 66_000
             spans.add(span_ms // 1000)
         assert len(spans) > 3
@@ -40,9 +40,9 @@ class TestRedisCache(CacheContract):
         self, cache: CachePort, era: Era, valkey: Redis, copy: bytes
     ):
         miss = await self.missed(cache, era, key())
-        await valkey.set("v3:era:one:{1}", miss.generation + copy)
+        await valkey.set(f"{SCHEMA}:era:one:{{1}}", miss.generation + copy)
         assert await cache.read(key(), era) == miss
-        assert not await valkey.exists("v3:era:one:{1}")
+        assert not await valkey.exists(f"{SCHEMA}:era:one:{{1}}")
 
     async def test_a_copy_of_another_type_is_a_miss(self, cache: CachePort, era: Era):
         number = CacheKey("one:{1}", ANN, 60, int, "test")
@@ -59,7 +59,7 @@ class TestRedisCache(CacheContract):
     async def test_evicted_generations_do_not_revive_old_copies(self, cache: CachePort, era: Era, valkey: Redis):
         await cache.fill(key(), "old", await self.missed(cache, era, key()))
         await cache.invalidate(era, ANN)
-        await valkey.delete("v3:era:generation:user:{1}")
+        await valkey.delete(f"{SCHEMA}:era:generation:user:{{1}}")
         assert isinstance(await cache.read(key(), era), Miss)
 
     async def test_a_server_that_is_not_there_is_an_outage_in_every_method(self):

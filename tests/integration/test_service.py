@@ -83,7 +83,7 @@ async def test_requests_in_flight_are_finished_when_it_stops(service: Service):
     stopping = asyncio.Event()
     async with httpx.AsyncClient(base_url=service.url, timeout=PATIENCE_S) as client:
         ann = await log_in(client)
-        uploads = [asyncio.ensure_future(slow_upload(ann, A_TRACK + b"\n" * number, stopping)) for number in range(6)]
+        uploads = [asyncio.ensure_future(slow_upload(ann, on_day(number + 1), stopping)) for number in range(6)]
         await admitted(service, "import", 6)
         service.process.send_signal(signal.SIGTERM)
         await turned_away(service)
@@ -91,6 +91,10 @@ async def test_requests_in_flight_are_finished_when_it_stops(service: Service):
         answers = await asyncio.gather(*uploads)
     assert {answer.status_code for answer in answers} == {201}
     assert service.process.wait(PATIENCE_S) == 0
+
+
+def on_day(day: int) -> bytes:
+    return A_TRACK.replace(b"2026-05-01", b"2026-05-%02d" % day)
 
 
 async def admitted(service: Service, policy: str, times: int) -> None:
@@ -362,8 +366,8 @@ class TestCommands:
 
         run, loop, broken = folder / "run.fit", folder / "loop.gpx", folder / "broken.fit"
         run.write_bytes(FitFile().session().content())
-        loop.write_bytes(A_TRACK.replace(b"2026-05-01", b"2026-05-02"))
-        broken.write_bytes(FitFile().session().content()[:-1])
+        loop.write_bytes(on_day(2))
+        broken.write_bytes(FitFile().session().content()[:-2] + b"\0\0")  # a wrong checksum
         imported = service.run("import", run, loop, broken, run, "--user", "ann@example.org")
         lines = imported.stdout.splitlines()
         assert imported.returncode == 1
