@@ -23,7 +23,7 @@ test-engines: $(VENV)/dev.stamp
 	@$(COMPILED) $(PY) -m pytest -m engines --ignore-glob='tests/integration/test_http_*'
 
 test-http: $(VENV)/dev.stamp
-	@$(COMPILED) nice -n 5 $(PY) -m pytest -q -m engines $(wildcard tests/integration/test_http_*.py)
+	@$(COMPILED) nice -n 19 $(PY) -m pytest -q -m engines $(wildcard tests/integration/test_http_*.py)
 
 test-others: $(VENV)/dev.stamp
 	@$(COMPILED) nice -n 19 $(PY) -m pytest -q -m "not engines"
