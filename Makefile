@@ -28,8 +28,8 @@ test-http: $(VENV)/dev.stamp
 test-others: $(VENV)/dev.stamp
 	@$(COMPILED) nice -n 19 $(PY) -m pytest -q -m "not engines"
 
-unit: $(VENV)/dev.stamp ## the tests that need no engine, in under 20 s
-	@$(COMPILED) $(PY) -m pytest -q -m "not engines and not slow"
+unit: $(VENV)/dev.stamp ## the tests of single parts, which need no engine, in half a minute
+	@$(COMPILED) $(PY) -m pytest -q tests/unit -m "not slow"
 
 soak: $(VENV)/dev.stamp ## load the service for half an hour: stale reads, faults, kill -9, rate limits, logins, revocations, uploads
 	@$(PY) -m tests.soak.freshness
@@ -102,10 +102,9 @@ checks-of-clients: test-others
 	@nice -n 19 $(MAKE) --no-print-directory clients
 	@nice -n 19 $(MAKE) --no-print-directory fuzz-briefly
 	@if command -v npm >/dev/null; then nice -n 19 $(MAKE) --no-print-directory clients-typescript describe; fi
-	@if command -v npm >/dev/null && command -v chromium >/dev/null; then nice -n 19 $(MAKE) --no-print-directory browser; fi
 
 ci: $(VENV)/dev.stamp # what .ci/run runs after the linters
-	@$(MAKE) --no-print-directory --keep-going --jobs=3 test-engines test-http checks-of-clients
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-engines test-http checks-of-clients
 
 format: $(VENV)/dev.stamp ## apply ruff
 	@$(VENV)/bin/ruff check --fix-only .
