@@ -169,11 +169,12 @@ class TestClimb:
         hill[500] += 300
         assert climb_m(track(*range(1_000), elevations_m=hill)) == pytest.approx(100, abs=2)
 
-    def test_a_pause_in_which_somebody_was_driven_up_counts_nothing(self):
+    @pytest.mark.parametrize("up_m", [15.0, 800.0])
+    def test_a_pause_in_which_somebody_was_driven_up_counts_nothing(self, up_m: float):
         points = track(*range(100), elevations_m=[100.0] * 100)
         points.cut()
         for second in range(100):
-            points.add(BEGAN_S + 3_600 + second, 46.1, 14.5, 900.0)
+            points.add(BEGAN_S + 3_600 + second, 46.1, 14.5, 100.0 + up_m)
         assert climb_m(points) == 0
 
     @pytest.mark.parametrize("seed", range(5))

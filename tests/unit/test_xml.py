@@ -147,12 +147,16 @@ class TestTimes:
     @pytest.mark.parametrize(
         "form",
         ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.000Z", "%Y-%m-%dT%H:%M:%S", "%Y%m%dT%H%M%SZ", "%Y-%m-%d %H:%M:%SZ",
-         "\n %Y-%m-%dT%H:%M:%SZ ", "%G-W%V-%uT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.000000000Z"],
+         "\n %Y-%m-%dT%H:%M:%SZ ", "\n %Y%m%dT%H%M%SZ ", "%G-W%V-%uT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.000000000Z"],
     )  # fmt: skip
     def test_a_time_is_read_in_each_form(self, form: str):
         for later in (0, 1, 52, 53, 86_400, -1, -2_000_000_000):
             at = AT + timedelta(seconds=later)
             assert seconds(at.strftime(form)) == at.timestamp()
+
+    def test_digits_may_be_left_out(self):
+        assert seconds("2026-5-3T7:30:7Z") == AT.timestamp()
+        assert seconds("2026-5-3T7:30:07.25Z") == AT.timestamp() + 0.25
 
     @pytest.mark.parametrize("offset", ["+02:00", "+0200", "+02"])
     def test_an_offset_counts(self, offset: str):
