@@ -11,7 +11,7 @@ such as "+1" and "inf"."""
 
 
 def numbers(said: Mapping[str, str], names: Sequence[str]) -> list[float]:
-    """Those of these names, where `number` refused one. NaN where there is none."""
+    """Under these names, for the case that `number` refuses one of them. NaN where there is none."""
     try:
         return [float(said[name]) for name in names]
     except (KeyError, ValueError):

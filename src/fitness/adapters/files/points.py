@@ -243,7 +243,7 @@ def _jumps(points: Points, one: int, other: int) -> bool:
 
 def _forget_beyond(column: "array[float]", lowest: float, highest: float) -> int:
     """How many there were."""
-    # What is not known is neither less nor more than others, so that only as the first one it would be the least.
+    # NaN is neither less nor more than anything: `min` and `max` pass over it, or tell it where it comes first.
     if _nothing_known(column) or (lowest <= min(column) and max(column) <= highest):
         return 0
     absurd = [at for at, value in enumerate(column) if not lowest <= value <= highest and value == value]
