@@ -10,7 +10,8 @@ import msgspec
 
 from fitness.adapters.redis.client import AnyLine
 from fitness.adapters.redis.connection import Command, facts_of
-from fitness.adapters.redis.line import FAILURES, Answer, LineFull
+from fitness.adapters.redis.line import FAILURES, LineFull
+from fitness.adapters.redis.questions import Answer
 from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Era, Hit, Miss, Peeked, Scope, T
 from fitness.ports.outages import CacheUnavailable, Overloaded
 from fitness.ports.reply import Reply
@@ -55,8 +56,8 @@ class RedisCache:
         return [one for answer in answers for one in _all_peeked(era, answer)]
 
     def peek_soon(self, era: Era, *keys: CacheKey[Any]) -> Reply[Sequence[Peeked]] | None:
-        answer = self._line.ask_soon(("MGET", *[name for key in keys for name in _names(key, era)]))
-        return None if answer is None else Reply(answer, partial(_all_peeked, era))
+        names = [name for key in keys for name in _names(key, era)]
+        return self._line.ask_soon(partial(_all_peeked, era), ("MGET", *names))
 
     async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
         first = _new_token()

@@ -3,6 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from redis.exceptions import NoScriptError
 from fitness.adapters.redis.client import AnyLine
 from fitness.adapters.redis.connection import Command, Packed, packed
 from fitness.adapters.redis.line import FAILURES, LineFull
+from fitness.adapters.redis.questions import Answer
 from fitness.domain.model.rate_limits import USER, Balance, Charge, Decision
 from fitness.ports.outages import LimiterUnavailable, Overloaded
 from fitness.ports.reply import Reply
@@ -45,8 +47,8 @@ class RedisRateLimiter:
 
     def acquire_soon(self, charges: Sequence[Charge]) -> Reply[Decision] | None:
         """Its reply fails where the server has to be sent the script first."""
-        answer = self._line.ask_soon(self._known(charges).by_digest)
-        return None if answer is None else Reply(answer, lambda reply: _decision(charges, reply.replies[0]))
+        read = partial(_decided, charges)
+        return self._line.ask_soon(read, self._known(charges).by_digest)
 
     def _known(self, charges: Sequence[Charge]) -> "_Call":
         """A caller's requests come with the very same charges, whose command is made once."""
@@ -73,6 +75,10 @@ class _Call(NamedTuple):
     key: str
     arguments: Command
     by_digest: Packed
+
+
+def _decided(charges: Sequence[Charge], answer: Answer) -> Decision:
+    return _decision(charges, answer.replies[0])
 
 
 def _decision(charges: Sequence[Charge], answer: Sequence[int]) -> Decision:
