@@ -2,6 +2,7 @@
 
 import random
 import secrets
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache, partial
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import msgspec
 
 from fitness.adapters.redis.client import AnyLine
-from fitness.adapters.redis.connection import Command, facts_of
+from fitness.adapters.redis.connection import Command, Packed, facts_of, packed
 from fitness.adapters.redis.line import FAILURES, LineFull
 from fitness.adapters.redis.questions import Answer
 from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Era, Hit, Miss, Peeked, Scope, T
@@ -32,6 +33,7 @@ class RedisCache:
 
     def __init__(self, line: AnyLine) -> None:
         self._line = line
+        self._peeks: OrderedDict[tuple[str, ...], Packed] = OrderedDict()
         self.poisoned = 0
 
     async def read(self, key: CacheKey[T], era: Era) -> Hit[T] | Miss:
@@ -56,8 +58,14 @@ class RedisCache:
         return [one for answer in answers for one in _all_peeked(era, answer)]
 
     def peek_soon(self, era: Era, *keys: CacheKey[Any]) -> Reply[Sequence[Peeked]] | None:
-        names = [name for key in keys for name in _names(key, era)]
-        return self._line.ask_soon(partial(_all_peeked, era), ("MGET", *names))
+        asked = (era.name, *[key.name for key in keys])
+        command = self._peeks.get(asked)
+        if command is None:
+            command = packed(("MGET", *[name for key in keys for name in _names(key, era)]))
+            self._peeks[asked] = command
+            if len(self._peeks) > NAMES_REMEMBERED:
+                self._peeks.popitem(last=False)
+        return self._line.ask_soon(partial(_all_peeked, era), command)
 
     async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
         first = _new_token()

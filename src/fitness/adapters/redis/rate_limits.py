@@ -82,8 +82,12 @@ def _decided(charges: Sequence[Charge], answer: Answer) -> Decision:
 
 
 def _decision(charges: Sequence[Charge], answer: Sequence[int]) -> Decision:
-    balances = zip(charges, answer[0::3], answer[1::3], answer[2::3], strict=True)
-    return Decision(tuple([Balance(charge.policy, charge.limit, *three) for charge, *three in balances]))
+    said = iter(answer)
+    balances = [
+        Balance(policy, limit, next(said), next(said), next(said))  # remaining, reset and retry
+        for policy, _, limit in charges
+    ]
+    return Decision(tuple(balances))
 
 
 def _name(charge: Charge) -> str:
