@@ -65,7 +65,9 @@ def requests(draw: st.DrawFn) -> bytes:
     return head + draw(BODIES)
 
 
-PIECES = st.sampled_from([USUAL, OTHER_TARGET, USUAL + OTHER_TARGET, b"\r\n", b"G", USUAL[:30], USUAL[30:], b"\r\n\r\n"])
+PIECES = st.sampled_from(
+    [USUAL, OTHER_TARGET, USUAL + OTHER_TARGET, b"\r\n", b"G", USUAL[:30], USUAL[30:], b"\r\n\r\n"]
+)
 
 
 @given(st.lists(st.one_of(requests(), PIECES, st.just(USUAL)), min_size=1, max_size=6))
