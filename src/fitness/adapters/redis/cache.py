@@ -3,9 +3,9 @@
 import random
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -33,7 +33,7 @@ class RedisCache:
 
     def __init__(self, line: AnyLine) -> None:
         self._line = line
-        self._peeks: OrderedDict[tuple[str, ...], Packed] = OrderedDict()
+        self._peeks: OrderedDict[tuple[str, ...], _Peek] = OrderedDict()
         self.poisoned = 0
 
     async def read(self, key: CacheKey[T], era: Era) -> Hit[T] | Miss:
@@ -59,13 +59,13 @@ class RedisCache:
 
     def peek_soon(self, era: Era, *keys: CacheKey[Any]) -> Reply[Sequence[Peeked]] | None:
         asked = (era.name, *[key.name for key in keys])
-        command = self._peeks.get(asked)
-        if command is None:
+        peek = self._peeks.get(asked)
+        if peek is None:
             command = packed(("MGET", *[name for key in keys for name in _names(key, era)]))
-            self._peeks[asked] = command
+            peek = self._peeks[asked] = _Peek(command, partial(_all_peeked, era))
             if len(self._peeks) > NAMES_REMEMBERED:
                 self._peeks.popitem(last=False)
-        return self._line.ask_soon(partial(_all_peeked, era), command)
+        return self._line.ask_soon(peek.read, peek.command)
 
     async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
         first = _new_token()
@@ -142,6 +142,13 @@ class RedisCache:
             raise _translated(error) from error
         _refuse_other(era, answer)
         return answer.replies
+
+
+class _Peek(NamedTuple):
+    """A question for some copies, and what is read from its answer."""
+
+    command: Packed
+    read: Callable[[Answer], list[Peeked]]
 
 
 def _all_peeked(era: Era, answer: Answer) -> list[Peeked]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -47,8 +47,8 @@ class RedisRateLimiter:
 
     def acquire_soon(self, charges: Sequence[Charge]) -> Reply[Decision] | None:
         """Its reply fails where the server has to be sent the script first."""
-        read = partial(_decided, charges)
-        return self._line.ask_soon(read, self._known(charges).by_digest)
+        call = self._known(charges)
+        return self._line.ask_soon(call.read, call.by_digest)
 
     def _known(self, charges: Sequence[Charge]) -> "_Call":
         """A caller's requests come with the very same charges, whose command is made once."""
@@ -67,7 +67,7 @@ class RedisRateLimiter:
             arguments += [limit.algorithm, limit.requests, limit.per_us, limit.interval_us]
         names = [_name(charge) for charge in charges]
         call: Command = (len(names), *names, *arguments)
-        return _Call(charges, names[0], call, packed(("EVALSHA", self._sha, *call)))
+        return _Call(charges, names[0], call, packed(("EVALSHA", self._sha, *call)), partial(_decided, charges))
 
 
 class _Call(NamedTuple):
@@ -75,6 +75,7 @@ class _Call(NamedTuple):
     key: str
     arguments: Command
     by_digest: Packed
+    read: Callable[[Answer], Decision]
 
 
 def _decided(charges: Sequence[Charge], answer: Answer) -> Decision:
