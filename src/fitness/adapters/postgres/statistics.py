@@ -64,7 +64,7 @@ class PostgresStatisticsRepo:
         if which.period is Period.DAILY:
             rows = await self._database.run(lambda connection: self._read(connection, owner, which))
             if rows is not None:
-                return statistics_rows.found_in(rows, which)
+                return statistics_rows.found_by_day(rows, which)
 
         async def work(connection: Connection) -> Found:
             await connection.execute(ONE_SNAPSHOT)

@@ -13,7 +13,7 @@ from fitness.adapters.postgres.database import Connection
 from fitness.adapters.postgres.statistics_records import COUNTED
 from fitness.domain.model.activities import ActivityType
 from fitness.domain.model.periods import bucket_start
-from fitness.domain.model.statistics import Found, Part, Record, Records, StatisticsFilter, Sums, merged
+from fitness.domain.model.statistics import Found, Part, Record, Records, StatisticsFilter, Sums
 
 Row = tuple[int, str, int, int | None, int | None, int | None, int | None, int]
 """Of an activity: `date.toordinal` of its day, its type, its duration in thousandths of a minute, m, mm, kcal, bpm and
@@ -40,14 +40,15 @@ async def read(connection: Connection, owner: int, which: StatisticsFilter, *, m
     return rows if len(rows) <= most else None
 
 
-def found_in(rows: Sequence[Row], which: StatisticsFilter) -> Found:
+def found_by_day(rows: Sequence[Row], which: StatisticsFilter) -> Found:
+    """Where `which` asks for days: then no two parts are of one bucket and type."""
     records = Records(_record(rows, DURATION), _record(rows, DISTANCE), _record(rows, CLIMB))
     days = tuple(date.fromordinal(day) for day in sorted({row[0] for row in rows}))
-    return Found(merged(parts_of(rows, which)), records, days)
+    return Found(tuple(sorted(parts_of(rows, which))), records, days)
 
 
 def parts_of(rows: Sequence[Row], which: StatisticsFilter) -> list[Part]:
-    """By day and type; several may be of one bucket."""
+    """By day and type, in no order; several may be of one bucket."""
     added: dict[tuple[int, str], list[int]] = {}
     for day, activity_type, duration, distance, climb, calories, heart_rate, _ in rows:
         sums = added.get((day, activity_type))
