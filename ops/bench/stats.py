@@ -13,7 +13,8 @@ each figure is their median, in milliseconds:
     client      CPU that this process used
     wall        what the caller waited
 
-On a busy machine `server` is the figure to compare. It should be at most 2 without tags, and 15 with.
+On an idle machine `execution` is to be at most 2 without tags, and 15 with. On a busy one it is mostly waiting, and
+`server` is the figure to compare.
 """
 
 import argparse
