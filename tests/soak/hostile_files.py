@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -45,10 +46,10 @@ _numbers = count(1)
 
 
 def a_tiny_track() -> bytes:
-    """Another one each time."""
-    number = next(_numbers)
-    point = f'<trkpt lat="1" lon="{number / 10_000}">'
-    first, last = (f"{point}<time>2026-05-01T0{hour}:00:00Z</time></trkpt>" for hour in (6, 7))
+    """Another one each time, that began at another hour: what begins at the same time would be a duplicate."""
+    began = MORNING - timedelta(hours=next(_numbers))
+    times = (began, began + timedelta(minutes=30))
+    first, last = (f'<trkpt lat="1" lon="1"><time>{time:%Y-%m-%dT%H:%M:%SZ}</time></trkpt>' for time in times)
     return f"<gpx><trk><trkseg>{first}{last}</trkseg></trk></gpx>".encode()
 
 

@@ -18,6 +18,9 @@ def misbehave(how: str) -> str:
         pieces: list[object] = []
         while True:
             pieces = [pieces, object()]
+    if how == "leave a cycle":
+        cycle: list[object] = [bytes(32 * 1024**2)]
+        cycle.append(cycle)
     if how == "settings":
         return str([name for name in os.environ if name.startswith("FITNESS_SECRET")])
     if how == "print":

@@ -97,6 +97,12 @@ class TestKillableProcesses:
         with pytest.raises(LookupError, match="refused"):
             await processes.run("refuse")
 
+    async def test_what_a_call_leaves_behind_is_none_of_the_next_ones_memory(
+        self, processes: KillableProcesses[str, str]
+    ):
+        pids = {(await processes.run("leave a cycle")).rpartition(" ")[2] for _ in range(8)}
+        assert len(pids) == 1
+
     @pytest.mark.parametrize("how", ["grow", "grow to the last byte"])
     async def test_a_call_that_takes_too_much_memory_is_ended_and_the_next_one_works(
         self, processes: KillableProcesses[str, str], how: str

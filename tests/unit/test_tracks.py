@@ -9,9 +9,10 @@ from random import Random
 import pytest
 
 from fitness.adapters.files.climb import climb_m
+from fitness.adapters.files.measures import distance_m
 from fitness.adapters.files.motion import motion_s, steps_of, way_m
 from fitness.adapters.files.places import zone_at
-from fitness.adapters.files.points import UNKNOWN, Points, longest_ascent, sound
+from fitness.adapters.files.points import UNKNOWN, Points, longest_ascent, pieces_m, sound
 from fitness.adapters.files.remarks import MOST, Remarks
 from fitness.domain.model.activities import ActivityType
 
@@ -168,12 +169,39 @@ class TestClimb:
         hill[500] += 300
         assert climb_m(track(*range(1_000), elevations_m=hill)) == pytest.approx(100, abs=2)
 
-    def test_a_pause_in_which_somebody_was_driven_up_counts_nothing(self):
+    @pytest.mark.parametrize("up_m", [15.0, 800.0])
+    def test_a_pause_in_which_somebody_was_driven_up_counts_nothing(self, up_m: float):
         points = track(*range(100), elevations_m=[100.0] * 100)
         points.cut()
         for second in range(100):
-            points.add(BEGAN_S + 3_600 + second, 46.1, 14.5, 900.0)
+            points.add(BEGAN_S + 3_600 + second, 46.1, 14.5, 100.0 + up_m)
         assert climb_m(points) == 0
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_a_point_whose_elevation_is_not_known_changes_nothing(self, seed: int):
+        random, height, wavering = Random(seed), 100.0, []
+        for _ in range(500):
+            height += random.gauss(0, 2) + random.choice([0, 0, 0, 0, 0, 40]) * (seed == 4)
+            wavering.append(height)
+        climb = climb_m(track(*range(500), elevations_m=wavering))
+        assert climb == climb_m(track(*range(501), elevations_m=[*wavering, UNKNOWN]))
+        assert climb == climb_m(track(*range(501), elevations_m=[UNKNOWN, *wavering]))
+
+
+class TestPieces:
+    @pytest.mark.parametrize("far_degrees", [1e-5, 0.01, 0.15, 0.3, 20])
+    def test_each_is_the_distance_of_its_two_places(self, far_degrees: float):
+        random, points = Random(far_degrees), Points()
+        for second in range(200):
+            latitude, longitude = 46 + random.gauss(0, far_degrees), 14.5 + random.gauss(0, far_degrees)
+            points.add(BEGAN_S + second, *((UNKNOWN, UNKNOWN) if second % 50 == 7 else (latitude, longitude)))
+        places = list(zip(points.latitudes, points.longitudes, strict=True))
+        expected = [distance_m(*later, *sooner) for sooner, later in pairwise(places)]
+        assert list(map(repr, pieces_m(points))) == list(map(repr, expected))
+
+    @pytest.mark.parametrize("metres", [[], [0.0]])
+    def test_between_fewer_than_two_points_there_is_none(self, metres: list[float]):
+        assert pieces_m(track(*metres)) == []
 
 
 class TestSoundness:
@@ -248,6 +276,16 @@ class TestSoundness:
         )
         assert climb_m(tidy) == 0
         assert far_m(tidy) == 6
+
+    @pytest.mark.parametrize("unknown", [[0], [1], [0, 1], [3, 4], [0, 2, 5], [5]])
+    def test_what_is_impossible_is_left_out_whatever_else_is_not_known(self, unknown: list[int]):
+        elevations_m = [100.0, 101.0, 65_000.0, -5_000.0, 102.0, 103.0]
+        impossible = {2, 3} - {*unknown}
+        for at in unknown:
+            elevations_m[at] = UNKNOWN
+        tidy, said = tidied(track(*range(6), elevations_m=elevations_m))
+        assert said == (f"track 1: left out {len(impossible)} impossible elevation{'s' * (len(impossible) > 1)}",)
+        assert [at for at, value in enumerate(tidy.elevations_m) if value == value] == sorted({0, 1, 4, 5} - {*unknown})
 
     def test_cuts_stay_between_the_points_that_they_were_between(self):
         points = track(0, 3, 6)

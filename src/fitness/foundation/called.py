@@ -3,6 +3,7 @@
 A frame is a pickled value, with the buffers that are sent beside it so that they are not copied.
 """
 
+import gc
 import os
 import pickle
 import resource
@@ -57,11 +58,15 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the parent
         function, on_start, memory_bytes = received(arguments)
         on_start()
+        gc.freeze()  # what is here now stays: it is not looked through after each call
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
         _send(results, True)
         try:
             while True:
                 _answer(function, arguments, results)
+                # What a call leaves in cycles counts as the memory of the calls after it. Few large objects do not make
+                # the collector run by itself.
+                gc.collect()
         except EOFError:
             return
         except MemoryError:

@@ -6,8 +6,8 @@ tried on files that have their device's own figure beside the elevations, this c
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
-from operator import sub
+from itertools import accumulate, islice, repeat
+from operator import eq, sub, truediv
 
 from fitness.adapters.files.points import Points
 from fitness.domain.model.recordings import MAX_CLIMB_M_S
@@ -38,6 +38,9 @@ def climb_m(points: Points) -> float | None:
 
 def _levels(points: Points) -> Iterator[list[float]]:
     """The elevations, apart where the recording was interrupted or they jump."""
+    if not points.cuts and _is_even(points.elevations_m):
+        yield points.elevations_m.tolist()
+        return
     level: list[float] = []
     cuts = {*points.cuts}
     before_s = before_m = 0.0
@@ -52,6 +55,12 @@ def _levels(points: Points) -> Iterator[list[float]]:
     yield level
 
 
+def _is_even(elevations_m: Sequence[float]) -> bool:
+    """Whether all are known, and none is far from the one before."""
+    known = all(map(eq, elevations_m, elevations_m))
+    return known and max(map(abs, map(sub, islice(elevations_m, 1, None), elevations_m)), default=0.0) <= SETTLED_M
+
+
 def _smoothed(elevations_m: Sequence[float]) -> Iterator[float]:
     """The mean of each and of as many neighbours on both sides, which leaves the first and the last as they are."""
     count, width = len(elevations_m), 2 * NEIGHBOURS + 1
@@ -59,7 +68,7 @@ def _smoothed(elevations_m: Sequence[float]) -> Iterator[float]:
     for at in range(min(NEIGHBOURS, (count + 1) // 2)):
         yield (sums[2 * at + 1] - sums[0]) / (2 * at + 1)
     if count >= width:
-        yield from (total / width for total in map(sub, sums[width:], sums))
+        yield from map(truediv, map(sub, sums[width:], sums), repeat(width))
     for left in range(min(NEIGHBOURS, count // 2) - 1, -1, -1):
         yield (sums[count] - sums[count - 2 * left - 1]) / (2 * left + 1)
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 _TIME = re.compile(
     r"(\d{4})-(\d{1,2})-(\d{1,2})[T ](\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.(\d{1,15}))?(?:Z|([+-])(\d\d):?(\d\d)?)?",
@@ -25,11 +26,27 @@ def moment(text: str | None) -> datetime | None:
         return None
 
 
+_MINUTE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:", re.ASCII)
+_MINUTE_LENGTH = 17
+_SECONDS = {f"{second:02}{end}": float(second) for second in range(60) for end in ("Z", ".000Z")}
+
+
 def seconds(text: str) -> float | None:
     """Since 1970, in UTC; None where there is no such time."""
+    # Of a track, many points in succession are of one minute. So nearly all are found without reading a date.
+    second = _SECONDS.get(text[_MINUTE_LENGTH:])
+    if second is not None and (minute_s := _minute_s(text[:_MINUTE_LENGTH])) is not None:
+        return minute_s + second
     try:
-        at = datetime.fromisoformat(text)  # the quicker way, which reads nearly all
+        at = datetime.fromisoformat(text.strip())  # quicker than `moment`
     except ValueError:
         unusual = moment(text)
         return None if unusual is None else unusual.timestamp()
     return at.timestamp() if at.tzinfo is not None else at.replace(tzinfo=UTC).timestamp()
+
+
+@lru_cache(maxsize=100)
+def _minute_s(text: str) -> float | None:
+    """`text` is a time in UTC without its seconds. None where it is anything else."""
+    at = moment(f"{text}00Z") if _MINUTE.fullmatch(text) else None
+    return None if at is None else at.timestamp()

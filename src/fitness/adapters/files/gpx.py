@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
+
+from msgspec import DecodeError
 
 from fitness.adapters.files.clocks import moment, seconds
-from fitness.adapters.files.points import UNKNOWN, Points, sound, usable_number
+from fitness.adapters.files.numbers import number, numbers, usable_number
+from fitness.adapters.files.points import UNKNOWN, Points, sound
 from fitness.adapters.files.remarks import Remarks, counted
 from fitness.adapters.files.sports import Sport, sport_of_track
 from fitness.adapters.files.tracks import recording_of
@@ -52,15 +54,13 @@ class GpxTracks:
     """A recording for each timed track of a GPX file; `root` reads it, and after that `recordings` tells."""
 
     def __init__(self, remarks: Remarks) -> None:
-        self._said = said = dict[str, str]()  # by the point: its attributes, and its elements' texts
         point = Element(
             {
-                "ele": Element(text=partial(said.__setitem__, "ele")),
-                "time": Element(text=partial(said.__setitem__, "time")),
-                "extensions": Element({"hr": Element(text=partial(said.__setitem__, "hr"))}, anywhere=True),
+                "ele": Element(cell="ele"),
+                "time": Element(cell="time"),
+                "extensions": Element({"hr": Element(cell="hr")}, anywhere=True),
             },
-            began=self._point_began,
-            ended=self._point_ended,
+            row=self._point,
         )
         track = Element(
             {
@@ -100,27 +100,27 @@ class GpxTracks:
     def _segment_began(self, _: dict[str, str]) -> None:
         self._track.points.cut()
 
-    def _point_began(self, attributes: dict[str, str]) -> None:
-        self._said.clear()
-        self._said.update(attributes)
-
-    def _point_ended(self) -> None:
-        track, said = self._track, self._said
-        time_s = seconds(said["time"]) if "time" in said else None
+    def _point(self, said: dict[str, str]) -> None:
+        track = self._track
+        points = track.points
         track.seen += 1
+        time_s = seconds(said["time"]) if "time" in said else None
         if time_s is None:
             track.ends_timed = False
             track.untimed += 1
             return
         track.ends_timed = True
-        if not track.points.times_s:
+        if not points.times_s:
             track.begins_timed = track.seen == 1
             track.utc_offset = _utc_offset(said["time"])
         try:
-            latitude, longitude, elevation_m = float(said["lat"]), float(said["lon"]), float(said["ele"])
-        except (KeyError, ValueError):
-            latitude, longitude, elevation_m = (usable_number(said.get(name)) for name in ("lat", "lon", "ele"))
-        track.points.add(time_s, latitude, longitude, elevation_m, UNKNOWN, usable_number(said.get("hr")))
+            latitude, longitude = number(said["lat"]), number(said["lon"])
+            elevation_m = number(said["ele"]) if "ele" in said else UNKNOWN
+            heart_rate_bpm = number(said["hr"]) if "hr" in said else UNKNOWN
+        except (KeyError, DecodeError):
+            latitude, longitude, elevation_m = numbers(said, ("lat", "lon", "ele"))
+            heart_rate_bpm = usable_number(said.get("hr"))
+        points.add(time_s, latitude, longitude, elevation_m, UNKNOWN, heart_rate_bpm)
 
     def _track_ended(self) -> None:
         """Nothing comes of a track without times. One that follows the last one is a part of it."""

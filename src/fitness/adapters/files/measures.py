@@ -6,18 +6,21 @@ from collections.abc import Sequence
 EARTH_RADIUS_M = 6_378_137.0
 DEGREE_M = math.tau * EARTH_RADIUS_M / 360
 
+LOWEST_BPM, HIGHEST_BPM = 20, 250
+"""Of a heart that beats in somebody who moves."""
+
 FAR_DEGREES = 0.2
 """Up to here a piece of the globe counts as flat."""
 
 
 def heart_rate(bpm: float | None) -> int | None:
     """None where no sensor was worn, which devices write as 0, or where the value is impossible."""
-    return round(bpm) if bpm is not None and 20 <= bpm <= 250 else None
+    return round(bpm) if bpm is not None and LOWEST_BPM <= bpm <= HIGHEST_BPM else None
 
 
 def heart_rates(samples_bpm: Sequence[float]) -> tuple[int | None, int | None]:
     """Average and maximum of the samples that a sensor can have sent."""
-    real = [bpm for bpm in samples_bpm if heart_rate(bpm) is not None]
+    real = [bpm for bpm in samples_bpm if LOWEST_BPM <= bpm <= HIGHEST_BPM]
     return (round(sum(real) / len(real)), round(max(real))) if real else (None, None)
 
 

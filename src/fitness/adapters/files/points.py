@@ -4,10 +4,10 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
-from math import isfinite
-from operator import le
+from math import cos, radians, sqrt
+from operator import eq, le
 
-from fitness.adapters.files.measures import distance_m
+from fitness.adapters.files.measures import DEGREE_M, FAR_DEGREES, distance_m
 from fitness.adapters.files.remarks import Remarks, counted
 from fitness.domain.model.recordings import MAX_SPEED_M_S
 
@@ -187,13 +187,17 @@ def longest_ascent(values: Sequence[float]) -> list[int]:
 
 def pieces_m(points: Points) -> list[float]:
     """The way from each point to the next one, along the ground; NaN where a place is not known."""
-    latitudes, longitudes = points.latitudes, points.longitudes
-    return [
-        distance_m(latitude, longitude, other_latitude, other_longitude)
-        for latitude, longitude, other_latitude, other_longitude in zip(
-            islice(latitudes, 1, None), islice(longitudes, 1, None), latitudes, longitudes, strict=False
-        )
-    ]
+    pieces = []
+    before_latitude = before_longitude = UNKNOWN
+    for latitude, longitude in zip(points.latitudes, points.longitudes, strict=True):
+        north, east = latitude - before_latitude, longitude - before_longitude
+        if -FAR_DEGREES <= north <= FAR_DEGREES and -FAR_DEGREES <= east <= FAR_DEGREES:
+            east *= cos(radians(latitude))
+            pieces.append(sqrt(north * north + east * east) * DEGREE_M)  # as `distance_m`, without a call
+        else:
+            pieces.append(distance_m(latitude, longitude, before_latitude, before_longitude))
+        before_latitude, before_longitude = latitude, longitude
+    return pieces[1:]
 
 
 def _forget_far_places(points: Points) -> int:
@@ -239,19 +243,26 @@ def _jumps(points: Points, one: int, other: int) -> bool:
 
 def _forget_beyond(column: "array[float]", lowest: float, highest: float) -> int:
     """How many there were."""
+    # NaN is neither less nor more than anything: `min` and `max` pass over it, or tell it where it comes first.
+    if _nothing_known(column) or (lowest <= min(column) and max(column) <= highest):
+        return 0
     absurd = [at for at, value in enumerate(column) if not lowest <= value <= highest and value == value]
     for at in absurd:
         column[at] = UNKNOWN
     return len(absurd)
 
 
+def _nothing_known(column: "array[float]") -> bool:
+    return True not in map(eq, column, column)
+
+
 def _fill(column: "array[float]", times_s: Sequence[float]) -> None:
     """Interpolate what is unknown; before the first and after the last that is known, these are repeated."""
+    if _nothing_known(column) or (len(column) > 1 and all(map(eq, column, column))):
+        return
     known = [at for at, value in enumerate(column) if value == value]
     if len(known) < 2:
         column[:] = array("d", [UNKNOWN]) * len(column)
-        return
-    if len(known) == len(column):
         return
     first, last = known[0], known[-1]
     column[:first] = array("d", [column[first]]) * first
@@ -261,12 +272,3 @@ def _fill(column: "array[float]", times_s: Sequence[float]) -> None:
             slope = (column[after] - column[before]) / ((times_s[after] - times_s[before]) or 1.0)
             for at in range(before + 1, after):
                 column[at] = column[before] + slope * (times_s[at] - times_s[before])
-
-
-def usable_number(text: str | None) -> float:
-    """NaN where it is none, also for infinity."""
-    try:
-        value = float(text) if text is not None and len(text) < 40 else UNKNOWN
-    except ValueError:
-        return UNKNOWN
-    return value if isfinite(value) else UNKNOWN

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
+
+from msgspec import DecodeError
 
 from fitness.adapters.files.clocks import moment, seconds
 from fitness.adapters.files.measures import heart_rate, heart_rates
 from fitness.adapters.files.motion import motion_s, steps_of
-from fitness.adapters.files.points import MAX_SPAN_S, Points, sound, usable_number
+from fitness.adapters.files.numbers import number, numbers, usable_number
+from fitness.adapters.files.points import MAX_SPAN_S, UNKNOWN, Points, sound
 from fitness.adapters.files.remarks import Remarks, counted, impossible
 from fitness.adapters.files.sports import Sport, sport_named
 from fitness.adapters.files.tracks import is_indoor, recording_of
@@ -74,7 +76,6 @@ class TcxActivities:
         self._count = 0
         self._found: list[Recording] = []
         self._told: dict[str, float] = {}
-        self._point: dict[str, str] = {}
         self._lap_begins = 0
         self._event: int | None = None
         """A number of the session of several sports that is read."""
@@ -103,19 +104,17 @@ class TcxActivities:
         return Element({"Lap": lap}, began=self._activity_began, ended=self._activity_ended)
 
     def _point_element(self) -> Element:
-        def said(name: str) -> Element:
-            return Element(text=partial(self._point.__setitem__, name))
-
         return Element(
             {
-                "Time": said("time"),
-                "Position": Element({"LatitudeDegrees": said("latitude"), "LongitudeDegrees": said("longitude")}),
-                "AltitudeMeters": said("elevation"),
-                "DistanceMeters": said("distance"),
-                "HeartRateBpm": Element({"Value": said("heart rate")}),
+                "Time": Element(cell="time"),
+                "Position": Element(
+                    {"LatitudeDegrees": Element(cell="latitude"), "LongitudeDegrees": Element(cell="longitude")}
+                ),
+                "AltitudeMeters": Element(cell="elevation"),
+                "DistanceMeters": Element(cell="distance"),
+                "HeartRateBpm": Element({"Value": Element(cell="heart rate")}),
             },
-            began=lambda _: self._point.clear(),
-            ended=self._point_ended,
+            row=self._point,
         )
 
     def recordings(self) -> list[Recording]:
@@ -162,17 +161,17 @@ class TcxActivities:
         if self._tracks > 1:
             self._activity.points.cut()
 
-    def _point_ended(self) -> None:
-        said = self._point
-        time_s = seconds(said.get("time", ""))
+    def _point(self, said: dict[str, str]) -> None:
+        activity = self._activity
+        time_s = seconds(said["time"]) if "time" in said else None
         if time_s is None:
-            self._activity.untimed += 1
+            activity.untimed += 1
             return
         try:
-            values = [float(said[name]) for name in _POINT]
-        except (KeyError, ValueError):
-            values = [usable_number(said.get(name)) for name in _POINT]
-        self._activity.points.add(time_s, *values)
+            values = [number(said[name]) if name in said else UNKNOWN for name in _POINT]
+        except DecodeError:
+            values = numbers(said, _POINT)
+        activity.points.add(time_s, *values)
 
     def _lap_ended(self) -> None:
         activity, told = self._activity, self._told
@@ -190,7 +189,7 @@ class TcxActivities:
         activity = self._activity
         average, highest = told.get("AverageHeartRateBpm"), heart_rate(told.get("MaximumHeartRateBpm"))
         if heart_rate(average) is None or highest is None:
-            in_points = [bpm for bpm in activity.points.heart_rates_bpm[self._lap_begins :] if bpm == bpm]
+            in_points = activity.points.heart_rates_bpm[self._lap_begins :]
             average_in_points, highest_in_points = heart_rates(in_points)
             average = average if heart_rate(average) is not None else average_in_points
             highest = highest or highest_in_points

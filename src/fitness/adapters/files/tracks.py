@@ -17,7 +17,7 @@ def recording_of(
     """Of sound points; None where they tell no time span."""
     if points.elapsed_s <= 0:
         return None
-    average, highest = heart_rates([bpm for bpm in points.heart_rates_bpm if bpm == bpm])
+    average, highest = heart_rates(points.heart_rates_bpm)
     place, steps = points.first_place(), steps_of(points)
     return Recording(
         activity_type=sport.activity_type,

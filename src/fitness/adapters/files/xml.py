@@ -1,7 +1,7 @@
 """XML read as a stream: by one parser, from the file's own bytes, without a DTD, in memory that does not grow with it.
 
 A document is described as a tree of `Element`s, each with what to do where one begins or ends. What the tree does not
-name is skipped. Nothing is kept of an element but its text, and that only until the next tag.
+name is skipped. Nothing is kept of an element but its text, and that only until the next tag or the end of its row.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,8 +23,8 @@ MAX_MARKUP_BYTES = 1_000_000
 
 _CHUNK_BYTES = 64 * 1024
 
-_MOST_NAMES = 1_000
-"""Of an element's children these are found at once, whether they are asked for or not."""
+_MOST_NAMES = 10_000
+"""Of so many names, in all of the document, it is remembered what to do with them at their place."""
 
 _CUT = {
     expat.errors.codes[message]
@@ -45,24 +45,50 @@ class Element:
     children: Mapping[str, "Element"] = field(default_factory=dict)
     began: Callable[[dict[str, str]], object] | None = None
     """Is given the attributes."""
+    ended: Callable[[], object] | None = None
     text: Callable[[str], object] | None = None
     """Is given the text since the last tag that began, once the element ended."""
-    ended: Callable[[], object] | None = None
+    row: Callable[[dict[str, str]], object] | None = None
+    """In place of `began` and `ended`, where an element comes a million times: is given, once it ended, its attributes
+    and with them the texts of its cells. Rows do not nest."""
+    cell: str | None = None
+    """Makes the element a cell of the row that it is in, at any depth, and is the name of its text there. That is as
+    it was written, with blanks around. Of cells of one name the last one counts."""
     anywhere: bool = False
     """Whether `children` are looked for at any depth, below elements that have no name here."""
-    found: dict[str, "Element"] = field(default_factory=dict)
-    """Children by their names as they are written, prefixes and all."""
 
     def child(self, name: str) -> "Element":
         child = self.children.get(name) or self.children.get(name.rpartition(":")[2])
         if child is None:
             child = Element(self.children, anywhere=True) if self.anywhere else _SKIPPED
-        if len(self.found) < _MOST_NAMES:
-            self.found[name] = child
         return child
 
 
 _SKIPPED = Element()
+
+
+class _Place:
+    """A path in the document, such as gpx/trk/trkseg/trkpt: a million elements may be at one place.
+
+    It has copies of what its Element says, since that is asked for at every tag.
+    """
+
+    __slots__ = ("above", "began", "cell", "depth", "element", "ended", "found", "in_text", "row", "skipped", "text")
+
+    def __init__(self, element: Element, above: "_Place | None" = None) -> None:
+        self.element = element
+        self.above = above or self
+        self.depth: int = above.depth + 1 if above else 0
+        if self.depth > MAX_DEPTH:
+            raise RecordingCorrupt(f"its XML is nested more than {MAX_DEPTH} deep")
+        self.found: dict[str, _Place] = {}
+        """Those right below, by their names as they are written, prefixes and all."""
+        self.skipped: _Place | None = None
+        """The one below for all names that are skipped."""
+        self.began, self.ended, self.row = element.began, element.ended, element.row
+        self.text, self.cell = element.text, element.cell
+        self.in_text: bool = self.cell is not None or self.text is not None or (above is not None and above.in_text)
+        """Whether a tag that begins here begins a text, or begins it anew."""
 
 
 class _Document(Element):
@@ -82,12 +108,12 @@ def read_xml(content: bytes, roots: Mapping[str, Element]) -> tuple[str, bool]:
     """Walk the document below that one of `roots` which is its own. Returns its name, and whether the document is
     whole.
 
-    One that is cut off is walked as far as it goes: then `ended` is called for what is open, `text` is not. Raises
-    RecordingUnknown where no root is known, RecordingCorrupt for what is no XML, has a DTD (and so entities) or
+    One that is cut off is walked as far as it goes: then `ended` and `row` are called for what is open, `text` is not.
+    Raises RecordingUnknown where no root is known, RecordingCorrupt for what is no XML, has a DTD (and so entities) or
     declares an encoding that is not in ENCODINGS. What the Elements' functions raise is passed on.
     """
     document = _Document(roots)
-    parser, open_elements = _parser(document)
+    parser, end_all = _parser(document)
     with memoryview(content) as view:
         try:
             for at in range(0, len(view), _CHUNK_BYTES):
@@ -101,49 +127,83 @@ def read_xml(content: bytes, roots: Mapping[str, Element]) -> tuple[str, bool]:
     except expat.ExpatError as error:
         if error.code not in _CUT or not document.root:
             raise RecordingCorrupt(f"its XML is refused: {error}") from error
-        for element in open_elements():
-            if element.ended is not None:
-                element.ended()
+        end_all()
         return document.root, False
     return document.root, True
 
 
-def _parser(document: Element) -> tuple[expat.XMLParserType, Callable[[], list[Element]]]:
-    """A parser that calls the elements' functions, and what tells which elements are open, the innermost first.
+def _parser(document: Element) -> tuple[expat.XMLParserType, Callable[[], None]]:
+    """A parser that calls the elements' functions, and what ends the elements that are open, the innermost first.
 
-    Closures over local variables: of all ways to be called a million times they take the least time.
+    Closures over local variables: of all ways to be called a million times they take the least time. The parser is told
+    to pass text on only where it is asked for: most of it is the blanks between two tags, and each is a call.
     """
-    element = document
-    above: list[Element] = []
+    place = _Place(document)
+    row: dict[str, str] = {}
     texts: list[str] = []
-    push, pop, forget, join, most = above.append, above.pop, texts.clear, "".join, MAX_DEPTH
+    listen = texts.append
+    names_left = _MOST_NAMES
+    parser = expat.ParserCreate()
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal element
-        push(element)
-        if len(above) > most:
-            raise RecordingCorrupt(f"its XML is nested more than {most} deep")
-        element = element.found.get(name) or element.child(name)
-        if element.began is not None:
-            element.began(attributes)
-        forget()
+        nonlocal place, row
+        try:
+            place = place.found[name]
+        except KeyError:
+            place = below(name)
+        if place.in_text:
+            parser.CharacterDataHandler = listen
+            texts.clear()
+        elif place.row is not None:
+            row = attributes
+        elif place.began is not None:
+            place.began(attributes)
 
     def end(_: str) -> None:
-        nonlocal element
-        ended, element = element, pop()
-        if ended.text is not None:
-            ended.text(join(texts)[:MAX_TEXT_LENGTH].strip())
-        if ended.ended is not None:
+        nonlocal place
+        ended, place = place, place.above
+        if ended.cell is not None:
+            parser.CharacterDataHandler = None
+            row[ended.cell] = texts[0] if len(texts) == 1 else text()
+        elif ended.text is not None:
+            parser.CharacterDataHandler = None
+            ended.text(text().strip())
+        elif ended.row is not None:
+            ended.row(row)
+        elif ended.ended is not None:
             ended.ended()
 
-    parser = expat.ParserCreate()
+    def text() -> str:
+        return "".join(texts)[:MAX_TEXT_LENGTH]
+
+    def below(name: str) -> _Place:
+        """For a name that is not remembered here."""
+        nonlocal names_left
+        element = place.element.child(name)
+        if element is _SKIPPED:
+            found = place.skipped = place.skipped or _Place(element, place)
+        else:
+            found = _Place(element, place)
+        if names_left:
+            names_left -= 1
+            place.found[name] = found
+        return found
+
+    def end_all() -> None:
+        nonlocal place
+        while place.depth:
+            if place.row is not None:
+                place.row(row)
+            elif place.ended is not None:
+                place.ended()
+            place = place.above
+
     parser.buffer_text = True
     parser.XmlDeclHandler = _check_encoding
     parser.StartDoctypeDeclHandler = _refuse_dtd
     parser.StartElementHandler = start
     parser.EndElementHandler = end
-    parser.CharacterDataHandler = texts.append
-    return parser, lambda: [element, *reversed(above)]
+    return parser, end_all
 
 
 def _check_encoding(version: str, encoding: str | None, standalone: int) -> None:
