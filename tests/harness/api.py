@@ -9,9 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
+from argon2 import PasswordHasher
 from dependency_injector import providers
 from litestar import Litestar
 
+from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
 from fitness.adapters.memory.credentials import InMemoryPasswordHasher
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.redis.rate_limits import SCRIPT, RedisRateLimiter
@@ -26,6 +28,8 @@ from tests.harness.documented import judge
 PASSWORD = "correct horse"
 MEMORY = "memory:"
 """In place of both URLs, `serving` needs no engines."""
+CHEAP_HASHER = Argon2PasswordHasher(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+"""A tenth of a second less for everybody who registers and logs in; test_credentials.py holds what the service has."""
 NOWHERE_REDIS = "redis://127.0.0.1:1"
 NOWHERE_POSTGRES = "postgresql://127.0.0.1:1/fitness"
 
@@ -157,8 +161,8 @@ async def serving(
             **{"data_dir": Path(folder)} | plain | stated,
         )
         container = Container(settings=settings, metrics_dir=Path(folder))
-        if settings.in_memory:  # the quick suite: argon2 would take most of its time
-            container.password_hasher.override(providers.Singleton(InMemoryPasswordHasher))
+        hasher = InMemoryPasswordHasher() if settings.in_memory else CHEAP_HASHER
+        container.password_hasher.override(providers.Object(hasher))
         if limits_stand:
             container.shared_limiter.override(_standing(container, in_memory=settings.in_memory))
         prepare(container)
