@@ -128,6 +128,8 @@ class Stores:
 
     database_url: str
     redis_url: str
+    shared: bool = False
+    """By all tests of a module that run on both kinds."""
 
 
 IN_MEMORY = Stores(MEMORY, MEMORY)
@@ -172,12 +174,13 @@ async def serving(
 
 
 def _standing(container: Container, *, in_memory: bool) -> "providers.Provider[RateLimiterPort]":
-    """The limiter, of which only the clock stands still."""
+    """The limiter, of which only the clock stands still. Redis, whose clock goes on, forgets nothing meanwhile."""
     if in_memory:
         return providers.Singleton(InMemoryRateLimiter, lambda: 5_000.0)
     script = SCRIPT.replace("redis.call('TIME')", "{'1795000000', '0'}")
-    assert script != SCRIPT
-    return providers.Singleton(RedisRateLimiter, container.limits_line, script)
+    lasting = script.replace("/ 1000) + 1000)", "/ 1000) + 600000)")
+    assert (script != SCRIPT, lasting.count("600000"), lasting.count("PX") + lasting.count("PEXPIRE")) == (True, 4, 4)
+    return providers.Singleton(RedisRateLimiter, container.limits_line, lasting)
 
 
 def _client(app: Any, address: str) -> httpx.AsyncClient:
