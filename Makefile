@@ -73,8 +73,8 @@ rules: ## check the alert rules, their cases and Alertmanager's settings (needs 
 	promtool test rules ops/prometheus/rules.test.yml ops/prometheus/burn.test.yml
 	amtool check-config ops/alertmanager/alertmanager.yml
 
-proxy: $(VENV)/dev.stamp ## the proxy's tests and two minutes of load on it (needs Debian's nginx and iproute2, and root)
-	@command -v nginx ip >/dev/null || { echo "make: apt-get install nginx iproute2" >&2; exit 1; }
+proxy: $(VENV)/dev.stamp ## the proxy's tests and two minutes of load on it (needs Debian's nginx, iproute2 and wrk, and root)
+	@command -v nginx ip wrk >/dev/null || { echo "make: apt-get install nginx iproute2 wrk" >&2; exit 1; }
 	@$(PY) -m pytest -q tests/integration/test_proxy.py
 	@$(PY) -m tests.soak.proxy
 
