@@ -104,8 +104,12 @@ checks-of-clients: test-others
 	@nice -n 19 $(MAKE) --no-print-directory fuzz-briefly
 	@if command -v npm >/dev/null; then nice -n 19 $(MAKE) --no-print-directory clients-typescript describe; fi
 
-ci: $(VENV)/dev.stamp # what .ci/run runs after the linters
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-engines test-http checks-of-clients
+lint-aside: $(VENV)/dev.stamp
+	@nice -n 19 $(MAKE) --no-print-directory lint
+
+# What .ci/run runs: one lane is test-engines, the other one takes the rest in this order.
+ci: $(VENV)/dev.stamp
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-engines lint-aside test-http checks-of-clients
 
 format: $(VENV)/dev.stamp ## apply ruff
 	@$(VENV)/bin/ruff check --fix-only .
@@ -159,4 +163,4 @@ endif
 	@touch $@
 
 
-.PHONY: help test-engines test-http test-others ci checks-of-clients fuzz-briefly clients clients-typescript describe fuzz browser run test unit soak bench watch lint rules proxy format pins clean
+.PHONY: help test-engines test-http test-others ci lint-aside checks-of-clients fuzz-briefly clients clients-typescript describe fuzz browser run test unit soak bench watch lint rules proxy format pins clean
