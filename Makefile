@@ -74,8 +74,8 @@ rules: ## check the alert rules, their cases and Alertmanager's settings (needs 
 	promtool test rules ops/prometheus/rules.test.yml ops/prometheus/burn.test.yml
 	amtool check-config ops/alertmanager/alertmanager.yml
 
-proxy: $(VENV)/dev.stamp ## the proxy's tests and two minutes of load on it (needs Debian's nginx and iproute2, and root)
-	@command -v nginx ip >/dev/null || { echo "make: apt-get install nginx iproute2" >&2; exit 1; }
+proxy: $(VENV)/dev.stamp ## the proxy's tests and two minutes of load on it (needs Debian's nginx, iproute2 and wrk, and root)
+	@command -v nginx ip wrk >/dev/null || { echo "make: apt-get install nginx iproute2 wrk" >&2; exit 1; }
 	@$(PY) -m pytest -q tests/integration/test_proxy.py
 	@$(PY) -m tests.soak.proxy
 
@@ -104,8 +104,12 @@ checks-of-clients: test-others
 	@nice -n 19 $(MAKE) --no-print-directory fuzz-briefly
 	@if command -v npm >/dev/null; then nice -n 19 $(MAKE) --no-print-directory clients-typescript describe; fi
 
-ci: $(VENV)/dev.stamp # what .ci/run runs after the linters
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-engines test-http checks-of-clients
+lint-aside: $(VENV)/dev.stamp
+	@nice -n 19 $(MAKE) --no-print-directory lint
+
+# What .ci/run runs: one lane is test-engines, the other one takes the rest in this order.
+ci: $(VENV)/dev.stamp
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-engines lint-aside test-http checks-of-clients
 
 format: $(VENV)/dev.stamp ## apply ruff
 	@$(VENV)/bin/ruff check --fix-only .
@@ -159,4 +163,4 @@ endif
 	@touch $@
 
 
-.PHONY: help test-engines test-http test-others ci checks-of-clients fuzz-briefly clients clients-typescript describe fuzz browser run test unit soak bench watch lint rules proxy format pins clean
+.PHONY: help test-engines test-http test-others ci lint-aside checks-of-clients fuzz-briefly clients clients-typescript describe fuzz browser run test unit soak bench watch lint rules proxy format pins clean

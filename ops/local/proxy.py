@@ -14,6 +14,8 @@ from ops.local.network import accepts
 FOLDER = Path(__file__).parents[1] / "proxy"
 NGINX_CONF = FOLDER / "nginx.conf"
 PATIENCE_S = 10.0
+RATE = "200r/s"
+"""What nginx.conf allows an address."""
 
 
 def nginx() -> str | None:
@@ -21,11 +23,15 @@ def nginx() -> str | None:
     return shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 
 
-def local_conf(*, port: int, replicas: Sequence[str], client: str = "127.0.0.1") -> str:
+def local_conf(*, port: int, replicas: Sequence[str], client: str = "127.0.0.1", rate: str = RATE) -> str:
     """nginx.conf for this machine: it differs in where it listens, in whose X-Forwarded-For it believes (`client`), and
-    in that the replicas are named one by one, since Debian's nginx 1.22 cannot look them up by name.
+    in that the replicas are named one by one, since Debian's nginx 1.22 cannot look them up by name. Another `rate`
+    replaces the one of the limit by address.
     """
     text = NGINX_CONF.read_text()
+    limit = "zone=requests:10m rate={};"
+    assert limit.format(RATE) in text
+    text = text.replace(limit.format(RATE), limit.format(rate))
     server = re.search(r"server api:8000 resolve( [^;]*);", text)
     assert server is not None
     named = "\n    ".join(f"server {replica}{server[1]};" for replica in replicas)
@@ -67,9 +73,9 @@ class Proxy:
 
 
 @contextmanager
-def proxy(folder: Path, port: int, replicas: Sequence[str]) -> Iterator[Proxy]:
+def proxy(folder: Path, port: int, replicas: Sequence[str], rate: str = RATE) -> Iterator[Proxy]:
     """On 127.0.0.1, whose X-Forwarded-For it believes."""
-    one = Proxy(local_conf(port=port, replicas=replicas), port, folder)
+    one = Proxy(local_conf(port=port, replicas=replicas, rate=rate), port, folder)
     one.start()
     try:
         yield one

@@ -9,9 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
+from argon2 import PasswordHasher
 from dependency_injector import providers
 from litestar import Litestar
 
+from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
 from fitness.adapters.memory.credentials import InMemoryPasswordHasher
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.redis.rate_limits import SCRIPT, RedisRateLimiter
@@ -26,6 +28,8 @@ from tests.harness.documented import judge
 PASSWORD = "correct horse"
 MEMORY = "memory:"
 """In place of both URLs, `serving` needs no engines."""
+CHEAP_HASHER = Argon2PasswordHasher(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+"""A tenth of a second less for everybody who registers and logs in; test_credentials.py holds what the service has."""
 NOWHERE_REDIS = "redis://127.0.0.1:1"
 NOWHERE_POSTGRES = "postgresql://127.0.0.1:1/fitness"
 
@@ -124,6 +128,8 @@ class Stores:
 
     database_url: str
     redis_url: str
+    shared: bool = False
+    """By all tests of a module that run on both kinds."""
 
 
 IN_MEMORY = Stores(MEMORY, MEMORY)
@@ -157,8 +163,8 @@ async def serving(
             **{"data_dir": Path(folder)} | plain | stated,
         )
         container = Container(settings=settings, metrics_dir=Path(folder))
-        if settings.in_memory:  # the quick suite: argon2 would take most of its time
-            container.password_hasher.override(providers.Singleton(InMemoryPasswordHasher))
+        hasher = InMemoryPasswordHasher() if settings.in_memory else CHEAP_HASHER
+        container.password_hasher.override(providers.Object(hasher))
         if limits_stand:
             container.shared_limiter.override(_standing(container, in_memory=settings.in_memory))
         prepare(container)
@@ -168,12 +174,13 @@ async def serving(
 
 
 def _standing(container: Container, *, in_memory: bool) -> "providers.Provider[RateLimiterPort]":
-    """The limiter, of which only the clock stands still."""
+    """The limiter, of which only the clock stands still. Redis, whose clock goes on, forgets nothing meanwhile."""
     if in_memory:
         return providers.Singleton(InMemoryRateLimiter, lambda: 5_000.0)
     script = SCRIPT.replace("redis.call('TIME')", "{'1795000000', '0'}")
-    assert script != SCRIPT
-    return providers.Singleton(RedisRateLimiter, container.limits_line, script)
+    lasting = script.replace("/ 1000) + 1000)", "/ 1000) + 600000)")
+    assert (script != SCRIPT, lasting.count("600000"), lasting.count("PX") + lasting.count("PEXPIRE")) == (True, 4, 4)
+    return providers.Singleton(RedisRateLimiter, container.limits_line, lasting)
 
 
 def _client(app: Any, address: str) -> httpx.AsyncClient:

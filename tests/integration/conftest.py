@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from ipaddress import IPv4Address
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -18,9 +19,6 @@ from tests.harness.api import IN_MEMORY, Api, Person, Stores, serving
 from tests.harness.databases import Databases, write_to_disk
 from tests.harness.servers import answered
 
-# On which adapters the HTTP tests run.
-ADAPTERS = ["memory", "engines"]
-
 # `make proxy` asks for nginx; CI has none.
 collect_ignore = [] if nginx() else ["test_proxy.py"]
 
@@ -31,10 +29,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each test of the `api` runs once on each kind of adapters, or on engines only if it looks into them itself."""
     if "stores" not in metafunc.fixturenames:
         return
-    needs_engines = "engines" in metafunc.fixturenames or metafunc.definition.get_closest_marker("engines")
-    on_engines = pytest.param("engines", marks=pytest.mark.engines)
-    kinds = ["engines"] if needs_engines else ADAPTERS
-    metafunc.parametrize("stores", [on_engines if kind == "engines" else kind for kind in kinds], indirect=True)
+    given = metafunc.fixturenames
+    needs_engines = "engines" in given or metafunc.definition.get_closest_marker("engines")
+    shares = not needs_engines and "api" in given and "own_api" not in given
+    on_engines = pytest.param("shared engines" if shares else "engines", marks=pytest.mark.engines, id="engines")
+    metafunc.parametrize("stores", [on_engines] if needs_engines else ["memory", on_engines], indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -120,33 +119,72 @@ def stores(request: pytest.FixtureRequest) -> Stores:
     """Empty ones, of the kind that `pytest_generate_tests` chose."""
     if request.param == "memory":
         return IN_MEMORY
+    if request.param == "shared engines":
+        shared: Stores = request.getfixturevalue("shared_stores")
+        return shared
     return Stores(request.getfixturevalue("database_url"), request.getfixturevalue("redis_url"))
+
+
+@pytest.fixture(scope="module")
+def served_with() -> dict[str, Any]:
+    """What `serving` is to be told; for a module to override."""
+    return {}
 
 
 @pytest.fixture
 def api(stores: Stores, request: pytest.FixtureRequest) -> Api:
     """The service on empty stores, seen from an address of which no limit is used up.
 
-    On memory one application serves all tests of a module, so they must leave it whole; see `own_api`.
+    One application serves all tests of a module that run on both kinds of stores, since to make one takes longer than
+    most tests. So they must leave it whole; see `own_api`.
     """
     if stores == IN_MEMORY:
-        shared: Api = request.getfixturevalue("shared_api")
-        shared.container.store().clear()
-        return shared.seen_from(str(IPv4Address("127.0.1.0") + next(_numbers)))
+        in_memory: Api = request.getfixturevalue("api_in_memory")
+        in_memory.container.store().clear()
+        return in_memory.seen_from(_next_address())
+    if stores.shared:
+        on_engines: Api = request.getfixturevalue("api_on_engines")
+        return on_engines.seen_from(_next_address())
     own: Api = request.getfixturevalue("own_api")
     return own
 
 
-@pytest.fixture(scope="module")
-async def shared_api() -> AsyncIterator[Api]:
-    async with serving(IN_MEMORY.database_url, IN_MEMORY.redis_url) as api:
-        yield api
+def _next_address() -> str:
+    return str(IPv4Address("127.0.1.0") + next(_numbers))
 
 
 @pytest.fixture
-async def own_api(stores: Stores) -> AsyncIterator[Api]:
+async def own_api(stores: Stores, served_with: dict[str, Any]) -> AsyncIterator[Api]:
     """A service for one test, which may break it."""
-    async with serving(stores.database_url, stores.redis_url) as api:
+    async with serving(stores.database_url, stores.redis_url, **served_with) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+async def api_in_memory(served_with: dict[str, Any]) -> AsyncIterator[Api]:
+    async with serving(IN_MEMORY.database_url, IN_MEMORY.redis_url, **served_with) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def shared_database(databases: Databases) -> Iterator[str]:
+    """The name of a migrated database for all tests of a module."""
+    name = databases.lend()
+    yield name
+    databases.take_back(name)
+
+
+@pytest.fixture
+def shared_stores(databases: Databases, shared_database: str, redis_url: str) -> Stores:
+    databases.clear(shared_database)
+    return Stores(databases.url(shared_database), redis_url, shared=True)
+
+
+@pytest.fixture(scope="module")
+async def api_on_engines(
+    engines: EngineUrls, databases: Databases, shared_database: str, served_with: dict[str, Any]
+) -> AsyncIterator[Api]:
+    async with serving(databases.url(shared_database), engines.redis_url, **served_with) as api:
         yield api
 
 

@@ -19,21 +19,14 @@ from fitness.domain.use_cases.limiting import LimitService
 from fitness.domain.use_cases.requesters import Requester
 from tests.builders import NOW, a_registration
 from tests.files import A_TRACK, MORNING, FitFile
-from tests.harness.api import IN_MEMORY, NOWHERE_REDIS, PASSWORD, Api, Person, Stores, activity_body, serving
+from tests.harness.api import NOWHERE_REDIS, PASSWORD, Api, Person, Stores, activity_body, serving
 
 LIMIT_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit-policy", "ratelimit")
 
 
 @pytest.fixture(scope="module")
-async def shared_api() -> AsyncIterator[Api]:
-    async with serving(IN_MEMORY.database_url, IN_MEMORY.redis_url, limits_stand=True, rate_limit_scale=1.0) as api:
-        yield api
-
-
-@pytest.fixture
-async def own_api(stores: Stores) -> AsyncIterator[Api]:
-    async with serving(stores.database_url, stores.redis_url, limits_stand=True, rate_limit_scale=1.0) as api:
-        yield api
+def served_with() -> dict[str, Any]:
+    return {"limits_stand": True, "rate_limit_scale": 1.0}
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ Without any one of its rules the protocol shows a stale read, and the checker fi
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -31,6 +31,7 @@ from fitness.ports.messages import Messages
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import PendingInvalidation
 from fitness.ports.reply import Reply
+from tests.unit.stepped_loop import SteppedLoop, stepped_loop
 
 SCOPE = Scope("activity", 1)
 KEY = CacheKey("activity:{1}", SCOPE, 300, int, "activity")
@@ -73,52 +74,6 @@ class Turn(NamedTuple):
     who: int
     what: str
     future: "asyncio.Future[str]"
-
-
-class SteppedLoop(asyncio.BaseEventLoop):
-    """An event loop that runs what is ready when it is asked to. It has no sockets and no timers, and never waits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._made: list[asyncio.Task[Any]] = []
-        self.set_task_factory(self._make)
-
-    def run_ready(self) -> None:
-        """Returns when everybody waits for a turn or is done."""
-        ready = self._ready  # type: ignore[attr-defined]
-        while ready:
-            handle = ready.popleft()
-            if not handle.cancelled():
-                handle._run()
-
-    def end_tasks(self) -> None:
-        """Cancel whatever is still under way."""
-        made, self._made = self._made, []
-        for task in made:
-            task.cancel()
-        self.run_ready()
-        for task in made:
-            if task.done() and not task.cancelled():
-                task.exception()  # marks it as retrieved
-
-    def _make(self, loop: asyncio.AbstractEventLoop, work: Any, **given: Any) -> "asyncio.Task[Any]":
-        task = asyncio.Task(work, loop=loop, **given)
-        self._made.append(task)
-        return task
-
-
-@contextmanager
-def stepped_loop() -> Iterator[SteppedLoop]:
-    """The running loop of this thread within the context; in place of the one that ran before."""
-    before = asyncio._get_running_loop()
-    loop = SteppedLoop()
-    asyncio._set_running_loop(loop)
-    try:
-        yield loop
-    finally:
-        loop.end_tasks()
-        asyncio._set_running_loop(before)
-        loop.close()
 
 
 class World:

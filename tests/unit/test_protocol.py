@@ -23,6 +23,7 @@ from fitness.ports.outbox import PendingInvalidation
 from fitness.ports.reply import Reply
 from tests.builders import messages
 from tests.unit.processes import CachingProcess
+from tests.unit.stepped_loop import SteppedLoop, stepped_loop
 
 SCOPE = Scope("activity", 1)
 LIST_SCOPE = Scope("user", 1)
@@ -303,54 +304,52 @@ def ordinary(world: World) -> tuple[list[Coroutine[Any, Any, None]], Coroutine[A
     return [first.read(), second.read(), third.write()], first.read()
 
 
-async def explore(scene: Scene) -> tuple[int, int]:
+def explore(scene: Scene) -> tuple[int, int]:
     """The number of schedules, all there are, and of those that had a stale read."""
     schedules = stale = 0
     choices: list[tuple[int, int]] = []
-    while True:
-        choices = await _run(scene, [choice for choice, _ in choices])
-        schedules += 1
-        stale += choices.pop()[0]
-        while choices and choices[-1][0] + 1 == choices[-1][1]:
-            choices.pop()
-        if not choices:
-            return schedules, stale
-        choice, options = choices.pop()
-        choices.append((choice + 1, options))
+    with stepped_loop() as loop:
+        while True:
+            choices, was_stale = _run(loop, scene, [choice for choice, _ in choices])
+            schedules += 1
+            stale += was_stale
+            while choices and choices[-1][0] + 1 == choices[-1][1]:
+                choices.pop()
+            if not choices:
+                return schedules, stale
+            choice, options = choices.pop()
+            choices.append((choice + 1, options))
 
 
-async def _run(scene: Scene, prefix: Sequence[int]) -> list[tuple[int, int]]:
-    """The choices made, of how many each, along `prefix` and then always the first; at last whether it was stale."""
+def _run(loop: SteppedLoop, scene: Scene, prefix: Sequence[int]) -> tuple[list[tuple[int, int]], bool]:
+    """The choices made, of how many each, along `prefix` and then always the first; and whether it was stale."""
     world = World()
     side_by_side, last = scene(world)
-    await world.begin()
-    tasks = [asyncio.ensure_future(task) for task in side_by_side]
+    _done(loop, [loop.create_task(world.begin())])
+    tasks = [loop.create_task(task) for task in side_by_side]
     made: list[tuple[int, int]] = []
-    await _settled()
+    loop.run_ready()
     waiting = world.steps.waiting
     while waiting:
         choice = prefix[len(made)] if len(made) < len(prefix) else 0
         made.append((choice, len(waiting)))
         waiting.pop(choice).set_result(None)
-        await _settled()
-    await asyncio.gather(*tasks)
-    final = asyncio.ensure_future(last)
-    while not final.done():
-        await _settled()
-        for turn in [*waiting]:
-            waiting.remove(turn)
-            turn.set_result(None)
-    await final
-    made.append((min(world.stale, 1), 0))
-    return made
+        loop.run_ready()
+    final = loop.create_task(last)
+    loop.run_ready()
+    while waiting:
+        waiting.pop(0).set_result(None)
+        loop.run_ready()
+    _done(loop, [*tasks, final])
+    return made, world.stale > 0
 
 
-async def _settled() -> None:
-    """Returns when everybody waits for a turn or is done."""
-    ready: Any = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
-    await asyncio.sleep(0)
-    while ready:  # noqa: ASYNC110 - there is nothing to wait for but that nothing is left to do
-        await asyncio.sleep(0)
+def _done(loop: SteppedLoop, tasks: Sequence["asyncio.Task[None]"]) -> None:
+    """Raises what one of them raised, or InvalidStateError if one still waits."""
+    loop.run_ready()
+    for task in tasks:
+        task.result()
+    loop.end_tasks()
 
 
 @pytest.mark.parametrize(
@@ -365,18 +364,18 @@ async def _settled() -> None:
     ],
     ids=["eviction", "two writers", "one process", "creation", "crash", "cut off"],
 )
-async def test_no_order_of_steps_shows_less_than_was_acknowledged(scene: Scene, at_least: int):
-    schedules, stale = await explore(scene)
+def test_no_order_of_steps_shows_less_than_was_acknowledged(scene: Scene, at_least: int):
+    schedules, stale = explore(scene)
     assert stale == 0
     assert schedules >= at_least
 
 
-async def test_the_checker_finds_what_is_wrong_with_the_ordinary_way():
-    schedules, stale = await explore(ordinary)
+def test_the_checker_finds_what_is_wrong_with_the_ordinary_way():
+    schedules, stale = explore(ordinary)
     assert schedules > 500
     assert stale > schedules / 20
 
 
-async def test_the_checker_finds_a_copy_whose_generation_was_made_after_the_commit():
-    _, stale = await explore(late_creation)
+def test_the_checker_finds_a_copy_whose_generation_was_made_after_the_commit():
+    _, stale = explore(late_creation)
     assert stale > 0
