@@ -28,9 +28,17 @@ class ExportRepoPort(Protocol):
     async def finish(self, export_id: int, *, run: int, size_bytes: int, at: datetime, expires_at: datetime) -> bool:
         """It is ready. False where another run has begun, or the export is gone."""
 
+    async def ready(self, export_id: int, *, at: datetime) -> Export | None:
+        """The one that `use` would return now."""
+
     async def use(self, export_id: int, *, at: datetime) -> tuple[Export, Sequence[str]] | None:
         """The export and the names of its parts, in order, for whoever asks first; None for all others, and once it
         has expired."""
 
+    async def give_back(self, export_id: int, *, used_at: datetime) -> None:
+        """It was used at that time and not downloaded: it may be used again until it expires. Nothing is changed where
+        somebody else has used it since."""
+
     async def forget(self, *, used_before: datetime, expired_before: datetime, requested_before: datetime) -> int:
-        """Delete exports that were used or expired by then, and those that still wait and were asked for by then."""
+        """Delete exports that were used by then, those that nobody used and that expired by then, and those that still
+        wait and were asked for by then."""

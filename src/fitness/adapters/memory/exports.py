@@ -56,19 +56,34 @@ class InMemoryExportRepo:
             kept.export = replace(kept.export, ready_at=at, expires_at=expires_at, size_bytes=size_bytes)
         return kept is not None
 
-    async def use(self, export_id: int, *, at: datetime) -> tuple[Export, Sequence[str]] | None:
+    async def ready(self, export_id: int, *, at: datetime) -> Export | None:
         kept = self._store.exports.get(export_id)
         if kept is None or kept.export.state(at) is not ExportState.READY or not self._of_living(kept):
             return None
+        return kept.export
+
+    async def use(self, export_id: int, *, at: datetime) -> tuple[Export, Sequence[str]] | None:
+        if await self.ready(export_id, at=at) is None:
+            return None
+        kept = self._store.exports[export_id]
         kept.export = replace(kept.export, used_at=at)
         return kept.export, [name for _, name in sorted(kept.parts.items())]
+
+    async def give_back(self, export_id: int, *, used_at: datetime) -> None:
+        kept = self._store.exports.get(export_id)
+        if kept is not None and kept.export.used_at == used_at:
+            kept.export = replace(kept.export, used_at=None)
 
     async def forget(self, *, used_before: datetime, expired_before: datetime, requested_before: datetime) -> int:
         old = [
             one.export.id
             for one in self._store.exports.values()
             if (one.export.used_at is not None and one.export.used_at <= used_before)
-            or (one.export.expires_at is not None and one.export.expires_at <= expired_before)
+            or (
+                one.export.used_at is None
+                and one.export.expires_at is not None
+                and one.export.expires_at <= expired_before
+            )
             or (one.export.ready_at is None and one.export.requested_at <= requested_before)
         ]
         for export_id in old:

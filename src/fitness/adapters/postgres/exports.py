@@ -68,6 +68,12 @@ FINISH = """
     RETURNING id
 """
 
+READY = f"""
+    SELECT {COLUMNS}
+    FROM exports
+    WHERE id = %(id)s AND used_at IS NULL AND expires_at > %(at)s AND {_OF_LIVING}
+"""
+
 USE = f"""
     UPDATE exports
     SET used_at = %(at)s
@@ -75,12 +81,20 @@ USE = f"""
     RETURNING {COLUMNS}, ARRAY(SELECT object_name FROM export_parts WHERE export_id = exports.id ORDER BY number)
 """
 
+GIVE_BACK = """
+    UPDATE exports
+    SET used_at = NULL
+    WHERE id = %(id)s AND used_at = %(used_at)s
+    RETURNING id
+"""
+
 FORGET = """
     DELETE FROM exports
     WHERE id IN (
         SELECT id
         FROM exports
-        WHERE used_at <= %(used_before)s OR expires_at <= %(expired_before)s
+        WHERE used_at <= %(used_before)s
+            OR (used_at IS NULL AND expires_at <= %(expired_before)s)
             OR (ready_at IS NULL AND requested_at <= %(requested_before)s)
         ORDER BY id
         LIMIT 100
@@ -120,9 +134,16 @@ class PostgresExportRepo:
         parameters = {"id": export_id, "run": run, "size_bytes": size_bytes, "at": at, "expires_at": expires_at}
         return await self._database.one(FINISH, parameters) is not None
 
+    async def ready(self, export_id: int, *, at: datetime) -> Export | None:
+        row = await self._database.one(READY, {"id": export_id, "at": at})
+        return _export(row) if row else None
+
     async def use(self, export_id: int, *, at: datetime) -> tuple[Export, Sequence[str]] | None:
         row = await self._database.one(USE, {"id": export_id, "at": at})
         return (_export(row), row[7]) if row else None
+
+    async def give_back(self, export_id: int, *, used_at: datetime) -> None:
+        await self._database.one(GIVE_BACK, {"id": export_id, "used_at": used_at})
 
     async def forget(self, *, used_before: datetime, expired_before: datetime, requested_before: datetime) -> int:
         parameters = {
