@@ -21,7 +21,7 @@ from fitness.domain.model.jobs import EVERY, Task
 from fitness.domain.model.objects import UNNAMED_FOR, new_name
 
 EXPORTS_EACH = 5
-"""People of a round who ask for an export, people whose export is over, and people whose trash has files."""
+"""People of a round who ask for an export, people whose export is over, and files of live activities."""
 
 FILES_EACH = 4
 """Parts of an archive that is over."""
@@ -196,7 +196,8 @@ class Given:
             ((long_ago,),) = rows(connection, "SELECT now() - interval '40 days'")
             living = _ids(connection, USERS, name=f"l{number}-", count=20, deleted_at=None)
             departed = _ids(connection, USERS, name=f"d{number}-", count=5, deleted_at=long_ago)
-            trashed = _ids(connection, ACTIVITIES, owners=living, each=size, deleted_at=long_ago)
+            asking = living[:EXPORTS_EACH]  # who had something purged since has no archive any more
+            trashed = _ids(connection, ACTIVITIES, owners=living[EXPORTS_EACH:], each=size, deleted_at=long_ago)
             kept = _ids(connection, ACTIVITIES, owners=living, each=size, deleted_at=None)
             left = _ids(connection, ACTIVITIES, owners=departed, each=size, deleted_at=None)
             self._add_files(connection, trashed, kept, long_ago)
@@ -207,9 +208,9 @@ class Given:
             self.orphans += self._files(10 * size, long_ago)
             _run(connection, KEYS, ids=kept)
             _run(connection, CHANGES, owners=living, each=size)
-            _run(connection, EXPORTS, owners=living[:EXPORTS_EACH])
+            _run(connection, EXPORTS, owners=asking)
             enqueue(connection)
-        self.exports += EXPORTS_EACH
+        self.exports += len(asking)
         self.each = size
         self.in_trash += len(trashed)
         self.of_departed += len(left)

@@ -5,20 +5,27 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from fitness.domain.model.exports import Export
+from fitness.domain.model.exports import Export, ExportState
 from fitness.domain.model.users import User
+from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.exports import ExportRepoPort
 from fitness.ports.objects import ObjectNamesPort
 from fitness.ports.users import UserRepoPort
-from tests.builders import NOW, a_registration, messages
+from tests.builders import NOW, a_registration, an_activity, messages
+from tests.unit.contracts.activities import LATER, UNKNOWN_ID, add, authority, purge, soft_delete
 
-UNKNOWN_ID = 2**40
 A_DAY = timedelta(days=1)
 LONG_AGO = NOW - 100 * A_DAY
 
 
+async def purge_one(repo: ActivityRepoPort, owner: int, *, at: datetime) -> None:
+    activity = (await add(repo, an_activity(user_id=owner))).activity
+    await soft_delete(repo, activity.id, owner=owner, at=at)
+    assert await purge(repo, activity.id, authority(at=at))
+
+
 class ExportRepoContract:
-    """An implementation's class gives `users`, `exports` and `names` over one store."""
+    """An implementation's class gives `repo`, `users`, `exports` and `names` over one store."""
 
     @pytest.fixture
     async def owner(self, users: UserRepoPort) -> User:
@@ -76,6 +83,33 @@ class ExportRepoContract:
         assert await exports.ready(made.id, at=NOW) is None
         assert await exports.use(made.id, at=NOW) is None
         assert await exports.latest(made.user_id) is None
+
+    async def test_expires_once_an_activity_of_its_owners_is_purged_that_it_may_hold(
+        self, exports: ExportRepoPort, repo: ActivityRepoPort, made: Export
+    ):
+        await purge_one(repo, made.user_id, at=NOW - timedelta(seconds=1))  # before it was asked for
+        assert await exports.ready(made.id, at=LATER) == made
+        await purge_one(repo, made.user_id, at=LATER)
+        assert await exports.ready(made.id, at=LATER) is None
+        assert await exports.use(made.id, at=LATER) is None
+        latest = await exports.latest(made.user_id)
+        assert latest is not None
+        assert latest.state(LATER) is ExportState.OVER
+        assert await exports.request(made.user_id, at=LATER, messages=messages())
+        again = await exports.latest(made.user_id)
+        assert again is not None
+        assert (again.state(LATER), again.expires_at) == (ExportState.WAITING, None)
+        assert await exports.forget(used_before=LONG_AGO, expired_before=LATER, requested_before=LONG_AGO) == 1
+        assert await exports.latest(made.user_id) == again
+
+    async def test_outlives_what_others_purge(
+        self, exports: ExportRepoPort, repo: ActivityRepoPort, users: UserRepoPort, made: Export
+    ):
+        other = await users.add(a_registration(), password_hash="-", at=NOW)
+        await purge_one(repo, other.id, at=LATER)
+        assert await exports.ready(made.id, at=LATER) == made
+        assert not await exports.request(made.user_id, at=LATER, messages=messages())
+        assert not await exports.forget(used_before=LONG_AGO, expired_before=LATER, requested_before=LONG_AGO)
 
     @pytest.mark.parametrize(
         ("used", "used_before", "expired_before", "forgotten"),
