@@ -4,8 +4,8 @@
 
 Before each kill there is new work for jobs of every kind: activities whose days in the trash are over, accounts to be
 erased, keys, changes and archives to be forgotten, exports to be made, files to be deleted, files that belong to
-nothing; the jobs come in any order. The worker and its child are killed by SIGKILL while a job of that kind runs under
-which they were killed least often. It is counted under which jobs that was, and under which of them in the middle: with
+nothing; the jobs come in any order. The worker and its child are killed by SIGKILL while a job runs, of each kind
+equally often. It is counted under which jobs that was, and under which of them in the middle: with
 some of their work done and some not. At the end PostgreSQL is frozen once and its connections are dropped once, and the
 time is measured until the worker carries out jobs again. Ends with 1 if anything is left, was done twice, was deleted
 that belongs to something, or took longer than 5 s, and if the worker was killed under no job of some kind.
@@ -63,10 +63,12 @@ class Kills:
     running: Counter[Task] = field(default_factory=Counter)
     midway: Counter[Task] = field(default_factory=Counter)
     """Of those that were running it was seen that some of their work was done, and some not."""
+    waited_for: Counter[Task] = field(default_factory=Counter)
+    """Of those that were running, the ones at which the kill was aimed; others ran beside them."""
 
     def least(self) -> Task:
-        """The kind under which it was killed least often."""
-        return min(Task, key=lambda task: (self.midway[task], self.running[task], random.random()))
+        """The kind at which kills were aimed least often."""
+        return min(Task, key=lambda task: (self.waited_for[task], random.random()))
 
     def missing(self) -> list[str]:
         return [f"the worker was never killed while {task} ran" for task in Task if not self.running[task]]
@@ -136,6 +138,7 @@ def killed_under_jobs(connection: Connection, worker: Worker, given: Given, kill
     worker.kill()
     under = running()
     kills.running.update(under)
+    kills.waited_for[task] += task in under
     if task in under and 0 < given.left(connection, task) < before:
         kills.midway[task] += 1
     return task in under
