@@ -5,10 +5,10 @@
 Before each kill there is new work for jobs of every kind: activities whose days in the trash are over, accounts to be
 erased, keys, changes and archives to be forgotten, exports to be made, files to be deleted, files that belong to
 nothing; the jobs come in any order. The worker and its child are killed by SIGKILL while a job runs, of each kind
-equally often. It is counted under which jobs that was, and under which of them in the middle: with
-some of their work done and some not. At the end PostgreSQL is frozen once and its connections are dropped once, and the
-time is measured until the worker carries out jobs again. Ends with 1 if anything is left, was done twice, was deleted
-that belongs to something, or took longer than 5 s, and if the worker was killed under no job of some kind.
+equally often. It is counted under which jobs that was, and under which of them in the middle: with some of their work
+done and some not. At the end PostgreSQL is frozen once and its connections are dropped once, and the time is measured
+until the worker carries out jobs again. Ends with 1 if anything is left, was done twice, was deleted that belongs to
+something, or took longer than 5 s, and if the worker was killed under no job of some kind.
 """
 
 import argparse
