@@ -35,9 +35,10 @@ ACTIVITIES = """
         ) AS phrases
     )
     INSERT INTO activities (user_id, version, activity_type, title, activity_date, timezone, local_date,
-        duration_minutes, distance_km, notes, tags, source, created_at, updated_at{columns})
+        duration_minutes, distance_km, elevation_gain_m, calories_kcal, average_heart_rate_bpm, notes, tags, source,
+        created_at, updated_at{columns})
     SELECT person, 1, kind, title, at, 'Europe/Paris', (at AT TIME ZONE 'Europe/Paris')::date,
-        duration, distance, notes, tags, 'manual', at, at{values}
+        duration, distance, climb, calories, heart_rate, notes, tags, 'manual', at, at{values}
     FROM (
         SELECT
             CASE WHEN i % (%(rows)s / 50000) = 0 THEN 1 WHEN i % (%(rows)s / 500) = 1 THEN 2
@@ -49,6 +50,9 @@ ACTIVITIES = """
             timestamptz '2006-01-01' + i * (interval '20 years' / %(rows)s) + c % 86400 * interval '1 second' AS at,
             (50 + d % 1750) / 10.0 AS duration,
             CASE WHEN a % 5 > 0 THEN (c % 50000) / 1000.0 END AS distance,
+            CASE WHEN b % 5 > 0 THEN (a % 8000) / 8.0 END AS climb,
+            CASE WHEN c % 3 > 0 THEN d % 1000 END AS calories,
+            CASE WHEN d % 4 > 0 THEN 100 + a % 64 END AS heart_rate,
             phrases[1 + a % 997] || ' ' || phrases[1 + b % 997] || ' ' || phrases[1 + c % 997]
                 || CASE WHEN d % 5000 = 0 THEN ' quokka' WHEN d % 10 = 1 THEN ' au café d''été' ELSE '' END AS notes,
             CASE WHEN b % 2 = 0 THEN '{{}}'::text[] WHEN c % 50 = 0 THEN ARRAY['race', 'hills']

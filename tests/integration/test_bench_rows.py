@@ -1,9 +1,10 @@
-"""`python -m ops.bench.rows` in small: what it fills, and that it asks for every list."""
+"""`python -m ops.bench.rows` and `ops.bench.stats` in small: what is filled, and that every question is asked."""
 
 import psycopg
 import pytest
 from ops.bench.people import FEW, MANY
 from ops.bench.rows import BASE, LISTS, filled, inserts, lists
+from ops.bench.stats import FILTERS, costs
 
 from fitness.adapters.embedded.engines import EngineUrls
 
@@ -20,5 +21,9 @@ async def test_each_list_is_measured_for_one_who_has_much_and_one_who_has_little
     found = await lists(url, runs=2)
     assert found.keys() > LISTS.keys()
     assert {len(cost.wall_ms) for costs in found.values() for cost in costs} == {2}
+    statistics = await costs(url, runs=2, warming=1)
+    assert len(statistics) == 5 * len(FILTERS)
+    assert all(cost.activities and len(cost.execution_ms) == len(cost.server_ms) == 2 for cost in statistics.values())
+    assert all(execution_ms > 0 for cost in statistics.values() for execution_ms in cost.execution_ms)
     without, with_them = await inserts(url, url, count=50)
     assert len(without.cpu_ms) == len(with_them.cpu_ms) == 50

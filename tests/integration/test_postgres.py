@@ -149,6 +149,14 @@ class TestPostgresOriginals(InOneDatabase, OriginalRepoContract):
         assert {*re.findall(r"FROM (\w+)", NAMED)} == tables
 
 
+class TestStatisticsOfMany(InOneDatabase, StatisticsRepoContract):
+    """Where already one activity is too many to be added up in the process."""
+
+    @pytest.fixture
+    def statistics(self, database: Database) -> StatisticsRepoPort:
+        return PostgresStatisticsRepo(database, few=0)
+
+
 class TestPostgresStatistics(InOneDatabase, StatisticsRepoContract):
     async def test_totals_stay_right_while_they_are_rebuilt_under_writes_of_several_processes(
         self, database: Database, database_url: str, users: UserRepoPort

@@ -11,7 +11,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from fitness.adapters.redis import line as line_module
 from fitness.adapters.redis.client import PATIENT_DEADLINE_S, AnyLine, line_to
-from fitness.adapters.redis.line import DEADLINE_S, Answer, LineFull, RedisLine
+from fitness.adapters.redis.line import DEADLINE_S, LineFull, RedisLine
+from fitness.adapters.redis.questions import Answer
 from tests.harness.clocks import LONGEST_TICK_S, loop_clock
 from tests.harness.servers import PATIENCE_S, ValkeyServer
 

@@ -144,11 +144,28 @@ class StatisticsRepoContract:
         assert await minutes(tags=("hills", "race")) == [10_000, 10_000, 2]
         assert await minutes(excluded_tags=("hills",)) == [60_000, 40_000, 3, 4]
 
-    async def test_of_equal_records_the_earliest_counts(self, statistics: StatisticsRepoPort, owner: User, add: Any):
+    @pytest.mark.parametrize("tags", [(), ("race",)])
+    @pytest.mark.parametrize("period", [*Period])
+    async def test_a_transition_counts_in_nothing(
+        self, statistics: StatisticsRepoPort, owner: User, add: Any, period: Period, tags: tuple[str, ...]
+    ):
+        one = await add(activity_date=on(9), distance_km=1.0, tags=("race",))
+        await add(activity_date=on(9), distance_km=5.0, tags=("race",), activity_type=ActivityType.TRANSITION)
+        await add(activity_date=on(10), distance_km=5.0, tags=("race",), activity_type=ActivityType.TRANSITION)
+        found = await statistics.find(owner.id, asked(period=period, since=date(2025, 6, 4), tags=tags))
+        assert [part.sums.activities for part in found.parts] == [1]
+        assert found.days == (date(2025, 6, 9),)
+        assert found.records.furthest is not None
+        assert found.records.furthest.activity_id == one.id
+
+    @pytest.mark.parametrize("period", [*Period])
+    async def test_of_equal_records_the_earliest_counts(
+        self, statistics: StatisticsRepoPort, owner: User, add: Any, period: Period
+    ):
         await add(activity_date=on(9, month=9), distance_km=5.0)
         first = await add(activity_date=on(5), distance_km=5.0, elevation_gain_m=0.0)
         await add(activity_date=on(5), distance_km=5.0)
-        records = (await statistics.find(owner.id, A_YEAR)).records
+        records = (await statistics.find(owner.id, asked(period=period))).records
         assert records.furthest == (first.id, ActivityType.RUN, date(2025, 6, 5), 5_000)
         assert records.longest is not None
         assert records.longest.activity_id == first.id

@@ -3,7 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
@@ -52,14 +52,14 @@ class _Keys:
 
 
 class JwtAccessTokens:
-    """What was verified is remembered by the token's hash: only a token's first use costs a signature check. Its expiry
-    is checked every time.
+    """What was verified is remembered: only a token's first use costs a signature check. Its expiry is checked every
+    time.
     """
 
     def __init__(self, secret_keys: Sequence[str], clock: ClockPort) -> None:
         self._keys = _Keys(secret_keys)
         self._clock = clock
-        self._verified: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
+        self._verified: OrderedDict[str, tuple[Caller, datetime]] = OrderedDict()
 
     def issue(self, caller: Caller) -> AccessToken:
         now = self._clock.now()
@@ -73,27 +73,26 @@ class JwtAccessTokens:
         return AccessToken(self._keys.signed(claims, AUDIENCE), expires_in_s=ACCESS_TOKEN_TTL_S)
 
     def verify(self, token: str) -> Caller:
-        digest = hashlib.blake2b(token.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        remembered = self._verified.get(digest)
+        remembered = self._verified.get(token)
         if remembered is None:
             remembered = self._checked(token)
-            self._verified[digest] = remembered
+            self._verified[token] = remembered
             if len(self._verified) > REMEMBERED:
                 self._verified.popitem(last=False)
-        caller, expires_s = remembered
-        if self._clock.now().timestamp() >= expires_s:
-            self._verified.pop(digest, None)
+        caller, expires = remembered
+        if self._clock.now() >= expires:
+            self._verified.pop(token, None)
             raise NotAuthenticated("the access token has expired")
         return caller
 
-    def _checked(self, token: str) -> tuple[Caller, float]:
+    def _checked(self, token: str) -> tuple[Caller, datetime]:
         try:
             claims = self._keys.claims(token, AUDIENCE, ("exp", "sub", "sid"))
             # A token of the version before does not say when its session began; no later than it was issued.
             logged_in_s = float(claims.get("auth_time", claims.get("iat", 0)))
             caller = Caller(int(claims["sub"]), str(claims["sid"]), round(logged_in_s * 1_000_000))
-            return caller, float(claims["exp"])
-        except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, OverflowError) as error:
+            return caller, datetime.fromtimestamp(float(claims["exp"]), UTC)
+        except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, OverflowError, OSError) as error:
             raise NotAuthenticated("the access token is invalid") from error
 
 

@@ -40,15 +40,15 @@ class DenialMemory:
         return decision
 
     def acquire_soon(self, charges: Sequence[Charge]) -> Reply[Decision] | None:
-        asked_us = round(self._monotonic_s() * SECOND_US)
+        asked_s = self._monotonic_s()
         if self._denied and any(charge in self._denied for charge in charges):
             return None
         reply = self._limiter.acquire_soon(charges)
-        return None if reply is None else reply.then(partial(self._remembered, charges, asked_us))
+        return None if reply is None else reply.then(partial(self._remembered, charges, asked_s))
 
-    def _remembered(self, charges: Sequence[Charge], asked_us: int, decision: Decision) -> Decision:
+    def _remembered(self, charges: Sequence[Charge], asked_s: float, decision: Decision) -> Decision:
         if not decision.allowed:
-            self._remember(charges, decision, asked_us)
+            self._remember(charges, decision, round(asked_s * SECOND_US))
         return decision
 
     def _known(self, charges: Sequence[Charge], now_us: int) -> Iterator[Balance]:

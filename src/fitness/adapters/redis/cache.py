@@ -2,15 +2,17 @@
 
 import random
 import secrets
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from fitness.adapters.redis.client import AnyLine
-from fitness.adapters.redis.connection import Command, facts_of
-from fitness.adapters.redis.line import FAILURES, Answer, LineFull
+from fitness.adapters.redis.connection import Command, Packed, facts_of, packed
+from fitness.adapters.redis.line import FAILURES, LineFull
+from fitness.adapters.redis.questions import Answer
 from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Era, Hit, Miss, Peeked, Scope, T
 from fitness.ports.outages import CacheUnavailable, Overloaded
 from fitness.ports.reply import Reply
@@ -31,6 +33,7 @@ class RedisCache:
 
     def __init__(self, line: AnyLine) -> None:
         self._line = line
+        self._peeks: OrderedDict[tuple[str, ...], _Peek] = OrderedDict()
         self.poisoned = 0
 
     async def read(self, key: CacheKey[T], era: Era) -> Hit[T] | Miss:
@@ -55,8 +58,14 @@ class RedisCache:
         return [one for answer in answers for one in _all_peeked(era, answer)]
 
     def peek_soon(self, era: Era, *keys: CacheKey[Any]) -> Reply[Sequence[Peeked]] | None:
-        answer = self._line.ask_soon(("MGET", *[name for key in keys for name in _names(key, era)]))
-        return None if answer is None else Reply(answer, partial(_all_peeked, era))
+        asked = (era.name, *[key.name for key in keys])
+        peek = self._peeks.get(asked)
+        if peek is None:
+            command = packed(("MGET", *[name for key in keys for name in _names(key, era)]))
+            peek = self._peeks[asked] = _Peek(command, partial(_all_peeked, era))
+            if len(self._peeks) > NAMES_REMEMBERED:
+                self._peeks.popitem(last=False)
+        return self._line.ask_soon(peek.read, peek.command)
 
     async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
         first = _new_token()
@@ -133,6 +142,13 @@ class RedisCache:
             raise _translated(error) from error
         _refuse_other(era, answer)
         return answer.replies
+
+
+class _Peek(NamedTuple):
+    """A question for some copies, and what is read from its answer."""
+
+    command: Packed
+    read: Callable[[Answer], list[Peeked]]
 
 
 def _all_peeked(era: Era, answer: Answer) -> list[Peeked]:

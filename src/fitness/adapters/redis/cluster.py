@@ -1,7 +1,7 @@
 """The line to a Redis Cluster: one line to each primary, and a question goes to the one that has its key's slot."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio import RedisCluster
@@ -9,8 +9,10 @@ from redis.exceptions import AskError, MovedError, RedisClusterException, RedisE
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from fitness.adapters.redis.connection import Command, Packed, cancelled
-from fitness.adapters.redis.line import DEADLINE_S, Answer, RedisLine
+from fitness.adapters.redis.line import DEADLINE_S, RedisLine, T
+from fitness.adapters.redis.questions import Answer
 from fitness.foundation.tasks import mark_retrieved
+from fitness.ports.reply import Reply
 
 REFRESH_S = 0.2
 """At least this long between two looks at who has which slots."""
@@ -45,7 +47,7 @@ class RedisClusterLine:
             self._refresh()
             raise
 
-    def ask_soon(self, *commands: Command | Packed) -> "asyncio.Future[Answer] | None":
+    def ask_soon(self, read: Callable[[Answer], T], *commands: Command | Packed) -> Reply[T] | None:
         """None: which server has the keys of each command is found out first."""
         return None
 

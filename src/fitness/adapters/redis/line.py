@@ -7,8 +7,7 @@ to wait for, so a thousand requests at a time are one queue and not a thousand t
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisClusterException, RedisError
@@ -24,7 +23,11 @@ from fitness.adapters.redis.connection import (
     packed,
     taken_over,
 )
+from fitness.adapters.redis.questions import Answer, Question, fail_all
 from fitness.foundation.tasks import SupervisedTasks
+from fitness.ports.reply import Reply
+
+T = TypeVar("T")
 
 DEADLINE_S = 0.05
 """For the next answer, from when the server gave the one before, or the question was written. A server that answers one
@@ -53,23 +56,6 @@ FAILURES = (RedisError, RedisClusterException, OSError, LineFull)
 """What an answer that does not come is raised as."""
 
 
-class Answer(NamedTuple):
-    run_id: str
-    """Of the server that answered."""
-    replies: list[Any]
-
-
-class _Question:
-    __slots__ = ("answer", "commands", "failed", "replies", "written_s")
-
-    def __init__(self, commands: tuple[Command | Packed, ...], answer: "asyncio.Future[Answer]") -> None:
-        self.commands = commands
-        self.answer = answer
-        self.replies: list[Any] = []
-        self.failed = False
-        self.written_s = 0.0
-
-
 class RedisLine:
     """Connects when first asked, and again by itself whenever the connection is lost.
 
@@ -81,8 +67,8 @@ class RedisLine:
         self._make_connection = make_connection
         self._deadline_s = deadline_s
         self._loop: asyncio.AbstractEventLoop  # from the first question on
-        self._queue: deque[_Question] = deque()
-        self._unanswered: deque[_Question] = deque()
+        self._queue: deque[Question] = deque()
+        self._unanswered: deque[Question] = deque()
         self._serving: asyncio.Task[None] | None = None
         self._given_up = SupervisedTasks()
         self._transport: asyncio.WriteTransport | None = None
@@ -104,21 +90,29 @@ class RedisLine:
             raise RedisConnectionError(f"Redis is down: {self._down}")
         if len(self._queue) + len(self._unanswered) >= MAX_WAITING:
             raise LineFull(f"{MAX_WAITING} questions to Redis wait for their answers")
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._ask(Question(commands, answer))
+        return answer
+
+    def ask_soon(self, read: Callable[[Answer], T], *commands: Command | Packed) -> Reply[T] | None:
+        """As `ask`, with a reply whose value `read` makes; None where the server is down, or too many questions wait.
+
+        The reply fails where there is no answer in time, or an error among the replies.
+        """
+        if self._down is not None or len(self._queue) + len(self._unanswered) >= MAX_WAITING:
+            return None
+        reply = Reply(read)
+        self._ask(Question(commands, reply))
+        return reply
+
+    def _ask(self, question: Question) -> None:
         if self._serving is None:
             self._loop = asyncio.get_running_loop()
             self._serving = self._loop.create_task(self._serve())
-        answer: asyncio.Future[Answer] = self._loop.create_future()
-        self._queue.append(_Question(commands, answer))
+        self._queue.append(question)
         if not self._writes_soon and self._transport is not None:
             self._writes_soon = True
             self._loop.call_soon(self._write)  # after all that this turn of the loop asks
-        return answer
-
-    def ask_soon(self, *commands: Command | Packed) -> "asyncio.Future[Answer] | None":
-        """As `ask`; None where the server is down, or too many questions wait."""
-        with suppress(*FAILURES):
-            return self.ask("", *commands)
-        return None
 
     async def mget(self, *pairs: tuple[str, str]) -> list[Answer]:
         """The values under pairs of keys, one after the other, in one answer or in several. A pair is in one slot."""
@@ -235,21 +229,11 @@ class RedisLine:
                 return
             question = unanswered[0]
             question.replies.append(reply)
-            if isinstance(reply, Exception):
-                question.failed = True
             if len(question.replies) == len(question.commands):
                 unanswered.popleft()
-                self._answer(question)
-
-    def _answer(self, question: _Question) -> None:
-        if question.failed:
-            error = next(reply for reply in question.replies if isinstance(reply, Exception))
-            if isinstance(error, ReadOnlyError):  # it became a replica: ask for the primary again
-                self.reconnect()
-            if not question.answer.done():
-                question.answer.set_exception(error)
-        elif not question.answer.done():
-            question.answer.set_result(Answer(self.run_id or "", question.replies))
+                error = question.settle(self.run_id or "")
+                if isinstance(error, ReadOnlyError):  # it became a replica: ask for the primary again
+                    self.reconnect()
 
     def _watch(self) -> None:
         """One timer for the oldest unanswered question, since all that come later are due later."""
@@ -284,17 +268,11 @@ class RedisLine:
     def _lose(self, error: Exception) -> None:
         """Fail what was written. What was not written yet waits for the next connection."""
         lost, self._unanswered = self._unanswered, deque()
-        _fail(lost, error)
+        fail_all(lost, error)
 
     def _go_down(self, error: Exception) -> None:
         """Fail everything, and each question from now on until a connection is made."""
         self._down = error
         self._lose(error)
         waiting, self._queue = self._queue, deque()
-        _fail(waiting, error)
-
-
-def _fail(questions: deque[_Question], error: Exception) -> None:
-    for question in questions:
-        if not question.answer.done():
-            question.answer.set_exception(error)
+        fail_all(waiting, error)

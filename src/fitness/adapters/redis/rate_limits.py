@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from redis.exceptions import NoScriptError
 from fitness.adapters.redis.client import AnyLine
 from fitness.adapters.redis.connection import Command, Packed, packed
 from fitness.adapters.redis.line import FAILURES, LineFull
+from fitness.adapters.redis.questions import Answer
 from fitness.domain.model.rate_limits import USER, Balance, Charge, Decision
 from fitness.ports.outages import LimiterUnavailable, Overloaded
 from fitness.ports.reply import Reply
@@ -45,8 +47,8 @@ class RedisRateLimiter:
 
     def acquire_soon(self, charges: Sequence[Charge]) -> Reply[Decision] | None:
         """Its reply fails where the server has to be sent the script first."""
-        answer = self._line.ask_soon(self._known(charges).by_digest)
-        return None if answer is None else Reply(answer, lambda reply: _decision(charges, reply.replies[0]))
+        call = self._known(charges)
+        return self._line.ask_soon(call.read, call.by_digest)
 
     def _known(self, charges: Sequence[Charge]) -> "_Call":
         """A caller's requests come with the very same charges, whose command is made once."""
@@ -65,7 +67,7 @@ class RedisRateLimiter:
             arguments += [limit.algorithm, limit.requests, limit.per_us, limit.interval_us]
         names = [_name(charge) for charge in charges]
         call: Command = (len(names), *names, *arguments)
-        return _Call(charges, names[0], call, packed(("EVALSHA", self._sha, *call)))
+        return _Call(charges, names[0], call, packed(("EVALSHA", self._sha, *call)), partial(_decided, charges))
 
 
 class _Call(NamedTuple):
@@ -73,11 +75,20 @@ class _Call(NamedTuple):
     key: str
     arguments: Command
     by_digest: Packed
+    read: Callable[[Answer], Decision]
+
+
+def _decided(charges: Sequence[Charge], answer: Answer) -> Decision:
+    return _decision(charges, answer.replies[0])
 
 
 def _decision(charges: Sequence[Charge], answer: Sequence[int]) -> Decision:
-    balances = zip(charges, answer[0::3], answer[1::3], answer[2::3], strict=True)
-    return Decision(tuple([Balance(charge.policy, charge.limit, *three) for charge, *three in balances]))
+    said = iter(answer)
+    balances = [
+        Balance(policy, limit, next(said), next(said), next(said))  # remaining, reset and retry
+        for policy, _, limit in charges
+    ]
+    return Decision(tuple(balances))
 
 
 def _name(charge: Charge) -> str:

@@ -46,10 +46,8 @@ class RedisWakeUps:
         if announced:
             asyncio.get_running_loop().call_later(TOGETHER_S, self._tell)
             command = ("PUBLISH", CHANNEL, " ".join(map(str, announced)))
-            sent = self._line.ask_soon(command)
-            if sent is not None:
-                sent.add_done_callback(mark_retrieved)
-            else:  # Redis is down, or a Cluster, whose line has to find the server first
+            # None where Redis is down, and for a Cluster, whose line has to find the server first.
+            if self._line.ask_soon(lambda answer: answer, command) is None:
                 self._tasks.start_for_all(self._publish(command))
 
     async def _publish(self, command: Command) -> None:

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from fitness.domain.model.rate_limits import (
     POLICIES,
@@ -44,8 +44,7 @@ class Limits:
     """Each judges by its part of a limit while the shared limiter does not answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A read that was charged, and what the cache has for it."""
 
     decision: Decision | None

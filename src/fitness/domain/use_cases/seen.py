@@ -57,7 +57,4 @@ class ReadAsked:
         self.peeked.abandon()
 
     def _is_decided(self, _: object) -> None:
-        if self.peeked.done:
-            self._callback(self)
-        else:
-            self.peeked.when_done(self._callback)
+        self.peeked.when_done(self._callback)

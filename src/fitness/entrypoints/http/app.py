@@ -29,7 +29,7 @@ from fitness.entrypoints.http.problems import answer
 from fitness.entrypoints.http.rate_limits import ViolationLog, limit_headers, rate_limit
 from fitness.entrypoints.http.routes import check_declarations
 from fitness.entrypoints.http.sessions import auth_router
-from fitness.entrypoints.http.short_create import ShortCreate
+from fitness.entrypoints.http.short_changes import ShortChanges
 from fitness.entrypoints.http.short_way import ShortWay
 from fitness.entrypoints.http.statistics import statistics_router
 from fitness.entrypoints.http.tags import tags_router
@@ -164,7 +164,7 @@ def create_app(container: Container) -> Application:
     app.edge = Edge(
         app.routed,
         ShortWay(container.access_tokens(), container.limits(), container.cached_reads(), container.activities()),
-        ShortCreate(container.access_tokens(), charging, container.activities()),
+        ShortChanges(container.access_tokens(), charging, container.activities()),
         container.instruments().request,
         container.access_log(),
         container.tracing(),

@@ -11,10 +11,10 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Send
 from fitness.domain.use_cases.seen import ReadAsked
 from fitness.entrypoints.http.arrived import ARRIVED, UNMATCHED, Arrived
 from fitness.entrypoints.http.cors import Cors
-from fitness.entrypoints.http.delivery import compressed, compressed_apart, delivered
+from fitness.entrypoints.http.delivery import MIN_COMPRESSED_BYTES, compressed, compressed_apart, delivered
 from fitness.entrypoints.http.problems import MEDIA_TYPE, logged_problem_of
 from fitness.entrypoints.http.sending import CLIENT_GONE, Charge, Sending
-from fitness.entrypoints.http.short_create import ShortCreate
+from fitness.entrypoints.http.short_changes import ShortChanges
 from fitness.entrypoints.http.short_way import Read, ShortWay
 from fitness.entrypoints.logs import REQUEST_ID, AccessLog, Response
 from fitness.entrypoints.server.exchange import Answer, RawHeaders
@@ -80,7 +80,7 @@ class Edge:
         self,
         app: ASGIApp,
         short_way: ShortWay,
-        short_create: ShortCreate,
+        short_changes: ShortChanges,
         record: Record,
         access_log: AccessLog,
         tracing: RequestTracing,
@@ -93,7 +93,7 @@ class Edge:
         self._allowed = allowed
         self._standard = [NOSNIFF, ASK_AGAIN, (b"vary", VARY + b", origin" if cors.on else VARY)]
         self._short_way = short_way
-        self._short_create = short_create
+        self._short_changes = short_changes
         self._record = record
         self._access_log = access_log
         self._charge_unmatched = charge_unmatched
@@ -129,12 +129,12 @@ class Edge:
             arrived = found
             scope[ARRIVED] = arrived  # type: ignore[literal-required]
         REQUEST_ID.set(arrived.name)
-        if arrived.method == "POST" and not self._tracing.on:
-            created = await self._create(arrived, scope, receive)
-            if isinstance(created, Answer):
-                await _sent(created, send)
+        if arrived.method in ("POST", "PATCH") and not self._tracing.on:
+            changed = await self._change(arrived, scope, receive)
+            if isinstance(changed, Answer):
+                await _sent(changed, send)
                 return
-            receive = created
+            receive = changed
         await self._long(arrived, scope, receive, send)
 
     def hit(self, read: Read, replies: ReadAsked) -> Answer | Coroutine[Any, Any, Answer | Arrived]:
@@ -166,10 +166,10 @@ class Edge:
             answer = _problem(error, arrived)
         return arrived if answer is None else self._finished(arrived, await compressed_apart(answer, arrived.headers))
 
-    async def _create(self, arrived: Arrived, scope: HTTPScope, receive: Receive) -> Answer | Receive:
+    async def _change(self, arrived: Arrived, scope: HTTPScope, receive: Receive) -> Answer | Receive:
         """The answer, or by what the long way receives the request."""
         try:
-            found = await self._short_create.answer(arrived, scope, receive)
+            found = await self._short_changes.answer(arrived, scope, receive)
         except asyncio.CancelledError:
             self._report(arrived, CLIENT_GONE)
             raise
@@ -183,7 +183,8 @@ class Edge:
 
     def _finished(self, arrived: Arrived, answer: Answer) -> Answer:
         self._report(arrived, answer.status)
-        answer = compressed(answer, arrived.headers)
+        if len(answer.body) >= MIN_COMPRESSED_BYTES:
+            answer = compressed(answer, arrived.headers)
         answer.headers.extend(self._of_every_answer(arrived))
         return answer if arrived.method == "GET" else answer._replace(body=b"")
 

@@ -76,14 +76,17 @@ def limit_headers(decision: Decision | Unjudged) -> list[tuple[bytes, bytes]]:
         least = min(charge.limit.requests for charge in decision.charges)
         return [(b"x-ratelimit-limit", b"%d" % least), (b"ratelimit-policy", _policies(decision.charges))]
     balances = decision.balances
-    tightest = balances[0] if len(balances) == 1 else decision.tightest
-    remaining = [f'"{one.policy}";r={one.remaining};t={_seconds(one.retry_us or one.reset_us)}' for one in balances]
+    _, limit, remaining, reset_us, _ = balances[0] if len(balances) == 1 else decision.tightest
+    left = [
+        f'"{policy}";r={remaining};t={_seconds(retry_us or reset_us)}'
+        for policy, _, remaining, reset_us, retry_us in balances
+    ]
     return [
-        (b"x-ratelimit-limit", b"%d" % tightest.limit.requests),
-        (b"x-ratelimit-remaining", b"%d" % tightest.remaining),
-        (b"x-ratelimit-reset", b"%d" % _seconds(tightest.reset_us)),
+        (b"x-ratelimit-limit", b"%d" % limit.requests),
+        (b"x-ratelimit-remaining", b"%d" % remaining),
+        (b"x-ratelimit-reset", b"%d" % _seconds(reset_us)),
         (b"ratelimit-policy", _policies(balances)),
-        (b"ratelimit", ", ".join(remaining).encode()),
+        (b"ratelimit", ", ".join(left).encode()),
     ]
 
 

@@ -142,9 +142,10 @@ class ShortWay:
         if admitted is None:
             return None
         self._charged(read, admitted)
-        with suppress(msgspec.DecodeError, Refusal):
+        try:
             return self._hit(read, admitted.found)
-        return None
+        except (msgspec.DecodeError, Refusal):
+            return None
 
     async def answer(self, read: "Read", replies: ReadAsked | None) -> Answer | None:
         """None for the long way, which does not charge a second time what was charged here.

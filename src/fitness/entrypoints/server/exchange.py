@@ -22,9 +22,10 @@ REMAINDER_BYTES = 64 * 1024
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus} | {
-    499: b"HTTP/1.1 499 Client Closed Request\r\n"
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus} | {
+    499: b"HTTP/1.1 499 Client Closed Request"
 }
+_header_line = b": ".join
 
 _log = logging.getLogger(__name__)
 
@@ -37,9 +38,11 @@ class Answer(NamedTuple):
     body: bytes
 
     def rendered(self, *, date: bytes, close: bool) -> bytes:
-        lines = [b"%b: %b\r\n" % header for header in self.headers]
-        ending = b"\r\nconnection: close\r\n\r\n" if close else b"\r\n\r\n"
-        return b"".join([_STATUS_LINES[self.status], *lines, b"date: ", date, ending, self.body])
+        lines = [_STATUS_LINES[self.status], *map(_header_line, self.headers), b"date: " + date]
+        if close:
+            lines.append(b"connection: close")
+        lines += b"", self.body
+        return b"\r\n".join(lines)
 
 
 UNANSWERED = "server.unanswered"
@@ -250,10 +253,10 @@ class Exchange:
             headers.append((b"connection", b"close"))
         elif self.scope["http_version"] == "1.0":
             headers.append((b"connection", b"keep-alive"))
-        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-        if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers):
+        head = b"\r\n".join([_STATUS_LINES[status], *map(_header_line, headers), b"", b""])
+        if head.count(b"\n") != len(headers) + 2 or head.count(b"\r") != len(headers) + 2:
             raise ValueError("a header of the response holds a line break")
-        return _STATUS_LINES[status] + lines + b"\r\n"
+        return head
 
     def _bodiless(self, status: int) -> bool:
         return self._is_head or status in (204, 304)

@@ -1,6 +1,7 @@
 """The bytes of a connection as requests of HTTP/1.1: httptools parses them, and this module bounds and checks them."""
 
-from typing import Any, Protocol
+import re
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote_to_bytes
 
 import httptools
@@ -16,6 +17,12 @@ FRAMING_FACTOR = 8
 """A chunked body may have so much around its chunks: a constant, and a multiple of what is in them."""
 
 _NOTED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
+
+MAX_REMEMBERED_BYTES = 2 * 1024
+"""Of a request without a body: longer ones are parsed each time."""
+
+_plain_target = re.compile(rb"/[A-Za-z0-9/_.~%?=&+,:;@!$'()*-]*").fullmatch
+"""Whether nothing in a target could end it, or begin another line."""
 
 HEAD_TOO_LARGE = f"the request's head has more than {MAX_HEAD_BYTES} bytes"
 
@@ -75,6 +82,26 @@ class Head:
         }
 
 
+class _Last(NamedTuple):
+    """A request without a body that came alone and whole, over a connection that stays open."""
+
+    method: bytes
+    """With the space behind it."""
+    rest: bytes
+    """What came behind the target."""
+    head: Head
+
+    def repeated(self, data: bytes) -> Head | None:
+        """The head of a request that differs from this one in nothing but its target. None for any other."""
+        method, rest, head = self
+        if not (data.endswith(rest) and data.startswith(method)):
+            return None
+        target = data[len(method) : -len(rest)]
+        if len(data) > MAX_REMEMBERED_BYTES or _plain_target(target) is None:
+            return None
+        return Head(head.method, target, head.version, head.headers, keep_alive=True)
+
+
 class Reader(Protocol):
     """Who is told what was parsed."""
 
@@ -86,11 +113,19 @@ class Reader(Protocol):
 
 
 class RequestParser:
-    """`feed` raises Refused; after that, and after `ended`, it is not to be called again."""
+    """`feed` raises Refused; after that, and after `ended`, it is not to be called again.
+
+    A client sends the same headers again and again: what the last request was, is remembered, and one that differs only
+    in its target is not parsed.
+    """
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._parser = httptools.HttpRequestParser(self)
+        self._last: _Last | None = None
+        """None if anything has come since that request."""
+        self._heads: list[Head] = []
+        """Those that ended in what is being fed."""
         self._in_body = False
         self._head_bytes = self._fed_bytes = self._framing_bytes = self._content_bytes = 0
         self.rest = b""
@@ -105,6 +140,18 @@ class RequestParser:
         return self._head_bytes > 0
 
     def feed(self, data: bytes) -> None:
+        repeated = None if self._last is None else self._last.repeated(data)
+        if repeated is not None:
+            self._reader.head_came(repeated)
+            self._reader.body_ended()
+            return
+        began = not self.within_head and not self._in_body
+        self._last, self._heads = None, []
+        self._parse(data)
+        if began and len(self._heads) == 1 and len(data) <= MAX_REMEMBERED_BYTES:
+            self._last = _remembered(data, self._heads[0])
+
+    def _parse(self, data: bytes) -> None:
         self._fed_bytes = len(data)
         if self._in_body:
             self._framing_bytes += self._fed_bytes
@@ -155,6 +202,7 @@ class RequestParser:
             head.asks_for_socket = noted.get(b"upgrade", b"").lower() == b"websocket" and head.body_bytes == 0
         self._begin()
         self._in_body = True
+        self._heads.append(head)
         self._reader.head_came(head)
 
     def on_body(self, data: bytes) -> None:
@@ -202,6 +250,18 @@ class RequestParser:
 
     def _headers_bytes(self) -> int:
         return sum(len(name) + len(value) for name, value in self._headers)
+
+
+def _remembered(data: bytes, head: Head) -> _Last | None:
+    """Of all that came since the request before: None if it is not this one alone, and whole."""
+    if head.body_bytes != 0 or not head.keep_alive or head.version != "1.1":
+        return None
+    if head.expects_continue or head.asks_for_socket or not data.endswith(b"\r\n\r\n"):
+        return None
+    begun = head.method.encode() + b" " + head.target
+    if not data.startswith(begun + b" HTTP/1.1\r\n"):
+        return None
+    return _Last(head.method.encode() + b" ", data[len(begun) :], head)
 
 
 def _origin_form(target: bytes) -> bytes:

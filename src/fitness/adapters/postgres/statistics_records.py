@@ -1,0 +1,87 @@
+"""The records of statistics: looked for only where bounds say that one may be.
+
+Totals and groups say how long, far and high their activities are at most. So a record is looked for on the days with
+the highest bound, and on others only while their bounds are above what was found.
+"""
+
+from collections.abc import Sequence
+from typing import Any, LiteralString, NamedTuple
+
+from fitness.adapters.postgres.activity_listing import filter_parameters, narrowed
+from fitness.adapters.postgres.database import Connection
+from fitness.domain.model.activities import ActivityType
+from fitness.domain.model.statistics import Days, Record, Records, StatisticsFilter
+
+COUNTED: LiteralString = "activity_type <> 'transition'"
+
+MEASURES: dict[str, LiteralString] = {
+    "longest": "(duration_minutes * 1000)::bigint",
+    "furthest": "(distance_km * 1000)::bigint",
+    "most_climb": "(elevation_gain_m * 1000)::bigint",
+}
+"""In the order of the bounds that the other statements find."""
+
+SEARCHED_AT_ONCE = 1
+"""Months, or other days with bounds, searched for one record before their bounds are compared with what was found."""
+
+
+class Bounds(NamedTuple):
+    """None of the activities on these days is above one of the values, which are in the order of MEASURES."""
+
+    days: Days
+    values: tuple[int, ...]
+
+
+async def records(connection: Connection, owner: int, which: StatisticsFilter, bounds: Sequence[Bounds]) -> Records:
+    best: dict[str, tuple[Record, Any]] = {}
+    # Highest first, then earliest: of equal values the earliest is the record.
+    left = {
+        name: sorted((one for one in bounds if one.values[place]), key=lambda one: (-one.values[place], one.days))
+        for place, name in enumerate(MEASURES)
+    }
+    while any(left.values()):  # ends: each round takes some away
+        asked = [(name, one.days) for name, some in left.items() for one in some[:SEARCHED_AT_ONCE]]
+        for name, record, started in await _highest(connection, owner, which, asked):
+            if name not in best or (-record.value, started) < (-best[name][0].value, best[name][1]):
+                best[name] = record, started
+        for place, name in enumerate(MEASURES):
+            left[name] = [one for one in left[name][SEARCHED_AT_ONCE:] if _may_hold(one, place, best.get(name))]
+    return Records(**{name: record for name, (record, _) in best.items()})
+
+
+def _may_hold(bounds: Bounds, place: int, best: tuple[Record, Any] | None) -> bool:
+    """Whether a better record than the `best` one may be on those days."""
+    if best is None or bounds.values[place] > best[0].value:
+        return True
+    return bounds.values[place] == best[0].value and bounds.days.since < best[0].local_date
+
+
+async def _highest(
+    connection: Connection, owner: int, which: StatisticsFilter, asked: Sequence[tuple[str, Days]]
+) -> list[tuple[str, Record, Any]]:
+    """The record of each measure on the days that go with it, and the time at which it started."""
+    value: LiteralString = " ".join(f"WHEN '{name}' THEN {sql}" for name, sql in MEASURES.items())
+    query = f"""
+        SELECT measure, found.*
+        FROM unnest(%(measures)s::text[], %(firsts)s::date[], %(lasts)s::date[]) AS asked (measure, first, last),
+            LATERAL (
+                SELECT id, activity_type, local_date, CASE measure {value} END AS value, activity_date
+                FROM live_activities
+                WHERE {" AND ".join([*narrowed(which.activities), COUNTED])}
+                    AND local_date BETWEEN first AND last
+                    AND activity_date >= first::timestamptz - interval '1 day'
+                    AND activity_date < last::timestamptz + interval '2 days'
+                ORDER BY value DESC NULLS LAST, activity_date, id
+                LIMIT 1
+            ) AS found
+        WHERE value > 0
+    """
+    parameters = filter_parameters(owner, which.activities) | {
+        "measures": [name for name, _ in asked],
+        "firsts": [days.since for _, days in asked],
+        "lasts": [days.until for _, days in asked],
+    }
+    return [
+        (name, Record(number, ActivityType(kind), day, value), started)
+        for name, number, kind, day, value, started in await (await connection.execute(query, parameters)).fetchall()
+    ]

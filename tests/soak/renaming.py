@@ -1,0 +1,195 @@
+"""What others notice while somebody renames a tag that 20 000 activities have.
+
+    python -m tests.soak.renaming [--activities 20000] [--rounds 3] [--seconds 6]
+
+Four others read what is cached, list and create, each with a pause after each answer: for some seconds while nothing
+else happens, then while the tag is renamed, and so on. While it is renamed, their 99th percentile is at most twice what
+it is otherwise. Each renaming puts one entry for each activity in the change log, and carries one invalidation for each
+500 activities, as many as one of its statements changes. Ends with 1 where any of it fails.
+"""
+
+import argparse
+import asyncio
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from ops.local.client import Client, logged_in
+from ops.local.service import engines, serving
+
+from fitness.domain.use_cases.tags import CHANGED_AT_ONCE
+
+PAUSE_S = 0.005
+OTHERS = 4
+NEW = {"activity_type": "run", "activity_date": "2026-11-01T08:00:00Z", "duration_minutes": 30, "tags": ["lake"]}
+EIGHT = ("read", "read", "list", "read", "read", "create", "read", "read")
+MOST_TIMES = 2.0
+
+# All invalidations are noted, since those that are carried out are gone.
+NOTE_INVALIDATIONS = """
+    CREATE TABLE noted_invalidations (scopes text[] NOT NULL);
+    CREATE FUNCTION note_invalidation() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+    BEGIN
+        INSERT INTO public.noted_invalidations (scopes) VALUES (NEW.scopes);
+        RETURN NULL;
+    END
+    $$;
+    CREATE TRIGGER note_invalidation
+    AFTER INSERT ON cache_outbox
+    FOR EACH ROW EXECUTE FUNCTION note_invalidation();
+"""
+
+ACTIVITIES = """
+    INSERT INTO activities (user_id, version, activity_type, title, activity_date, timezone, local_date,
+        duration_minutes, distance_km, tags, source, created_at, updated_at)
+    SELECT %(owner)s, 1, 'run', 'Morning ' || n, at, 'UTC', at::date, 30, n / 1000.0, ARRAY[%(tag)s, 'rain'], 'manual',
+        at, at
+    FROM generate_series(1, %(count)s) AS n, LATERAL (SELECT timestamptz '2026-11-01' - n * interval '5 hours' AS at)
+"""
+
+LOGGED = """
+    SELECT count(*), count(DISTINCT activity_id)
+    FROM activity_changes
+    WHERE user_id = %(owner)s AND kind = 'updated'
+"""
+
+INVALIDATED = "SELECT count(*) FROM noted_invalidations WHERE 'user:' || %(owner)s = ANY(scopes)"
+
+TAGGED = "SELECT count(*) FROM activities WHERE user_id = %(owner)s AND tags = ARRAY[%(tag)s, 'rain']"
+
+
+@dataclass(slots=True)
+class Seen:
+    """By the others."""
+
+    took_ms: list[float] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def p99_ms(self) -> float:
+        return statistics.quantiles(self.took_ms, n=100)[98]
+
+    def __str__(self) -> str:
+        p50_ms = statistics.median(self.took_ms)
+        return f"{len(self.took_ms):6} answers, p50 {p50_ms:.1f} ms, p99 {self.p99_ms:.1f} ms {dict(self.statuses)}"
+
+
+class Other:
+    def __init__(self, port: int, token: str) -> None:
+        self._client = Client(port, token)
+        self._path = ""
+        self._turn = 0
+
+    async def begin(self) -> None:
+        await self._ask("create")
+
+    async def go_on(self, seen: Seen, over: asyncio.Event) -> None:
+        while not over.is_set():
+            began_s = time.perf_counter()
+            status = await self._ask(EIGHT[self._turn % len(EIGHT)])
+            seen.took_ms.append((time.perf_counter() - began_s) * 1e3)
+            seen.statuses[status] += 1
+            self._turn += 1
+            await asyncio.sleep(PAUSE_S)
+
+    async def _ask(self, what: str) -> int:
+        if what == "create":
+            answer = await self._client.ask("POST", "/activities", NEW)
+            self._path = f"/activities/{answer.json()['id']}"
+            return answer.status
+        return (await self._client.ask("GET", self._path if what == "read" else "/activities")).status
+
+
+async def others_meanwhile(others: list[Other], seen: Seen, meanwhile: Awaitable[Any]) -> None:
+    over = asyncio.Event()
+    going_on = [asyncio.ensure_future(other.go_on(seen, over)) for other in others]
+    await meanwhile
+    over.set()
+    await asyncio.gather(*going_on)
+
+
+@dataclass(slots=True)
+class Person:
+    """Has a tag on all activities."""
+
+    id: int
+    client: Client
+    owner: psycopg.Connection[Any]
+    tag: str = "tag 0"
+    renamed: int = 0
+
+    def fill(self, count: int) -> None:
+        self.owner.execute(ACTIVITIES, {"owner": self.id, "count": count, "tag": self.tag})
+        self.owner.execute("VACUUM (ANALYZE) activities")
+
+    async def rename(self) -> None:
+        self.renamed += 1
+        new = f"tag {self.renamed}"
+        began_s = time.perf_counter()
+        answer = await self.client.ask("PATCH", f"/tags/{self.tag.replace(' ', '%20')}", {"name": new})
+        print(f"renamed in {time.perf_counter() - began_s:.1f} s: {answer.status}", flush=True)
+        assert answer.status == 200, answer.body
+        self.tag = new
+
+    def wrong(self, count: int) -> list[str]:
+        """What is not as it should be, of all renamings so far."""
+        about = {"owner": self.id, "tag": self.tag}
+        tagged, entries, activities, invalidations = (
+            number
+            for query in (TAGGED, LOGGED, INVALIDATED)
+            for number in self.owner.execute(query, about).fetchone() or ()
+        )
+        print(f"{tagged} have the new tag; {entries} entries of {activities}; {invalidations} invalidations")
+        right = tagged == activities == count and entries == count * self.renamed
+        statements = -(-count // CHANGED_AT_ONCE) * self.renamed
+        return [
+            *([] if right else ["not every activity has the new tag and an entry"]),
+            *([] if invalidations == statements else [f"{invalidations} invalidations, not {statements}"]),
+        ]
+
+
+async def renamed(count: int, rounds: int, seconds: float) -> list[str]:
+    quiet, disturbed = Seen(), Seen()
+    with (
+        engines() as urls,
+        serving(urls, RATE_LIMIT_SCALE="0") as instance,
+        psycopg.connect(urls.owner_database_url, autocommit=True) as owner,
+    ):
+        owner.execute(NOTE_INVALIDATIONS.encode())
+        client = Client(instance.port, await logged_in(instance.port, "tags@example.org"))
+        person = Person((await client.ask("GET", "/users/me")).json()["id"], client, owner)
+        person.fill(count)
+        others = [Other(instance.port, await logged_in(instance.port, f"other{n}@example.org")) for n in range(OTHERS)]
+        for other in others:
+            await other.begin()
+        await others_meanwhile(others, Seen(), asyncio.sleep(1))
+        for _ in range(rounds):
+            await others_meanwhile(others, quiet, asyncio.sleep(seconds))
+            await others_meanwhile(others, disturbed, person.rename())
+        wrong = person.wrong(count)
+    print(f"others alone:      {quiet}\nothers meanwhile:  {disturbed}")
+    if disturbed.p99_ms > MOST_TIMES * quiet.p99_ms:
+        wrong.append(f"their p99 is {disturbed.p99_ms / quiet.p99_ms:.1f} times as high")
+    if {*quiet.statuses, *disturbed.statuses} - {200, 201}:
+        wrong.append("others were refused")
+    return wrong
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--activities", type=int, default=20_000)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--seconds", type=float, default=6.0, help="without a renaming, in each round")
+    given = options.parse_args()
+    wrong = asyncio.run(renamed(given.activities, given.rounds, given.seconds))
+    print("\n".join(wrong) or "all well")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()
