@@ -10,7 +10,7 @@ from fitness.domain.model.exports import Export
 from fitness.ports.messages import Messages
 
 # What is deleted for good is in no archive either: the first purge after it was asked for is its end. The log of
-# changes has the purge as soon as it is committed, and a purge writes nothing more for it.
+# changes has the purge as soon as it is committed, and an index of purges alone makes it quick to find.
 _GOOD_UNTIL: LiteralString = """
     CASE WHEN ready_at IS NOT NULL THEN least(expires_at, (
         SELECT min(purge.at)
