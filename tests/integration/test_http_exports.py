@@ -1,8 +1,11 @@
 """Exports: all that is one's own, once, and nobody else's."""
 
+import asyncio
 import csv
 import io
 import json
+import os
+import socket
 import zipfile
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -12,12 +15,20 @@ import pytest
 from dependency_injector import providers
 
 from fitness.adapters.memory.clock import ManualClock
-from fitness.domain.model.exports import LINK_TTL, USED_KEPT_FOR, WAITING_TTL
+from fitness.domain.model.exports import LINK_TTL, USED_KEPT_FOR, WAITING_TTL, Export
 from fitness.domain.model.jobs import Job, Task
 from fitness.domain.use_cases import exporting
+from fitness.ports.exports import ExportRepoPort
+from fitness.ports.outages import ObjectsUnavailable
 from tests.files import A_TRACK
 from tests.harness.api import PASSWORD, Api, Person, Stores, serving
+from tests.harness.listening import listening
 from tests.pictures import a_jpeg
+
+PATIENCE_S = 10.0
+
+LARGE = os.urandom(3_000_000)
+"""More than the kernel keeps for a client that does not read."""
 
 
 @pytest.fixture
@@ -38,6 +49,35 @@ async def late_api(stores: Stores, clock: ManualClock, tmp_path: Any) -> AsyncIt
         ),
     ) as api:
         yield api
+
+
+async def kept(api: Api, person: Person, content: bytes) -> tuple[Export, str]:
+    """An export whose archive is that, and its address."""
+    exports: ExportRepoPort = api.container.export_repo()
+    await person.post("/users/me/export")
+    export = await exports.begin(person.id, run=1)
+    assert export is not None
+    name = await api.container.objects().put(content)
+    assert await exports.add_part(export.id, run=1, number=1, object_name=name)
+    now = api.container.clock().now()
+    assert await exports.finish(export.id, run=1, size_bytes=len(content), at=now, expires_at=now + LINK_TTL)
+    return export, (await person.get("/users/me/export")).json()["url"]
+
+
+async def begun(port: int, url: str) -> socket.socket:
+    """A client that has a little of the archive, and reads no more for now."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    client.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(client, ("127.0.0.1", port))
+    await loop.sock_sendall(client, f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert (await loop.sock_recv(client, 1_000)).startswith(b"HTTP/1.1 200 ")
+    return client
+
+
+def out_of_reach(_: str) -> AsyncIterator[bytes]:
+    raise ObjectsUnavailable("refused")
 
 
 class Idle:
@@ -114,6 +154,54 @@ class TestAnArchive:
         assert (again.status_code, again.json()["code"]) == (404, "export_not_found")
         told = (await ann.get("/users/me/export")).json()
         assert (told["state"], told["url"]) == ("over", None)
+
+    async def test_is_shown_by_head_and_not_used_up(self, late_api: Api):
+        ann = await late_api.person()
+        told = await made(late_api, ann)
+        shown = await late_api.http.head(told["url"])
+        assert (shown.status_code, shown.content) == (200, b"")
+        answer = await late_api.http.get(told["url"])
+        assert (answer.status_code, len(answer.content)) == (200, told["size_bytes"])
+        lasting = {"content-length", "content-type", "content-disposition", "cache-control", "x-accel-buffering"}
+        assert {name: shown.headers[name] for name in lasting} == {name: answer.headers[name] for name in lasting}
+        assert (await late_api.http.head(told["url"])).status_code == 404
+
+    async def test_can_be_downloaded_anew_by_whom_it_was_cut_off(self, late_api: Api):
+        ann = await late_api.person()
+        export, url = await kept(late_api, ann, LARGE)
+        async with listening(late_api.app) as here:
+            leaving = await begun(here.port, url)
+            during = await late_api.http.get(url)
+            assert (during.status_code, during.json()["code"]) == (404, "export_not_found")
+            leaving.close()
+            exports, now = late_api.container.export_repo(), late_api.container.clock().now()
+            async with asyncio.timeout(PATIENCE_S):
+                while await exports.ready(export.id, at=now) is None:  # noqa: ASYNC110 - it knows no event
+                    await asyncio.sleep(0.01)
+        assert (await ann.get("/users/me/export")).json()["url"] == url
+        assert (await late_api.http.get(url)).content == LARGE
+        assert (await late_api.http.get(url)).status_code == 404
+
+    async def test_can_be_downloaded_anew_after_the_store_of_files_was_out_of_reach(
+        self, late_api: Api, monkeypatch: pytest.MonkeyPatch
+    ):
+        ann = await late_api.person()
+        _, url = await kept(late_api, ann, LARGE)
+        with monkeypatch.context() as broken:
+            broken.setattr(late_api.container.exports().objects, "chunks", out_of_reach)
+            answer = await late_api.http.get(url)
+            assert (answer.status_code, answer.json()["code"]) == (503, "objects_unavailable")
+        assert (await late_api.http.get(url)).content == LARGE
+
+    async def test_can_be_asked_for_anew_if_it_is_lost(self, late_api: Api):
+        ann = await late_api.person()
+        _, url = await kept(late_api, ann, LARGE)
+        async for some in late_api.container.objects().list():
+            for one in some:
+                await late_api.container.objects().delete(one.name)
+        answer = await late_api.http.get(url)
+        assert (answer.status_code, answer.json()["code"]) == (404, "export_not_found")
+        assert (await ann.post("/users/me/export")).json()["state"] == "waiting"
 
     async def test_is_given_within_a_day(self, late_api: Api, clock: ManualClock):
         ann = await late_api.person()

@@ -19,7 +19,7 @@ from fitness.entrypoints.server import websocket
 from fitness.entrypoints.wiring.lifecycle import begin_drain
 from fitness.ports.live import TICKET_TTL_S
 from tests.builders import an_activity, messages
-from tests.harness.api import IN_MEMORY, Api, Person, serving
+from tests.harness.api import IN_MEMORY, Api, Person, Stores, serving
 from tests.harness.listening import listening
 from tests.integration.test_http_access import key_of
 from tests.integration.test_http_lists import cursor
@@ -205,6 +205,20 @@ class TestEntering:
                 await until(lambda: len(feed.api.container.live_feed()._followers[ann.id]) == 4)
                 async with feed.following(ann):
                     pass
+
+    async def test_opening_one_is_charged_as_any_request(self, stores: Stores):
+        async with (
+            serving(stores.database_url, stores.redis_url, rate_limit_scale=1.0, limits_stand=True) as api,
+            listening(api.app) as here,
+        ):
+            feed, ann = Live(api, here.port), await api.person()
+            while (await ann.get("/users/me")).headers["x-ratelimit-remaining"] != "1":
+                pass
+            async with feed.following(ann):
+                code, reason = await refused(feed, json.dumps({"token": ann.token}))
+        assert code == 4429
+        assert reason is not None
+        assert reason.startswith("more than 100 requests in ")
 
     async def test_pages_of_other_origins_are_refused_and_the_services_own_are_not(self, feed: Live, ann: Person):
         with pytest.raises(InvalidStatus) as refusal:

@@ -120,21 +120,33 @@ class TestPurgeAt:
     ):
         ann, admin = await late_api.person(), await late_api.admin()
         one = await record(ann)
+        (imported,) = (await ann.upload(A_TRACK, name=f"{MARK}.gpx")).json()["items"]
+        await ann.add_photo(one["id"], a_jpeg(), caption=MARK)
         looked = {"activity_id": one["id"], "user_id": ann.id}
         assert sightings(await crawl(late_api, ann, **looked))  # so copies of all of it are in the cache
-        await ann.delete(f"/activities/{one['id']}")
+        for activity in (one, imported):
+            await ann.delete(f"/activities/{activity['id']}")
         seen = sightings(await crawl(late_api, ann, **looked))
         assert seen
         assert all(at.startswith("/activities/trash") for at in seen)
-        clock.advance(timedelta(days=TRASH_DAYS))
-        assert await late_api.container.upkeep().empty_trash() == 1
+        clock.advance(timedelta(days=TRASH_DAYS) - timedelta(minutes=1))
         ann = await late_api.login(ann.id, ann.email)
+        await ann.post("/users/me/export")
+        await late_api.container.background().run(Job(Task.EXPORT, {"user_id": ann.id}))
+        url = (await ann.get("/users/me/export")).json()["url"]
+        assert len(await stored(late_api)) == 4  # a recording, a photo in two sizes, an archive
+        clock.advance(timedelta(minutes=1))
+        assert await late_api.container.upkeep().empty_trash() == 2
+        assert (await late_api.http.get(url)).status_code == 404
+        for task in (Task.FORGET_EXPIRED, Task.DELETE_OBJECTS):
+            await late_api.container.background().run(Job(task))
+        assert await stored(late_api) == []
         admin = await late_api.login(admin.id, admin.email)
         for person in (ann, admin):
             assert sightings(await crawl(late_api, person, **looked)) == []
         assert rows_with_the_mark(owner_url) == []
         changes = (await ann.get("/activities/changes")).json()["items"]
-        assert [change["kind"] for change in changes] == ["created", "trashed", "purged"]
+        assert [change["kind"] for change in changes] == [*2 * ["created"], *2 * ["trashed"], *2 * ["purged"]]
         assert {json.dumps(change["activity"]) for change in changes} == {"null"}
 
 

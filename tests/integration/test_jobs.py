@@ -50,6 +50,21 @@ async def enqueue(database: Database, *jobs: Job) -> None:
     await database.all(CHANGE, enqueued_parameters(replace(messages(), jobs=jobs)))
 
 
+# Of each activity one that was uploaded.
+FILES = """
+    WITH stored AS (
+        INSERT INTO originals (user_id, object_name, media_type, size_bytes, home_timezone, made, warnings, stored_at)
+        SELECT %(owner)s, 'file/' || id, 'application/gpx+xml', 1, 'UTC', 1, '{}', now()
+        FROM unnest(%(ids)s::bigint[]) AS id
+        RETURNING id, object_name
+    )
+    INSERT INTO readings (activity_id, original_id, number, details)
+    SELECT substr(object_name, 6)::bigint, id, 0, '{}'
+    FROM stored
+    RETURNING activity_id
+"""
+
+
 class TestPostgresUpkeepRepo(InOneDatabase, UpkeepRepoContract):
     @pytest.fixture
     def upkeep(self, database: Database) -> UpkeepRepoPort:
@@ -67,12 +82,13 @@ class TestPostgresUpkeepRepo(InOneDatabase, UpkeepRepoContract):
         audit: AuditLogPort,
         database: Database,
     ):
-        """Batches of both sizes: a purge of many meets restores of each."""
+        """Batches of both sizes: a purge of many meets restores of each. A file goes with its activity, not without."""
         owner = await users.add(a_registration(), password_hash="-", at=NOW)
         restored = purged = 0
         for number in range(100):
             added = await repo.add_all([an_activity(user_id=owner.id) for _ in range(20)], messages=messages())
             ids = [one.id for one in added]
+            await database.all(FILES, {"owner": owner.id, "ids": ids})
             into_trash = "UPDATE activities SET deleted_at = %(at)s WHERE user_id = %(owner)s AND id = ANY(%(ids)s)"
             await database.all(f"{into_trash} RETURNING id", {"at": NOW, "owner": owner.id, "ids": ids})
             authority = Authority(actor_id=None, at=NOW, reason="too old")
@@ -94,6 +110,11 @@ class TestPostgresUpkeepRepo(InOneDatabase, UpkeepRepoContract):
             restored, purged = restored + len(back), purged + len(gone)
         assert min(restored, purged) > 100  # both do win: the race is one
         assert (await audit.list(Page())).total == purged
+        kept = await database.all("SELECT 'file/' || id FROM activities", {})
+        assert sorted(await database.all("SELECT object_name FROM originals", {})) == sorted(kept)
+        released = {name for (name,) in await database.all("SELECT object_name FROM released_objects", {})}
+        assert len(released) == purged
+        assert released.isdisjoint(name for (name,) in kept)
 
 
 class TestPostgresJobQueue(JobQueueContract):

@@ -18,6 +18,7 @@ from fitness.adapters.postgres.api_keys import PostgresApiKeys
 from fitness.adapters.postgres.audit import PostgresAuditLog
 from fitness.adapters.postgres.cache_state import PostgresCacheState
 from fitness.adapters.postgres.database import Connection, Database, fetch_one
+from fitness.adapters.postgres.exports import PostgresExportRepo
 from fitness.adapters.postgres.logins import PostgresLoginHistory
 from fitness.adapters.postgres.migration_files import shipped_migrations
 from fitness.adapters.postgres.objects import NAMED, PostgresObjectNames
@@ -39,6 +40,7 @@ from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.api_keys import ApiKeyPort
 from fitness.ports.audit import AuditLogPort
 from fitness.ports.cache_state import CacheStatePort, Transition
+from fitness.ports.exports import ExportRepoPort
 from fitness.ports.health import ProbePort, Verdict
 from fitness.ports.logins import LoginHistoryPort
 from fitness.ports.messages import IdempotencyKey
@@ -65,6 +67,7 @@ from tests.unit.contracts.activities import (
 )
 from tests.unit.contracts.api_keys import ApiKeyContract
 from tests.unit.contracts.cache_state import CacheStateContract
+from tests.unit.contracts.exports import ExportRepoContract
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.logins import LoginHistoryContract
 from tests.unit.contracts.originals import OriginalRepoContract
@@ -118,8 +121,16 @@ class InOneDatabase:
         return PostgresOriginalRepo(database)
 
     @pytest.fixture
+    def exports(self, database: Database) -> ExportRepoPort:
+        return PostgresExportRepo(database)
+
+    @pytest.fixture
     def names(self, database: Database) -> ObjectNamesPort:
         return PostgresObjectNames(database)
+
+
+class TestPostgresExports(InOneDatabase, ExportRepoContract):
+    pass
 
 
 class TestPostgresOriginals(InOneDatabase, OriginalRepoContract):

@@ -9,6 +9,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,23 @@ import pytest
 from ops.local.network import QuietHandler, accepts, free_port
 from ops.local.proxy import Proxy, proxy
 from ops.local.service import FITNESS, own_folder
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 PATIENCE_S = 30.0
 
+READ_AHEAD_S = 0.5
+"""A proxy that reads ahead has the whole archive by then."""
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[str]:
-    """The address of one in memory."""
+ARCHIVE_BYTES = 64_000_000
+"""Several times what the kernel keeps of a connection."""
+
+_numbers = count(1)
+
+
+@contextmanager
+def running() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The address of a service in memory, and its process."""
     port = free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FITNESS_")}
     given = {
@@ -43,9 +55,17 @@ def service() -> Iterator[str]:
         assert process.poll() is None
         assert time.monotonic() < give_up_s
         time.sleep(0.05)
-    yield f"127.0.0.1:{port}"
-    process.terminate()
-    process.wait(PATIENCE_S)
+    try:
+        yield f"127.0.0.1:{port}", process
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[str]:
+    with running() as (address, _):
+        yield address
 
 
 @pytest.fixture
@@ -84,6 +104,22 @@ def last_line(one: Proxy, request_id: str) -> dict[str, Any]:
             return found[-1]
         time.sleep(0.02)
     raise AssertionError(f"no line with the request id {request_id}")
+
+
+def logged_in(client: httpx.Client) -> str:
+    """An access token of somebody new."""
+    account = {"email": f"runner{next(_numbers)}@example.org", "password": "correct horse"}
+    assert client.post("/api/v1/auth/register", json=account).status_code == 201
+    token: str = client.post("/api/v1/auth/login", json=account).json()["access_token"]
+    return token
+
+
+def record(client: httpx.Client, token: str) -> int:
+    body = {"activity_type": "run", "activity_date": "2026-05-01T08:00:00Z", "duration_minutes": 30}
+    answer = client.post("/api/v1/activities", json=body, headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 201
+    activity_id: int = answer.json()["id"]
+    return activity_id
 
 
 class Counting(QuietHandler):
@@ -262,3 +298,116 @@ def test_long_answers_are_compressed_and_short_ones_are_not(edge: Proxy, client:
     assert "accept-encoding" in answer.headers["vary"].lower()
     assert json.loads(gzip.decompress(raw))["openapi"]
     assert "content-encoding" not in client.get("/health/live").headers
+
+
+def test_a_websocket_is_told_changes_in_order_and_when_its_replica_ends(tmp_path: Path):
+    with (
+        running() as (address, process),
+        proxy(tmp_path, free_port(), [address]) as one,
+        httpx.Client(base_url=f"http://127.0.0.1:{one.port}") as client,
+    ):
+        token = logged_in(client)
+        with connect(f"ws://127.0.0.1:{one.port}/api/v1/live") as follower:
+            follower.send(json.dumps({"token": token}))
+            assert json.loads(follower.recv(PATIENCE_S))["type"] == "following"
+            made = [record(client, token) for _ in range(5)]
+            told = [json.loads(follower.recv(PATIENCE_S))["change"]["activity_id"] for _ in made]
+            assert told == made
+            process.terminate()
+            with pytest.raises(ConnectionClosed) as closed:
+                follower.recv(PATIENCE_S)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1012
+
+
+def test_server_sent_events_are_passed_on_as_they_come(client: httpx.Client):
+    """Each while the stream is open, which ends only when the client leaves."""
+    token = logged_in(client)
+    headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {token}", "Accept-Encoding": "gzip"}
+    with client.stream("GET", "/api/v1/live", headers=headers, timeout=PATIENCE_S) as stream:
+        lines = stream.iter_lines()
+        assert next_event(lines) == ("following", {})
+        for _ in range(3):
+            activity_id = record(client, token)
+            name, data = next_event(lines)
+            assert (name, data["activity_id"]) == ("change", activity_id)
+    assert "content-encoding" not in stream.headers
+
+
+def next_event(lines: Iterator[str]) -> tuple[str, dict[str, Any]]:
+    found = dict[str, str]()
+    for line in lines:
+        if not line:
+            return found["event"], json.loads(found["data"])
+        name, _, value = line.partition(": ")
+        found[name] = value
+    raise AssertionError("the stream ended")
+
+
+class Following(QuietHandler):
+    """A replica whose feed stays silent until it is told to end, and that has a large archive."""
+
+    protocol_version = "HTTP/1.1"
+    following: threading.Semaphore
+    over: threading.Event
+    sent: threading.Event
+    left: threading.Event
+
+    def do_GET(self) -> None:
+        if self.path == "/api/v1/live":
+            self.following.release()
+            self.over.wait(PATIENCE_S)
+        self.send_response(200)
+        if self.path == "/archive":
+            self._send_archive()
+            return
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _send_archive(self) -> None:
+        self.send_header("X-Accel-Buffering", "no")
+        self.send_header("Content-Length", str(ARCHIVE_BYTES))
+        self.end_headers()
+        try:
+            self.wfile.write(bytes(ARCHIVE_BYTES))
+            self.sent.set()
+        except OSError:
+            self.left.set()
+            self.close_connection = True
+
+
+@pytest.fixture
+def followed() -> Iterator[tuple[type[Following], str]]:
+    events = {name: threading.Event() for name in ("over", "sent", "left")}
+    handler: type[Following] = type("Handler", (Following,), events | {"following": threading.Semaphore(0)})
+    server = type("Server", (http.server.ThreadingHTTPServer,), {"request_queue_size": 300})(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield handler, f"127.0.0.1:{server.server_port}"
+    handler.over.set()
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_address_with_many_connections_to_the_live_feed_can_go_on_asking(
+    followed: tuple[type[Following], str], tmp_path: Path
+):
+    handler, address = followed
+    with proxy(tmp_path, free_port(), [address]) as one, ExitStack() as open_ones:
+        for _ in range(200):
+            follower = open_ones.enter_context(socket.create_connection(("127.0.0.1", one.port)))
+            follower.sendall(b"GET /api/v1/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert handler.following.acquire(timeout=PATIENCE_S)
+        assert_problem(httpx.get(f"http://127.0.0.1:{one.port}/api/v1/live"), 429, "rate_limited")
+        assert httpx.get(f"http://127.0.0.1:{one.port}/").status_code == 200
+
+
+def test_a_replica_sees_when_the_client_of_an_archive_leaves(followed: tuple[type[Following], str], tmp_path: Path):
+    """The proxy does not read ahead, else the archive would count as downloaded."""
+    handler, address = followed
+    with proxy(tmp_path, free_port(), [address]) as one:
+        with socket.create_connection(("127.0.0.1", one.port)) as client:
+            client.sendall(b"GET /archive HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(1_000).startswith(b"HTTP/1.1 200 ")
+            assert not handler.sent.wait(READ_AHEAD_S)
+        assert handler.left.wait(PATIENCE_S)

@@ -3,143 +3,92 @@
     python -m tests.soak.jobs [--kills 50]
 
 Before each kill there is new work for jobs of every kind: activities whose days in the trash are over, accounts to be
-erased, keys and changes to be forgotten, exports to be made; the jobs come in any order. The worker and its child are
-killed by SIGKILL while one of the jobs runs. At the end PostgreSQL is frozen once and its connections are dropped once,
-and the time is measured until the worker carries out jobs again. Ends with 1 if anything is left, was done twice, or
-took longer than 5 s.
+erased, keys, changes and archives to be forgotten, exports to be made, files to be deleted, files that belong to
+nothing; the jobs come in any order. The worker and its child are killed by SIGKILL while a job runs, of each kind
+equally often. It is counted under which jobs that was, and under which of them in the middle: with some of their work
+done and some not. At the end PostgreSQL is frozen once and its connections are dropped once, and the time is measured
+until the worker carries out jobs again. Ends with 1 if anything is left, was done twice, was deleted that belongs to
+something, or took longer than 5 s, and if the worker was killed under no job of some kind.
 """
 
 import argparse
-import io
-import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-import zipfile
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import psycopg
 from ops.local.service import PATIENCE_S, PROGRAM_OF_A_CHECKOUT, engines, environment, own_folder, with_children
 
 from fitness.adapters.embedded.engines import EngineUrls
+from fitness.domain.model.jobs import Task
+from tests.soak.jobs_given import JOBS_LEFT, Connection, Given, enqueue, rows
 
 BACK_S = 5.0
-EXPORTS_EACH = 5
 
-NOTHING = (0,) * 6
+KILLED_WITHIN_S = 0.005
+"""Of when the job was seen to run, for each activity of an account: so long it runs at least."""
 
-Connection = psycopg.Connection[tuple[Any, ...]]
-
-USERS = """
-    INSERT INTO users (email, password_hash, timezone, created_at, updated_at, deleted_at)
-    SELECT %(name)s || number || '@example.org', '-', 'UTC', now(), now(), %(deleted_at)s::timestamptz
-    FROM generate_series(1, %(count)s) AS number
-    RETURNING id
+LAST_WORKER = """
+    SELECT coalesce(max(id), 0)
+    FROM procrastinate_workers
 """
 
-ACTIVITIES = """
-    INSERT INTO activities (
-        user_id, version, activity_type, activity_date, timezone, local_date, duration_minutes, source, created_at,
-        updated_at, deleted_at
-    )
-    SELECT owner, 1, 'run', now(), 'UTC', current_date, 30, 'manual', now(), now(), %(deleted_at)s::timestamptz
-    FROM unnest(%(owners)s::bigint[]) AS owner, generate_series(1, %(each)s)
-    RETURNING id
+# Only what the present worker runs: jobs of those killed before stay `doing` until they are given back.
+RUNNING = """
+    SELECT task_name
+    FROM procrastinate_jobs
+    WHERE status = 'doing' AND worker_id > %(worker_id)s
 """
 
-KEYS = """
-    INSERT INTO idempotency_keys (user_id, key, fingerprint, activity_id, answer, created_at)
-    SELECT user_id, 'key-' || id, '-', id, '{}', now() - interval '25 hours'
-    FROM activities
-    WHERE id = ANY(%(ids)s)
-"""
-
-CHANGES = """
-    WITH counter AS (
-        INSERT INTO change_counters (user_id, last_seq)
-        SELECT owner, %(each)s
-        FROM unnest(%(owners)s::bigint[]) AS owner
-    )
-    INSERT INTO activity_changes (user_id, seq, activity_id, version, at, kind)
-    SELECT owner, seq, 1, 1, now() - interval '91 days', 'created'
-    FROM unnest(%(owners)s::bigint[]) AS owner, generate_series(1, %(each)s) AS seq
-"""
-
-JOBS = """
-    INSERT INTO procrastinate_jobs (queue_name, task_name, lock)
-    SELECT 'upkeep', task, task
-    FROM unnest(ARRAY['empty_trash', 'erase_accounts', 'forget_expired']) AS task
-    ORDER BY random()
-"""
-
-EXPORTS = """
-    WITH asked AS (
-        INSERT INTO exports (user_id, requested_at)
-        SELECT owner, now()
-        FROM unnest(%(owners)s::bigint[]) AS owner
-        RETURNING user_id
-    )
-    INSERT INTO procrastinate_jobs (queue_name, task_name, args)
-    SELECT 'prompt', 'export', jsonb_build_object('user_id', user_id)
-    FROM asked
-"""
-
-MADE = """
-    SELECT size_bytes, ARRAY(SELECT object_name FROM export_parts WHERE export_id = exports.id ORDER BY number)
-    FROM exports
-"""
-
-LEFT = """
-    SELECT
-        (SELECT count(*) FROM activities WHERE deleted_at < now() - interval '30 days'),
-        (SELECT count(*) FROM users WHERE deleted_at < now() - interval '31 days'),
-        (SELECT count(*) FROM idempotency_keys WHERE created_at < now() - interval '24 hours'),
-        (SELECT count(*) FROM activity_changes WHERE at < now() - interval '90 days'),
-        (SELECT count(*) FROM exports WHERE ready_at IS NULL),
-        (SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing'))
-"""
-
-LOGGED = """
-    SELECT action, count(*), count(DISTINCT subject_id)
-    FROM audit_log
-    GROUP BY action
-    ORDER BY action
-"""
-
-PURGED_CHANGES = """
-    SELECT count(*), count(DISTINCT activity_id)
-    FROM activity_changes
-    WHERE kind = 'purged'
+ENQUEUED = """
+    SELECT count(*)
+    FROM procrastinate_jobs
+    WHERE task_name = %(task)s
 """
 
 
 @dataclass
-class Given:
-    """What was there for the jobs to do."""
+class Kills:
+    """Under how many jobs of each kind the worker was killed."""
 
-    in_trash: int = 0
-    of_departed: int = 0
-    departed: int = 0
-    exports: int = 0
-    each: int = 0
-    """Live activities of each who asked for an export."""
+    running: Counter[Task] = field(default_factory=Counter)
+    midway: Counter[Task] = field(default_factory=Counter)
+    """Of those that were running it was seen that some of their work was done, and some not."""
+    waited_for: Counter[Task] = field(default_factory=Counter)
+    """Of those that were running, the ones at which the kill was aimed; others ran beside them."""
+
+    def least(self) -> Task:
+        """The kind at which kills were aimed least often."""
+        return min(Task, key=lambda task: (self.waited_for[task], random.random()))
+
+    def missing(self) -> list[str]:
+        return [f"the worker was never killed while {task} ran" for task in Task if not self.running[task]]
 
 
 class Worker:
-    """`fitness worker`, in a process group of its own."""
+    """`fitness worker`, in a process group of its own, of which nothing is left behind a `with`."""
 
     def __init__(self, urls: EngineUrls, folder: Path) -> None:
         self._environment = environment(
             urls, METRICS_PORT="0", DATA_DIR=str(folder), OBJECTS_URL=f"file://{folder}/objects"
         )
         self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
 
     def start(self) -> None:
         program = [*PROGRAM_OF_A_CHECKOUT, "worker"]
@@ -159,51 +108,40 @@ class Worker:
         return time.monotonic() - began_s
 
 
-def add_work(connection: Connection, number: int, given: Given, size: int) -> None:
-    long_ago = "now"
-    with connection.transaction():
-        (long_ago,) = connection.execute("SELECT now() - interval '40 days'").fetchone() or ("",)
-        living = [row[0] for row in _all(connection, USERS, name=f"l{number}-", count=20, deleted_at=None)]
-        departed = [row[0] for row in _all(connection, USERS, name=f"d{number}-", count=5, deleted_at=long_ago)]
-        trashed = _all(connection, ACTIVITIES, owners=living, each=size, deleted_at=long_ago)
-        kept = [row[0] for row in _all(connection, ACTIVITIES, owners=living, each=size, deleted_at=None)]
-        left = _all(connection, ACTIVITIES, owners=departed, each=size, deleted_at=None)
-        connection.execute(KEYS, {"ids": kept})
-        connection.execute(CHANGES, {"owners": living, "each": size})
-        connection.execute(EXPORTS, {"owners": living[:EXPORTS_EACH]})
-        connection.execute(JOBS)
-    given.exports += len(living[:EXPORTS_EACH])
-    given.each = size
-    given.in_trash += len(trashed)
-    given.of_departed += len(left)
-    given.departed += len(departed)
-
-
-def wait_for(connection: Connection, query: str, true: Callable[[tuple[Any, ...]], bool]) -> float:
-    """How long it took until that is true of the query's only row."""
+def wait_for(true: Callable[[], bool]) -> float:
+    """How long it took until that is true."""
     began_s = time.monotonic()
-    while True:
-        row = connection.execute(query.encode()).fetchone()
-        assert row is not None
-        if true(row):
-            return time.monotonic() - began_s
-        assert time.monotonic() - began_s < 4 * PATIENCE_S, row
-        time.sleep(0.02)
+    while not true():
+        assert time.monotonic() - began_s < 4 * PATIENCE_S
+        time.sleep(0.01)
+    return time.monotonic() - began_s
 
 
-def killed_under_jobs(connection: Connection, worker: Worker, seen: dict[str, int]) -> None:
-    """Once a job of a worker that lives runs, kill it a moment later; which jobs that was under is noted."""
-    running = """
-        SELECT count(*)
-        FROM procrastinate_jobs
-        JOIN procrastinate_workers AS worker ON worker.id = worker_id
-        WHERE status = 'doing' AND last_heartbeat > clock_timestamp() - interval '2 seconds'
+def killed_under_jobs(connection: Connection, worker: Worker, given: Given, kills: Kills) -> bool:
+    """Once a job of the kind that is wanted most runs, kill the worker a moment later, and note what ran.
+
+    False where that job had ended by then.
     """
-    wait_for(connection, running, lambda row: row[0] > 0)
-    time.sleep(random.uniform(0, 0.5))
+    ((last,),) = rows(connection, LAST_WORKER)
+    task = kills.least()
+
+    def running() -> set[Task]:
+        return {Task(name) for (name,) in rows(connection, RUNNING, worker_id=last)}
+
+    def begun_or_over() -> bool:
+        return task in running() or not rows(connection, ENQUEUED, task=task)[0][0]
+
+    worker.start()
+    wait_for(begun_or_over)
+    before = given.left(connection, task)
+    time.sleep(random.uniform(0, KILLED_WITHIN_S * given.each))
     worker.kill()
-    for (task,) in _all(connection, "SELECT task_name FROM procrastinate_jobs WHERE status = 'doing'"):
-        seen[task] = seen.get(task, 0) + 1
+    under = running()
+    kills.running.update(under)
+    kills.waited_for[task] += task in under
+    if task in under and 0 < given.left(connection, task) < before:
+        kills.midway[task] += 1
+    return task in under
 
 
 def frozen(urls: EngineUrls, connection: Connection) -> float:
@@ -232,58 +170,37 @@ def dropped(urls: EngineUrls, connection: Connection) -> float:
 
 
 def done_again(connection: Connection) -> float:
-    connection.execute(JOBS)
-    return wait_for(
-        connection, "SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing')", lambda row: not row[0]
-    )
+    enqueue(connection)
+    return wait_for(lambda: not rows(connection, JOBS_LEFT)[0][0])
 
 
-def problems(connection: Connection, given: Given, objects: Path) -> list[str]:
-    logged = {action: (count, subjects) for action, count, subjects in _all(connection, LOGGED)}
-    purged = given.in_trash + given.of_departed
-    expected = {"activity_purged": (purged, purged), "user_erased": (given.departed, given.departed)}
-    found = [] if logged == expected else [f"logged were {logged}, and not {expected}"]
-    (changes, activities) = connection.execute(PURGED_CHANGES).fetchone() or (0, 0)
-    if not changes == activities == given.in_trash:
-        found.append(f"{changes} entries of the change log are of {activities} purges, and not {given.in_trash}")
-    left = connection.execute(LEFT).fetchone()
-    if left != NOTHING:
-        found.append(f"left of activities, accounts, keys, changes, exports and jobs are {left}")
-    made = _all(connection, MADE)
-    if len(made) != given.exports:
-        found.append(f"{len(made)} exports were made of {given.exports}")
-    return [*found, *(problem for size, names in made for problem in wrong_with(objects, size, names, given.each))]
-
-
-def wrong_with(objects: Path, size: int, names: list[str], activities: int) -> list[str]:
-    """Of an archive that is kept in these parts."""
-    content = b"".join((objects / name).read_bytes() for name in names)
-    if len(content) != size:
-        return [f"an archive of {size} bytes has {len(content)}"]
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        kept = len(json.loads(archive.read("activities.json")))
-        return [] if archive.testzip() is None and kept == activities else [f"an archive has {kept} activities"]
-
-
-def hunted(urls: EngineUrls, folder: Path, kills: int, size: int) -> tuple[Given, dict[str, int], list[str]]:
+def hunted(urls: EngineUrls, folder: Path, count: int, size: int) -> tuple[Given, Kills, list[str]]:
     """What there was to do, under which jobs the worker was killed, and what is wrong after."""
-    given, seen, worker = Given(), dict[str, int](), Worker(urls, folder)
-    with psycopg.connect(urls.owner_database_url, autocommit=True) as connection:
-        for number in range(kills):
-            add_work(connection, number, given, size)
-            worker.start()
-            killed_under_jobs(connection, worker, seen)
-            print(f"\rkilled {number + 1} times", end="", file=sys.stderr, flush=True)
+    given, kills = Given(folder / "objects"), Kills()
+    with (
+        psycopg.connect(urls.owner_database_url, autocommit=True) as connection,
+        Worker(urls, folder) as worker,
+    ):
+        killed = number = 0
+        while killed < count:
+            number += 1
+            assert number <= 3 * count, "jobs end before the worker can be killed"
+            given.add(connection, number, size)
+            killed += killed_under_jobs(connection, worker, given, kills)
+            print(f"\rkilled {killed} times", end="", file=sys.stderr, flush=True)
         worker.start()
-        wait_for(connection, LEFT, lambda row: row == NOTHING)
-        found = problems(connection, given, folder / "objects")
+        wait_for(lambda: not rows(connection, JOBS_LEFT)[0][0])
+        given.grow_old()
+        enqueue(connection)
+        wait_for(lambda: given.nothing_left(connection))
+        found = given.problems(connection)
         for fault in (frozen, dropped):
             took_s = fault(urls, connection)
             print(f"\rback {took_s:.1f} s after PostgreSQL was {fault.__name__}")
             if took_s > BACK_S:
                 found.append(f"after PostgreSQL was {fault.__name__} it took {took_s:.1f} s")
         print(f"stopped in {worker.stop():.1f} s")
-    return given, seen, found
+    return given, kills, found
 
 
 def main() -> None:
@@ -292,18 +209,16 @@ def main() -> None:
     options.add_argument("--size", type=int, default=60, help="activities of each account")
     asked = options.parse_args()
     with engines() as urls, own_folder() as folder:
-        given, seen, found = hunted(urls, folder, asked.kills, asked.size)
-    print(f"{asked.kills} kills, under jobs that ran: {seen}")
+        given, kills, found = hunted(urls, folder, asked.kills, asked.size)
+    print(f"{asked.kills} kills, and the jobs that each kind had running then (in the middle of its work):")
+    print(", ".join(f"{task} {kills.running[task]} ({kills.midway[task]})" for task in Task))
     print(f"{given.in_trash} activities in the trash, {given.departed} accounts with {given.of_departed} to be erased")
-    print(f"{given.exports} exports")
+    print(f"{given.exports} exports, {len(given.orphans)} files that belonged to nothing, {len(given.kept)} to be kept")
+    found += kills.missing()
     for problem in found:
         print(problem)
     if found:
         sys.exit(1)
-
-
-def _all(connection: Connection, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
-    return connection.execute(query.encode(), parameters).fetchall()
 
 
 if __name__ == "__main__":

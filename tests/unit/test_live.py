@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -51,6 +52,27 @@ class NoPlaces:
 
     async def leave(self, place: Place) -> None:
         raise TicketsUnavailable
+
+
+class FarPlaces(InMemoryPlaces):
+    """In a store that takes some time for each, and that may be out of reach."""
+
+    def __init__(self, monotonic_s: Callable[[], float]) -> None:
+        super().__init__(monotonic_s)
+        self.down = False
+        self.one_is_kept = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def keep(self, places: Iterable[Place]) -> None:
+        for place in places:
+            await super().keep([place])
+            self.one_is_kept.set()
+            await self.go_on.wait()
+
+    async def leave(self, place: Place) -> None:
+        if self.down:
+            raise TicketsUnavailable
+        await super().leave(place)
 
 
 class Stage:
@@ -288,3 +310,33 @@ async def test_a_stopped_feed_ends_all_and_takes_no_more(stage: Stage):
     with pytest.raises(FeedStopped):
         async with stage.feed.following(stage.ann, 0):
             pass
+
+
+async def places_free(stage: Stage, places: InMemoryPlaces) -> int:
+    taken = [await places.take((stage.ann.id, f"other{number}"), most=MOST_OF_USER) for number in range(MOST_OF_USER)]
+    return sum(taken)
+
+
+async def test_a_place_that_is_left_while_others_are_kept_is_free(stage: Stage):
+    places = FarPlaces(stage.clock.monotonic_s)
+    feed = stage.another(places)
+    async with AsyncExitStack() as followers:
+        for _ in range(MOST_OF_USER):
+            await followers.enter_async_context(feed.following(stage.ann, 0))
+        checking = asyncio.ensure_future(feed.check_standings())
+        await places.one_is_kept.wait()
+    places.go_on.set()
+    await checking
+    assert await places_free(stage, places) == MOST_OF_USER
+
+
+async def test_a_place_that_is_left_while_the_store_of_places_is_down_is_freed_when_it_is_back(stage: Stage):
+    places = FarPlaces(stage.clock.monotonic_s)
+    feed = stage.another(places)
+    async with feed.following(stage.ann, 0):
+        places.down = True
+    with pytest.raises(TicketsUnavailable):
+        await feed.check_standings()
+    places.down = False
+    await feed.check_standings()
+    assert await places_free(stage, places) == MOST_OF_USER

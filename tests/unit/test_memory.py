@@ -16,6 +16,7 @@ from fitness.adapters.memory.changes import InMemoryChangeLog
 from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.credentials import InMemoryAccessTokens, InMemoryDeviceTokens, InMemoryPasswordHasher
 from fitness.adapters.memory.database import InMemoryDatabase
+from fitness.adapters.memory.exports import InMemoryExportRepo
 from fitness.adapters.memory.jobs import InMemoryJobQueue
 from fitness.adapters.memory.live import InMemoryPlaces, InMemoryTickets
 from fitness.adapters.memory.logins import InMemoryLoginHistory
@@ -53,6 +54,7 @@ from fitness.ports.cache_state import CacheStatePort
 from fitness.ports.changes import ChangeLogPort
 from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort, PasswordHasherPort
+from fitness.ports.exports import ExportRepoPort
 from fitness.ports.health import ProbePort
 from fitness.ports.jobs import JobQueuePort
 from fitness.ports.live import PLACE_TTL_S, TICKET_TTL_S, PlacePort, TicketPort
@@ -84,6 +86,7 @@ from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.changes import ChangeLogContract
 from tests.unit.contracts.clock import ClockContract
 from tests.unit.contracts.credentials import AccessTokenContract, DeviceTokenContract, PasswordHasherContract
+from tests.unit.contracts.exports import ExportRepoContract
 from tests.unit.contracts.health import ProbeContract
 from tests.unit.contracts.jobs import Enqueue, Fail, JobQueueContract
 from tests.unit.contracts.live import PlaceContract, TicketContract, WakeUpContract
@@ -148,6 +151,10 @@ class InOneStore:
     @pytest.fixture
     def originals(self, store: InMemoryStore) -> OriginalRepoPort:
         return InMemoryOriginalRepo(store)
+
+    @pytest.fixture
+    def exports(self, store: InMemoryStore) -> ExportRepoPort:
+        return InMemoryExportRepo(store)
 
     @pytest.fixture
     def names(self, store: InMemoryStore) -> ObjectNamesPort:
@@ -522,6 +529,10 @@ class TestInMemoryRateLimiter(RateLimiterContract):
     @pytest.fixture
     def limiter(self, clock: TurnedClock) -> RateLimiterPort:
         return InMemoryRateLimiter(clock.monotonic_s)
+
+
+class TestInMemoryExports(InOneStore, ExportRepoContract):
+    pass
 
 
 class TestInMemoryOriginals(InOneStore, OriginalRepoContract):

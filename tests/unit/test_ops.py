@@ -21,8 +21,10 @@ from fitness.domain.model.jobs import Queue, Task
 from fitness.domain.use_cases.caching.keys import KINDS
 from fitness.entrypoints.http import kinds
 from fitness.entrypoints.http.bodies import MAX_BODY_BYTES
+from fitness.entrypoints.http.live import BEAT_S
 from fitness.entrypoints.http.uploads import MAX_PHOTO_UPLOAD_BYTES, MAX_UPLOAD_BYTES
 from fitness.entrypoints.server.deadlines import IDLE_S
+from fitness.entrypoints.server.websocket import PING_S
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "ops" / "prometheus"
@@ -162,7 +164,13 @@ def test_the_proxy_keeps_its_connections_to_the_replicas_and_closes_them_first()
     assert ["Connection", "$connection_header"] in proxy_says("server", "proxy_set_header")
     assert proxy_says("map $upgrade $connection_header", "default") == [[""]]
     passed = [arguments for _, name, arguments in proxy_directives() if name == "proxy_pass"]
-    assert passed == [["http://api"]] * 3
+    assert passed == [["http://api"]] * 4
+
+
+def test_the_proxy_takes_no_connection_to_the_live_feed_for_dead_that_is_only_silent():
+    [[patience]] = proxy_says("server", "proxy_read_timeout")
+    assert not proxy_says("location ~ ^/api/v1/live/?$", "proxy_read_timeout")
+    assert int(patience.removesuffix("s")) >= max(PING_S, BEAT_S) + 5  # after a ping is due it may take a second
 
 
 def test_the_proxy_looks_the_replicas_up_again():

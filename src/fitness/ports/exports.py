@@ -10,7 +10,8 @@ from fitness.ports.messages import Messages
 
 class ExportRepoPort(Protocol):
     """When an export is deleted, its parts are, and the names of their objects are then among those that
-    `ObjectNamesPort.released` tells. Of a deleted account nothing is found. Every method raises DatabaseUnavailable.
+    `ObjectNamesPort.released` tells. Of a deleted account nothing is found. Once an activity of its owner's is purged,
+    an export that was asked for before has expired. Every method raises DatabaseUnavailable.
     """
 
     async def request(self, user_id: int, *, at: datetime, messages: Messages) -> bool:
@@ -28,9 +29,17 @@ class ExportRepoPort(Protocol):
     async def finish(self, export_id: int, *, run: int, size_bytes: int, at: datetime, expires_at: datetime) -> bool:
         """It is ready. False where another run has begun, or the export is gone."""
 
+    async def ready(self, export_id: int, *, at: datetime) -> Export | None:
+        """The one that `use` would return now."""
+
     async def use(self, export_id: int, *, at: datetime) -> tuple[Export, Sequence[str]] | None:
         """The export and the names of its parts, in order, for whoever asks first; None for all others, and once it
         has expired."""
 
+    async def give_back(self, export_id: int, *, used_at: datetime) -> None:
+        """It was used at that time and not downloaded: it may be used again until it expires. Nothing is changed where
+        somebody else has used it since."""
+
     async def forget(self, *, used_before: datetime, expired_before: datetime, requested_before: datetime) -> int:
-        """Delete exports that were used or expired by then, and those that still wait and were asked for by then."""
+        """Delete exports that were used by then, those that nobody used and that expired by then, and those that still
+        wait and were asked for by then."""

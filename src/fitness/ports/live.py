@@ -30,7 +30,7 @@ class PlacePort(Protocol):
         """False where the user has `most` already."""
 
     async def keep(self, places: Iterable[Place]) -> None:
-        """For another PLACE_TTL_S, those that were lost meanwhile too."""
+        """For another PLACE_TTL_S, those that were lost meanwhile too. Each is drawn just before it is kept."""
 
     async def leave(self, place: Place) -> None:
         """It is free at once."""

@@ -60,6 +60,18 @@ class PlaceContract:
         assert not await places.take((7, "c"), most=1)
         assert not await places.take((8, "d"), most=1)
 
+    async def test_a_place_that_is_left_while_others_are_kept_is_free(self, places: PlacePort):
+        left = set[str]()
+        names = [str(number) for number in range(200)]
+        for name in names:
+            assert await places.take((7, name), most=200)
+        keeping = asyncio.ensure_future(places.keep((7, name) for name in names if name not in left))
+        for name in reversed(names):
+            left.add(name)
+            await places.leave((7, name))
+        await keeping
+        assert await places.take((7, "other"), most=1)
+
 
 class Heard:
     """Whom one process was told of."""

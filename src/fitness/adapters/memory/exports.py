@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from fitness.adapters.memory.store import InMemoryStore, KeptExport
+from fitness.adapters.memory.store import ChangesOfOne, InMemoryStore, KeptExport
+from fitness.domain.model.changes import ChangeKind
 from fitness.domain.model.exports import Export, ExportState
 from fitness.ports.messages import Messages
 
@@ -31,8 +32,8 @@ class InMemoryExportRepo:
         return True
 
     async def latest(self, user_id: int) -> Export | None:
-        own = [kept.export for kept in self._store.exports.values() if kept.export.user_id == user_id]
-        return own[-1] if own and user_id in self._store.users else None
+        own = [kept for kept in self._store.exports.values() if kept.export.user_id == user_id]
+        return self._shown(own[-1]) if own and user_id in self._store.users else None
 
     async def begin(self, user_id: int, *, run: int) -> Export | None:
         export = await self.latest(user_id)
@@ -56,24 +57,44 @@ class InMemoryExportRepo:
             kept.export = replace(kept.export, ready_at=at, expires_at=expires_at, size_bytes=size_bytes)
         return kept is not None
 
-    async def use(self, export_id: int, *, at: datetime) -> tuple[Export, Sequence[str]] | None:
+    async def ready(self, export_id: int, *, at: datetime) -> Export | None:
         kept = self._store.exports.get(export_id)
-        if kept is None or kept.export.state(at) is not ExportState.READY or not self._of_living(kept):
+        if kept is None or not self._of_living(kept) or self._shown(kept).state(at) is not ExportState.READY:
             return None
+        return self._shown(kept)
+
+    async def use(self, export_id: int, *, at: datetime) -> tuple[Export, Sequence[str]] | None:
+        if await self.ready(export_id, at=at) is None:
+            return None
+        kept = self._store.exports[export_id]
         kept.export = replace(kept.export, used_at=at)
-        return kept.export, [name for _, name in sorted(kept.parts.items())]
+        return self._shown(kept), [name for _, name in sorted(kept.parts.items())]
+
+    async def give_back(self, export_id: int, *, used_at: datetime) -> None:
+        kept = self._store.exports.get(export_id)
+        if kept is not None and kept.export.used_at == used_at:
+            kept.export = replace(kept.export, used_at=None)
 
     async def forget(self, *, used_before: datetime, expired_before: datetime, requested_before: datetime) -> int:
         old = [
-            one.export.id
-            for one in self._store.exports.values()
-            if (one.export.used_at is not None and one.export.used_at <= used_before)
-            or (one.export.expires_at is not None and one.export.expires_at <= expired_before)
-            or (one.export.ready_at is None and one.export.requested_at <= requested_before)
+            one.id
+            for one in map(self._shown, self._store.exports.values())
+            if (one.used_at is not None and one.used_at <= used_before)
+            or (one.used_at is None and one.expires_at is not None and one.expires_at <= expired_before)
+            or (one.ready_at is None and one.requested_at <= requested_before)
         ]
         for export_id in old:
             self._store.delete_export(export_id)
         return len(old)
+
+    def _shown(self, kept: KeptExport) -> Export:
+        """It expires with the first purge of its owner's after it was asked for."""
+        export = kept.export
+        if export.expires_at is None:
+            return export
+        changes = self._store.changes.get(export.user_id, ChangesOfOne()).kept
+        ends = [one.at for one in changes if one.kind is ChangeKind.PURGED and one.at >= export.requested_at]
+        return replace(export, expires_at=min([export.expires_at, *ends]))
 
     def _made_by(self, export_id: int, run: int) -> KeptExport | None:
         kept = self._store.exports.get(export_id)

@@ -9,20 +9,30 @@ from fitness.adapters.postgres.messages import carrying, enqueued_parameters
 from fitness.domain.model.exports import Export
 from fitness.ports.messages import Messages
 
-COLUMNS: LiteralString = "id, user_id, requested_at, ready_at, expires_at, size_bytes, used_at"
+# What is deleted for good is in no archive either: the first purge after it was asked for is its end. The log of
+# changes has the purge as soon as it is committed, and an index of purges alone makes it quick to find.
+_GOOD_UNTIL: LiteralString = """
+    CASE WHEN ready_at IS NOT NULL THEN least(expires_at, (
+        SELECT min(purge.at)
+        FROM activity_changes AS purge
+        WHERE purge.user_id = exports.user_id AND purge.kind = 'purged' AND purge.at >= exports.requested_at
+    )) END
+"""
+
+COLUMNS: LiteralString = f"id, user_id, requested_at, ready_at, {_GOOD_UNTIL}, size_bytes, used_at"
 
 _OF_LIVING = "EXISTS (SELECT FROM users WHERE users.id = exports.user_id AND users.deleted_at IS NULL)"
 
 # Of two requests at the same time the second finds the first one's row in the index of those that wait.
 REQUEST = carrying(
-    """
+    f"""
     INSERT INTO exports (user_id, requested_at)
     SELECT id, %(at)s
     FROM users
     WHERE id = %(user_id)s AND deleted_at IS NULL AND NOT EXISTS (
         SELECT
         FROM exports
-        WHERE user_id = users.id AND (ready_at IS NULL OR (used_at IS NULL AND expires_at > %(at)s))
+        WHERE user_id = users.id AND (ready_at IS NULL OR (used_at IS NULL AND {_GOOD_UNTIL} > %(at)s))
     )
     ON CONFLICT DO NOTHING
     RETURNING id
@@ -68,19 +78,33 @@ FINISH = """
     RETURNING id
 """
 
+READY = f"""
+    SELECT {COLUMNS}
+    FROM exports
+    WHERE id = %(id)s AND used_at IS NULL AND {_GOOD_UNTIL} > %(at)s AND {_OF_LIVING}
+"""
+
 USE = f"""
     UPDATE exports
     SET used_at = %(at)s
-    WHERE id = %(id)s AND used_at IS NULL AND expires_at > %(at)s AND {_OF_LIVING}
+    WHERE id = %(id)s AND used_at IS NULL AND {_GOOD_UNTIL} > %(at)s AND {_OF_LIVING}
     RETURNING {COLUMNS}, ARRAY(SELECT object_name FROM export_parts WHERE export_id = exports.id ORDER BY number)
 """
 
-FORGET = """
+GIVE_BACK = """
+    UPDATE exports
+    SET used_at = NULL
+    WHERE id = %(id)s AND used_at = %(used_at)s
+    RETURNING id
+"""
+
+FORGET = f"""
     DELETE FROM exports
     WHERE id IN (
         SELECT id
         FROM exports
-        WHERE used_at <= %(used_before)s OR expires_at <= %(expired_before)s
+        WHERE used_at <= %(used_before)s
+            OR (used_at IS NULL AND {_GOOD_UNTIL} <= %(expired_before)s)
             OR (ready_at IS NULL AND requested_at <= %(requested_before)s)
         ORDER BY id
         LIMIT 100
@@ -120,9 +144,16 @@ class PostgresExportRepo:
         parameters = {"id": export_id, "run": run, "size_bytes": size_bytes, "at": at, "expires_at": expires_at}
         return await self._database.one(FINISH, parameters) is not None
 
+    async def ready(self, export_id: int, *, at: datetime) -> Export | None:
+        row = await self._database.one(READY, {"id": export_id, "at": at})
+        return _export(row) if row else None
+
     async def use(self, export_id: int, *, at: datetime) -> tuple[Export, Sequence[str]] | None:
         row = await self._database.one(USE, {"id": export_id, "at": at})
         return (_export(row), row[7]) if row else None
+
+    async def give_back(self, export_id: int, *, used_at: datetime) -> None:
+        await self._database.one(GIVE_BACK, {"id": export_id, "used_at": used_at})
 
     async def forget(self, *, used_before: datetime, expired_before: datetime, requested_before: datetime) -> int:
         parameters = {

@@ -14,7 +14,7 @@ from fitness.domain.model.fields import Says
 from fitness.domain.model.photos import Photo
 
 LINK_TTL = timedelta(hours=24)
-"""From when the archive is ready, until it is downloaded."""
+"""From when the archive is ready, to be downloaded."""
 
 USED_KEPT_FOR = timedelta(hours=1)
 """A download that has begun may take so long."""
@@ -30,7 +30,7 @@ class ExportState(StrEnum):
     WAITING = "waiting"
     READY = "ready"
     OVER = "over"
-    """It was downloaded, or nobody did so in time."""
+    """It was downloaded, or nobody did so in time, or something of its owner's was purged since it was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,10 @@ class Export:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportStatus:
-    state: Annotated[ExportState, Says("`over` once it was downloaded, or was not in time.")]
+    state: Annotated[
+        ExportState,
+        Says("`over` once it was downloaded, was not in time, or something of the caller's was deleted for good."),
+    ]
     requested_at: Annotated[datetime, Says("When it was asked for.")]
     expires_at: Annotated[datetime, Says("Until then the link is good.")] | None
     size_bytes: Annotated[int, Says("Of the archive.")] | None

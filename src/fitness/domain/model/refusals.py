@@ -167,7 +167,7 @@ class ActivityExpired(Refusal):
 
 
 class ExportNotFound(Refusal):
-    """None was asked for; or the link to it was used before, has expired, or was made up."""
+    """None was asked for; or the link to it was used before, is in use, has expired, or was made up."""
 
     def __init__(self) -> None:
         super().__init__("there is no such export, or its link was used or has expired; ask for another one")

@@ -1,8 +1,10 @@
 """Taking one's own away: an archive of all, made by a background job, or a table, made while it is sent."""
 
+import asyncio
+import logging
 import secrets
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,6 +34,7 @@ from fitness.ports.credentials import ExportTokenPort
 from fitness.ports.exports import ExportRepoPort
 from fitness.ports.objects import ObjectMissing, ObjectStorePort
 from fitness.ports.originals import OriginalRepoPort
+from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.photos import PhotoRepoPort
 from fitness.ports.users import UserRepoPort
 
@@ -39,6 +42,8 @@ PART_BYTES = 4 * 1024 * 1024
 """Of the archive, in one object: so much of it is in memory at a time."""
 
 LINK = "/api/v1/exports/"
+
+_log = logging.getLogger(__name__)
 
 Pages = Callable[[Page], Awaitable[Listing[Activity]]]
 
@@ -72,14 +77,31 @@ class ExportService:
             raise ExportNotFound
         return self._status(export)
 
-    async def download(self, token: str) -> tuple[Export, AsyncIterator[bytes]]:
-        """The archive, once. Raises ExportNotFound."""
+    async def ready(self, token: str) -> Export:
+        """The one that could be downloaded now. Raises ExportNotFound."""
+        export_id = self.tokens.export_of(token)
+        export = None if export_id is None else await self.exports.ready(export_id, at=self.clock.now())
+        if export is None:
+            raise ExportNotFound
+        return export
+
+    async def download(self, token: str) -> tuple[Export, AsyncGenerator[bytes, None]]:
+        """The archive, once: nobody else gets it meanwhile, and afterwards only if it was not read to its end.
+
+        It has to be closed after. Raises ExportNotFound, ObjectsUnavailable.
+        """
         export_id = self.tokens.export_of(token)
         used = None if export_id is None else await self.exports.use(export_id, at=self.clock.now())
         if used is None:
             raise ExportNotFound
         export, names = used
-        return export, self._joined(names)
+        content = self._sent(export, names)
+        try:
+            await anext(content)  # begun: closing one that is not would do nothing
+        except ObjectMissing as error:
+            _log.error("the archive of export %s is not in the store of files: %s", export.id, error)
+            raise ExportNotFound from error
+        return export, content
 
     async def make(self, user_id: int) -> None:
         """The archive that the user waits for, if there is one. Of several runs the one that began last finishes it."""
@@ -122,10 +144,35 @@ class ExportService:
             url=LINK + self.tokens.issue(export.id) if ready else None,
         )
 
+    async def _sent(self, export: Export, names: Sequence[str]) -> AsyncGenerator[bytes, None]:
+        over = False
+        try:
+            chunks = self._joined(names)
+            first = await anext(chunks, b"")  # before anything is answered: the store of files may be out of reach
+            yield b""
+            yield first
+            async for chunk in chunks:
+                yield chunk
+            over = True
+        except ObjectMissing:
+            over = True  # another can be asked for
+            raise
+        finally:
+            if not over:
+                # To its end, although whoever waits for it is cancelled, since the client has left.
+                await asyncio.shield(asyncio.ensure_future(self._give_back(export)))
+
     async def _joined(self, names: Sequence[str]) -> AsyncIterator[bytes]:
         for name in names:
             async for chunk in self.objects.chunks(name):
                 yield chunk
+
+    async def _give_back(self, export: Export) -> None:
+        assert export.used_at is not None
+        try:
+            await self.exports.give_back(export.id, used_at=export.used_at)
+        except DatabaseUnavailable:
+            _log.warning("the link of export %s counts as used, although its download was broken off", export.id)
 
     async def _archive(self, user_id: int) -> AsyncIterator["tuple[str, AsyncIterator[bytes]]"]:
         """The archive's files: their names, and their contents piece by piece."""

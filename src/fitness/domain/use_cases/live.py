@@ -9,6 +9,7 @@ message that is lost costs no change, and at most a second.
 import asyncio
 import logging
 import secrets
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import islice
@@ -37,6 +38,9 @@ UNKNOWN_S = 60.0
 """After so long without an answer about somebody's standing, the connection ends."""
 
 CHECKED_AT_ONCE = 50
+
+MOST_NOT_FREED = 1_000
+"""Places, the oldest of which are forgotten first: they become free by themselves."""
 
 Check = Callable[[Caller], Awaitable[object]]
 """Raises NotAuthenticated where the caller's session, key or account has ended, and outages."""
@@ -110,6 +114,8 @@ class LiveFeed:
         self._followers: dict[int, set[Follower]] = {}
         self._anybody = asyncio.Event()
         self._stopped = False
+        self._not_freed: deque[Place] = deque(maxlen=MOST_NOT_FREED)
+        """Places that were left while their store did not answer."""
 
     async def admit(self, caller: Caller, after: int | None) -> int:
         """The number behind which the caller's changes follow: the given one, or that of the latest change.
@@ -184,7 +190,10 @@ class LiveFeed:
         left = iter(self._all())
         while some := [*islice(left, CHECKED_AT_ONCE)]:
             await asyncio.gather(*(self._check_one(follower) for follower in some))
-        await self._places.keep([follower.place for follower in self._all()])
+        for _ in range(len(self._not_freed)):
+            await self._free(self._not_freed.popleft())
+        # One at a time: a place that is left meanwhile must not be taken again for nobody.
+        await self._places.keep(follower.place for follower in self._all() if self._follows(follower))
 
     async def _check_one(self, follower: Follower) -> None:
         try:
@@ -215,7 +224,18 @@ class LiveFeed:
     async def _leave(self, follower: Follower) -> None:
         self._forget(follower)
         with suppress(Outage):
-            await asyncio.shield(asyncio.ensure_future(self._places.leave(follower.place)))
+            await asyncio.shield(asyncio.ensure_future(self._free(follower.place)))
+
+    async def _free(self, place: Place) -> None:
+        """Now, or with the next round of checks. Raises TicketsUnavailable."""
+        try:
+            await self._places.leave(place)
+        except Outage:
+            self._not_freed.append(place)
+            raise
+
+    def _follows(self, follower: Follower) -> bool:
+        return follower in self._followers.get(follower.caller.id, ())
 
     def _forget(self, follower: Follower) -> None:
         of_user = self._followers.get(follower.caller.id, set())

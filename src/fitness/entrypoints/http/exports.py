@@ -13,9 +13,11 @@ from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import ExportNotFound
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.exporting import ExportService
+from fitness.entrypoints.http.arrived import ARRIVED, Arrived
 from fitness.entrypoints.http.filters import TableQuery, filter_of
 from fitness.entrypoints.http.queries import read_query
 from fitness.entrypoints.http.routes import LOGIN_ONLY, Access, Route
+from fitness.entrypoints.http.streams import UNBUFFERED, Streamed, nothing
 from fitness.ports.outages import ObjectsUnavailable
 
 ZIP, CSV = "application/zip", "text/csv"
@@ -58,22 +60,31 @@ async def get_export(
         access=Access.PUBLIC,
         action=Action.OTHER,
         refuses=(ExportNotFound, ObjectsUnavailable),
-        sends=("Content-Disposition",),
+        sends=("Content-Disposition", "X-Accel-Buffering"),
         files=(ZIP,),
         unstored=True,
     ).opt,
 )
-async def download_export(token: FromPath[str], exports: NamedDependency[ExportService]) -> Response[bytes]:
-    """The archive, once: whoever has the link needs no token. HEAD uses it up, too."""
-    export, content = await exports.download(token)
+async def download_export(
+    token: FromPath[str], request: Request[Any, Any, Any], exports: NamedDependency[ExportService]
+) -> Response[bytes]:
+    """The archive, once: whoever has the link needs no token.
+
+    The link is used up once all of the archive was sent; a download that was broken off can be begun anew. While one
+    runs, others are 404. HEAD does not use it up.
+    """
+    arrived: Arrived = request.scope[ARRIVED]  # type: ignore[literal-required]
+    if arrived.method == "HEAD":
+        export, content = await exports.ready(token), nothing()
+    else:
+        export, content = await exports.download(token)
     name = f"fitness-{export.requested_at:%Y-%m-%d}.zip"
     headers = {
         "Cache-Control": "no-store",
         "Content-Disposition": f'attachment; filename="{name}"',
         "Content-Length": str(export.size_bytes),
     }
-    # To the document, what is streamed is bytes.
-    return cast("Response[bytes]", Stream(content, headers=headers, media_type=ZIP))
+    return Streamed(content, headers=headers | UNBUFFERED, media_type=ZIP)
 
 
 @get(

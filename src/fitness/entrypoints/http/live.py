@@ -2,15 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.response.base import ASGIResponse
-from litestar.types import Receive, Send
 from msgspec import Meta
 
 from fitness.domain.model.api_keys import ApiScope
@@ -27,6 +24,7 @@ from fitness.entrypoints.http.feed import Feed
 from fitness.entrypoints.http.kinds import NotAcceptable
 from fitness.entrypoints.http.queries import read_query
 from fitness.entrypoints.http.routes import Access, Route
+from fitness.entrypoints.http.streams import UNBUFFERED, Streamed, nothing
 from fitness.ports.live import TICKET_TTL_S
 from fitness.ports.outages import Outage, TicketsUnavailable
 
@@ -105,37 +103,8 @@ async def follow_changes(request: Request[Caller, Any, Any], feed: NamedDependen
     cursor = request.headers.get("last-event-id") or query.cursor
     seq = await feed.admit(by, None if cursor is None else change_of(cursor, by.id))
     arrived: Arrived = request.scope[ARRIVED]  # type: ignore[literal-required]
-    return EventStream(_nothing() if arrived.method == "HEAD" else _events(feed, by, seq))
-
-
-class EventStream(Response[bytes]):
-    """Ends with its events, or with its client; Litestar's own goes on listening to a client that has its answer."""
-
-    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
-        super().__init__(b"", media_type=EVENTS, headers=NO_STORE | {"X-Accel-Buffering": "no"})
-        self._events = events
-
-    def to_asgi_response(self, *_: Any, **__: Any) -> "_Streamed":
-        return _Streamed(self._events, media_type=EVENTS, status_code=200, headers=self.headers)
-
-
-class _Streamed(ASGIResponse):
-    _should_set_content_length = False
-
-    def __init__(self, events: AsyncGenerator[bytes, None], **given: Any) -> None:
-        super().__init__(**given)
-        self._events = events
-
-    async def send_body(self, send: Send, receive: Receive) -> None:
-        async with aclosing(self._events):
-            async for event in self._events:
-                await send({"type": "http.response.body", "body": event, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _nothing() -> AsyncGenerator[bytes, None]:
-    for event in tuple[bytes, ...]():
-        yield event
+    events = nothing() if arrived.method == "HEAD" else _events(feed, by, seq)
+    return Streamed(events, media_type=EVENTS, headers=NO_STORE | UNBUFFERED)
 
 
 async def _events(feed: Feed, by: Caller, seq: int) -> AsyncGenerator[bytes, None]:

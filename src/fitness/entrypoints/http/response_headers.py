@@ -32,7 +32,7 @@ HEADERS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "Set-Cookie": ("The `device_token`, for browsers on the service's own site.", _TEXT),
     "Vary": ("The request headers on which the answer depends.", _TEXT),
     "WWW-Authenticate": ("How to authenticate.", _TEXT),
-    "X-Accel-Buffering": ("`no`: a proxy is to pass each event on at once.", {"const": "no"}),
+    "X-Accel-Buffering": ("`no`: a proxy is to pass on each piece at once.", {"const": "no"}),
     "X-Cache": ("Where the answer came from.", {"enum": ["HIT", "MISS", "BYPASS"]}),
     "X-Content-Type-Options": ("Always `nosniff`.", {"const": "nosniff"}),
     "X-RateLimit-Limit": ("Requests under the tightest policy.", _COUNT),

@@ -1,0 +1,45 @@
+"""Answers that are sent while they are made."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from litestar import Response
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Send
+
+UNBUFFERED = {"X-Accel-Buffering": "no"}
+"""A proxy passes on each piece at once, so that it is seen here when the client leaves."""
+
+
+class Streamed(Response[bytes]):
+    """Ends with its content, or with its client, and closes the content then. Litestar's own goes on listening to a
+    client that has its answer, and closes nothing.
+    """
+
+    def __init__(self, content: AsyncGenerator[bytes, None], *, media_type: str, headers: Mapping[str, str]) -> None:
+        super().__init__(b"", media_type=media_type, headers={**headers})
+        self._content = content
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> "_Sent":
+        return _Sent(self._content, media_type=self.media_type, status_code=200, headers=self.headers)
+
+
+class _Sent(ASGIResponse):
+    _should_set_content_length = False
+
+    def __init__(self, content: AsyncGenerator[bytes, None], **given: Any) -> None:
+        super().__init__(**given)
+        self._content = content
+
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        async with aclosing(self._content):
+            async for piece in self._content:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def nothing() -> AsyncGenerator[bytes, None]:
+    """In place of the content, for HEAD."""
+    for piece in tuple[bytes, ...]():
+        yield piece
