@@ -1,6 +1,7 @@
 """The line to Redis, on real servers that hang, end and come back."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -242,3 +243,20 @@ async def test_a_line_that_is_closed_while_it_connects_leaves_no_connection(serv
         # Nothing of it goes on, so that there is nobody who could still connect.
         assert asyncio.all_tasks() == before
     server.thaw()
+
+
+async def test_a_line_may_be_closed_at_any_step_of_an_attempt_that_fails():
+    loop, unseen = asyncio.get_running_loop(), list[str]()
+    handler = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: unseen.append(context["message"]))
+    for steps in range(12):
+        line = line_to("redis://127.0.0.1:1")
+        assert isinstance(line, RedisLine)
+        line.ask("a", ("PING",)).cancel()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await line.aclose()
+        del line
+        gc.collect()
+    loop.set_exception_handler(handler)
+    assert unseen == []

@@ -24,7 +24,7 @@ from fitness.adapters.redis.connection import (
     taken_over,
 )
 from fitness.adapters.redis.questions import Answer, Question, fail_all
-from fitness.foundation.tasks import SupervisedTasks
+from fitness.foundation.tasks import SupervisedTasks, mark_retrieved
 from fitness.ports.reply import Reply
 
 T = TypeVar("T")
@@ -167,7 +167,9 @@ class RedisLine:
             raise
         finally:
             looking.cancel()
-            if not handshake.done():
+            if handshake.done():
+                mark_retrieved(handshake)  # the line may have been closed as it ended
+            else:
                 self._given_up.start(given_up(connection, handshake))
         self._down = None
 
