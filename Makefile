@@ -20,10 +20,10 @@ test: $(VENV)/dev.stamp ## all tests, on engines that they start themselves
 # The engines are waited for most of the time, so two of these run at a time, in half the time. Those that measure times
 # are in the first; the others are nice to it.
 test-engines: $(VENV)/dev.stamp
-	@$(COMPILED) $(PY) -m pytest -m engines --ignore-glob='tests/integration/test_http_*'
+	@$(COMPILED) $(PY) -m pytest -m engines --ignore-glob='tests/integration/test_http_*' --ignore-glob='tests/integration/*oracle.py'
 
 test-http: $(VENV)/dev.stamp
-	@$(COMPILED) nice -n 19 $(PY) -m pytest -q -m engines $(wildcard tests/integration/test_http_*.py)
+	@$(COMPILED) nice -n 19 $(PY) -m pytest -q -m engines $(wildcard tests/integration/test_http_*.py tests/integration/*oracle.py)
 
 test-others: $(VENV)/dev.stamp
 	@$(COMPILED) nice -n 19 $(PY) -m pytest -q -m "not engines"

@@ -1,17 +1,32 @@
 """Ports of this machine that nobody uses yet, and small HTTP servers on them."""
 
 import http.server
+import random
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+FIRST_PORT = 10_000
+OUTGOING_FROM = 32_768
+"""From here on Linux takes ports for outgoing connections: one could be gone before it is listened on."""
+
+_random = random.SystemRandom()
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while True:
+        port = _random.randrange(FIRST_PORT, OUTGOING_FROM)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def free_ports(count: int) -> list[int]:
+    found = set[int]()
+    while len(found) < count:
+        found.add(free_port())
+    return [*found]
 
 
 def accepts(host: str, port: int) -> bool:

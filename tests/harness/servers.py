@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -132,16 +131,6 @@ class SentinelServer(TcpValkey):
 
     def start(self) -> None:
         self.launch([self.program, self.settings, "--sentinel"], self._answers)
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    found: list[int] = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return found
 
 
 def wait_until_says(server: ValkeyServer, fact: str, *command: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from ops.local.network import OUTGOING_FROM, free_ports
 from ops.local.service import own_folder
 from redis.asyncio import RedisCluster
 
@@ -18,7 +19,7 @@ from fitness.adapters.redis.rate_limits import RedisRateLimiter
 from fitness.ports.cache import CachePort, Era
 from fitness.ports.outages import CacheUnavailable
 from tests.harness.api import serving
-from tests.harness.servers import PATIENCE_S, SentinelServer, TcpValkey, answered, free_ports, wait_until_says
+from tests.harness.servers import PATIENCE_S, SentinelServer, TcpValkey, answered, wait_until_says
 from tests.unit.contracts.cache import ANN, BOB, CacheContract, key
 from tests.unit.contracts.rate_limits import charge
 
@@ -31,7 +32,7 @@ def cluster_url() -> Iterator[str]:
 
 def _cluster(folder: Path) -> Iterator[str]:
     # A node's bus has a port 10 000 above its own.
-    chosen = [port for port in free_ports(30) if port < 50_000][:3] or [17_001, 17_002, 17_003]
+    chosen = [port for port in free_ports(50) if port + 10_000 < OUTGOING_FROM][:3]
     nodes = [TcpValkey(folder / f"node-{port}", port, "--cluster-enabled", "yes") for port in chosen]
     for node in nodes:
         node.start()

@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 import redis
 from ops.local.client import Client, logged_in
+from ops.local.network import free_ports
 from ops.local.service import Instance, engines, own_folder, serving
 from psycopg.conninfo import conninfo_to_dict
 
@@ -35,7 +36,6 @@ from tests.harness.servers import (
     ValkeyServer,
     breakable_cache,
     busy_loops,
-    free_ports,
     wait_until_says,
 )
 
