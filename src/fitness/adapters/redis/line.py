@@ -88,7 +88,7 @@ class RedisLine:
         """
         if self._down is not None:
             raise RedisConnectionError(f"Redis is down: {self._down}")
-        if len(self._queue) + len(self._unanswered) >= MAX_WAITING:
+        if self._full:
             raise LineFull(f"{MAX_WAITING} questions to Redis wait for their answers")
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._ask(Question(commands, answer))
@@ -99,11 +99,15 @@ class RedisLine:
 
         The reply fails where there is no answer in time, or an error among the replies.
         """
-        if self._down is not None or len(self._queue) + len(self._unanswered) >= MAX_WAITING:
+        if self._down is not None or self._full:
             return None
         reply = Reply(read)
         self._ask(Question(commands, reply))
         return reply
+
+    @property
+    def _full(self) -> bool:
+        return len(self._queue) + len(self._unanswered) >= MAX_WAITING
 
     def _ask(self, question: Question) -> None:
         if self._serving is None:

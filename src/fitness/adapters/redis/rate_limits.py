@@ -83,10 +83,10 @@ def _decided(charges: Sequence[Charge], answer: Answer) -> Decision:
 
 
 def _decision(charges: Sequence[Charge], answer: Sequence[int]) -> Decision:
-    said = iter(answer)
+    said = zip(charges, answer[0::3], answer[1::3], answer[2::3], strict=True)
     balances = [
-        Balance(policy, limit, next(said), next(said), next(said))  # remaining, reset and retry
-        for policy, _, limit in charges
+        Balance(policy, limit, remaining, reset_us, retry_us)
+        for (policy, _, limit), remaining, reset_us, retry_us in said
     ]
     return Decision(tuple(balances))
 

@@ -11,7 +11,7 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Send
 from fitness.domain.use_cases.seen import ReadAsked
 from fitness.entrypoints.http.arrived import ARRIVED, UNMATCHED, Arrived
 from fitness.entrypoints.http.cors import Cors
-from fitness.entrypoints.http.delivery import MIN_COMPRESSED_BYTES, compressed, compressed_apart, delivered
+from fitness.entrypoints.http.delivery import compressed, compressed_apart, delivered
 from fitness.entrypoints.http.problems import MEDIA_TYPE, logged_problem_of
 from fitness.entrypoints.http.sending import CLIENT_GONE, Charge, Sending
 from fitness.entrypoints.http.short_changes import ShortChanges
@@ -183,8 +183,7 @@ class Edge:
 
     def _finished(self, arrived: Arrived, answer: Answer) -> Answer:
         self._report(arrived, answer.status)
-        if len(answer.body) >= MIN_COMPRESSED_BYTES:
-            answer = compressed(answer, arrived.headers)
+        answer = compressed(answer, arrived.headers)
         answer.headers.extend(self._of_every_answer(arrived))
         return answer if arrived.method == "GET" else answer._replace(body=b"")
 

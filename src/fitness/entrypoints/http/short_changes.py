@@ -4,7 +4,6 @@ Routing, dependencies and the response's objects cost a third of a change. What 
 does a change that is refused: nothing has been done then.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -22,12 +21,11 @@ from fitness.entrypoints.http.bodies import JSON_TYPES, MAX_BODY_BYTES, decode_j
 from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.etags import etag
 from fitness.entrypoints.http.kinds import MalformedRequest
-from fitness.entrypoints.http.short_way import ACTIVITY_ROUTE, LISTING_PATH, bearer
+from fitness.entrypoints.http.short_way import ACTIVITY_ROUTE, LISTING_PATH, activity_id, bearer
 from fitness.entrypoints.server.exchange import Answer, RawHeaders
 from fitness.ports.credentials import AccessTokenPort
 
 _encode = msgspec.json.Encoder().encode
-_activity_id = re.compile(r"/api/v1/activities/([1-9][0-9]{0,17})", re.ASCII).fullmatch
 _KINDS = {kind.encode() for kind in JSON_TYPES}
 _CONDITIONS = {b"idempotency-key", b"if-match", b"if-none-match"}
 
@@ -79,14 +77,14 @@ class ShortChanges:
             and len(headers) == len([*scope["headers"]])
         )
         if arrived.method == "POST":
-            route, action, activity_id = LISTING_PATH, Action.CREATE, None
+            route, action, changed = LISTING_PATH, Action.CREATE, None
             usual = usual and arrived.path == LISTING_PATH
         else:
-            match = _activity_id(arrived.path)
+            match = activity_id(arrived.path.encode())
             usual = usual and match is not None
-            route, action, activity_id = ACTIVITY_ROUTE, Action.OTHER, int(match[1]) if match is not None else None
+            route, action, changed = ACTIVITY_ROUTE, Action.OTHER, int(match[1]) if match is not None else None
         caller = bearer(self._tokens, headers) if usual else None
-        return None if caller is None else _Change(route, action, caller, activity_id)
+        return None if caller is None else _Change(route, action, caller, changed)
 
     async def _made(self, body: bytes, change: _Change) -> Answer | None:
         """None where nothing was changed, since something is wrong with it."""

@@ -37,7 +37,8 @@ from fitness.ports.outages import Outage
 
 LISTING_PATH = "/api/v1/activities"
 ACTIVITY_ROUTE = "/api/v1/activities/{activity_id}"
-_activity_id = re.compile(rb"/api/v1/activities/([1-9][0-9]{0,17})").fullmatch
+activity_id = re.compile(rb"/api/v1/activities/([1-9][0-9]{0,17})").fullmatch
+"""Of a target that is an activity's usual address: the match's first group."""
 
 MOST_REMEMBERED = 4_000
 MOST_PAGES = 200
@@ -109,7 +110,7 @@ class ShortWay:
         known = self._asked.get(target)
         if known is not None:
             return known
-        match = _activity_id(target)
+        match = activity_id(target)
         if match is not None:
             asked = Asked(target.decode(), ACTIVITY_ROUTE, int(match[1]), None)
         else:
