@@ -4,8 +4,8 @@
 
 Four others read what is cached, list and create, each with a pause after each answer: for some seconds while nothing
 else happens, then while the tag is renamed, and so on. While it is renamed, their 99th percentile is at most twice what
-it is otherwise. Each renaming puts one entry for each activity in the change log, and carries one invalidation for each
-500 activities, as many as one of its statements changes. Ends with 1 where any of it fails.
+it is otherwise. Each renaming puts one entry for each activity in the change log, and gives its person's scope of the
+cache one new generation. Ends with 1 where any of it fails.
 """
 
 import argparse
@@ -21,28 +21,17 @@ from typing import Any
 import psycopg
 from ops.local.client import Client, logged_in
 from ops.local.service import engines, serving
+from redis import Redis
+from redis.client import PubSub
 
-from fitness.domain.use_cases.tags import CHANGED_AT_ONCE
+from fitness.domain.use_cases.caching.keys import user_scope
+from fitness.ports.cache import Scope
 
 PAUSE_S = 0.005
 OTHERS = 4
 NEW = {"activity_type": "run", "activity_date": "2026-11-01T08:00:00Z", "duration_minutes": 30, "tags": ["lake"]}
 EIGHT = ("read", "read", "list", "read", "read", "create", "read", "read")
 MOST_TIMES = 2.0
-
-# All invalidations are noted, since those that are carried out are gone.
-NOTE_INVALIDATIONS = """
-    CREATE TABLE noted_invalidations (scopes text[] NOT NULL);
-    CREATE FUNCTION note_invalidation() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-    BEGIN
-        INSERT INTO public.noted_invalidations (scopes) VALUES (NEW.scopes);
-        RETURN NULL;
-    END
-    $$;
-    CREATE TRIGGER note_invalidation
-    AFTER INSERT ON cache_outbox
-    FOR EACH ROW EXECUTE FUNCTION note_invalidation();
-"""
 
 ACTIVITIES = """
     INSERT INTO activities (user_id, version, activity_type, title, activity_date, timezone, local_date,
@@ -57,8 +46,6 @@ LOGGED = """
     FROM activity_changes
     WHERE user_id = %(owner)s AND kind = 'updated'
 """
-
-INVALIDATED = "SELECT count(*) FROM noted_invalidations WHERE 'user:' || %(owner)s = ANY(scopes)"
 
 TAGGED = "SELECT count(*) FROM activities WHERE user_id = %(owner)s AND tags = ARRAY[%(tag)s, 'rain']"
 
@@ -114,12 +101,32 @@ async def others_meanwhile(others: list[Other], seen: Seen, meanwhile: Awaitable
 
 
 @dataclass(slots=True)
+class Invalidations:
+    """Of one scope of the cache, as its server tells them: with events on the keys' names."""
+
+    channel: PubSub
+
+    @classmethod
+    def of(cls, cache: Redis, scope: Scope) -> "Invalidations":
+        cache.config_set("notify-keyspace-events", "K$")
+        channel: PubSub = cache.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        channel.psubscribe(f"__keyspace@0__:*:generation:{scope.kind}:{{{scope.id}}}")
+        channel.get_message(timeout=1.0)
+        return cls(channel)
+
+    def count(self) -> int:
+        """Since it was counted last."""
+        return sum(1 for _ in iter(lambda: self.channel.get_message(timeout=0.1), None))
+
+
+@dataclass(slots=True)
 class Person:
     """Has a tag on all activities."""
 
     id: int
     client: Client
     owner: psycopg.Connection[Any]
+    invalidations: Invalidations
     tag: str = "tag 0"
     renamed: int = 0
 
@@ -139,17 +146,15 @@ class Person:
     def wrong(self, count: int) -> list[str]:
         """What is not as it should be, of all renamings so far."""
         about = {"owner": self.id, "tag": self.tag}
-        tagged, entries, activities, invalidations = (
-            number
-            for query in (TAGGED, LOGGED, INVALIDATED)
-            for number in self.owner.execute(query, about).fetchone() or ()
+        tagged, entries, activities = (
+            number for query in (TAGGED, LOGGED) for number in self.owner.execute(query, about).fetchone() or ()
         )
+        invalidations = self.invalidations.count()
         print(f"{tagged} have the new tag; {entries} entries of {activities}; {invalidations} invalidations")
         right = tagged == activities == count and entries == count * self.renamed
-        statements = -(-count // CHANGED_AT_ONCE) * self.renamed
         return [
             *([] if right else ["not every activity has the new tag and an entry"]),
-            *([] if invalidations == statements else [f"{invalidations} invalidations, not {statements}"]),
+            *([] if invalidations == self.renamed else [f"{invalidations} invalidations, not {self.renamed}"]),
         ]
 
 
@@ -159,10 +164,11 @@ async def renamed(count: int, rounds: int, seconds: float) -> list[str]:
         engines() as urls,
         serving(urls, RATE_LIMIT_SCALE="0") as instance,
         psycopg.connect(urls.owner_database_url, autocommit=True) as owner,
+        Redis.from_url(urls.redis_url) as cache,
     ):
-        owner.execute(NOTE_INVALIDATIONS.encode())
         client = Client(instance.port, await logged_in(instance.port, "tags@example.org"))
-        person = Person((await client.ask("GET", "/users/me")).json()["id"], client, owner)
+        number = (await client.ask("GET", "/users/me")).json()["id"]
+        person = Person(number, client, owner, Invalidations.of(cache, user_scope(number)))
         person.fill(count)
         others = [Other(instance.port, await logged_in(instance.port, f"other{n}@example.org")) for n in range(OTHERS)]
         for other in others:

@@ -1,8 +1,8 @@
 """The cache policy: reads, invalidations, the relay, and what an outage does to each."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -129,6 +129,11 @@ class Process:
 
     async def change(self) -> None:
         await self._changes.make([activity_scope(1), user_scope(7)], self._commit)
+
+    @asynccontextmanager
+    async def steps(self) -> AsyncIterator[Callable[[Scope], Awaitable[object]]]:
+        async with self._changes.in_steps() as steps:
+            yield lambda scope: steps.make([scope, user_scope(7)], self._commit)
 
     async def relay(self) -> None:
         with suppress(CacheUnavailable):
@@ -361,9 +366,9 @@ class TestOutages:
         self, cache: Fragile, store: InMemoryStore, clock: Clock
     ):
         class Busy(InMemoryOutbox):
-            async def pending(self, *, older_than_s: float = 0.0) -> Any:
+            async def pending(self, *, older_than_s: float = 0.0, but: Collection[int] = ()) -> Any:
                 committed(store)
-                return await super().pending(older_than_s=older_than_s)
+                return await super().pending(older_than_s=older_than_s, but=but)
 
         reads = Process(cache, store, clock, Busy(store))
         await reads.relay()
@@ -488,6 +493,81 @@ class TestRelay:
         await reads.relay()
         assert store.outbox == {}
         assert reads.usable
+
+
+class TestSteps:
+    """A change of several transactions."""
+
+    async def test_all_steps_have_one_invalidation_after_the_last(
+        self, reads: Process, cache: Fragile, store: InMemoryStore
+    ):
+        await reads.read_through(KEY, Loader("old"))
+        async with reads.steps() as step:
+            await step(activity_scope(1))
+            await step(activity_scope(2))
+            assert (await reads.read_through(KEY, Loader("new"))).origin is Origin.HIT
+        assert await reads.read_through(KEY, Loader("new")) == Copy("new", Origin.MISS)
+        assert cache.calls.count("invalidate") == 1
+        await reads.relay()
+        assert store.outbox == {}
+
+    async def test_the_own_relay_leaves_them_to_the_last_step_and_another_ones_does_not(
+        self, reads: Process, cache: Fragile, store: InMemoryStore, clock: Clock
+    ):
+        other = await a_process(cache, store, clock)
+        async with reads.steps() as step:
+            await step(activity_scope(1))
+            clock.now_s += OVERDUE_S
+            await reads.relay()
+            assert len(store.outbox) == 1
+            await other.relay()  # it cannot tell whether the writer is still there
+            assert store.outbox == {}
+
+    async def test_what_was_committed_before_a_step_failed_is_invalidated(
+        self, reads: Process, cache: Fragile, store: InMemoryStore, clock: Clock
+    ):
+        await reads.read_through(KEY, Loader("old"))
+
+        async def lost(*, messages: Messages) -> bool:
+            store.write(messages)
+            raise DatabaseUnavailable
+
+        async def change() -> None:
+            async with reads._changes.in_steps() as steps:
+                await steps.make([activity_scope(1)], reads._commit)
+                await steps.make([activity_scope(2)], lost)
+
+        with pytest.raises(DatabaseUnavailable):
+            await change()
+        assert await reads.read_through(KEY, Loader("new")) == Copy("new", Origin.MISS)
+        await reads.relay()
+        assert [entry.pending.scopes for entry in store.outbox.values()] == [(activity_scope(2),)]
+        clock.now_s += OVERDUE_S
+        await reads.relay()
+        assert store.outbox == {}
+
+    async def test_nothing_changed_is_nothing_invalidated(self, reads: Process, cache: Fragile):
+        async def unchanged(*, messages: Messages) -> bool:
+            return False
+
+        async with reads._changes.in_steps() as steps:
+            await steps.make([activity_scope(1)], unchanged)
+        assert "invalidate" not in cache.calls
+
+    async def test_unconfirmed_ones_close_the_cache_until_the_scopes_of_all_are_carried_out(
+        self, reads: Process, cache: Fragile, store: InMemoryStore
+    ):
+        cache.fail("invalidate")
+        async with reads.steps() as step:
+            await step(activity_scope(1))
+            await step(activity_scope(2))
+            of_steps = [*store.outbox]
+        assert store.cache_state.closed
+        assert store.cache_state.era is not None
+        await InMemoryOutbox(store).acknowledge(of_steps, era=store.cache_state.era)  # by somebody who had seen them
+        (left,) = store.outbox.values()
+        assert left.unconfirmed
+        assert left.pending.scopes == (activity_scope(1), user_scope(7), activity_scope(2))
 
 
 class TestStampede:

@@ -11,7 +11,7 @@ Without any one of its rules the protocol shows a stale read, and the checker fi
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -256,9 +256,9 @@ class SteppedOutbox(InMemoryOutbox):
         super().__init__(world.store)
         self._world = world
 
-    async def pending(self, *, older_than_s: float = 0.0) -> Sequence[PendingInvalidation]:
+    async def pending(self, *, older_than_s: float = 0.0, but: Collection[int] = ()) -> Sequence[PendingInvalidation]:
         await self._world.step(RELAY, "pending")
-        found = await super().pending()
+        found = await super().pending(but=but)
         self._world.saw(RELAY, tuple(entry.id for entry in found))
         return found
 
@@ -280,11 +280,11 @@ class NoClose(Rules):
     """A writer whose invalidation was not confirmed answers all the same."""
 
     class changes(Changes):
-        async def _deliver(self, messages: Messages) -> None:
+        async def _deliver(self, entry: PendingInvalidation, ids: list[int]) -> None:
             state = self._lease.state
             assert state is not None
             assert state.era is not None
-            await self._seen_by_readers(state.era, messages.invalidates)
+            await self._seen_by_readers(state.era, entry.scopes)
 
 
 class NoWait(Rules):

@@ -6,7 +6,7 @@ acknowledged before the read began.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,9 +136,9 @@ class SteppedOutbox(InMemoryOutbox):
         super().__init__(world.store)
         self._world = world
 
-    async def pending(self, *, older_than_s: float = 0.0) -> Sequence[PendingInvalidation]:
+    async def pending(self, *, older_than_s: float = 0.0, but: Collection[int] = ()) -> Sequence[PendingInvalidation]:
         await self._world.steps()
-        return await super().pending()
+        return await super().pending(but=but)
 
     async def acknowledge(self, ids: Iterable[int], *, era: Era) -> None:
         await self._world.steps()
@@ -178,6 +178,12 @@ class Process:
 
     async def write(self) -> None:
         await self.changes.make([SCOPE], self.world.commit)
+        self.world.acknowledged = self.world.version
+
+    async def write_in_steps(self) -> None:
+        async with self.changes.in_steps() as steps:
+            for _ in range(2):
+                await steps.make([SCOPE], self.world.commit)
         self.world.acknowledged = self.world.version
 
     async def create(self) -> None:
@@ -284,6 +290,12 @@ def two_writers(world: World) -> tuple[list[Coroutine[Any, Any, None]], Coroutin
     return [first.write(), second.write(), second.read()], first.read()
 
 
+def in_steps(world: World) -> tuple[list[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]]:
+    """Somebody else's relay carries out one step while its writer is at the next."""
+    first, second = Process(world), Process(world)
+    return [first.write_in_steps(), second.relay.relay(), second.read()], second.read()
+
+
 def one_process(world: World) -> tuple[list[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]]:
     process = Process(world)
     return [process.read(), process.read(), process.write(), process.read()], process.read()
@@ -357,12 +369,13 @@ def _done(loop: SteppedLoop, tasks: Sequence["asyncio.Task[None]"]) -> None:
     [
         pytest.param(readers_writer_and(evict_generation), 25_000, marks=pytest.mark.slow),
         pytest.param(two_writers, 400, marks=pytest.mark.slow),
+        pytest.param(in_steps, 1_000, marks=pytest.mark.slow),
         pytest.param(one_process, 1_000, marks=pytest.mark.slow),
         pytest.param(creation, 1_500, marks=pytest.mark.slow),
         pytest.param(crash, 100, marks=pytest.mark.slow),
         pytest.param(cut_off, 10, marks=pytest.mark.slow),
     ],
-    ids=["eviction", "two writers", "one process", "creation", "crash", "cut off"],
+    ids=["eviction", "two writers", "in steps", "one process", "creation", "crash", "cut off"],
 )
 def test_no_order_of_steps_shows_less_than_was_acknowledged(scene: Scene, at_least: int):
     schedules, stale = explore(scene)

@@ -1,6 +1,6 @@
 """The outbox in a dictionary."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.ports.cache import Era
@@ -11,9 +11,9 @@ class InMemoryOutbox:
     def __init__(self, store: InMemoryStore) -> None:
         self._store = store
 
-    async def pending(self, *, older_than_s: float = 0.0) -> Sequence[PendingInvalidation]:
+    async def pending(self, *, older_than_s: float = 0.0, but: Collection[int] = ()) -> Sequence[PendingInvalidation]:
         latest_s = self._store.monotonic_s() - older_than_s
-        due = [entry for entry in self._store.outbox.values() if entry.since_s <= latest_s]
+        due = [e for e in self._store.outbox.values() if e.since_s <= latest_s and e.pending.id not in but]
         return [entry.pending for entry in sorted(due, key=lambda entry: entry.since_s)[:MOST_AT_ONCE]]
 
     async def backlog(self) -> Backlog:

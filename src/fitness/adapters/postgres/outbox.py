@@ -1,6 +1,6 @@
 """The outbox in PostgreSQL."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from fitness.adapters.postgres.database import Database
 from fitness.ports.cache import Era, Scope
@@ -9,7 +9,7 @@ from fitness.ports.outbox import MOST_AT_ONCE, Backlog, PendingInvalidation
 PENDING = f"""
     SELECT id, scopes
     FROM cache_outbox
-    WHERE created_at <= clock_timestamp() - make_interval(secs => %(older_than_s)s)
+    WHERE created_at <= clock_timestamp() - make_interval(secs => %(older_than_s)s) AND id <> ALL(%(but)s)
     ORDER BY created_at, id
     LIMIT {MOST_AT_ONCE}
 """
@@ -32,8 +32,8 @@ class PostgresOutbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def pending(self, *, older_than_s: float = 0.0) -> Sequence[PendingInvalidation]:
-        rows = await self._database.all(PENDING, {"older_than_s": older_than_s})
+    async def pending(self, *, older_than_s: float = 0.0, but: Collection[int] = ()) -> Sequence[PendingInvalidation]:
+        rows = await self._database.all(PENDING, {"older_than_s": older_than_s, "but": [*but]})
         return [PendingInvalidation(row[0], tuple(_scope(text) for text in row[1])) for row in rows]
 
     async def backlog(self) -> Backlog:

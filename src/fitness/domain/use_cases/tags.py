@@ -13,7 +13,7 @@ from fitness.ports.clock import ClockPort
 from fitness.ports.tags import TagRepoPort
 
 CHANGED_AT_ONCE = 500
-"""Activities of one statement, so that no other request waits long for it. Each is a scope of the cache, too."""
+"""Activities of one statement, so that no other request waits long for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,14 @@ class TagService:
     async def _replace(self, tag: str, instead: str | None, by: Caller) -> None:
         """In the trash, too, so that nothing that is restored brings the old tag back.
 
-        A round is one statement with one invalidation. If one fails, the earlier ones stay: asked again, the rest is
-        done.
+        A round is one statement. If one fails, the earlier ones stay: asked again, the rest is done.
         """
         changed = 0
-        while ids := await self.repo.tagged(by.id, tag, most=CHANGED_AT_ONCE):  # ends: none of them has it afterwards
-            stale = user_scope(by.id), *map(activity_scope, ids)
-            write = partial(self.repo.replace, by.id, tag, instead=instead, ids=ids, at=self.clock.now())
-            changed += await self.changes.make(stale, write)
+        async with self.changes.in_steps() as steps:
+            # It ends: none of them has the tag afterwards.
+            while ids := await self.repo.tagged(by.id, tag, most=CHANGED_AT_ONCE):
+                stale = user_scope(by.id), *map(activity_scope, ids)
+                write = partial(self.repo.replace, by.id, tag, instead=instead, ids=ids, at=self.clock.now())
+                changed += await steps.make(stale, write)
         if not changed:
             raise TagNotFound(tag)

@@ -7,8 +7,8 @@ answers once no process can read from it any more. Any process carries out what 
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from itertools import islice
 from typing import Protocol, TypeVar
 
@@ -63,6 +63,7 @@ class Changes:
         self._try_until_s = try_until_s
         self._pause = pause
         self._carried_out: dict[Era, list[int]] = {}
+        self._in_steps: set[int] = set()
 
     async def make(
         self,
@@ -92,16 +93,38 @@ class Changes:
             await self.deliver(messages)
         return result
 
-    async def deliver(self, messages: Messages) -> None:
+    @asynccontextmanager
+    async def in_steps(self) -> AsyncIterator["Steps"]:
+        """For one change in several transactions: one invalidation for all of them at the end, before the answer.
+
+        Each step's scopes are committed with it, and also invalidated where a later step fails.
+        """
+        steps = Steps(self._in_steps)
+        try:
+            yield steps
+        finally:
+            try:
+                if steps.committed:
+                    await self.deliver(*steps.committed)
+            finally:
+                self._in_steps -= steps.ids
+
+    async def deliver(self, *committed: Messages) -> None:
         """Carry out what a committed change carries, before the change is answered.
 
         Who follows the user's changes is told first, since that waits for nobody. The rest runs to its end even where
         the caller is cancelled: a client that leaves early leaves no stale value.
         """
-        for scope in messages.invalidates:
+        entry = _as_one(committed)
+        for scope in entry.scopes:
             if scope.kind == USER:
                 self._announce(scope.id)
-        await asyncio.shield(asyncio.ensure_future(self._deliver(messages)))
+        await asyncio.shield(asyncio.ensure_future(self._deliver(entry, [messages.id for messages in committed])))
+
+    @property
+    def in_later_steps(self) -> Collection[int]:
+        """Ids of outbox entries that this process will carry out with the last step of their change."""
+        return self._in_steps
 
     def take_carried_out(self) -> dict[Era, list[int]]:
         """Ids of outbox entries that are carried out and can be acknowledged, by their era; each is returned once."""
@@ -112,12 +135,12 @@ class Changes:
         """The ids that could not be acknowledged, to be taken again."""
         self._carried_out.setdefault(era, []).extend(ids)
 
-    async def _deliver(self, messages: Messages) -> None:
+    async def _deliver(self, entry: PendingInvalidation, ids: list[int]) -> None:
+        """`ids` are those of the entries that it stands for."""
         state = self._lease.state or await self._renewed()
-        if state is not None and state.era is not None and await self._seen_by_readers(state.era, messages.invalidates):
-            self.give_back(state.era, [messages.id])
+        if state is not None and state.era is not None and await self._seen_by_readers(state.era, entry.scopes):
+            self.give_back(state.era, ids)
             return
-        entry = PendingInvalidation(messages.id, messages.invalidates)
         closed = (await self._lease.ask(lambda: self._states.close(entry))).state
         await self._lease.until_others_expired(closed)
 
@@ -134,7 +157,7 @@ class Changes:
         tried_s = 0.0
         while True:
             try:
-                await self._cache.invalidate(era, *scopes)
+                await _invalidate(self._cache, era, scopes)
             except CacheUnavailable:
                 if tried_s >= self._try_until_s or not self._lease.usable:
                     return False
@@ -162,6 +185,25 @@ class Changes:
         with suppress(DatabaseUnavailable):
             return await self._lease.renew()
         return None
+
+
+class Steps:
+    """The transactions of one change; see `Changes.in_steps`."""
+
+    def __init__(self, under_way: set[int]) -> None:
+        self._under_way = under_way
+        self.ids: set[int] = set()
+        self.committed: list[Messages] = []
+
+    async def make(self, stale: Iterable[Scope], write: Write[R], *, changed: Callable[[R], bool] = bool) -> R:
+        """As `Changes.make`, but the scopes are invalidated with those of the other steps."""
+        messages = Messages(id=secrets.randbits(63), invalidates=tuple(stale))
+        self.ids.add(messages.id)
+        self._under_way.add(messages.id)  # before it is committed: then the relay may find it
+        result = await write(messages=messages)
+        if changed(result):
+            self.committed.append(messages)
+        return result
 
 
 class OutboxRelay:
@@ -216,9 +258,9 @@ class OutboxRelay:
         """Handles what is pending at the start; newer entries are left to the processes that wrote them."""
         more = True
         while more:
-            entries = await self._outbox.pending(older_than_s=older_than_s)
+            entries = await self._outbox.pending(older_than_s=older_than_s, but=self._changes.in_later_steps)
             more = len(entries) == MOST_AT_ONCE
-            await self._invalidate(era, {scope for entry in entries for scope in entry.scopes})
+            await _invalidate(self._cache, era, {scope for entry in entries for scope in entry.scopes})
             if entries:
                 await self._outbox.acknowledge([entry.id for entry in entries], era=era)
 
@@ -230,7 +272,17 @@ class OutboxRelay:
                 self._changes.give_back(era, ids)
                 raise
 
-    async def _invalidate(self, era: Era, scopes: set[Scope]) -> None:
-        left = iter(scopes)
-        while some := [*islice(left, SCOPES_AT_ONCE)]:
-            await self._cache.invalidate(era, *some)
+
+async def _invalidate(cache: CachePort, era: Era, scopes: Iterable[Scope]) -> None:
+    left = iter(scopes)
+    while some := [*islice(left, SCOPES_AT_ONCE)]:
+        await cache.invalidate(era, *some)
+
+
+def _as_one(committed: Sequence[Messages]) -> PendingInvalidation:
+    """What several entries invalidate, as one that has an id of its own: whoever carries out one of those
+    acknowledges no other's scopes."""
+    if len(committed) == 1:
+        return PendingInvalidation(committed[0].id, committed[0].invalidates)
+    scopes = dict.fromkeys(scope for messages in committed for scope in messages.invalidates)
+    return PendingInvalidation(secrets.randbits(63), tuple(scopes))
