@@ -17,7 +17,7 @@ from fitness.foundation.processes import KillableProcesses, OutOfMemory, OutOfTi
 from fitness.foundation.tasks import SupervisedTasks
 from tests.unit.misbehaving import begin, misbehave
 
-LIMITS = ProcessLimits(at_once=1, cpu_s=5, timeout_s=5, memory_bytes=128 * 1024**2)
+LIMITS = ProcessLimits(at_once=1, cpu_s=5, timeout_s=60, memory_bytes=128 * 1024**2)
 
 
 class TestSupervisedTasks:
@@ -196,7 +196,7 @@ class TestKillableProcesses:
         assert (await processes.run("print")).startswith("print in")
 
     async def test_a_call_that_takes_too_long_is_ended_and_the_next_one_works(self):
-        with closing(KillableProcesses(misbehave, replace(LIMITS, timeout_s=0.2), begin)) as processes:
+        with closing(KillableProcesses(misbehave, replace(LIMITS, timeout_s=1), begin)) as processes:
             with pytest.raises(OutOfTime):
                 await processes.run("sleep")
             assert await processes.run("work")
