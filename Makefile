@@ -17,16 +17,15 @@ run: $(VENV)/run.stamp ## serve on embedded PostgreSQL and Valkey (settings: FIT
 test: $(VENV)/dev.stamp ## all tests, on engines that they start themselves
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-engines test-http test-others
 
-# The engines are waited for most of the time, so two of these run at a time, in half the time. Those that measure times
-# are in the first; the others are nice to it.
+# The engines are waited for most of the time, so two of these run at a time, in half the time.
 test-engines: $(VENV)/dev.stamp
 	@$(COMPILED) $(PY) -m pytest -m engines --ignore-glob='tests/integration/test_http_*' --ignore-glob='tests/integration/*oracle.py'
 
 test-http: $(VENV)/dev.stamp
-	@$(COMPILED) nice -n 19 $(PY) -m pytest -q -m engines $(wildcard tests/integration/test_http_*.py tests/integration/*oracle.py)
+	@$(COMPILED) $(PY) -m pytest -q -m engines $(wildcard tests/integration/test_http_*.py tests/integration/*oracle.py)
 
 test-others: $(VENV)/dev.stamp
-	@$(COMPILED) nice -n 19 $(PY) -m pytest -q -m "not engines"
+	@$(COMPILED) $(PY) -m pytest -q -m "not engines"
 
 unit: $(VENV)/dev.stamp ## the tests of single parts, which need no engine, in half a minute
 	@$(COMPILED) $(PY) -m pytest -q tests/unit -m "not slow"
@@ -100,12 +99,12 @@ browser: $(VENV)/dev.stamp tests/clients/browser/node_modules ## the reference a
 
 # All of it that this machine has the programs for. It runs beside the tests, after those without engines.
 checks-of-clients: test-others
-	@nice -n 19 $(MAKE) --no-print-directory clients
-	@nice -n 19 $(MAKE) --no-print-directory fuzz-briefly
-	@if command -v npm >/dev/null; then nice -n 19 $(MAKE) --no-print-directory clients-typescript describe; fi
+	@$(MAKE) --no-print-directory clients
+	@$(MAKE) --no-print-directory fuzz-briefly
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory clients-typescript describe; fi
 
 lint-aside: $(VENV)/dev.stamp
-	@nice -n 19 $(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory lint
 
 # What .ci/run runs: one lane is test-engines, the other one takes the rest in this order.
 ci: $(VENV)/dev.stamp

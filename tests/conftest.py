@@ -5,6 +5,7 @@ import logging
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
 
 from fitness.adapters.embedded.engines import running_engines
 from tests.harness.servers import Server
@@ -12,6 +13,10 @@ from tests.harness.service import Service
 
 # As a worker process does: the suite makes an application for each HTTP test, and looks for cycles cost a third of it.
 gc.set_threshold(50_000, 50, 100)
+
+# Its own deadline is of a fifth of a second for an example, which says more about the machine.
+settings.register_profile("busy", deadline=None)
+settings.load_profile("busy")
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # the tests' client; its lines are not the service's
 

@@ -1,8 +1,10 @@
 """The service as its clients see it: the real application on real engines, without a network between."""
 
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,12 +18,17 @@ from litestar import Litestar
 from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
 from fitness.adapters.memory.credentials import InMemoryPasswordHasher
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
+from fitness.adapters.postgres.database import Database
+from fitness.adapters.redis.cache import RedisCache
+from fitness.adapters.redis.client import closed, line_to
 from fitness.adapters.redis.rate_limits import SCRIPT, RedisRateLimiter
 from fitness.domain.model.users import Role
+from fitness.domain.use_cases.caching.lease import LEASE_S, Lease
 from fitness.entrypoints.http.app import create_app
 from fitness.entrypoints.http.telemetry import MetricsDoor
 from fitness.entrypoints.settings import CompleteSettings
 from fitness.entrypoints.wiring.container import Container
+from fitness.entrypoints.wiring.resources import Resources
 from fitness.ports.rate_limits import RateLimiterPort
 from tests.harness.documented import judge
 
@@ -30,6 +37,8 @@ MEMORY = "memory:"
 """In place of both URLs, `serving` needs no engines."""
 CHEAP_HASHER = Argon2PasswordHasher(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 """A tenth of a second less for everybody who registers and logs in; test_credentials.py holds what the service has."""
+PATIENT_S = 20.0
+POSTGRES, REDIS = "postgres", "redis"
 NOWHERE_REDIS = "redis://127.0.0.1:1"
 NOWHERE_POSTGRES = "postgresql://127.0.0.1:1/fitness"
 
@@ -146,13 +155,16 @@ async def serving(
     redis_url: str,
     *,
     limits_stand: bool = False,
+    hasty_with: Collection[str] = (),
     prepare: Callable[[Container], object] = lambda _: None,
     **stated: Any,
 ) -> AsyncIterator[Api]:
     """Without limits, unless a `rate_limit_scale` is stated; none of what is charged comes back where `limits_stand`.
 
-    Else a free account has one more request each 0.6 s, and what is left depends on how fast the test was. `prepare`
-    may override what the container makes.
+    Else a free account has one more request each 0.6 s, and what is left depends on how fast the test was. It waits
+    long for PostgreSQL and Redis, since by the service's own deadlines each is down for a moment on a busy machine.
+    Those deadlines hold for what it is `hasty_with`, in tests of stores that are down, and for what is nowhere.
+    `prepare` may override what the container makes.
     """
     plain: dict[str, Any] = {"rate_limit_scale": 0.0, "state_redis_url": redis_url, "limits_redis_url": redis_url}
     with TemporaryDirectory(prefix="fitness-test-") as folder:
@@ -165,12 +177,38 @@ async def serving(
         container = Container(settings=settings, metrics_dir=Path(folder))
         hasher = InMemoryPasswordHasher() if settings.in_memory else CHEAP_HASHER
         container.password_hasher.override(providers.Object(hasher))
+        _wait_longer(container, {*hasty_with, *_nowhere(database_url, redis_url)})
         if limits_stand:
             container.shared_limiter.override(_standing(container, in_memory=settings.in_memory))
         prepare(container)
         app = create_app(container)
         async with app.lifespan(), _client(app, "127.0.0.1") as client:
             yield Api(client, container, app)
+
+
+def _nowhere(database_url: str, redis_url: str) -> list[str]:
+    stores = (POSTGRES, database_url == NOWHERE_POSTGRES), (REDIS, redis_url == NOWHERE_REDIS)
+    return [store for store, nowhere in stores if nowhere]
+
+
+def _wait_longer(container: Container, hasty_with: Collection[str]) -> None:
+    """For the answers of the stores; and the process's lease runs out later by as much."""
+    settings = container.settings()
+
+    def kept(close: Any, make: Any, url: str) -> "providers.Singleton[Any]":
+        return providers.Singleton(Resources.keep, container.resources, close, make, url)
+
+    database, line = partial(Database, deadline_s=PATIENT_S), partial(line_to, deadline_s=PATIENT_S)
+    if POSTGRES not in hasty_with:
+        container.postgres.override(kept(Database.close, database, settings.database_url))
+    if REDIS not in hasty_with:
+        container.redis_cache.override(providers.Singleton(RedisCache, kept(closed, line, settings.redis_url)))
+        container.limits_line.override(kept(closed, line, settings.limits_redis_url))
+        container.state_line.override(kept(closed, line, settings.state_redis_url))
+    if not hasty_with:
+        container.postgres_for_leases.override(kept(Database.close, database, settings.database_url))
+        slow_clock = providers.Object(lambda: time.monotonic() * LEASE_S / PATIENT_S)
+        container.lease.override(providers.Singleton(Lease, container.cache_state, monotonic_s=slow_clock))
 
 
 def _standing(container: Container, *, in_memory: bool) -> "providers.Provider[RateLimiterPort]":

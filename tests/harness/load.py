@@ -3,12 +3,11 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from tests.harness.api import Api, Person, activity_body
-from tests.harness.clocks import LoopClock, loop_clock
 
 PATIENCE_S = 30.0
 READERS = 6
@@ -22,14 +21,11 @@ class Load:
     people: list[Person]
     ids: list[int]
     owners: dict[int, Person]
-    clock: LoopClock
     titles: dict[int, str] = field(default_factory=dict)
     """The last acknowledged one of each activity."""
     created: set[int] = field(default_factory=set)
     answers: int = 0
     wrong: list[str] = field(default_factory=list)
-    slowest_s: float = 0.0
-    """By the loop's clock: load and service share one process."""
     unavailable: int = 0
     stop: bool = False
 
@@ -42,22 +38,6 @@ class Load:
         """Returns after so many more answers of 503."""
         enough = self.unavailable + times
         await until(lambda: self.unavailable >= enough)
-
-    async def _ask(self, call: Callable[[], Awaitable[object]]) -> object:
-        started_s = self.clock.now_s()
-        answer = await call()
-        self.slowest_s = max(self.slowest_s, self.clock.now_s() - started_s)
-        self.answers += 1
-        return answer
-
-    async def measure(self) -> None:
-        """Single requests beside the load: reads and writes in turn."""
-        person = self.people[0]
-        own = [activity_id for activity_id, owner in self.owners.items() if owner is person]
-        while not self.stop:
-            await self._ask(lambda: person.get(f"/activities/{own[-1]}"))
-            await self._ask(lambda: person.post("/activities", json=activity_body(title="timed")))
-            await asyncio.sleep(0.01)
 
     async def read(self) -> None:
         while not self.stop:
@@ -110,18 +90,16 @@ async def under_load(api: Api) -> AsyncIterator[Load]:
     for number in range(ACTIVITIES):
         person = people[number % len(people)]
         owners[int((await person.record(title="0"))["id"])] = person
-    async with loop_clock() as clock:
-        load = Load(people, [*owners], owners, clock)
-        tasks = [asyncio.ensure_future(load.measure())]
-        tasks += [asyncio.ensure_future(load.read()) for _ in range(READERS)]
-        tasks += [asyncio.ensure_future(load.write(activity_id)) for activity_id in load.ids[::2]]
-        tasks += [asyncio.ensure_future(load.create(person)) for person in people]
-        await load.go_on(50)
-        try:
-            yield load
-        finally:
-            load.stop = True
-            await asyncio.gather(*tasks)
+    load = Load(people, [*owners], owners)
+    tasks = [asyncio.ensure_future(load.read()) for _ in range(READERS)]
+    tasks += [asyncio.ensure_future(load.write(activity_id)) for activity_id in load.ids[::2]]
+    tasks += [asyncio.ensure_future(load.create(person)) for person in people]
+    await load.go_on(50)
+    try:
+        yield load
+    finally:
+        load.stop = True
+        await asyncio.gather(*tasks)
 
 
 async def until(fact: Callable[[], bool]) -> None:
@@ -131,14 +109,12 @@ async def until(fact: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def outbox_relayed(api: Api) -> float:
-    """Seconds until no invalidation is pending any more."""
-    async with loop_clock() as clock:
-        started_s, give_up_s = clock.now_s(), time.monotonic() + PATIENCE_S
-        while await api.container.outbox().pending():
-            assert time.monotonic() < give_up_s
-            await asyncio.sleep(0.02)
-        return clock.now_s() - started_s
+async def outbox_relayed(api: Api) -> None:
+    """Returns once no invalidation is pending any more."""
+    give_up_s = time.monotonic() + PATIENCE_S
+    while await api.container.outbox().pending():
+        assert time.monotonic() < give_up_s
+        await asyncio.sleep(0.02)
 
 
 async def agrees_with_the_database(api: Api, load: Load) -> None:

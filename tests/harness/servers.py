@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -138,6 +138,19 @@ def wait_until_says(server: ValkeyServer, fact: str, *command: str) -> None:
     while fact not in (said := server.says(*command)):
         assert time.monotonic() < give_up_s, f"not {fact} after {PATIENCE_S} s: {said}"
         time.sleep(0.05)
+
+
+@contextmanager
+def standing_still(pids: Iterable[int]) -> Iterator[None]:
+    """These processes run no further meanwhile."""
+    stopped = [*pids]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
 
 
 async def answered(line: AnyLine) -> None:

@@ -15,9 +15,8 @@ from redis.asyncio import Redis
 from fitness.adapters.embedded.engines import EngineUrls, running_engines
 from fitness.adapters.postgres.database import Database
 from fitness.adapters.redis.client import AnyLine, connected, line_to
-from tests.harness.api import IN_MEMORY, Api, Person, Stores, serving
+from tests.harness.api import IN_MEMORY, PATIENT_S, Api, Person, Stores, serving
 from tests.harness.databases import Databases, write_to_disk
-from tests.harness.servers import answered
 
 # `make proxy` asks for nginx; CI has none.
 collect_ignore = [] if nginx() else ["test_proxy.py"]
@@ -84,7 +83,7 @@ def database_url(databases: Databases, lent: str) -> str:
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url)
+    database = Database(database_url, deadline_s=PATIENT_S)
     await database.open()
     yield database
     await database.close()
@@ -108,8 +107,7 @@ async def valkey(redis_url: str) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def line(redis_url: str) -> AsyncIterator[AnyLine]:
-    line = line_to(redis_url)
-    await answered(line)
+    line = line_to(redis_url, PATIENT_S)
     yield line
     await line.aclose()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from fitness.adapters.telemetry.ended import leave_counts
-from fitness.adapters.telemetry.exchange import ANSWER_S, MetricsExchange, begin_exchange
+from fitness.adapters.telemetry.exchange import MetricsExchange, begin_exchange
 
 Values = dict[tuple[str, str], float]
 
@@ -21,8 +21,8 @@ def sockets(folder: Path) -> list[str]:
     return [path.name for path in folder.glob("*.sock")]
 
 
-async def scraped(folder: Path, answer_s: float = ANSWER_S) -> Values:
-    text = await _text(folder, answer_s)
+async def scraped(folder: Path) -> Values:
+    text = await _text(folder)
     assert text.count("# HELP users_registered_total") <= 1
     return {
         (sample.name, sample.labels["worker"]): sample.value
@@ -70,8 +70,8 @@ def test_nothing_is_left_where_no_service_ever_ran(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-async def _text(folder: Path, answer_s: float = ANSWER_S) -> str:
-    return (await MetricsExchange(folder, lambda: b"", answer_s=answer_s).collect()).decode()
+async def _text(folder: Path) -> str:
+    return (await MetricsExchange(folder, lambda: b"").collect()).decode()
 
 
 async def test_a_process_that_does_not_answer_is_left_out(tmp_path: Path):
@@ -84,6 +84,6 @@ async def test_a_process_that_does_not_answer_is_left_out(tmp_path: Path):
 
     hanging = await asyncio.start_unix_server(hang, tmp_path / "9.sock")
     async with MetricsExchange(tmp_path, saying(1)).serve_metrics():
-        assert await scraped(tmp_path, answer_s=0.2) == {("users_registered_total", "0"): 1}
+        assert await scraped(tmp_path) == {("users_registered_total", "0"): 1}
     release.set()
     hanging.close()

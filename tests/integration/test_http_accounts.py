@@ -112,7 +112,8 @@ class TestAccountGone:
 
     @pytest.fixture(params=[0.0, 1.0], ids=["without limits", "with limits"])
     async def api(self, stores: Stores, request: pytest.FixtureRequest) -> AsyncIterator[Api]:
-        async with serving(stores.database_url, stores.redis_url, rate_limit_scale=request.param) as api:
+        scale = request.param
+        async with serving(stores.database_url, stores.redis_url, rate_limit_scale=scale, limits_stand=True) as api:
             yield api
 
     async def test_its_token_is_refused_on_every_route(self, api: Api, ann: Person, bob: Person):

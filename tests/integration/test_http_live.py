@@ -13,7 +13,6 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from fitness.domain.model.api_keys import ApiScope
-from fitness.domain.use_cases import live
 from fitness.entrypoints.http import live_socket
 from fitness.entrypoints.server import websocket
 from fitness.entrypoints.wiring.lifecycle import begin_drain
@@ -26,7 +25,7 @@ from tests.integration.test_http_lists import cursor
 from tests.integration.test_http_metrics import scraped, value
 from tests.integration.test_websocket import closed, until
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 Told = tuple[str, int, int]
 """Kind, activity and version."""
@@ -125,8 +124,7 @@ class TestFollowing:
         monkeypatch.setattr(feed.api.container.changes(), "_announce", lambda _: None)
         async with feed.following(ann) as follower:
             ride = (await ann.record())["id"]
-            async with asyncio.timeout(live.POLL_S + 1.0):
-                assert await follower.told() == ("created", ride, 1)
+            assert await follower.told() == ("created", ride, 1)
 
     async def test_connections_and_how_late_changes_are_told_are_measured(self, feed: Live, ann: Person):
         before = await scraped(feed.api)
@@ -234,14 +232,14 @@ class TestEnding:
     async def test_an_ended_session_closes_its_connection(self, feed: Live, ann: Person, by: str):
         async with feed.following(ann) as follower:
             assert (await ann.post(by)).status_code == 204
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(PATIENCE_S):
                 assert (await closed(follower.client))[0] == 4401
 
     async def test_a_revoked_key_closes_its_connection(self, feed: Live, ann: Person):
         async with feed.following(await key_of(ann, ApiScope.ACTIVITIES_READ)) as follower:
             (key,) = (await ann.get("/auth/keys")).json()["items"]
             await ann.delete(f"/auth/keys/{key['id']}")
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(PATIENCE_S):
                 assert (await closed(follower.client))[0] == 4401
 
     async def test_other_sessions_of_the_account_go_on(self, feed: Live, ann: Person):

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from fitness.adapters.embedded.engines import EngineUrls
 from fitness.entrypoints.logs import FLUSH_S, configure_logs
 from tests.harness.api import Api, Person, serving
+from tests.harness.load import PATIENCE_S
 
 Caught = Callable[[], list[dict[str, Any]]]
 
@@ -80,7 +81,7 @@ async def test_lines_wait_for_others_no_longer_than_the_flush(caught: Caught, ap
     caught()
     await ann.get("/activities")
     assert caught() == []
-    async with asyncio.timeout(20 * FLUSH_S):
+    async with asyncio.timeout(PATIENCE_S):
         while not caught():  # noqa: ASYNC110 - written by a timer of the application's own
             await asyncio.sleep(FLUSH_S / 10)
 

@@ -333,10 +333,7 @@ class TestProcrastinateWorker:
                 return False
 
             await eventually(enqueued)
-            loop = asyncio.get_running_loop()
-            began_s = loop.time()
             await runner.until(2)
-            assert loop.time() - began_s < 5.0
             await settled(jobs)
 
     async def test_a_job_is_not_lost_whose_end_could_not_be_told(

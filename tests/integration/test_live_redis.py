@@ -15,8 +15,8 @@ from fitness.adapters.redis.wake_ups import CHANNEL, RedisWakeUps
 from fitness.ports.live import PlacePort, TicketPort
 from fitness.ports.outages import TicketsUnavailable
 from fitness.ports.wake_ups import WakeUpPort
-from tests.harness.api import NOWHERE_REDIS
-from tests.harness.servers import ValkeyServer, answered
+from tests.harness.api import NOWHERE_REDIS, PATIENT_S
+from tests.harness.servers import ValkeyServer
 from tests.unit.contracts.live import ANN, DIGEST, PATIENCE_S, Heard, PlaceContract, TicketContract, WakeUpContract
 
 pytestmark = pytest.mark.engines
@@ -31,8 +31,7 @@ def url(engines: EngineUrls) -> str:
 async def line(url: str) -> AsyncIterator[AnyLine]:
     async with Redis.from_url(url) as state:
         await state.flushall()
-    line = line_to(url)
-    await answered(line)
+    line = line_to(url, PATIENT_S)
     yield line
     await closed(line)
 

@@ -323,12 +323,13 @@ class TestIdempotencyKeys:
 
 
 class TestActivitiesOfAFile:
-    """On a database that gives up early."""
+    """On a database that gives up early, once it is connected."""
 
     @pytest.fixture
     async def hasty(self, database_url: str) -> AsyncIterator[Database]:
-        hasty = Database(database_url, deadline_s=0.2)
+        hasty = Database(database_url, deadline_s=1.0)
         await hasty.open()
+        await hasty.check()
         yield hasty
         await hasty.close()
 
@@ -350,7 +351,7 @@ class TestActivitiesOfAFile:
         with psycopg.connect(owner_url, autocommit=True) as connection:
             connection.execute(
                 "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS"
-                " $$BEGIN PERFORM pg_sleep(0.4); RETURN NULL; END$$"
+                " $$BEGIN PERFORM pg_sleep(1.3); RETURN NULL; END$$"
             )
             connection.execute(
                 "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON activities DEFERRABLE INITIALLY DEFERRED"

@@ -13,6 +13,7 @@ from fitness.domain.model.judging import State, judged
 from fitness.domain.model.rate_limits import POLICIES, SECOND_US, Algorithm, Charge, Limit
 from fitness.ports.outages import LimiterUnavailable
 from fitness.ports.rate_limits import RateLimiterPort
+from tests.harness.api import PATIENT_S
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
 
 START_US = 1_795_000_000 * SECOND_US
@@ -115,7 +116,7 @@ async def test_accounts_are_forgotten_once_they_are_whole_again(valkey: Redis, l
 
 
 async def test_many_connections_admit_no_more_than_the_limit(engines: EngineUrls, valkey: Redis):
-    lines = [line_to(engines.redis_url) for _ in range(8)]
+    lines = [line_to(engines.redis_url, PATIENT_S) for _ in range(8)]
     one = Charge("requests", "user:1", Limit(50, 3_600, Algorithm.SLIDING_WINDOW))
 
     async def ask(limiter: RedisRateLimiter) -> int:

@@ -18,7 +18,7 @@ from fitness.adapters.redis.client import AnyLine, AnyRedis, connected, line_to
 from fitness.adapters.redis.rate_limits import RedisRateLimiter
 from fitness.ports.cache import CachePort, Era
 from fitness.ports.outages import CacheUnavailable
-from tests.harness.api import serving
+from tests.harness.api import PATIENT_S, REDIS, serving
 from tests.harness.servers import PATIENCE_S, SentinelServer, TcpValkey, answered, wait_until_says
 from tests.unit.contracts.cache import ANN, BOB, CacheContract, key
 from tests.unit.contracts.rate_limits import charge
@@ -59,8 +59,7 @@ async def cluster(cluster_url: str) -> AsyncIterator[AnyRedis]:
 
 @pytest.fixture
 async def cluster_line(cluster: AnyRedis, cluster_url: str) -> AsyncIterator[AnyLine]:
-    line = line_to(cluster_url)
-    await answered(line)
+    line = line_to(cluster_url, PATIENT_S)
     yield line
     await line.aclose()
 
@@ -164,7 +163,7 @@ def watched(folder: Path) -> Iterator[Watched]:
 async def test_behind_a_sentinel_the_service_follows_the_primary_and_shows_nothing_old(
     database_url: str, watched: Watched
 ):
-    async with serving(database_url, watched.url) as api:
+    async with serving(database_url, watched.url, hasty_with=[REDIS]) as api:
         ann = await api.person()
         one = await ann.record(title="before")
         path = f"/activities/{one['id']}"

@@ -104,6 +104,7 @@ class Served:
         self.port = port
         self.refused = refused
         self.clients: list[Client] = []
+        self.began_s = asyncio.get_running_loop().time()
 
     async def client(self) -> Client:
         client = Client(*await asyncio.open_connection("127.0.0.1", self.port))
@@ -118,6 +119,10 @@ class Served:
 
     def pass_time(self, seconds: float) -> None:
         self.listener.look(asyncio.get_running_loop().time() + seconds)
+
+    def look_before(self, deadline_s: float) -> None:
+        """Just before the deadline of what began with the test; of what began later it is longer still."""
+        self.listener.look(self.began_s + deadline_s - 0.5)
 
 
 @asynccontextmanager
@@ -146,7 +151,7 @@ class TestDeadlines:
     async def test_a_silent_connection_ends_without_a_word(self, served: Served):
         client = await served.client()
         await served.until(lambda: served.listener.connections == 1)
-        served.pass_time(deadlines.HEAD_S - 0.5)
+        served.look_before(deadlines.HEAD_S)
         await asyncio.sleep(0)
         assert served.listener.connections == 1
         served.pass_time(deadlines.HEAD_S + 0.1)
@@ -166,7 +171,7 @@ class TestDeadlines:
     async def test_an_idle_connection_has_longer(self, served: Served):
         client = await served.client()
         assert (await client.ask(GET))[0] == 200
-        served.pass_time(deadlines.IDLE_S - 1)
+        served.look_before(deadlines.IDLE_S)
         assert (await client.ask(GET))[0] == 200
         served.pass_time(deadlines.IDLE_S + 0.1)
         assert await client.closed()
@@ -176,7 +181,7 @@ class TestDeadlines:
         client = await served.client()
         await client.send(b"POST /in HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"x" * sent)
         await served.until(lambda: len(app.seen) == 1)
-        served.pass_time(deadlines.BODY_GRACE_S - 0.5)
+        served.look_before(deadlines.BODY_GRACE_S)
         assert app.cancelled == 0
         served.pass_time(deadlines.BODY_GRACE_S + 1)
         status, headers, _ = await client.answer()
@@ -202,7 +207,7 @@ class TestDeadlines:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await client.send(GET)
         await settled()
-        served.pass_time(deadlines.UNREAD_S - 1)
+        served.look_before(deadlines.UNREAD_S)
         assert served.listener.connections == 1
         served.pass_time(deadlines.UNREAD_S + 1)
         await served.until(lambda: served.listener.connections == 0)
@@ -579,11 +584,12 @@ class TestDraining:
         await draining
 
     async def test_until_the_notice_is_over_connections_are_taken(self, served: Served):
-        draining = asyncio.ensure_future(served.listener.drain(notice_s=0.2, patience_s=10))
+        draining = asyncio.ensure_future(served.listener.drain(notice_s=PATIENCE_S, patience_s=10))
         await asyncio.sleep(0)
         status, headers, _ = await (await served.client()).ask(GET)
         assert (status, headers["connection"]) == (200, "close")
-        await draining
+        draining.cancel()
+        await served.listener.drain(notice_s=0, patience_s=10)
 
     async def test_what_takes_too_long_is_cut_off(self, served: Served, app: App):
         app.answer = app.later

@@ -228,7 +228,7 @@ class Limited:
         found = [
             f"{reader.admitted} admitted, at most {reader.at_most}"
             for reader in self.load.readers
-            if not REQUESTS.requests <= reader.admitted <= reader.at_most
+            if not REQUESTS.requests <= reader.admitted <= reader.at_most + self.troubles.unjudged
         ]
         if self.logins != {200: LOGINS_ADMITTED, 429: LOGINS - LOGINS_ADMITTED}:
             found.append(f"logins at once: {dict(self.logins)}")

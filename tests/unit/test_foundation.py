@@ -5,7 +5,6 @@ import gc
 import logging
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from contextvars import ContextVar
@@ -179,11 +178,9 @@ class TestKillableProcesses:
         await processes.run("work")
         call = asyncio.ensure_future(processes.run("sleep"))
         await asyncio.sleep(0)
-        began_s = time.monotonic()
         processes.close()
-        with pytest.raises(ProcessKilled):
+        with pytest.raises(ProcessKilled):  # it would sleep for a minute
             await call
-        assert time.monotonic() - began_s < 2
         with pytest.raises(ProcessKilled):
             await processes.run("work")
 

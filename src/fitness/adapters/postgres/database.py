@@ -223,7 +223,7 @@ class Database:
             raise Overloaded(f"{MAX_WAITING} requests wait for a connection to PostgreSQL")
         self._waiting += 1
         try:
-            for _ in range(round(PATIENCE_S / self._deadline_s)):
+            for _ in range(max(1, round(PATIENCE_S / self._deadline_s))):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._deadline_s * CONNECTING):
                         await self._places.acquire()

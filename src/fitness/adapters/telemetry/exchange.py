@@ -39,10 +39,9 @@ def begin_exchange(folder: Path) -> None:
 class MetricsExchange:
     """In `folder`, which belongs to this instance of the service alone; see `begin_exchange`."""
 
-    def __init__(self, folder: Path, render: Callable[[], bytes], *, answer_s: float = ANSWER_S) -> None:
+    def __init__(self, folder: Path, render: Callable[[], bytes]) -> None:
         self._folder = folder
         self._render = render
-        self._answer_s = answer_s
 
     @asynccontextmanager
     async def serve_metrics(self) -> AsyncIterator[None]:
@@ -59,10 +58,10 @@ class MetricsExchange:
                 path.unlink(missing_ok=True)
 
     async def collect(self) -> bytes:
-        """Every process's metrics, in Prometheus's text format. One that takes longer than `answer_s` is left out."""
+        """Every process's metrics, in Prometheus's text format. One that takes longer than ANSWER_S is left out."""
         with _short(self._folder) as folder:
             sockets = sorted(folder.glob("*.sock"))
-            answers = await asyncio.gather(*(_ask(path, self._answer_s) for path in sockets))
+            answers = await asyncio.gather(*(_ask(path) for path in sockets))
         texts = [(path.stem, answer.decode()) for path, answer in zip(sockets, answers, strict=True)]
         return merged([*texts, (ENDED, left_counts(self._folder))])
 
@@ -98,7 +97,7 @@ def _labelled(sample: str, worker: str) -> str:
     return f'{name}{{worker="{worker}"}} {value}'
 
 
-async def _ask(path: Path, answer_s: float) -> bytes:
+async def _ask(path: Path) -> bytes:
     async def answer() -> bytes:
         reader, writer = await asyncio.open_unix_connection(path)
         try:
@@ -107,7 +106,7 @@ async def _ask(path: Path, answer_s: float) -> bytes:
             writer.close()
 
     try:
-        return await asyncio.wait_for(answer(), answer_s)
+        return await asyncio.wait_for(answer(), ANSWER_S)
     except (OSError, TimeoutError):
         return b""
 
