@@ -72,12 +72,14 @@ class Bench:
             print(f"\rround {number} of {rounds}", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
 
-    def once(self, side: Side, order: Order) -> Figures:
-        """A longer turn of cached GETs."""
+    def beside_hello(self, side: Side, order: Order, turns: int) -> tuple[Figures, Figures]:
+        """Cached GETs, and hello, in turn."""
         asyncio.run(side.stage.fill())
-        hits, figures = side.subjects[HIT], Figures()
-        figures.add(*self.load.turn(hits.scenario, order, hits.cpu_s))
-        return figures
+        found = Figures(), Figures()
+        for _ in range(turns):
+            for one, figures in zip((side.subjects[HIT], self.hello), found, strict=True):
+                figures.add(*self.load.turn(one.scenario, order, one.cpu_s))
+        return found
 
     def one_and_two(self, side: Side) -> tuple[Figures, Figures]:
         """Cached GETs of one worker and of two, in turn. There have to be cores for two."""
