@@ -177,7 +177,7 @@ async def test_a_fault_of_redis_shows_nothing_old_wrong_or_broken(
 
 async def test_clients_who_go_away_at_any_moment_mix_nothing_up(api: Api):
     async with under_load(api) as load:
-        for _ in range(600):
+        for _ in range(300):
             activity_id = random.choice(load.ids)
             person = load.owners[activity_id]
             calls: list[Awaitable[object]] = [

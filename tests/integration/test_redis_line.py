@@ -126,12 +126,15 @@ async def test_no_answer_of_a_connection_that_was_given_up_is_taken_for_one_of_t
             await asyncio.sleep(0.001 * (number % 3))
 
     asking = [asyncio.create_task(asker(number)) for number in range(20)]
+    cuts = 0
     while not all(task.done() for task in asking):
         await asyncio.sleep(0.003)
-        own.reconnect()
+        if answers >= 10 * cuts:  # however slow the server is, it has answered some in between
+            own.reconnect()
+            cuts += 1
     await asyncio.gather(*asking)
     assert wrong == 0
-    assert answers > 100
+    assert cuts > 10
 
 
 async def test_a_server_that_hangs_costs_those_who_wait_one_deadline_and_the_others_nothing(

@@ -18,7 +18,7 @@ from fitness.adapters.redis.client import AnyLine, AnyRedis, connected, line_to
 from fitness.adapters.redis.rate_limits import RedisRateLimiter
 from fitness.ports.cache import CachePort, Era
 from fitness.ports.outages import CacheUnavailable
-from tests.harness.api import PATIENT_S, REDIS, serving
+from tests.harness.api import PATIENT_S, REDIS, Person, serving
 from tests.harness.servers import PATIENCE_S, SentinelServer, TcpValkey, answered, wait_until_says
 from tests.unit.contracts.cache import ANN, BOB, CacheContract, key
 from tests.unit.contracts.rate_limits import charge
@@ -160,6 +160,13 @@ def watched(folder: Path) -> Iterator[Watched]:
             server.kill()
 
 
+async def until_cached(person: Person, path: str) -> None:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while (await person.get(path)).headers["x-cache"] != "HIT":
+        assert time.monotonic() < give_up_s
+        await asyncio.sleep(0.1)
+
+
 async def test_behind_a_sentinel_the_service_follows_the_primary_and_shows_nothing_old(
     database_url: str, watched: Watched
 ):
@@ -167,17 +174,14 @@ async def test_behind_a_sentinel_the_service_follows_the_primary_and_shows_nothi
         ann = await api.person()
         one = await ann.record(title="before")
         path = f"/activities/{one['id']}"
-        assert (await ann.get(path)).headers["x-cache"] == "HIT"
+        await until_cached(ann, path)
         watched.first.kill()
         for number in range(30):  # while nobody is the primary, and after
             assert (await ann.patch(path, json={"title": f"no {number}"})).status_code == 200
             answer = await ann.get(path)
             assert (answer.status_code, answer.json()["title"]) == (200, f"no {number}")
             await asyncio.sleep(0.02)
-        give_up_s = time.monotonic() + PATIENCE_S
-        while (await ann.get(path)).headers["x-cache"] != "HIT":
-            assert time.monotonic() < give_up_s
-            await asyncio.sleep(0.1)
+        await until_cached(ann, path)
         assert (await ann.get(path)).json()["title"] == "no 29"
         wait_until_says(watched.second, "role:master", "INFO", "replication")
 
