@@ -114,6 +114,7 @@ def main() -> None:
     given = parser.parse_args()
     draw = random.Random(given.seed)
     wrong = []
+    subprocess.run(["make", "-C", str(ROOT), ".venv/run.stamp"], check=True)  # or `make run` would install it first
     with own_folder() as parent:
         for number in range(given.starts):
             found = one_end(draw, parent / "data")
