@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fitness.adapters.postgres.database import LATE_S, in_time
+from fitness.adapters.postgres.database import DEADLINE_S, LATE_S, in_time
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -46,6 +46,10 @@ def waited_s(loop: Loop, outcome: "asyncio.Future[Any]", patience_s: float) -> f
 
 def test_what_does_not_come_is_waited_for_as_long_as_was_said(loop: Loop):
     assert waited_s(loop, loop.create_future(), 0.8) == pytest.approx(0.8)
+
+
+def test_the_services_own_deadline_leaves_time_for_an_answer_within_a_second(loop: Loop):
+    assert waited_s(loop, loop.create_future(), DEADLINE_S) + LATE_S < 1.0
 
 
 def test_what_comes_is_not_waited_for_any_longer(loop: Loop):
