@@ -54,9 +54,10 @@ Work = Callable[[int, Callable[[], None]], None]
 
 
 class Workers:
-    """A process for each of `works`, which runs `work(stopping, ready)`: until the descriptor `stopping` is at its end,
-    after it has called `ready()`. `sockets` are what they accept connections from; here they are closed when the
-    workers stop.
+    """A process for each of `works`, which runs `work(stopping, ready)`: until SIGTERM comes or the descriptor
+    `stopping` is at its end, after it has called `ready()`. Before it has a handler for SIGTERM it has nothing to
+    finish, and SIGTERM ends it. `sockets` are what they accept connections from; here they are closed when the workers
+    stop.
     """
 
     def __init__(self, works: Sequence[Work], *, sockets: Sequence[socket], drain_s: float) -> None:
@@ -80,16 +81,23 @@ class Workers:
                     on_ready()
                 waiting = max(0, waiting - begun)
             dead = [process for process in running if not process.is_alive()]
-            if dead and waiting:
+            if until.wanted or not dead:
+                continue
+            if waiting:
                 sound = False
-            elif dead and not until.wanted:
+            else:
                 running = self._replaced(running, until)
         self._end(running)
         return sound
 
     def _started(self, work: Work) -> BaseProcess:
         process = self._context.Process(target=self._run, args=(os.getpid(), work))
-        process.start()
+        # One that comes while the new process still has this one's handlers waits until it has its own.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         return process
 
     def _replaced(self, running: list[BaseProcess], until: StopSignals) -> list[BaseProcess]:
@@ -109,13 +117,16 @@ class Workers:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process: the parent acts on it
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         die_with_parent(parent_pid, signal.SIGKILL)
         os.close(self._stop)
         work(self._stopping, lambda: _tell(self._beginning))
 
     def _end(self, running: Sequence[BaseProcess]) -> None:
         os.close(self._stop)
+        for process in running:
+            process.terminate()
         for sock in self._sockets:
             sock.close()
         give_up_s = time.monotonic() + self._drain_s
