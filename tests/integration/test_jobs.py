@@ -315,6 +315,14 @@ class TestProcrastinateWorker:
         async with at_work(database_url, runner):
             await runner.until(1)
 
+    async def test_it_ends_at_whatever_moment_of_its_beginning_it_is_stopped(
+        self, database_url: str, runner: Runner, caplog: pytest.LogCaptureFixture
+    ):
+        for moment in range(60):
+            async with at_work(database_url, runner):
+                await asyncio.sleep(moment / 1_000)
+        assert caplog.messages == []  # none had to be abandoned
+
     async def test_it_begins_anew_when_its_connections_are_dropped(
         self, database: Database, database_url: str, owner_url: str, runner: Runner, jobs: JobQueuePort, quickly: None
     ):

@@ -17,6 +17,7 @@ from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecisio
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job as QueuedJob
 from procrastinate.jobs import Status
+from procrastinate.worker import Worker
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
@@ -78,13 +79,20 @@ class ProcrastinateWorker:
             connector = _Connector(failed)
             app = self._app(connector)
             await app.open_async(pool)
-            working = [asyncio.ensure_future(_work_off(app, queue, count)) for queue, count in AT_ONCE.items()]
-            working.append(asyncio.ensure_future(_rescue_for_ever(app)))
+            workers, over = [_worker_of(app, queue, count) for queue, count in AT_ONCE.items()], asyncio.Event()
+            working = [asyncio.ensure_future(worker.run()) for worker in workers]  # type: ignore[no-untyped-call]
+            working.append(asyncio.ensure_future(_rescue_until(over, app)))
             ends = [asyncio.ensure_future(event.wait()) for event in (stop, failed)]
             await asyncio.wait([*working, *ends], return_when=asyncio.FIRST_COMPLETED)
-            for task in (*working, *ends):
-                task.cancel()
+            for end in ends:
+                end.cancel()
+            # Not cancelled: a worker that has just begun loses a cancellation in its first query, and works on.
+            over.set()
+            for worker in workers:
+                worker.stop()  # type: ignore[no-untyped-call]
             _, hanging = await asyncio.wait(working, timeout=SHUTDOWN_S)
+            for task in hanging:
+                task.cancel()
             for task in working:
                 if task not in hanging and not task.cancelled() and (error := task.exception()) is not None:
                     _log.debug("a task of the job worker ended: %r", error)
@@ -160,8 +168,9 @@ class _Retries(BaseRetryStrategy):
         return RetryDecision(retry_in={"seconds": 2 ** (job.attempts + 1)})
 
 
-async def _work_off(app: App, queue: Queue, at_once: int) -> None:
-    await app.run_worker_async(
+def _worker_of(app: App, queue: Queue, at_once: int) -> Worker:
+    return Worker(
+        app,
         queues=[str(queue)],
         name=str(queue),
         concurrency=at_once,
@@ -176,10 +185,11 @@ async def _work_off(app: App, queue: Queue, at_once: int) -> None:
     )
 
 
-async def _rescue_for_ever(app: App) -> None:
-    while True:
-        await asyncio.sleep(RESCUE_S)
-        await rescue(app)
+async def _rescue_until(over: asyncio.Event, app: App) -> None:
+    while not over.is_set():
+        await _set_or_late([over], RESCUE_S)
+        if not over.is_set():
+            await rescue(app)
 
 
 async def rescue(app: App) -> None:
