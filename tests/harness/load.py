@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -109,12 +109,21 @@ async def until(fact: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
+async def eventually(fact: Callable[[], Awaitable[bool]]) -> None:
+    """Returns once it is so; for what has no event."""
+    give_up_s = time.monotonic() + PATIENCE_S
+    while not await fact():
+        assert time.monotonic() < give_up_s, f"not so after {PATIENCE_S} s"
+        await asyncio.sleep(0.02)
+
+
 async def outbox_relayed(api: Api) -> None:
     """Returns once no invalidation is pending any more."""
-    give_up_s = time.monotonic() + PATIENCE_S
-    while await api.container.outbox().pending():
-        assert time.monotonic() < give_up_s
-        await asyncio.sleep(0.02)
+
+    async def relayed() -> bool:
+        return not await api.container.outbox().pending()
+
+    await eventually(relayed)
 
 
 async def agrees_with_the_database(api: Api, load: Load) -> None:

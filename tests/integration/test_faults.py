@@ -16,6 +16,7 @@ from tests.harness.load import (
     READERS,
     Load,
     agrees_with_the_database,
+    eventually,
     outbox_relayed,
     under_load,
 )
@@ -31,7 +32,7 @@ async def cached_again(person: Person, path: str) -> None:
     async def cached() -> bool:
         return (await person.get(path)).headers.get("x-cache") in ("HIT", "MISS")
 
-    await until_true(cached)
+    await eventually(cached)
 
 
 async def answered_again(person: Person) -> None:
@@ -40,14 +41,7 @@ async def answered_again(person: Person) -> None:
     async def answered() -> bool:
         return (await person.post("/activities", json=activity_body(title="back"))).status_code == 201
 
-    await until_true(answered)
-
-
-async def until_true(fact: Callable[[], Awaitable[bool]]) -> None:
-    give_up_s = time.monotonic() + PATIENCE_S
-    while not await fact():
-        assert time.monotonic() < give_up_s, f"not back after {PATIENCE_S} s"
-        await asyncio.sleep(0.02)
+    await eventually(answered)
 
 
 @pytest.fixture
@@ -265,7 +259,7 @@ async def test_a_service_that_began_without_its_stores_finds_them_by_itself(
         async def degraded() -> bool:
             return str((await api.http.get("/health/ready")).json()["status"]) == "degraded"
 
-        await until_true(degraded)
+        await eventually(degraded)
         ann = await api.person()
         await ann.record()
         assert (await ann.get("/activities")).headers["x-cache"] == "BYPASS"
@@ -275,4 +269,4 @@ async def test_a_service_that_began_without_its_stores_finds_them_by_itself(
         async def ready_again() -> bool:
             return str((await api.http.get("/health/ready")).json()["status"]) == "ready"
 
-        await until_true(ready_again)
+        await eventually(ready_again)

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -36,6 +36,7 @@ from fitness.ports.outages import DatabaseUnavailable
 from fitness.ports.upkeep import UpkeepRepoPort
 from fitness.ports.users import UserRepoPort
 from tests.builders import NOW, a_registration, an_activity, messages
+from tests.harness.load import eventually
 from tests.integration.test_postgres import InOneDatabase
 from tests.unit.contracts.jobs import Enqueue, Fail, JobQueueContract
 from tests.unit.contracts.upkeep import UpkeepRepoContract
@@ -155,12 +156,6 @@ class TestPostgresJobQueue(JobQueueContract):
     def test_jobs_are_not_lost_in_a_statement_that_does_not_enqueue(self):
         with pytest.raises(AssertionError):
             messages_parameters([replace(messages(), jobs=(Job(Task.EMPTY_TRASH),))])
-
-
-async def eventually(true: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not await true():  # noqa: ASYNC110 - what a worker does has no event here
-            await asyncio.sleep(0.02)
 
 
 class Runner:

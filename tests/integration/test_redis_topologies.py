@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from fitness.adapters.redis.rate_limits import RedisRateLimiter
 from fitness.ports.cache import CachePort, Era
 from fitness.ports.outages import CacheUnavailable
 from tests.harness.api import PATIENT_S, REDIS, Person, serving
+from tests.harness.load import eventually
 from tests.harness.servers import PATIENCE_S, SentinelServer, TcpValkey, answered, wait_until_says
 from tests.unit.contracts.cache import ANN, BOB, CacheContract, key
 from tests.unit.contracts.rate_limits import charge
@@ -161,10 +161,10 @@ def watched(folder: Path) -> Iterator[Watched]:
 
 
 async def until_cached(person: Person, path: str) -> None:
-    give_up_s = time.monotonic() + PATIENCE_S
-    while (await person.get(path)).headers["x-cache"] != "HIT":
-        assert time.monotonic() < give_up_s
-        await asyncio.sleep(0.1)
+    async def cached() -> bool:
+        return (await person.get(path)).headers["x-cache"] == "HIT"
+
+    await eventually(cached)
 
 
 async def test_behind_a_sentinel_the_service_follows_the_primary_and_shows_nothing_old(

@@ -195,13 +195,16 @@ class Steps:
         self.ids: set[int] = set()
         self.committed: list[Messages] = []
 
-    async def make(self, stale: Iterable[Scope], write: Write[R], *, changed: Callable[[R], bool] = bool) -> R:
-        """As `Changes.make`, but the scopes are invalidated with those of the other steps."""
+    async def make(self, stale: Iterable[Scope], write: Write[R]) -> R:
+        """As `Changes.make`, but the scopes are invalidated with those of the other steps.
+
+        A step whose result is false has changed nothing.
+        """
         messages = Messages(id=secrets.randbits(63), invalidates=tuple(stale))
         self.ids.add(messages.id)
         self._under_way.add(messages.id)  # before it is committed: then the relay may find it
         result = await write(messages=messages)
-        if changed(result):
+        if result:
             self.committed.append(messages)
         return result
 
