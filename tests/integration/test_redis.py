@@ -66,8 +66,13 @@ class TestRedisCache(CacheContract):
     async def test_evicted_generations_do_not_revive_old_copies(self, cache: CachePort, era: Era, valkey: Redis):
         await cache.fill(key(), "old", await self.missed(cache, era, key()))
         await cache.invalidate(era, ANN)
-        await valkey.delete(f"{SCHEMA}:era:generation:user:{{1}}")
+        await valkey.delete("v4:era:generation:user:{1}")
         assert isinstance(await cache.read(key(), era), Miss)
+
+    async def test_generations_have_one_name_in_all_versions(self, cache: CachePort, era: Era, valkey: Redis):
+        """Else, during a rollout, the copies of one would not end with the changes of the other."""
+        await cache.invalidate(era, ANN)
+        assert await valkey.exists("v4:era:generation:user:{1}")
 
     async def test_a_server_that_is_not_there_is_an_outage_in_every_method(self):
         line = line_to("redis://127.0.0.1:1")

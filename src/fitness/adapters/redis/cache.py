@@ -17,8 +17,11 @@ from fitness.ports.cache import CLAIM_TTL_S, CacheKey, Era, Hit, Miss, Peeked, S
 from fitness.ports.outages import CacheUnavailable, Overloaded
 from fitness.ports.reply import Reply
 
-SCHEMA = "v4"
+SCHEMA = "v5"
 """Raised with every change to what is stored, so that versions side by side never read each other's copies."""
+
+GENERATIONS = "v4"
+"""Never raised with it: what one version invalidates must be invalid to another one beside it."""
 
 GENERATION_TTL_S = 24 * 60 * 60
 GENERATION_BYTES = 12
@@ -190,7 +193,7 @@ def _new_token() -> bytes:
 
 # Braces are a cluster's hash tag: a generation and the copies under it share a slot.
 def _generation_name(scope: Scope, era: Era) -> str:
-    return f"{SCHEMA}:{era.name}:generation:{scope.kind}:{{{scope.id}}}"
+    return f"{GENERATIONS}:{era.name}:generation:{scope.kind}:{{{scope.id}}}"
 
 
 def _name(key: CacheKey[Any], era: Era) -> str:
