@@ -286,6 +286,7 @@ async def test_totals_that_are_not_what_the_activities_add_up_to_are_found_and_m
     assert await bad(settings) == []
     wrong = (
         "UPDATE activity_totals SET distance_m = distance_m + 1 WHERE user_id = %(id)s AND span = 'week'",
+        "UPDATE activity_totals SET elapsed = elapsed + 1 WHERE user_id = %(id)s AND span = 'week'",
         "UPDATE activity_totals SET days = days * 2 WHERE user_id = %(id)s AND span = 'week'",
         "UPDATE activity_totals SET longest = longest - 1 WHERE user_id = %(id)s AND span = 'week'",
         "DELETE FROM activity_totals WHERE user_id = %(id)s AND span = 'month'",

@@ -15,6 +15,7 @@ YEAR = "/users/me/stats?period=monthly&from=2025-01-01&to=2025-12-31"
 NOTHING = {
     "activities": 0,
     "duration_minutes": 0.0,
+    "elapsed_minutes": 0.0,
     "distance_km": 0.0,
     "elevation_gain_m": 0.0,
     "calories_kcal": 0,
@@ -40,7 +41,12 @@ async def counts(person: Person, query: str) -> dict[str, int]:
 
 class TestStatistics:
     async def test_they_show_buckets_totals_records_and_streaks(self, ann: Person):
-        run = {"activity_date": "2025-06-02T08:00:00Z", "duration_minutes": 50, "distance_km": 10}
+        run = {
+            "activity_date": "2025-06-02T08:00:00Z",
+            "duration_minutes": 50,
+            "elapsed_minutes": 60,
+            "distance_km": 10,
+        }
         first = await ann.record(**run, average_heart_rate_bpm=140, elevation_gain_m=30.5, calories_kcal=600)
         ride = await ann.record(
             activity_type="ride", activity_date="2025-06-03T08:00:00Z", duration_minutes=100.5, distance_km=40
@@ -49,6 +55,7 @@ class TestStatistics:
         total = {
             "activities": 2,
             "duration_minutes": 150.5,
+            "elapsed_minutes": 160.5,
             "distance_km": 50.0,
             "elevation_gain_m": 30.5,
             "calories_kcal": 600,

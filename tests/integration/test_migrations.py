@@ -273,6 +273,10 @@ async def test_what_was_kept_before_the_totals_is_in_them(empty_database_url: st
     Migrations(empty_database_url, shipped[: before + 2]).up()
     run(empty_database_url, f"DELETE FROM schema_migrations WHERE version > {before + 1}")
     Migrations(empty_database_url, shipped[: before + 2]).up()
+    add_totals = [one.name for one in shipped].index("fill_elapsed_totals")
+    Migrations(empty_database_url, shipped[:add_totals]).up()
+    run(empty_database_url, "UPDATE activities SET elapsed_minutes = 45 WHERE id % 3 = 0")
+    Migrations(empty_database_url, shipped).up()
     (finding,) = await TotalsDiagnosis(empty_database_url).diagnose()
     assert finding.verdict is Verdict.GOOD
     with psycopg.connect(empty_database_url) as connection:

@@ -40,6 +40,7 @@ def drawn(draw: random.Random) -> dict[str, Any]:
         - timedelta(minutes=draw.choice([draw.randrange(60 * 24 * 60), draw.randrange(4_000_000)])),
         "timezone": draw.choice(ZONES),
         "duration_minutes": draw.choice([30.0, draw.randrange(1, 200_000) / 1_000]),
+        "elapsed_minutes": draw.choice([None, 200.0, draw.randrange(200_000, 500_000) / 1_000]),
         "distance_km": draw.choice([None, 0.0, 10.0, draw.randrange(50_000) / 1_000]),
         "elevation_gain_m": draw.choice([None, 0.0, draw.randrange(900_000) / 1_000]),
         "calories_kcal": draw.choice([None, draw.randrange(2_000)]),
@@ -155,6 +156,7 @@ def total(activities: Iterable[Activity]) -> tuple[Any, ...]:
     return (
         len(kept),
         exact(one.duration_minutes for one in kept),
+        exact(one.elapsed_minutes or one.duration_minutes for one in kept),
         exact(one.distance_km for one in kept),
         exact(one.elevation_gain_m for one in kept),
         exact(one.calories_kcal for one in kept),
@@ -212,6 +214,7 @@ def shown(found: Statistics) -> dict[str, Any]:
             (part.since, part.activity_type): (
                 part.sums.activities,
                 Fraction(part.sums.duration, 1_000),
+                Fraction(part.sums.elapsed, 1_000),
                 Fraction(part.sums.distance_m, 1_000),
                 Fraction(part.sums.climb_mm, 1_000),
                 part.sums.calories_kcal,

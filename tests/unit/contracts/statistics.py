@@ -61,7 +61,9 @@ class StatisticsRepoContract:
         self, statistics: StatisticsRepoPort, owner: User, add: Any
     ):
         await add(activity_date=on(2), duration_minutes=30.0, distance_km=10.0, average_heart_rate_bpm=120)
-        await add(activity_date=on(3), duration_minutes=60.5, distance_km=0.0, elevation_gain_m=100.25)
+        await add(
+            activity_date=on(3), elapsed_minutes=90.25, duration_minutes=60.5, distance_km=0.0, elevation_gain_m=100.25
+        )
         await add(activity_date=on(4), duration_minutes=10.001, calories_kcal=80, average_heart_rate_bpm=150)
         (part,) = (await statistics.find(owner.id, A_YEAR)).parts
         assert part == (
@@ -70,6 +72,7 @@ class StatisticsRepoContract:
             Sums(
                 activities=3,
                 duration=100_501,
+                elapsed=30_000 + 90_250 + 10_001,
                 distance_m=10_000,
                 climb_mm=100_250,
                 calories_kcal=80,

@@ -198,9 +198,16 @@ def _conditions(which: ActivityFilter) -> list[LiteralString]:
         (bool(which.activity_types), TYPE_IS),
         *_bounds(which.distance_km, DISTANCE_FROM, DISTANCE_TO),
         *_bounds(which.duration_minutes, DURATION_FROM, DURATION_TO),
+        (bool(which.words), SPEAKS_OF),
+    ]
+    return [condition for narrows, condition in asked if narrows] + tagged(which)
+
+
+def tagged(which: ActivityFilter) -> list[LiteralString]:
+    """The conditions on tags; none of them is ever NULL."""
+    asked: list[tuple[bool, LiteralString]] = [
         (bool(which.tags), HAS_TAGS if which.tags[1:] else HAS_TAG),
         (bool(which.excluded_tags), LACKS_TAGS if which.excluded_tags[1:] else LACKS_TAG),
-        (bool(which.words), SPEAKS_OF),
     ]
     return [condition for narrows, condition in asked if narrows]
 

@@ -1,9 +1,11 @@
 """Statistics in PostgreSQL: from totals that are kept by month and by part of a week, else from the index of the lists.
 
-Without tags, whole weeks and months are read from activity_totals. Days, the cut-off ends of the range, and whatever is
-asked for by tag are added up from the activities: in this process where they are few, else by PostgreSQL.
+Whole weeks and months are read from activity_totals. Days, the cut-off ends of the range, and what is asked for by tag
+are added up from the activities: in this process where they are few, else by PostgreSQL. Where tags leave out few
+activities, those are added up, and taken from the totals.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, timedelta
@@ -11,10 +13,10 @@ from typing import Any, LiteralString
 
 from fitness.adapters.postgres import statistics_rows
 from fitness.adapters.postgres.database import Connection, Database, Row
-from fitness.adapters.postgres.statistics_groups import Looked, grouped, part
+from fitness.adapters.postgres.statistics_groups import Looked, are_most, grouped, others_grouped, part
 from fitness.adapters.postgres.statistics_records import Bounds, records
 from fitness.domain.model.periods import DAY, Period, bucket_start
-from fitness.domain.model.statistics import Days, Found, Part, StatisticsFilter, merged
+from fitness.domain.model.statistics import Days, Found, Part, StatisticsFilter, left_of, merged
 
 FEW = 6_000
 """Fifteen a day for the 400 days that may be asked for. Adding up so many takes this process 10 ms."""
@@ -26,8 +28,8 @@ BY_HASHES = "SET LOCAL enable_sort = off"
 
 KEPT = """
     SELECT
-        starts_on, activity_type, activities, duration, distance_m, climb_mm, calories_kcal, with_distance,
-        duration_with_distance, with_heart_rate, duration_with_heart_rate, heartbeats
+        starts_on, activity_type, activities, duration, elapsed, distance_m, climb_mm, calories_kcal,
+        with_distance, duration_with_distance, with_heart_rate, duration_with_heart_rate, heartbeats
     FROM activity_totals
     WHERE user_id = %(owner)s AND span = %(span)s AND starts_on BETWEEN %(since)s AND %(until)s AND activities > 0
         AND (%(any_type)s OR activity_type = ANY(%(activity_types)s))
@@ -69,12 +71,9 @@ class PostgresStatisticsRepo:
         async def work(connection: Connection) -> Found:
             await connection.execute(ONE_SNAPSHOT)
             await connection.execute(BY_HASHES)
-            if which.period is Period.DAILY or which.tags or which.excluded_tags:
-                looked = await grouped(connection, owner, which)
-            else:
-                looked = await self._from_totals(connection, owner, which)
+            looked = await self._look(connection, owner, which)
             found = await records(connection, owner, which, looked.bounds)
-            return Found(merged(looked.parts), found, tuple(sorted({*looked.days})))
+            return Found(merged(looked.parts), found, tuple(map(date.fromordinal, sorted(looked.days))))
 
         return await self._database.transaction(work)
 
@@ -90,12 +89,26 @@ class PostgresStatisticsRepo:
     ) -> list[statistics_rows.Row] | None:
         return await statistics_rows.read(connection, owner, which, most=self._few)
 
+    async def _look(self, connection: Connection, owner: int, which: StatisticsFilter) -> Looked:
+        if which.period is Period.DAILY:
+            return await grouped(connection, owner, which)
+        if not which.tags and not which.excluded_tags:
+            return await self._from_totals(connection, owner, which)
+        if not await are_most(connection, owner, which):
+            return await grouped(connection, owner, which)
+        # Adding up the fewer costs less. The bounds are of all, so none of these activities is above them.
+        every = await self._from_totals(connection, owner, replace(which, tags=(), excluded_tags=()))
+        others = await others_grouped(connection, owner, which)
+        return Looked([*left_of(every.parts, others.parts)], every.bounds, every.days - others.days)
+
     async def _from_totals(self, connection: Connection, owner: int, which: StatisticsFilter) -> Looked:
         months = await _rows(
             connection, MONTHS, _totals_parameters(owner, which, which.since.replace(day=1), which.until)
         )
         bounds = [Bounds(_within(_month(row[0]), which), row[1:4]) for row in months]
-        days = [day for row in months for day in _days(row[0], int(row[4])) if which.since <= day <= which.until]
+        since, until = which.since.toordinal(), which.until.toordinal()
+        counts = (one for row in months for one in _days(row[0], int(row[4])))
+        days = Counter({day: count for day, count in counts if since <= day <= until})
         whole, ends = _split(which)
         parts: list[Part] = []
         for end in ends:
@@ -129,14 +142,14 @@ def _month(first: date) -> Days:
     return Days(first, (first + timedelta(days=31)).replace(day=1) - DAY)
 
 
-def _days(first: date, counts: int) -> Iterable[date]:
-    """The days that have a count in the digits of `counts`."""
+def _days(first: date, counts: int) -> Iterable[tuple[int, int]]:
+    """The ordinals of the days that have a count in the digits of `counts`, and that."""
     base = 10**DIGITS_OF_A_DAY
     day = first.toordinal()
     while counts:
         counts, count = divmod(counts, base)
         if count:
-            yield date.fromordinal(day)
+            yield day, count
         day += 1
 
 

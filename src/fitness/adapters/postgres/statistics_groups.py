@@ -5,14 +5,17 @@ each value is computed once (OFFSET 0 keeps PostgreSQL from computing it anew in
 a string of bytes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any, LiteralString, NamedTuple
 
-from fitness.adapters.postgres.activity_listing import filter_parameters, narrowed
+from fitness.adapters.postgres.activity_listing import filter_parameters, narrowed, tagged
 from fitness.adapters.postgres.database import Connection
 from fitness.adapters.postgres.statistics_records import Bounds
 from fitness.domain.model.activities import ActivityType
+from fitness.domain.model.listings import ActivityFilter
 from fitness.domain.model.periods import Period, bucket_start
 from fitness.domain.model.statistics import UNCOUNTED_TYPES, Part, StatisticsFilter, Sums
 
@@ -23,10 +26,11 @@ NUMBER: dict[Period, LiteralString] = {
 }
 """Of an activity's bucket, from 0."""
 
-DAYS_TOLD_APART = 31
-"""By the bits of a bucket: none is longer than that."""
-
 NO_BOUNDS = (0, 0, 0)
+
+PLACES = 20
+SEEN_AT_A_PLACE = 50
+"""Activities, at each of so many instants in equal distances."""
 
 
 class Looked(NamedTuple):
@@ -34,23 +38,57 @@ class Looked(NamedTuple):
 
     parts: list[Part]
     bounds: list[Bounds]
-    days: list[date]
+    days: Counter[int]
+    """How many activities each day has, by `date.toordinal`."""
 
 
 async def grouped(connection: Connection, owner: int, which: StatisticsFilter) -> Looked:
+    return await _grouped(connection, owner, which, narrowed(which.activities))
+
+
+async def others_grouped(connection: Connection, owner: int, which: StatisticsFilter) -> Looked:
+    """Of the activities that only the tags leave out."""
+    others: LiteralString = f"NOT ({' AND '.join(tagged(which.activities))})"
+    return await _grouped(connection, owner, which, [*narrowed(_of_any_tags(which)), others])
+
+
+async def are_most(connection: Connection, owner: int, which: StatisticsFilter) -> bool:
+    """Whether the tags leave out fewer activities than they keep, as far as a thousand of them tell."""
+    query = f"""
+        SELECT count(*) FILTER (WHERE {" AND ".join(tagged(which.activities))}) * 2 > count(*)
+        FROM generate_series(0, {PLACES - 1}) AS place, LATERAL (
+            SELECT id, search_tags
+            FROM live_activities
+            WHERE {" AND ".join(narrowed(_of_any_tags(which)))}
+                AND activity_date >= %(started_since)s + (%(started_until)s - %(started_since)s) * place / {PLACES}
+            ORDER BY activity_date, id
+            LIMIT {SEEN_AT_A_PLACE}
+        ) AS live_activities
+    """
+    row = await (await connection.execute(query, filter_parameters(owner, which.activities))).fetchone()
+    return bool(row and row[0])
+
+
+def _of_any_tags(which: StatisticsFilter) -> ActivityFilter:
+    return replace(which.activities, tags=(), excluded_tags=())
+
+
+async def _grouped(
+    connection: Connection, owner: int, which: StatisticsFilter, conditions: Sequence[LiteralString]
+) -> Looked:
     buckets = which.buckets
     # Transitions are few: leaving their groups out is cheaper than looking at each activity's type.
-    rows = [row for row in await _groups(connection, owner, which) if row[1] not in UNCOUNTED_TYPES]
-    bits: dict[int, int] = {}
+    rows = [row for row in await _groups(connection, owner, which, conditions) if row[1] not in UNCOUNTED_TYPES]
+    days: Counter[int] = Counter()
     values: dict[int, tuple[int, ...]] = {}
     for row in rows:
         number = row[0]
-        bits[number] = bits.get(number, 0) | row[15]
-        values[number] = tuple(map(max, values.get(number, NO_BOUNDS), row[12:15]))
+        days.update(row[16])
+        values[number] = tuple(map(max, values.get(number, NO_BOUNDS), row[13:16]))
     return Looked(
-        parts=[part(buckets[row[0]].since, row[1:12]) for row in rows],
+        parts=[part(buckets[row[0]].since, row[1:13]) for row in rows],
         bounds=[Bounds(buckets[number], some) for number, some in values.items()],
-        days=[day for number, some in bits.items() for day in _days_of_bits(buckets[number].since, some)],
+        days=days,
     )
 
 
@@ -59,23 +97,25 @@ def part(since: date, row: Sequence[Any]) -> Part:
     return Part(since, ActivityType(row[0]), Sums._make(row[1:]))
 
 
-async def _groups(connection: Connection, owner: int, which: StatisticsFilter) -> list[tuple[Any, ...]]:
+async def _groups(
+    connection: Connection, owner: int, which: StatisticsFilter, conditions: Sequence[LiteralString]
+) -> list[tuple[Any, ...]]:
     query = f"""
         SELECT
-            number, activity_type, count(*), sum(duration), coalesce(sum(distance), 0), coalesce(sum(climb), 0),
-            coalesce(sum(calories_kcal), 0), count(distance),
+            number, activity_type, count(*), sum(duration), sum(elapsed), coalesce(sum(distance), 0),
+            coalesce(sum(climb), 0), coalesce(sum(calories_kcal), 0), count(distance),
             coalesce(sum(duration) FILTER (WHERE distance IS NOT NULL), 0), count(heart_rate),
             coalesce(sum(duration) FILTER (WHERE heart_rate IS NOT NULL), 0),
             coalesce(sum(duration::bigint * heart_rate), 0)::bigint,
-            max(duration), coalesce(max(distance), 0), coalesce(max(climb), 0), bit_or(day)
+            max(duration), coalesce(max(distance), 0), coalesce(max(climb), 0), array_agg(day)
         FROM (
             SELECT
                 {NUMBER[which.period]} AS number, activity_type, calories_kcal, average_heart_rate_bpm AS heart_rate,
-                1 << (local_date - date '0001-01-01') %% {DAYS_TOLD_APART} AS day,
-                (duration_minutes * 1000)::integer AS duration, (distance_km * 1000)::integer AS distance,
-                (elevation_gain_m * 1000)::integer AS climb
+                local_date - date '0001-01-01' + 1 AS day, (duration_minutes * 1000)::integer AS duration,
+                (coalesce(elapsed_minutes, duration_minutes) * 1000)::integer AS elapsed,
+                (distance_km * 1000)::integer AS distance, (elevation_gain_m * 1000)::integer AS climb
             FROM live_activities
-            WHERE {" AND ".join(narrowed(which.activities))}
+            WHERE {" AND ".join(conditions)}
             OFFSET 0
         ) AS found
         GROUP BY number, activity_type
@@ -91,11 +131,3 @@ def _numbers(which: StatisticsFilter) -> bytes:
     """Of each day's bucket, a byte: there are fewer buckets than bytes have values."""
     whole = which.whole_buckets(which.since, which.until)
     return b"".join(bytes([number]) * ((days.until - days.since).days + 1) for number, days in enumerate(whole))
-
-
-def _days_of_bits(since: date, bits: int) -> Iterable[date]:
-    """The days of the bucket that begins then: each has the bit of its number modulo DAYS_TOLD_APART."""
-    first = since.toordinal()
-    for day in range(first, first + DAYS_TOLD_APART):
-        if bits >> (day - 1) % DAYS_TOLD_APART & 1:
-            yield date.fromordinal(day)

@@ -21,8 +21,9 @@ MEASURES: dict[str, LiteralString] = {
 }
 """In the order of the bounds that the other statements find."""
 
-SEARCHED_AT_ONCE = 1
-"""Months, or other days with bounds, searched for one record before their bounds are compared with what was found."""
+SEARCHED_FIRST = 1
+"""Months, or other days with bounds, searched for one record before their bounds are compared with what was found. Then
+twice as many each time: bounds of all activities say little where tags leave out the highest of each month."""
 
 
 class Bounds(NamedTuple):
@@ -39,13 +40,15 @@ async def records(connection: Connection, owner: int, which: StatisticsFilter, b
         name: sorted((one for one in bounds if one.values[place]), key=lambda one: (-one.values[place], one.days))
         for place, name in enumerate(MEASURES)
     }
+    searched = SEARCHED_FIRST
     while any(left.values()):  # ends: each round takes some away
-        asked = [(name, one.days) for name, some in left.items() for one in some[:SEARCHED_AT_ONCE]]
+        asked = [(name, one.days) for name, some in left.items() for one in some[:searched]]
         for name, record, started in await _highest(connection, owner, which, asked):
             if name not in best or (-record.value, started) < (-best[name][0].value, best[name][1]):
                 best[name] = record, started
         for place, name in enumerate(MEASURES):
-            left[name] = [one for one in left[name][SEARCHED_AT_ONCE:] if _may_hold(one, place, best.get(name))]
+            left[name] = [one for one in left[name][searched:] if _may_hold(one, place, best.get(name))]
+        searched *= 2
     return Records(**{name: record for name, (record, _) in best.items()})
 
 

@@ -15,15 +15,16 @@ from fitness.domain.model.activities import ActivityType
 from fitness.domain.model.periods import bucket_start
 from fitness.domain.model.statistics import Found, Part, Record, Records, StatisticsFilter, Sums
 
-Row = tuple[int, str, int, int | None, int | None, int | None, int | None, int]
-"""Of an activity: `date.toordinal` of its day, its type, its duration in thousandths of a minute, m, mm, kcal, bpm and
-its id. A plain tuple, since there are thousands."""
+Row = tuple[int, str, int, int, int | None, int | None, int | None, int | None, int]
+"""Of an activity: `date.toordinal` of its day, its type, its duration and elapsed time in thousandths of a minute, m,
+mm, kcal, bpm and its id. A plain tuple, since there are thousands."""
 
 COLUMNS: LiteralString = """
     local_date - date '0001-01-01' + 1, activity_type, (duration_minutes * 1000)::integer,
-    (distance_km * 1000)::integer, (elevation_gain_m * 1000)::integer, calories_kcal, average_heart_rate_bpm, id
+    (coalesce(elapsed_minutes, duration_minutes) * 1000)::integer, (distance_km * 1000)::integer,
+    (elevation_gain_m * 1000)::integer, calories_kcal, average_heart_rate_bpm, id
 """
-DURATION, DISTANCE, CLIMB = 2, 3, 4
+DURATION, DISTANCE, CLIMB = 2, 4, 5
 
 
 async def read(connection: Connection, owner: int, which: StatisticsFilter, *, most: int) -> list[Row] | None:
@@ -50,22 +51,23 @@ def found_by_day(rows: Sequence[Row], which: StatisticsFilter) -> Found:
 def parts_of(rows: Sequence[Row], which: StatisticsFilter) -> list[Part]:
     """By day and type, in no order; several may be of one bucket."""
     added: dict[tuple[int, str], list[int]] = {}
-    for day, activity_type, duration, distance, climb, calories, heart_rate, _ in rows:
+    for day, activity_type, duration, elapsed, distance, climb, calories, heart_rate, _ in rows:
         sums = added.get((day, activity_type))
         if sums is None:
             sums = added[day, activity_type] = [0] * len(Sums._fields)
         sums[0] += 1
         sums[1] += duration
-        sums[3] += climb or 0
-        sums[4] += calories or 0
+        sums[2] += elapsed
+        sums[4] += climb or 0
+        sums[5] += calories or 0
         if distance is not None:
-            sums[2] += distance
-            sums[5] += 1
-            sums[6] += duration
+            sums[3] += distance
+            sums[6] += 1
+            sums[7] += duration
         if heart_rate is not None:
-            sums[7] += 1
-            sums[8] += duration
-            sums[9] += duration * heart_rate
+            sums[8] += 1
+            sums[9] += duration
+            sums[10] += duration * heart_rate
     return [
         Part(_bucket(date.fromordinal(day), which), ActivityType(activity_type), Sums._make(sums))
         for (day, activity_type), sums in added.items()

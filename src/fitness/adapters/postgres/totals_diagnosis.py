@@ -12,6 +12,7 @@ DIFFERENCES = """
     FULL JOIN computed_activity_totals AS computed USING (user_id, span, starts_on, activity_type)
     WHERE coalesce(kept.activities, 0) <> coalesce(computed.activities, 0)
         OR coalesce(kept.duration, 0) <> coalesce(computed.duration, 0)
+        OR coalesce(kept.elapsed, 0) <> coalesce(computed.elapsed, 0)
         OR coalesce(kept.distance_m, 0) <> coalesce(computed.distance_m, 0)
         OR coalesce(kept.climb_mm, 0) <> coalesce(computed.climb_mm, 0)
         OR coalesce(kept.calories_kcal, 0) <> coalesce(computed.calories_kcal, 0)

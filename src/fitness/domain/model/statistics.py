@@ -75,10 +75,14 @@ class Days(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Of some activities. Durations are in thousandths of a minute, heartbeats in thousandths."""
+    """Of some activities. Durations are in thousandths of a minute, heartbeats in thousandths.
+
+    `duration` is in motion, `elapsed` from start to end: of an activity that does not say it, its duration.
+    """
 
     activities: int = 0
     duration: int = 0
+    elapsed: int = 0
     distance_m: int = 0
     climb_mm: int = 0
     calories_kcal: int = 0
@@ -199,6 +203,7 @@ def sums_of(activity: Activity) -> Sums:
     return Sums(
         activities=1,
         duration=duration,
+        elapsed=thousandths(activity.elapsed_minutes or activity.duration_minutes),
         distance_m=thousandths(activity.distance_km),
         climb_mm=thousandths(activity.elevation_gain_m),
         calories_kcal=activity.calories_kcal or 0,
@@ -225,6 +230,12 @@ def merged(parts: Iterable[Part]) -> tuple[Part, ...]:
         name = since, activity_type
         found[name] = added((found[name], sums)) if name in found else sums
     return tuple(Part(*name, found[name]) for name in sorted(found))
+
+
+def left_of(parts: Iterable[Part], taken: Iterable[Part]) -> tuple[Part, ...]:
+    """What is left of `parts` without the activities of `taken`, which are among theirs."""
+    negative = (Part(one.since, one.activity_type, Sums._make(-value for value in one.sums)) for one in taken)
+    return tuple(one for one in merged([*parts, *negative]) if one.sums.activities)
 
 
 def statistics_of(found: Found, which: StatisticsFilter, *, today: date) -> Statistics:

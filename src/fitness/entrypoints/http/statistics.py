@@ -69,6 +69,8 @@ class TotalsBody:
     """How many there are."""
     duration_minutes: float
     """In motion."""
+    elapsed_minutes: float
+    """From start to end; of an activity without `elapsed_minutes`, its time in motion."""
     distance_km: float
     """Of those with a distance."""
     elevation_gain_m: float
@@ -239,6 +241,7 @@ def _totals(sums: Sums) -> TotalsBody:
     return TotalsBody(
         activities=sums.activities,
         duration_minutes=sums.duration / THOUSANDTHS,
+        elapsed_minutes=sums.elapsed / THOUSANDTHS,
         distance_km=sums.distance_m / THOUSANDTHS,
         elevation_gain_m=sums.climb_mm / THOUSANDTHS,
         calories_kcal=sums.calories_kcal,
