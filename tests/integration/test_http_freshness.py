@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from fitness.adapters.embedded.engines import EngineUrls
-from fitness.adapters.redis.cache import SCHEMA
+from fitness.adapters.redis.cache import GENERATIONS, SCHEMA
 from tests.files import A_TRACK
 from tests.harness.api import NOWHERE_REDIS, Api, Person, activity_body, serving
 
@@ -210,17 +210,18 @@ async def test_whatever_bytes_lie_in_the_cache_no_answer_is_wrong_or_broken(api:
     state = await api.container.cache_state().read()
     assert state.era is not None
     names, user = f"{SCHEMA}:{state.era.name}", f"{{{ann.id}}}"
+    generations = f"{GENERATIONS}:{state.era.name}:generation"
     single = {
         f"/activities/{one['id']}": (
             f"{names}:activity:{{{one['id']}}}",
-            f"{names}:generation:activity:{{{one['id']}}}",
+            f"{generations}:activity:{{{one['id']}}}",
         )
         for one in kept
     }
     pages = {
         f"/activities?limit={limit}": (
             f"{names}:activities:user:{user}:page:1:limit:{limit}",
-            f"{names}:generation:user:{user}",
+            f"{generations}:user:{user}",
         )
         for limit in range(1, COPIES + 1)
     }

@@ -162,7 +162,7 @@ async def renamed(count: int, rounds: int, seconds: float) -> list[str]:
     quiet, disturbed = Seen(), Seen()
     with (
         engines() as urls,
-        serving(urls, RATE_LIMIT_SCALE="0") as instance,
+        serving(urls, RATE_LIMIT_SCALE="0", WORKERS="2") as instance,
         psycopg.connect(urls.owner_database_url, autocommit=True) as owner,
         Redis.from_url(urls.redis_url) as cache,
     ):

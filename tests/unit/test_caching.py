@@ -1,7 +1,7 @@
 """The cache policy: reads, invalidations, the relay, and what an outage does to each."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -16,7 +16,7 @@ from fitness.adapters.memory.store import InMemoryStore
 from fitness.domain.model.activities import ActivityType
 from fitness.domain.model.listings import ActivityFilter, Page, Position, Range, Sort
 from fitness.domain.model.refusals import ActivityNotFound
-from fitness.domain.use_cases.caching.invalidation import OVERDUE_S
+from fitness.domain.use_cases.caching.invalidation import HELD_S, OVERDUE_S
 from fitness.domain.use_cases.caching.keys import activity_key, activity_scope, listing_key, user_scope
 from fitness.domain.use_cases.caching.lease import EXPIRY_S, LEASE_S, PROMPT_S
 from fitness.domain.use_cases.caching.reads import Copy, Origin
@@ -366,9 +366,9 @@ class TestOutages:
         self, cache: Fragile, store: InMemoryStore, clock: Clock
     ):
         class Busy(InMemoryOutbox):
-            async def pending(self, *, older_than_s: float = 0.0, but: Collection[int] = ()) -> Any:
+            async def pending(self, *, older_than_s: float = 0.0) -> Any:
                 committed(store)
-                return await super().pending(older_than_s=older_than_s, but=but)
+                return await super().pending(older_than_s=older_than_s)
 
         reads = Process(cache, store, clock, Busy(store))
         await reads.relay()
@@ -511,17 +511,31 @@ class TestSteps:
         await reads.relay()
         assert store.outbox == {}
 
-    async def test_the_own_relay_leaves_them_to_the_last_step_and_another_ones_does_not(
+    async def test_relays_leave_them_to_the_last_step_for_some_time(
         self, reads: Process, cache: Fragile, store: InMemoryStore, clock: Clock
     ):
         other = await a_process(cache, store, clock)
         async with reads.steps() as step:
             await step(activity_scope(1))
-            clock.now_s += OVERDUE_S
+            clock.now_s += HELD_S
             await reads.relay()
+            await other.relay()
             assert len(store.outbox) == 1
+            clock.now_s += OVERDUE_S
             await other.relay()  # it cannot tell whether the writer is still there
             assert store.outbox == {}
+
+    async def test_entries_of_an_attempt_that_died_are_carried_out_with_those_of_the_next(
+        self, reads: Process, cache: Fragile, store: InMemoryStore, clock: Clock
+    ):
+        await reads.read_through(KEY, Loader("old"))
+        store.write(messages(activity_scope(1), user_scope(7)))  # and there it was killed
+        async with reads._changes.in_steps() as steps:
+            await steps.make([activity_scope(2), user_scope(7)], reads._commit)
+            steps.take_over(await InMemoryOutbox(store).pending_of(user_scope(7)))
+        assert await reads.read_through(KEY, Loader("new")) == Copy("new", Origin.MISS)
+        await reads.relay()
+        assert store.outbox == {}
 
     async def test_what_was_committed_before_a_step_failed_is_invalidated(
         self, reads: Process, cache: Fragile, store: InMemoryStore, clock: Clock
@@ -542,7 +556,7 @@ class TestSteps:
         assert await reads.read_through(KEY, Loader("new")) == Copy("new", Origin.MISS)
         await reads.relay()
         assert [entry.pending.scopes for entry in store.outbox.values()] == [(activity_scope(2),)]
-        clock.now_s += OVERDUE_S
+        clock.now_s += HELD_S + OVERDUE_S
         await reads.relay()
         assert store.outbox == {}
 

@@ -43,6 +43,7 @@ from fitness.domain.model.versions import Versions
 from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.administration import AdminService
+from fitness.domain.use_cases.caching.keys import activity_scope, user_scope
 from fitness.domain.use_cases.caching.reads import Origin
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.limiting import Limits, LimitService
@@ -51,8 +52,9 @@ from fitness.domain.use_cases.originals import ObjectSweep, OriginalService
 from fitness.domain.use_cases.requesters import Requester
 from fitness.domain.use_cases.rereading import RereadService
 from fitness.domain.use_cases.sessions import SessionService
+from fitness.ports.messages import IdempotencyKey
 from fitness.ports.outages import Overloaded
-from tests.builders import a_new_activity, a_registration, messages
+from tests.builders import a_new_activity, a_registration, an_activity, messages
 from tests.files import MORNING
 from tests.unit.processes import CachingProcess
 
@@ -188,6 +190,50 @@ async def test_the_trash_says_when_it_will_be_emptied(house: House):
     (trashed,) = (await house.activities.trash(Page(), by=ann)).items
     assert trashed.deleted_at == house.clock.now()
     assert trashed.purge_at == house.clock.now() + timedelta(days=30)
+
+
+class TestAnswersFromTheDatabase:
+    """They may say what somebody else's change made that is committed and whose process then died."""
+
+    @pytest.fixture
+    async def ann(self, house: House) -> Caller:
+        return await house.caller()
+
+    @pytest.fixture
+    async def changed(self, house: House, ann: Caller) -> Activity:
+        """By somebody whose process died; the copies are those from before."""
+        kept = (await house.activities.create(a_new_activity(), by=ann)).activity
+        assert (await house.activities.list(ActivityFilter(), Page(), by=ann)).value.items == (kept,)
+        changed = replace(kept, version=2, title="theirs")
+        assert await house.activities.repo.update(changed, messages=messages(activity_scope(kept.id)))
+        assert (await house.activities.get(kept.id, by=ann)).value == kept
+        return changed
+
+    async def shown(self, house: House, ann: Caller, activity: Activity) -> None:
+        assert (await house.activities.get(activity.id, by=ann)).value == activity
+        assert (await house.activities.list(ActivityFilter(), Page(), by=ann)).value.items == (activity,)
+
+    async def test_what_is_so_already_is_shown_to_who_reads_next(self, house: House, ann: Caller, changed: Activity):
+        assert await house.activities.update(changed.id, {"title": "theirs"}, by=ann) == changed
+        await self.shown(house, ann, changed)
+
+    async def test_who_was_told_of_another_version_reads_that(self, house: House, ann: Caller, changed: Activity):
+        with pytest.raises(VersionMismatch):
+            await house.activities.update(changed.id, {"title": "ours"}, by=ann, versions=Versions(frozenset({1})))
+        await self.shown(house, ann, changed)
+
+    async def test_so_does_who_would_have_deleted_another_one(self, house: House, ann: Caller, changed: Activity):
+        with pytest.raises(VersionMismatch):
+            await house.activities.delete(changed.id, by=ann, versions=Versions(frozenset({1})))
+        await self.shown(house, ann, changed)
+
+    async def test_a_repeated_creation_is_in_the_next_list(self, house: House, ann: Caller):
+        assert (await house.activities.list(ActivityFilter(), Page(), by=ann)).value.items == ()
+        key, new = IdempotencyKey("once", "-"), an_activity(user_id=ann.id)
+        first = (await house.activities.repo.add(new, messages=messages(user_scope(ann.id), idempotency=key))).activity
+        again = await house.activities.create(a_new_activity(), by=ann, idempotency=key)
+        assert (again.activity, again.replayed) == (first, True)
+        assert (await house.activities.list(ActivityFilter(), Page(), by=ann)).value.items == (first,)
 
 
 async def test_each_wrong_state_has_its_own_refusal(house: House):

@@ -28,6 +28,8 @@ class Messages:
     """Of the outbox entry; random, so that no transaction waits for another's number."""
     invalidates: tuple[Scope, ...] = ()
     """Scopes of the cache that the change makes stale: an outbox entry until they have a new generation."""
+    held_s: float = 0.0
+    """The entry's age counts from so much later. For a step of a larger change, which invalidates at its end."""
     authority: Authority | None = None
     """On whose authority the change is made: an entry in the audit log."""
     idempotency: IdempotencyKey | None = None

@@ -1,6 +1,6 @@
 """The transactional outbox: invalidations of the cache that a committed change still needs."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,8 +27,11 @@ class Backlog:
 class OutboxPort(Protocol):
     """Entries are written by changes, in their own transactions. Every method raises DatabaseUnavailable."""
 
-    async def pending(self, *, older_than_s: float = 0.0, but: Collection[int] = ()) -> Sequence[PendingInvalidation]:
-        """Entries of at least that age, oldest first, without those of the ids in `but`; at most MOST_AT_ONCE."""
+    async def pending(self, *, older_than_s: float = 0.0) -> Sequence[PendingInvalidation]:
+        """Entries of at least that age, oldest first; at most MOST_AT_ONCE. None that is held."""
+
+    async def pending_of(self, scope: Scope) -> Sequence[PendingInvalidation]:
+        """Those that name this scope, held ones too, oldest first; at most MOST_AT_ONCE."""
 
     async def backlog(self) -> Backlog:
         """How many entries are pending, and since when."""

@@ -54,9 +54,12 @@ class OutboxContract:
         assert list(await outbox.pending(older_than_s=60)) == []
         assert len(await outbox.pending(older_than_s=0)) == 1
 
-    async def test_entries_can_be_left_out(self, outbox: OutboxPort, era: Era, repo: ActivityRepoPort, owner: User):
-        entries = [await self.entry(repo, owner, Scope("user", number)) for number in range(3)]
-        assert list(await outbox.pending(but=[entries[0].id, entries[2].id])) == [entries[1]]
+    async def test_those_of_a_scope_are_found(self, outbox: OutboxPort, era: Era, repo: ActivityRepoPort, owner: User):
+        of_one = [await self.entry(repo, owner, Scope("activity", number), Scope("user", 1)) for number in range(2)]
+        await self.entry(repo, owner, Scope("user", 11))
+        assert list(await outbox.pending_of(Scope("user", 1))) == of_one
+        assert list(await outbox.pending_of(Scope("activity", 1))) == of_one[1:]
+        assert list(await outbox.pending_of(Scope("account", 1))) == []
 
     async def test_scopes_come_back_in_their_order(
         self, outbox: OutboxPort, era: Era, repo: ActivityRepoPort, owner: User

@@ -89,6 +89,14 @@ class TagRepoContract:
         assert changed == 1
         assert await repo.get(one.id) == replace(one, tags=after, version=2, updated_at=LATER)
 
+    async def test_its_outbox_entry_can_be_held(self, tags: TagRepoPort, outbox: OutboxPort, owner: User, add: Any):
+        one, before = await add("race"), len(await outbox.pending())
+        held = replace(messages(Scope("user", owner.id)), held_s=600.0)
+        await tags.replace(owner.id, "race", instead=None, ids=[one.id], at=LATER, messages=held)
+        assert len(await outbox.pending()) == before
+        assert [entry.id for entry in await outbox.pending_of(Scope("user", owner.id))][-1] == held.id
+        assert (await outbox.backlog()).pending == before + 1
+
     async def test_only_the_owners_activities_of_these_ids_that_have_it_change(
         self, tags: TagRepoPort, repo: ActivityRepoPort, users: UserRepoPort, outbox: OutboxPort, owner: User, add: Any
     ):

@@ -1,9 +1,9 @@
 """The outbox in a dictionary."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from fitness.adapters.memory.store import InMemoryStore
-from fitness.ports.cache import Era
+from fitness.adapters.memory.store import InMemoryStore, OutboxEntry
+from fitness.ports.cache import Era, Scope
 from fitness.ports.outbox import MOST_AT_ONCE, Backlog, PendingInvalidation
 
 
@@ -11,14 +11,20 @@ class InMemoryOutbox:
     def __init__(self, store: InMemoryStore) -> None:
         self._store = store
 
-    async def pending(self, *, older_than_s: float = 0.0, but: Collection[int] = ()) -> Sequence[PendingInvalidation]:
+    async def pending(self, *, older_than_s: float = 0.0) -> Sequence[PendingInvalidation]:
         latest_s = self._store.monotonic_s() - older_than_s
-        due = [e for e in self._store.outbox.values() if e.since_s <= latest_s and e.pending.id not in but]
-        return [entry.pending for entry in sorted(due, key=lambda entry: entry.since_s)[:MOST_AT_ONCE]]
+        return self._oldest(lambda entry: entry.since_s <= latest_s)
+
+    async def pending_of(self, scope: Scope) -> Sequence[PendingInvalidation]:
+        return self._oldest(lambda entry: scope in entry.pending.scopes)
+
+    def _oldest(self, wanted: Callable[[OutboxEntry], bool]) -> Sequence[PendingInvalidation]:
+        found = sorted(filter(wanted, self._store.outbox.values()), key=lambda entry: entry.since_s)
+        return [entry.pending for entry in found[:MOST_AT_ONCE]]
 
     async def backlog(self) -> Backlog:
         entries, now_s = self._store.outbox.values(), self._store.monotonic_s()
-        return Backlog(len(entries), now_s - min((entry.since_s for entry in entries), default=now_s))
+        return Backlog(len(entries), max(0.0, now_s - min((entry.since_s for entry in entries), default=now_s)))
 
     async def acknowledge(self, ids: Iterable[int], *, era: Era) -> None:
         if self._store.cache_state.era == era:

@@ -89,7 +89,8 @@ class InMemoryStore:
         for job in messages.jobs:
             self.enqueue(job)
         if messages.invalidates:
-            entry = OutboxEntry(PendingInvalidation(messages.id, messages.invalidates), self.monotonic_s())
+            since_s = self.monotonic_s() + messages.held_s
+            entry = OutboxEntry(PendingInvalidation(messages.id, messages.invalidates), since_s)
             self.outbox.setdefault(messages.id, entry)
 
     def enqueue(self, job: Job) -> None:

@@ -16,6 +16,12 @@ _INVALIDATE = """
     SELECT id, scopes
     FROM json_to_recordset(%(messages)s::json) AS message (id bigint, scopes text[])
 """
+# The age of such an entry counts from later on.
+_INVALIDATE_HELD = """
+    INSERT INTO cache_outbox (id, scopes, created_at)
+    SELECT id, scopes, clock_timestamp() + make_interval(secs => %(held_s)s)
+    FROM json_to_recordset(%(messages)s::json) AS message (id bigint, scopes text[])
+"""
 _IF_ANY: LiteralString = "WHERE EXISTS (SELECT FROM changed)"
 _IF_THIS_ONE: LiteralString = "WHERE id IN (SELECT message_id FROM changed)"
 
@@ -69,6 +75,7 @@ def carrying(
     owner: LiteralString | None = None,
     each: bool = False,
     enqueues: bool = False,
+    held: bool = False,
 ) -> LiteralString:
     """One statement of `change`, which RETURNs `returning`, and its messages.
 
@@ -78,7 +85,7 @@ def carrying(
     time is that of the change. Takes `messages_parameters`, and `audit_parameters` where there is an owner.
 
     Only where it `enqueues` may the messages have jobs, for `enqueued_parameters`: for most changes, which have none,
-    that would cost 16 µs too much.
+    that would cost 16 µs too much. Only where they are `held` may the messages be, for `held_parameters`.
 
     Every statement takes its locks in this order, and holds them until its commit, so that none waits in a circle: the
     rows that it changes; the counters of their owners, by user id; the head of the audit log's chain; and, in triggers
@@ -102,9 +109,10 @@ def carrying(
         if owner
         else ""
     )
+    invalidate: LiteralString = _INVALIDATE_HELD if held else _INVALIDATE
     enqueued: LiteralString = f", enqueued AS ({_ENQUEUE})" if enqueues else ""
     return f"""
-    WITH changed AS ({change}), invalidated AS ({_INVALIDATE} {made}){enqueued}{entered}{audited}
+    WITH changed AS ({change}), invalidated AS ({invalidate} {made}){enqueued}{entered}{audited}
     SELECT {returning}
     FROM changed
     """
@@ -128,6 +136,7 @@ def messages_parameters(messages: Iterable[Messages]) -> dict[str, Any]:
     """For one change or several that are made together, by a statement that does not enqueue."""
     together = [*messages]
     assert not any(one.jobs for one in together), "the statement of this change enqueues no jobs"
+    assert not any(one.held_s for one in together), "the statement of this change holds no outbox entry"
     entries = [{"id": one.id, "scopes": scopes_text(one.invalidates)} for one in together]
     return {"messages": msgspec.json.encode(entries).decode()}
 
@@ -136,6 +145,11 @@ def enqueued_parameters(messages: Messages) -> dict[str, Any]:
     """As `messages_parameters`, for a statement that enqueues."""
     jobs = [{"queue_name": job.task.queue, "task_name": job.task, "args": job.arguments} for job in messages.jobs]
     return messages_parameters([replace(messages, jobs=())]) | {"jobs": msgspec.json.encode(jobs).decode()}
+
+
+def held_parameters(messages: Messages) -> dict[str, Any]:
+    """As `messages_parameters`, for a statement whose outbox entries are held."""
+    return messages_parameters([replace(messages, held_s=0.0)]) | {"held_s": messages.held_s}
 
 
 def scopes_text(scopes: Iterable[Scope]) -> list[str]:

@@ -1,21 +1,30 @@
 """The outbox in PostgreSQL."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
-from fitness.adapters.postgres.database import Database
+from fitness.adapters.postgres.database import Database, Row
+from fitness.adapters.postgres.messages import scopes_text
 from fitness.ports.cache import Era, Scope
 from fitness.ports.outbox import MOST_AT_ONCE, Backlog, PendingInvalidation
 
 PENDING = f"""
     SELECT id, scopes
     FROM cache_outbox
-    WHERE created_at <= clock_timestamp() - make_interval(secs => %(older_than_s)s) AND id <> ALL(%(but)s)
+    WHERE created_at <= clock_timestamp() - make_interval(secs => %(older_than_s)s)
+    ORDER BY created_at, id
+    LIMIT {MOST_AT_ONCE}
+"""
+
+PENDING_OF = f"""
+    SELECT id, scopes
+    FROM cache_outbox
+    WHERE scopes @> ARRAY[%(scope)s::text]
     ORDER BY created_at, id
     LIMIT {MOST_AT_ONCE}
 """
 
 BACKLOG = """
-    SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8
+    SELECT count(*), greatest(0, extract(epoch FROM clock_timestamp() - min(created_at)))::float8
     FROM cache_outbox
 """
 
@@ -32,9 +41,12 @@ class PostgresOutbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def pending(self, *, older_than_s: float = 0.0, but: Collection[int] = ()) -> Sequence[PendingInvalidation]:
-        rows = await self._database.all(PENDING, {"older_than_s": older_than_s, "but": [*but]})
-        return [PendingInvalidation(row[0], tuple(_scope(text) for text in row[1])) for row in rows]
+    async def pending(self, *, older_than_s: float = 0.0) -> Sequence[PendingInvalidation]:
+        return [_entry(row) for row in await self._database.all(PENDING, {"older_than_s": older_than_s})]
+
+    async def pending_of(self, scope: Scope) -> Sequence[PendingInvalidation]:
+        (text,) = scopes_text([scope])
+        return [_entry(row) for row in await self._database.all(PENDING_OF, {"scope": text})]
 
     async def backlog(self) -> Backlog:
         row = await self._database.one(BACKLOG)
@@ -43,6 +55,10 @@ class PostgresOutbox:
 
     async def acknowledge(self, ids: Iterable[int], *, era: Era) -> None:
         await self._database.all(ACKNOWLEDGE, {"ids": [*ids], "era": era.name})
+
+
+def _entry(row: Row) -> PendingInvalidation:
+    return PendingInvalidation(row[0], tuple(_scope(text) for text in row[1]))
 
 
 def _scope(text: str) -> Scope:

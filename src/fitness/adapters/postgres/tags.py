@@ -6,7 +6,7 @@ from typing import LiteralString
 
 from fitness.adapters.postgres.activity_listing import filter_parameters, narrowed
 from fitness.adapters.postgres.database import Database
-from fitness.adapters.postgres.messages import carrying, messages_parameters
+from fitness.adapters.postgres.messages import carrying, held_parameters
 from fitness.domain.model.changes import ChangeKind
 from fitness.domain.model.listings import ActivityFilter
 from fitness.domain.model.tags import MOST_LISTED, TagCount
@@ -47,6 +47,7 @@ REPLACE = carrying(
     returning="id",
     logged=ChangeKind.UPDATED,
     several=True,
+    held=True,
 )
 
 
@@ -77,4 +78,4 @@ class PostgresTagRepo:
         self, owner: int, tag: str, *, instead: str | None, ids: Sequence[int], at: datetime, messages: Messages
     ) -> int:
         parameters = {"owner": owner, "tag": tag, "instead": instead, "ids": [*ids], "at": at}
-        return len(await self._database.all(REPLACE, parameters | messages_parameters([messages])))
+        return len(await self._database.all(REPLACE, parameters | held_parameters(messages)))

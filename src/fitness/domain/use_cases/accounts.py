@@ -1,6 +1,5 @@
 """Accounts: coming in, and one's own profile."""
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +26,6 @@ from fitness.domain.use_cases.requesters import Requester
 from fitness.domain.use_cases.sessions import Client, SessionService, SessionTokens
 from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import PasswordHasherPort, ResetTokenPort
-from fitness.ports.messages import Messages
 from fitness.ports.users import Credentials, UserRepoPort
 
 Meant = Callable[[User], bool]
@@ -58,7 +56,7 @@ class AccountService:
         user = await self.users.add(registration, password_hash=password_hash, at=self.clock.now())
         # After a backup was restored, ids are given again, and a token of this one may have been asked about: that
         # there is no such account must not stay cached.
-        await self.changes.deliver(Messages(id=secrets.randbits(63), invalidates=(account_scope(user.id),)))
+        await self.changes.refresh(account_scope(user.id))
         return user
 
     async def login(

@@ -68,7 +68,9 @@ class ActivityService:
             )
         except UserNotFound as error:
             raise NotAuthenticated("the account of this token no longer exists") from error
-        if not created.replayed:
+        if created.replayed:
+            await self.changes.refresh(user_scope(by.id))
+        else:
             await self.cached.write_through(key, created.activity, begun)
         return created
 
@@ -115,9 +117,11 @@ class ActivityService:
                 await self._refuse_unless_live(activity_id, by)
                 continue
             if present.version not in versions:
+                await self.changes.refresh(*_stale(activity_id, by))
                 raise VersionMismatch(activity_id)
             changed = revised(present, changes, home_timezone=home, now=self.clock.now())
             if changed is present:
+                await self.changes.refresh(*_stale(activity_id, by))
                 return present
             if await self.changes.make(_stale(activity_id, by), partial(self.repo.update, changed)):
                 return changed
@@ -131,6 +135,7 @@ class ActivityService:
         while not await self.changes.make(_stale(activity_id, by), soft_delete):
             await self._refuse_unless_live(activity_id, by)
             if versions != ANY_VERSION:
+                await self.changes.refresh(*_stale(activity_id, by))
                 raise VersionMismatch(activity_id)
 
     async def trash(self, page: Page, *, by: Caller) -> Listing[TrashedActivity]:

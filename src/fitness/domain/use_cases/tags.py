@@ -10,6 +10,7 @@ from fitness.domain.use_cases.caching.invalidation import Changes
 from fitness.domain.use_cases.caching.keys import activity_scope, tags_key, user_scope
 from fitness.domain.use_cases.caching.reads import CachedReads, Copy
 from fitness.ports.clock import ClockPort
+from fitness.ports.outbox import OutboxPort
 from fitness.ports.tags import TagRepoPort
 
 CHANGED_AT_ONCE = 500
@@ -19,6 +20,7 @@ CHANGED_AT_ONCE = 500
 @dataclass(frozen=True, slots=True)
 class TagService:
     repo: TagRepoPort
+    outbox: OutboxPort
     cached: CachedReads
     changes: Changes
     clock: ClockPort
@@ -59,5 +61,7 @@ class TagService:
                 stale = user_scope(by.id), *map(activity_scope, ids)
                 write = partial(self.repo.replace, by.id, tag, instead=instead, ids=ids, at=self.clock.now())
                 changed += await steps.make(stale, write)
+            # An earlier attempt may have ended with its process: of what it changed, nothing was changed here.
+            steps.take_over(await self.outbox.pending_of(user_scope(by.id)))
         if not changed:
             raise TagNotFound(tag)

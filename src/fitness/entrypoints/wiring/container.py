@@ -188,7 +188,7 @@ class Container(Groundwork):
     outbox_relay = once(OutboxRelay, cache, outbox, cache_state, lease, changes)
     activities = once(ActivityService, activity_repo, user_repo, cached_reads, changes, clock, trash_days)
     statistics = once(StatisticsService, statistics_repo, user_repo, cached_reads, clock)
-    tags = once(TagService, tag_repo, cached_reads, changes, clock)
+    tags = once(TagService, tag_repo, outbox, cached_reads, changes, clock)
     photos = once(PhotoService, photo_repo, objects, picture_reader, activities, cached_reads, changes, clock)
     imports = once(ImportService, activity_repo, originals, objects, user_repo, changes, recording_reader, clock)
     original_files = once(OriginalService, activity_repo, originals, objects)

@@ -7,7 +7,7 @@ answers once no process can read from it any more. Any process carries out what 
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import islice
 from typing import Protocol, TypeVar
@@ -27,6 +27,9 @@ R_co = TypeVar("R_co", covariant=True)
 
 OVERDUE_S = 1.0
 """An invalidation older than this is carried out by any process, not only by its writer."""
+
+HELD_S = 30.0
+"""Those of a change in several transactions are left to its own process for so much longer."""
 
 TRY_AGAIN_S = 0.02
 TRY_UNTIL_S = 0.1
@@ -63,7 +66,6 @@ class Changes:
         self._try_until_s = try_until_s
         self._pause = pause
         self._carried_out: dict[Era, list[int]] = {}
-        self._in_steps: set[int] = set()
 
     async def make(
         self,
@@ -97,34 +99,31 @@ class Changes:
     async def in_steps(self) -> AsyncIterator["Steps"]:
         """For one change in several transactions: one invalidation for all of them at the end, before the answer.
 
-        Each step's scopes are committed with it, and also invalidated where a later step fails.
+        Each step's scopes are committed with it, and also invalidated where a later step fails. Until then all
+        processes leave them alone, for up to HELD_S.
         """
-        steps = Steps(self._in_steps)
+        steps = Steps()
         try:
             yield steps
         finally:
-            try:
-                if steps.committed:
-                    await self.deliver(*steps.committed)
-            finally:
-                self._in_steps -= steps.ids
+            if steps.pending:
+                await self._carry_out(steps.pending)
 
-    async def deliver(self, *committed: Messages) -> None:
+    async def deliver(self, committed: Messages) -> None:
         """Carry out what a committed change carries, before the change is answered.
 
         Who follows the user's changes is told first, since that waits for nobody. The rest runs to its end even where
         the caller is cancelled: a client that leaves early leaves no stale value.
         """
-        entry = _as_one(committed)
-        for scope in entry.scopes:
-            if scope.kind == USER:
-                self._announce(scope.id)
-        await asyncio.shield(asyncio.ensure_future(self._deliver(entry, [messages.id for messages in committed])))
+        await self._carry_out([PendingInvalidation(committed.id, committed.invalidates)])
 
-    @property
-    def in_later_steps(self) -> Collection[int]:
-        """Ids of outbox entries that this process will carry out with the last step of their change."""
-        return self._in_steps
+    async def refresh(self, *scopes: Scope) -> None:
+        """Invalidate without a change, before an answer that says what the database holds.
+
+        That may be another request's change whose invalidation is still to come, since its process is slow or has died.
+        After this answer nobody is shown anything older than it.
+        """
+        await self._carry_out([PendingInvalidation(secrets.randbits(63), scopes)])
 
     def take_carried_out(self) -> dict[Era, list[int]]:
         """Ids of outbox entries that are carried out and can be acknowledged, by their era; each is returned once."""
@@ -134,6 +133,13 @@ class Changes:
     def give_back(self, era: Era, ids: list[int]) -> None:
         """The ids that could not be acknowledged, to be taken again."""
         self._carried_out.setdefault(era, []).extend(ids)
+
+    async def _carry_out(self, pending: Sequence[PendingInvalidation]) -> None:
+        entry = _as_one(pending)
+        for scope in entry.scopes:
+            if scope.kind == USER:
+                self._announce(scope.id)
+        await asyncio.shield(asyncio.ensure_future(self._deliver(entry, [one.id for one in pending])))
 
     async def _deliver(self, entry: PendingInvalidation, ids: list[int]) -> None:
         """`ids` are those of the entries that it stands for."""
@@ -190,23 +196,24 @@ class Changes:
 class Steps:
     """The transactions of one change; see `Changes.in_steps`."""
 
-    def __init__(self, under_way: set[int]) -> None:
-        self._under_way = under_way
-        self.ids: set[int] = set()
-        self.committed: list[Messages] = []
+    def __init__(self) -> None:
+        self.pending: list[PendingInvalidation] = []
 
     async def make(self, stale: Iterable[Scope], write: Write[R]) -> R:
         """As `Changes.make`, but the scopes are invalidated with those of the other steps.
 
         A step whose result is false has changed nothing.
         """
-        messages = Messages(id=secrets.randbits(63), invalidates=tuple(stale))
-        self.ids.add(messages.id)
-        self._under_way.add(messages.id)  # before it is committed: then the relay may find it
+        messages = Messages(id=secrets.randbits(63), invalidates=tuple(stale), held_s=HELD_S)
         result = await write(messages=messages)
         if result:
-            self.committed.append(messages)
+            self.pending.append(PendingInvalidation(messages.id, messages.invalidates))
         return result
+
+    def take_over(self, pending: Iterable[PendingInvalidation]) -> None:
+        """Have entries that others left carried out with those of the steps."""
+        known = {one.id for one in self.pending}
+        self.pending += [one for one in pending if one.id not in known]
 
 
 class OutboxRelay:
@@ -261,7 +268,7 @@ class OutboxRelay:
         """Handles what is pending at the start; newer entries are left to the processes that wrote them."""
         more = True
         while more:
-            entries = await self._outbox.pending(older_than_s=older_than_s, but=self._changes.in_later_steps)
+            entries = await self._outbox.pending(older_than_s=older_than_s)
             more = len(entries) == MOST_AT_ONCE
             await _invalidate(self._cache, era, {scope for entry in entries for scope in entry.scopes})
             if entries:
@@ -282,10 +289,11 @@ async def _invalidate(cache: CachePort, era: Era, scopes: Iterable[Scope]) -> No
         await cache.invalidate(era, *some)
 
 
-def _as_one(committed: Sequence[Messages]) -> PendingInvalidation:
+def _as_one(pending: Sequence[PendingInvalidation]) -> PendingInvalidation:
     """What several entries invalidate, as one that has an id of its own: whoever carries out one of those
     acknowledges no other's scopes."""
-    if len(committed) == 1:
-        return PendingInvalidation(committed[0].id, committed[0].invalidates)
-    scopes = dict.fromkeys(scope for messages in committed for scope in messages.invalidates)
-    return PendingInvalidation(secrets.randbits(63), tuple(scopes))
+    if len(pending) == 1:
+        return pending[0]
+    return PendingInvalidation(
+        secrets.randbits(63), tuple(dict.fromkeys(one for each in pending for one in each.scopes))
+    )
