@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from fitness.adapters.memory.clock import ManualClock
+from fitness.entrypoints.http.tags import TagTurns
 from tests.builders import an_activity, messages
 from tests.files import A_TRACK
 from tests.harness.api import Api, Person
+from tests.harness.load import eventually
 
 YEAR = "/users/me/stats?period=monthly&from=2025-01-01&to=2025-12-31"
 NOTHING = {
@@ -227,6 +229,23 @@ class TestTags:
         assert await ann.titles("tag=race") == []
         assert await self.names(ann) == {"a": 1, "contest": 1}
         assert (await ann.get(tagged)).json()["total"]["activities"] == 1
+
+    async def test_one_change_of_a_persons_tags_is_made_at_a_time_and_another_may_wait(self, api: Api, ann: Person):
+        await ann.record(tags=["a", "b", "c"])
+        turns: TagTurns = api.app.dependencies["tag_turns"].dependency()  # type: ignore[union-attr]
+
+        async def waits() -> bool:
+            return turns.count == 2
+
+        async with turns.of(ann.id):
+            waiting = asyncio.create_task(ann.patch("/tags/a", json={"name": "d"}))
+            await eventually(waits)
+            refused = await ann.delete("/tags/b")
+            assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+            assert int(refused.headers["retry-after"]) >= 1
+            assert not waiting.done()
+        assert (await waiting).status_code == 200
+        assert (await ann.delete("/tags/b")).status_code == 204
 
     async def test_two_tags_are_merged_into_one(self, ann: Person):
         await ann.record(tags=["race", "contest"])

@@ -51,6 +51,7 @@ SERVICES = (
         "charging",
         "statistics",
         "tags",
+        "tag_turns",
         "upload_space",
         "changes",
         "feed",

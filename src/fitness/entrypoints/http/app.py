@@ -32,7 +32,7 @@ from fitness.entrypoints.http.sessions import auth_router
 from fitness.entrypoints.http.short_changes import ShortChanges
 from fitness.entrypoints.http.short_way import ShortWay
 from fitness.entrypoints.http.statistics import statistics_router
-from fitness.entrypoints.http.tags import tags_router
+from fitness.entrypoints.http.tags import TagTurns, tags_router
 from fitness.entrypoints.http.telemetry import expected_responses
 from fitness.entrypoints.http.uploads import UploadSpace
 from fitness.entrypoints.server.exchange import QuickAnswer, RawHeaders
@@ -101,7 +101,7 @@ def create_app(container: Container) -> Application:
         container.limits(), container.login_attempts(), settings.trusted_proxies, limit_headers, violations.record
     )
 
-    upload_space = UploadSpace()
+    upload_space, tag_turns = UploadSpace(), TagTurns()
     feed = Feed(container.live_feed(), container.instruments(), container.clock())
 
     def gate(app: ASGIApp) -> ASGIApp:
@@ -134,6 +134,7 @@ def create_app(container: Container) -> Application:
             "administration": Provide(lambda: container.administration(), sync_to_thread=False),
             "statistics": Provide(lambda: container.statistics(), sync_to_thread=False),
             "exports": Provide(lambda: container.exports(), sync_to_thread=False),
+            "tag_turns": Provide(lambda: tag_turns, sync_to_thread=False),
             "tags": Provide(lambda: container.tags(), sync_to_thread=False),
             "feed": Provide(lambda: feed, sync_to_thread=False),
             "live_access": Provide(lambda: container.live_access(), sync_to_thread=False),

@@ -19,6 +19,12 @@ from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.tags import TagService
 from fitness.entrypoints.http.bodies import JsonBody
 from fitness.entrypoints.http.routes import Access, Route
+from fitness.foundation.turns import Turns
+from fitness.ports.outages import Overloaded
+
+MOST_AT_ONCE = 4
+"""Changes that have a turn or wait for one, in a process: each keeps a connection to the database busy for seconds."""
+MOST_OF_A_USER = 2
 
 ApiRequest = Request[Caller, Any, Any]
 
@@ -28,6 +34,17 @@ class TagName:
     name: Annotated[
         str, TAG, Says("Letter case, and in which of two ways an accent is typed, make no difference.", "lakeside")
     ]
+
+
+class TagTurns(Turns):
+    """One change of a user's tags at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(most=MOST_AT_ONCE, most_each=MOST_OF_A_USER, full=_too_many)
+
+
+def _too_many() -> Overloaded:
+    return Overloaded("too many tags are being changed; try again")
 
 
 @get(
@@ -48,15 +65,20 @@ async def list_tags(request: ApiRequest, tags: NamedDependency[TagService]) -> R
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.CREATE,
-        refuses=(TagNotFound,),
+        refuses=(TagNotFound, Overloaded),
         free_path=True,
     ).opt,
 )
 async def rename_tag(
-    name: FromPath[Path], data: JSONBody[TagName], request: ApiRequest, tags: NamedDependency[TagService]
+    name: FromPath[Path],
+    data: JSONBody[TagName],
+    request: ApiRequest,
+    tags: NamedDependency[TagService],
+    tag_turns: NamedDependency[TagTurns],
 ) -> TagName:
     """Rename a tag of the caller's activities. If they have the new one as well, the two are merged."""
-    return TagName(await tags.rename(_named(request), data.name, by=request.user))
+    async with tag_turns.of(request.user.id):
+        return TagName(await tags.rename(_named(request), data.name, by=request.user))
 
 
 @delete(
@@ -65,13 +87,19 @@ async def rename_tag(
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.CREATE,
-        refuses=(TagNotFound, InvalidFields),
+        refuses=(TagNotFound, InvalidFields, Overloaded),
         free_path=True,
     ).opt,
 )
-async def delete_tag(name: FromPath[Path], request: ApiRequest, tags: NamedDependency[TagService]) -> None:
+async def delete_tag(
+    name: FromPath[Path],
+    request: ApiRequest,
+    tags: NamedDependency[TagService],
+    tag_turns: NamedDependency[TagTurns],
+) -> None:
     """Take a tag off all activities of the caller's. The activities stay."""
-    await tags.delete(_named(request), by=request.user)
+    async with tag_turns.of(request.user.id):
+        await tags.delete(_named(request), by=request.user)
 
 
 def _named(request: ApiRequest) -> str:
