@@ -174,6 +174,16 @@ class StatisticsRepoContract:
         assert records.longest.activity_id == first.id
         assert records.most_climb is None
 
+    @pytest.mark.parametrize("period", [*Period])
+    async def test_of_equal_records_the_earliest_counts_also_where_it_was_a_later_day(
+        self, statistics: StatisticsRepoPort, owner: User, add: Any, period: Period
+    ):
+        """1 July had begun in Kiritimati when it was still 30 June in New York, nine hours later."""
+        first = await add(activity_date=on(30, hour=11), timezone="Pacific/Kiritimati", distance_km=5.0)
+        await add(activity_date=on(30, hour=20), timezone="America/New_York", distance_km=5.0)
+        records = (await statistics.find(owner.id, asked(period=period))).records
+        assert records.furthest == (first.id, ActivityType.RUN, date(2025, 7, 1), 5_000)
+
     async def test_a_record_that_goes_leaves_it_to_the_next_best_wherever_that_is(
         self, statistics: StatisticsRepoPort, repo: ActivityRepoPort, owner: User, add: Any
     ):

@@ -5,6 +5,7 @@ the highest bound, and on others only while their bounds are above what was foun
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, LiteralString, NamedTuple
 
 from fitness.adapters.postgres.activity_listing import filter_parameters, narrowed
@@ -52,11 +53,15 @@ async def records(connection: Connection, owner: int, which: StatisticsFilter, b
     return Records(**{name: record for name, (record, _) in best.items()})
 
 
+ONE_INSTANT = timedelta(days=2)
+"""Of two activities the earlier one may be of a day that is so much later: zones lie from 12 h west to 14 h east."""
+
+
 def _may_hold(bounds: Bounds, place: int, best: tuple[Record, Any] | None) -> bool:
     """Whether a better record than the `best` one may be on those days."""
     if best is None or bounds.values[place] > best[0].value:
         return True
-    return bounds.values[place] == best[0].value and bounds.days.since < best[0].local_date
+    return bounds.values[place] == best[0].value and bounds.days.since <= best[0].local_date + ONE_INSTANT
 
 
 async def _highest(
