@@ -55,6 +55,15 @@ async def object_count(api: Api) -> int:
     return sum([len(some) async for some in objects.list()])
 
 
+async def test_a_photo_whose_file_is_lost_is_not_found(api: Api, ann: Person, activity_id: int):
+    body = await added(ann, activity_id)
+    objects: ObjectStorePort = api.container.objects()
+    for name in [one.name async for some in objects.list() for one in some]:
+        await objects.delete(name)
+    lost = await file_of(ann, body)
+    assert (lost.status_code, lost.json()["code"]) == (404, "photo_not_found")
+
+
 async def test_a_photo_is_made_of_a_picture_and_shown_in_two_sizes(ann: Person, activity_id: int):
     response = await ann.add_photo(activity_id, a_jpeg(3_000, 2_000), caption="  The view\nfrom the top ")
     assert response.status_code == 201

@@ -1,6 +1,7 @@
 """What people do with the photos of their activities: add, look at, describe, order and delete them."""
 
 import asyncio
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +33,8 @@ from fitness.ports.clock import ClockPort
 from fitness.ports.objects import ObjectMissing, ObjectStorePort
 from fitness.ports.photos import PhotoRepoPort
 from fitness.ports.pictures import PictureReaderPort
+
+_log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
@@ -102,14 +105,15 @@ class PhotoService:
                 await self.activities.get(found.photo.activity_id, by=by)  # says why it is not there
 
     async def content(self, photo: Photo, file: PhotoFile, *, by: Caller) -> bytes:
-        """Of one of the photo's files. Raises PhotoNotFound where it was deleted meanwhile, ActivityInTrash,
-        ActivityExpired, ObjectsUnavailable.
+        """Of one of the photo's files. Raises PhotoNotFound where it was deleted meanwhile or the object is lost,
+        ActivityInTrash, ActivityExpired, ObjectsUnavailable.
         """
         try:
             return await self.objects.get(file.object_name)
-        except ObjectMissing:
+        except ObjectMissing as error:
             await self.get(photo.id, by=by)
-            raise  # the row is there, so the object has to be
+            _log.error("object %s of photo %s is missing", file.object_name, photo.id)
+            raise PhotoNotFound(photo.id) from error
 
     async def change(self, photo_id: int, changes: PhotoChanges, *, by: Caller) -> Photo:
         """Its caption, or its place among the others.
