@@ -89,9 +89,9 @@ class NotingDatabase(Database):
 
     statements: list[Statement] | None = None
 
-    async def run(self, work: Work[T]) -> T:
+    async def run(self, work: Work[T], *, deadline_s: float | None = None) -> T:
         if self.statements is None:
-            return await super().run(work)
+            return await super().run(work, deadline_s=deadline_s)
         statements = self.statements
         return await super().run(lambda connection: work(cast(Connection, Noting(connection, statements))))
 

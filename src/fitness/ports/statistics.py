@@ -16,7 +16,7 @@ class StatisticsRepoPort(Protocol):
         """Of the owner's live activities that `which` asks for, but for UNCOUNTED_TYPES."""
 
     async def rebuild(self, *, after: int = 0) -> int | None:
-        """Compute the kept totals of the next accounts anew, in the order of their ids, beginning after that one.
+        """Compute the kept totals of one account anew, the first one after that id; meanwhile its changes wait.
 
-        The id to go on after, None when that was all. Changes of activities wait for some milliseconds meanwhile.
+        Its id, to go on after; None when that was all.
         """

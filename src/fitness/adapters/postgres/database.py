@@ -184,13 +184,24 @@ class Database:
 
         return await self.run(within)
 
-    async def run(self, work: Work[T]) -> T:
+    async def long_transaction(self, work: Work[T], *, deadline_s: float) -> T:
+        """As `transaction`, for work that nobody's request waits for and that may take so long."""
+
+        async def within(connection: Connection) -> T:
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL statement_timeout = {round(deadline_s * 1000)}".encode())
+                await connection.execute("SET LOCAL transaction_timeout = 0")
+                return await work(connection)
+
+        return await self.run(within, deadline_s=deadline_s)
+
+    async def run(self, work: Work[T], *, deadline_s: float | None = None) -> T:
         """What `work` returns, each of its statements a transaction of its own."""
         loop = asyncio.get_running_loop()
         asked_s = loop.time()
         await self._place()
         # Where PostgreSQL did not answer lately, it is what the wait for a connection was for: both are one deadline.
-        patience_s = self._deadline_s - (loop.time() - asked_s if self._failing else 0.0)
+        patience_s = (deadline_s or self._deadline_s) - (loop.time() - asked_s if self._failing else 0.0)
         worker = self._idle.pop() if self._idle else _Worker(self._run, self._tasks)
         outcome = worker.give(work)
         outcome.add_done_callback(partial(self._ended, worker))
@@ -202,7 +213,7 @@ class Database:
             self._abandoned += 1
             self._failing = True
             outcome.add_done_callback(lambda _: self._ended_after_all())
-            _log.warning("PostgreSQL did not answer within %s s", self._deadline_s)
+            _log.warning("PostgreSQL did not answer within %s s", deadline_s or self._deadline_s)
             raise DatabaseUnavailable("PostgreSQL does not answer in time")
         return outcome.result()
 

@@ -45,15 +45,12 @@ MONTHS = """
 
 DIGITS_OF_A_DAY = 8
 
-REBUILD = "SELECT rebuild_activity_totals(%(first)s, %(last)s)"
+NEXT = "SELECT min(id) FROM users WHERE id > %(after)s"
 
-LAST_OF_NEXT = """
-    SELECT max(id)
-    FROM (SELECT id FROM users WHERE id > %(after)s ORDER BY id LIMIT %(count)s) AS next
-"""
+REBUILD = "SELECT rebuild_activity_totals(%(id)s, %(id)s)"
 
-REBUILT_AT_ONCE = 20
-"""Accounts."""
+REBUILD_S = 60.0
+"""50 000 activities take a second or two."""
 
 
 class PostgresStatisticsRepo:
@@ -78,11 +75,13 @@ class PostgresStatisticsRepo:
         return await self._database.transaction(work)
 
     async def rebuild(self, *, after: int = 0) -> int | None:
-        row = await self._database.one(LAST_OF_NEXT, {"after": after, "count": REBUILT_AT_ONCE})
-        last = row[0] if row else None
-        if last is not None:
-            await self._database.all(REBUILD, {"first": after + 1, "last": last})
-        return last
+        row = await self._database.one(NEXT, {"after": after})
+        following = row[0] if row else None
+        if following is not None:
+            await self._database.long_transaction(
+                lambda connection: connection.execute(REBUILD, {"id": following}), deadline_s=REBUILD_S
+            )
+        return following
 
     async def _read(
         self, connection: Connection, owner: int, which: StatisticsFilter

@@ -115,3 +115,14 @@ BEGIN
     EXECUTE format(keeper, 'updates', format(keep, format(totals, format(counted, changed))));
 END
 $do$;
+
+-- Of people with ids from the first to the last. Nobody changes an activity meanwhile: call it for few people at a time.
+CREATE OR REPLACE FUNCTION rebuild_activity_totals(first_user bigint, last_user bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    LOCK TABLE activities IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM activity_totals WHERE user_id BETWEEN first_user AND last_user;
+    INSERT INTO activity_totals
+    SELECT * FROM computed_activity_totals WHERE user_id BETWEEN first_user AND last_user;
+END
+$$;

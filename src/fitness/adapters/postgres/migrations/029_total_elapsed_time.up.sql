@@ -117,3 +117,20 @@ BEGIN
     EXECUTE format(keeper, 'updates', format(keep, format(totals, format(counted, changed))));
 END
 $do$;
+
+-- Of people with ids from the first to the last. Whoever changes activities locks their owner's counter before the totals;
+-- so does this, and nobody else waits. At a prompt, lock the counter, too.
+CREATE OR REPLACE FUNCTION rebuild_activity_totals(first_user bigint, last_user bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO change_counters AS counter (user_id, last_seq)
+    SELECT id, 0
+    FROM (SELECT id FROM users WHERE id BETWEEN first_user AND last_user ORDER BY id FOR KEY SHARE) AS present
+    ON CONFLICT (user_id) DO UPDATE
+    SET last_seq = counter.last_seq;
+
+    DELETE FROM activity_totals WHERE user_id BETWEEN first_user AND last_user;
+    INSERT INTO activity_totals
+    SELECT * FROM computed_activity_totals WHERE user_id BETWEEN first_user AND last_user;
+END
+$$;

@@ -1,14 +1,13 @@
 -- no-transaction
--- Some people at a time, so that whoever changes an activity waits for some milliseconds only.
+-- One person at a time: until the commit only that person's changes wait.
 DO $$
 DECLARE
-    first bigint := 0;
-    last bigint := (SELECT max(id) FROM users);
+    one bigint := (SELECT min(id) FROM users);
 BEGIN
-    WHILE first <= last LOOP
-        PERFORM rebuild_activity_totals(first, first + 19);
+    WHILE one IS NOT NULL LOOP
+        PERFORM rebuild_activity_totals(one, one);
         COMMIT;
-        first := first + 20;
+        one := (SELECT min(id) FROM users WHERE id > one);
     END LOOP;
 END
 $$;
