@@ -10,10 +10,13 @@ from typing import Any, LiteralString
 
 import psycopg
 import pytest
+from ops.bench.people import MANY
+from ops.bench.stats import NotingDatabase, Statement, questions
 
 from fitness.adapters.postgres.activities import PostgresActivityRepo
 from fitness.adapters.postgres.activity_listing import list_parameters, list_sql
 from fitness.adapters.postgres.database import Database
+from fitness.adapters.postgres.statistics import FEW, PostgresStatisticsRepo
 from fitness.adapters.postgres.users import PostgresUserRepo
 from fitness.domain.model.activities import ActivityType
 from fitness.domain.model.listings import ActivityFilter, Page, Position, Range, Sort
@@ -112,6 +115,35 @@ def test_a_list_looks_into_no_rows_but_its_pages(owner_url: str):
             for mode in ("force_custom_plan", "force_generic_plan")
         }
     assert {asked: plan for asked, plan in plans.items() if not reads_an_index_alone(plan, asked[0])} == {}
+
+
+async def test_statistics_look_into_no_rows_of_activities(owner_url: str):
+    """All that is added up is in the index; PostgreSQL has them in totals, or reads the index alone."""
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        connection.execute(USERS)
+        connection.execute(FILL)
+        connection.execute("VACUUM ANALYZE activities")
+        (last,) = connection.execute("SELECT max(local_date) FROM activities").fetchone() or (None,)
+        database = NotingDatabase(owner_url, max_connections=1)
+        await database.open()
+        statements: list[Statement] = []
+        looked = []
+        for name, which in questions(last):
+            for few in (0, FEW):
+                database.statements = statements
+                statements.clear()
+                await PostgresStatisticsRepo(database, few=few).find(MANY, which)
+                looked += [
+                    (name, line)
+                    for query, parameters in statements
+                    if query.lstrip().startswith("SELECT")
+                    for (line,) in psycopg.ClientCursor(connection).execute(f"EXPLAIN {query}".encode(), parameters)
+                    if "Scan" in line and re.search(r" on activities\b", line)
+                ]
+        await database.close()
+    alone = re.compile(r"Index Only Scan (Backward )?using activities_listed |Index Scan using activities_pkey ")
+    assert len(looked) > 20
+    assert [one for one in looked if not alone.search(one[1])] == []
 
 
 def plan_of(
