@@ -31,6 +31,7 @@ from fitness.ports.messages import Messages
 from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import PendingInvalidation
 from fitness.ports.reply import Reply
+from tests.unit.processes import peeked, replied
 from tests.unit.stepped_loop import SteppedLoop, stepped_loop
 
 SCOPE = Scope("activity", 1)
@@ -179,7 +180,7 @@ class SteppedCache:
         return [miss]
 
     def peek_soon(self, era: Era, *keys: CacheKey[Any]) -> Reply[Sequence[Peeked]] | None:
-        return None
+        return replied(self.peek(era, *keys))
 
     async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
         raise NotImplementedError  # nothing is created here
@@ -410,7 +411,7 @@ class Process:
 
     async def _value(self) -> int:
         """The short way, and from there the long one."""
-        (found,) = await self.reads.peek(KEY)
+        found = await peeked(self.reads, KEY)
         if isinstance(found, bytes):
             return int(found)
         return (await self.reads.read_through(KEY, self._load, miss=found)).value

@@ -22,7 +22,7 @@ from fitness.ports.outages import CacheUnavailable
 from fitness.ports.outbox import PendingInvalidation
 from fitness.ports.reply import Reply
 from tests.builders import messages
-from tests.unit.processes import CachingProcess
+from tests.unit.processes import CachingProcess, peeked, replied
 from tests.unit.stepped_loop import SteppedLoop, stepped_loop
 
 SCOPE = Scope("activity", 1)
@@ -106,7 +106,7 @@ class SteppedCache:
         return await (await self._step()).peek(era, *keys)
 
     def peek_soon(self, era: Era, *keys: CacheKey[Any]) -> Reply[Sequence[Peeked]] | None:
-        return None
+        return replied(self.peek(era, *keys))
 
     async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
         return await (await self._step()).begin(key, era)
@@ -169,7 +169,7 @@ class Process:
 
     async def _value(self) -> int:
         """The short way, and from there the long one."""
-        (found,) = await self.reads.peek(KEY)
+        found = await peeked(self.reads, KEY)
         if isinstance(found, bytes):
             return int(found)
         return (await self.reads.read_through(KEY, self.world.load, miss=found)).value
