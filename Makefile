@@ -51,6 +51,7 @@ soak: $(VENV)/dev.stamp ## load the service for half an hour: stale reads, fault
 	@$(PY) -m tests.soak.live
 	@$(PY) -m tests.soak.photo_crashes
 	@$(PY) -m tests.soak.renaming
+	@$(PY) -m tests.soak.migrating
 
 bench: $(VENV)/dev.stamp ## what each kind of request costs, in three minutes; OTHER=../other-checkout for both, in turn
 	@$(PY) -m ops.bench.speed $(if $(OTHER),--other $(OTHER))
