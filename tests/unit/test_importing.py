@@ -31,10 +31,10 @@ from fitness.domain.model.refusals import (
 from fitness.domain.model.twins import OnDuplicate, Twin
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.importing import ImportService
-from fitness.domain.use_cases.originals import ObjectSweep, OriginalService
+from fitness.domain.use_cases.originals import FAILED_BEFORE_DOWN, ObjectSweep, OriginalService
 from fitness.domain.use_cases.rereading import RereadFile, RereadService
 from fitness.ports.messages import IdempotencyKey
-from fitness.ports.outages import DatabaseUnavailable
+from fitness.ports.outages import DatabaseUnavailable, ObjectsUnavailable
 from tests.builders import NOW, a_registration, an_activity, messages
 from tests.files import MORNING
 from tests.unit.contracts.activities import authority
@@ -253,6 +253,44 @@ class TestSweep:
         assert await house.sweep.delete_released() == 1
         assert await house.stored() == []
         assert await house.sweep.delete_released() == 0
+
+
+class Refusing(InMemoryObjectStore):
+    """Deletes all but some, or nothing."""
+
+    refused: frozenset[str] | None = None
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self.asked: list[str] = []
+
+    async def delete(self, name: str) -> None:
+        self.asked.append(name)
+        if self.refused is None or name in self.refused:
+            raise ObjectsUnavailable(f"{name} is locked")
+        await super().delete(name)
+
+
+class TestObjectsThatAreNotDeleted:
+    @pytest.fixture
+    def store(self) -> InMemoryStore:
+        store = InMemoryStore()
+        store.released += [str(number) for number in range(250)]
+        return store
+
+    async def test_they_keep_no_others_and_stay_to_be_deleted(self, store: InMemoryStore):
+        objects = Refusing(ManualClock())
+        objects.refused = frozenset(["0", "1", "2", "3", "120"])
+        with pytest.raises(ObjectsUnavailable, match="0 is locked"):
+            await ObjectSweep(objects, InMemoryObjectNames(store), ManualClock()).delete_released()
+        assert {*store.released} == objects.refused
+
+    async def test_a_store_that_is_down_is_not_asked_for_each(self, store: InMemoryStore):
+        objects = Refusing(ManualClock())
+        with pytest.raises(ObjectsUnavailable):
+            await ObjectSweep(objects, InMemoryObjectNames(store), ManualClock()).delete_released()
+        assert len(objects.asked) == FAILED_BEFORE_DOWN
+        assert len(store.released) == 250
 
 
 class TestReread:

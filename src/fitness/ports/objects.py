@@ -1,6 +1,6 @@
 """Where the bytes of files are kept: recordings as they were uploaded, and pictures."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -54,8 +54,10 @@ class ObjectNamesPort(Protocol):
     async def named(self, names: Sequence[str]) -> frozenset[str]:
         """Those of them that a row holds."""
 
-    async def released(self, *, limit: int = 100) -> Sequence[str]:
-        """Objects whose rows were deleted for good, the earliest first. They stay here until they are forgotten."""
+    async def released(self, *, limit: int = 100, but: Collection[str] = ()) -> Sequence[str]:
+        """Objects whose rows were deleted for good, the earliest first, without those named in `but`. They stay here
+        until they are forgotten.
+        """
 
     async def forget(self, names: Sequence[str]) -> None:
         """The objects of these names are deleted."""

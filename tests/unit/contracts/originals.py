@@ -259,6 +259,8 @@ class OriginalRepoContract:
             await asyncio.gather(*(purge(repo, one.id, authority()) for one in activities))
             assert len(await names.released()) == number
         assert len(await names.released(limit=3)) == 3
+        first, *others = await names.released()
+        assert await names.released(but=[first]) == others
 
 
 def imported(owner: User, **stated: Any) -> Activity:

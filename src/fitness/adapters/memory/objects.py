@@ -1,6 +1,6 @@
 """Objects in a dictionary, and their names."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 
 from fitness.adapters.memory.store import InMemoryStore
@@ -52,8 +52,8 @@ class InMemoryObjectNames:
         parts = {name for kept in self._store.exports.values() for name in kept.parts.values()}
         return frozenset(names) & (originals | photos | parts)
 
-    async def released(self, *, limit: int = 100) -> Sequence[str]:
-        return self._store.released[:limit]
+    async def released(self, *, limit: int = 100, but: Collection[str] = ()) -> Sequence[str]:
+        return [name for name in self._store.released if name not in but][:limit]
 
     async def forget(self, names: Sequence[str]) -> None:
         self._store.released[:] = [name for name in self._store.released if name not in names]

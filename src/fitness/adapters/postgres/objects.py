@@ -1,6 +1,6 @@
 """The names of stored objects in PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from fitness.adapters.postgres.database import Connection, Database
 
@@ -26,6 +26,7 @@ NAMED = """
 RELEASED = """
     SELECT object_name
     FROM released_objects
+    WHERE object_name <> ALL(%(but)s)
     ORDER BY released_at, object_name
     LIMIT %(limit)s
 """
@@ -44,8 +45,8 @@ class PostgresObjectNames:
         rows = await self._database.all(NAMED, {"names": [*names]})
         return frozenset(name for (name,) in rows)
 
-    async def released(self, *, limit: int = 100) -> Sequence[str]:
-        rows = await self._database.all(RELEASED, {"limit": limit})
+    async def released(self, *, limit: int = 100, but: Collection[str] = ()) -> Sequence[str]:
+        rows = await self._database.all(RELEASED, {"limit": limit, "but": [*but]})
         return [name for (name,) in rows]
 
     async def forget(self, names: Sequence[str]) -> None:

@@ -13,6 +13,10 @@ from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.clock import ClockPort
 from fitness.ports.objects import ObjectMissing, ObjectNamesPort, ObjectStorePort
 from fitness.ports.originals import OriginalRepoPort
+from fitness.ports.outages import ObjectsUnavailable
+
+FAILED_BEFORE_DOWN = 10
+"""Objects that the store does not delete, of the first ones, before it is taken to be down."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,13 +70,27 @@ class ObjectSweep:
     clock: ClockPort
 
     async def delete_released(self) -> int:
-        """The objects whose rows were deleted for good; returns how many."""
-        deleted = 0
-        while names := await self.names.released():  # ends: those that are deleted are forgotten
+        """The objects whose rows were deleted for good; returns how many.
+
+        One that the store does not delete keeps no other one. Raises ObjectsUnavailable where there were such, at the
+        end, or at once where the store seems to be down.
+        """
+        deleted, failed = 0, dict[str, ObjectsUnavailable]()
+        while names := await self.names.released(but=failed):  # ends: each is forgotten or has failed
+            gone = []
             for name in names:
-                await self.objects.delete(name)
-            await self.names.forget(names)
-            deleted += len(names)
+                try:
+                    await self.objects.delete(name)
+                    gone.append(name)
+                except ObjectsUnavailable as error:
+                    failed[name] = error
+                    if len(failed) >= FAILED_BEFORE_DOWN and not deleted and not gone:
+                        raise
+            await self.names.forget(gone)
+            deleted += len(gone)
+        if failed:
+            _log.error("the store does not delete %s", ", ".join(failed))
+            raise next(iter(failed.values()))
         return deleted
 
     async def sweep(self) -> int:
