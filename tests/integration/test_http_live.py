@@ -5,17 +5,21 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
+from dependency_injector import providers
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
+from fitness.adapters.memory.clock import ManualClock
 from fitness.domain.model.api_keys import ApiScope
 from fitness.entrypoints.http import live_socket
 from fitness.entrypoints.server import websocket
 from fitness.entrypoints.wiring.lifecycle import begin_drain
+from fitness.ports.credentials import ACCESS_TOKEN_TTL_S
 from fitness.ports.live import TICKET_TTL_S
 from tests.builders import an_activity, messages
 from tests.harness.api import IN_MEMORY, Api, Person, Stores, serving
@@ -275,6 +279,86 @@ class TestEnding:
             await client.send(json.dumps({"token": ann.token, "cursor": cursor("changes", ann.id, 0)}))
             await until_counted(feed.api, "websocket_connections", 0)  # it was given up without having read anything
             assert (await closed(client))[0] == 4408
+
+
+class Expiring(NamedTuple):
+    """A service and its clock, which is moved."""
+
+    live: Live
+    ann: Person
+    clock: ManualClock
+
+    async def until_looked_at(self, by: timedelta) -> None:
+        """So much passes, and every connection is looked at."""
+        self.clock.advance(by)
+        await self.live.api.container.live_feed().check_standings()
+
+
+@pytest.fixture
+async def expiring(stores: Stores) -> AsyncIterator[Expiring]:
+    clock = ManualClock(datetime.now(UTC))
+    turned = lambda container: container.clock.override(providers.Object(clock))  # noqa: E731
+    async with serving(stores.database_url, stores.redis_url, prepare=turned) as api, listening(api.app) as here:
+        yield Expiring(Live(api, here.port), await api.person(), clock)
+
+
+TOKEN_LASTS = timedelta(seconds=ACCESS_TOKEN_TTL_S)
+EXPIRED = "what this was opened with has expired; connect again with a new token"
+
+
+class TestExpiring:
+    async def test_a_connection_ends_with_its_access_token_and_goes_on_with_the_next(self, expiring: Expiring):
+        live, ann, _ = expiring
+        async with live.following(ann) as follower:
+            await expiring.until_looked_at(TOKEN_LASTS - timedelta(seconds=1))
+            first = (await ann.record())["id"]
+            assert await follower.told() == ("created", first, 1)
+            await expiring.until_looked_at(timedelta(seconds=1))
+            assert await closed(follower.client) == (4401, EXPIRED)
+        again = await live.api.login(ann.id, ann.email)
+        missed = (await again.record())["id"]
+        async with live.following(again, follower.began) as follower:
+            assert [await follower.told() for _ in range(2)] == [("created", first, 1), ("created", missed, 1)]
+
+    async def test_a_connection_by_a_ticket_ends_with_the_token_that_asked_for_it(self, expiring: Expiring):
+        live, ann, clock = expiring
+        clock.advance(TOKEN_LASTS - timedelta(seconds=10))
+        async with live.socket(f"?ticket={await ticket_of(ann)}") as client:
+            await heard(client)
+            await expiring.until_looked_at(timedelta(seconds=10))
+            assert await closed(client) == (4401, EXPIRED)
+
+    async def test_a_ticket_does_not_outlive_the_token_that_asked_for_it(self, expiring: Expiring):
+        live, ann, clock = expiring
+        clock.advance(TOKEN_LASTS - timedelta(seconds=10))
+        ticket = await ticket_of(ann)
+        clock.advance(timedelta(seconds=10))
+        async with live.socket(f"?ticket={ticket}") as client:
+            assert await closed(client) == (4401, EXPIRED)
+
+    async def test_a_stream_ends_with_its_access_token(self, expiring: Expiring):
+        async with events(expiring.live, expiring.ann) as stream:
+            await event(stream)
+            await until(lambda: expiring.ann.id in expiring.live.api.container.live_feed()._followers)
+            await expiring.until_looked_at(TOKEN_LASTS)
+            name, _, data = await event(stream)
+            assert (name, data) == ("end", {"reason": EXPIRED})
+            assert (await asyncio.wait_for(stream.readuntil(b"0\r\n\r\n"), PATIENCE_S)).strip() == b"0"
+
+    async def test_an_api_keys_connection_ends_with_the_key_and_not_before(self, expiring: Expiring):
+        live, ann, clock = expiring
+        made = {"name": "a program", "scopes": [ApiScope.ACTIVITIES_READ]}
+        made["expires_at"] = (clock.now() + TOKEN_LASTS * 4).isoformat()
+        limited = replace(ann, token=(await ann.post("/auth/keys", json=made)).json()["key"])
+        forever = await key_of(ann, ApiScope.ACTIVITIES_READ)
+        async with live.following(forever) as spared, live.following(limited) as follower:
+            await expiring.until_looked_at(TOKEN_LASTS * 3)
+            first = (await (await live.api.login(ann.id, ann.email)).record())["id"]
+            assert await follower.told() == await spared.told() == ("created", first, 1)
+            await expiring.until_looked_at(TOKEN_LASTS)
+            assert await closed(follower.client) == (4401, EXPIRED)
+            second = (await (await live.api.login(ann.id, ann.email)).record())["id"]
+            assert await spared.told() == ("created", second, 1)
 
 
 class TestStream:

@@ -40,7 +40,10 @@ class AccessTokenPort(Protocol):
         """A token for `caller` from now on, for ACCESS_TOKEN_TTL_S."""
 
     def verify(self, token: str) -> Caller:
-        """Whom it was issued to. Raises NotAuthenticated for any token that was not, or not lately."""
+        """Whom it was issued to, with its expiry as `until`.
+
+        Raises NotAuthenticated for any token that was not issued, or not lately.
+        """
 
 
 class ExportTokenPort(Protocol):

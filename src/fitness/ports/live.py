@@ -20,7 +20,7 @@ class TicketPort(Protocol):
         """Keep it for TICKET_TTL_S, under its digest alone."""
 
     async def redeem(self, digest: bytes) -> Caller | None:
-        """Who it was issued to; None if it is unknown, is over, or has been redeemed."""
+        """Who it was issued to, `until` included; None if it is unknown, is over, or has been redeemed."""
 
 
 class PlacePort(Protocol):

@@ -64,6 +64,10 @@ class AccessTokenContract:
             with pytest.raises(NotAuthenticated):
                 tokens.verify(issued.token)
 
+    def test_a_token_says_when_it_expires(self, tokens: AccessTokenPort, clock: ManualClock):
+        issued = tokens.issue(Caller(42, "session"))
+        assert tokens.verify(issued.token).until == clock.now() + timedelta(seconds=ACCESS_TOKEN_TTL_S)
+
     @pytest.mark.parametrize("token", ["", "x", "a.b.c", "\udcff", "ﾄｰｸﾝ", "e30.e30.e30", "x" * 100_000])
     def test_what_was_never_issued_is_refused(self, tokens: AccessTokenPort, token: str):
         with pytest.raises(NotAuthenticated):

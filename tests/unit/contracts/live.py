@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from fitness.domain.model.users import Caller
 from fitness.ports.live import PlacePort, TicketPort
@@ -19,6 +21,13 @@ class TicketContract:
         await tickets.issue(DIGEST, ANN)
         assert await tickets.redeem(DIGEST) == ANN
         assert await tickets.redeem(DIGEST) is None
+
+    async def test_a_ticket_says_when_what_asked_for_it_expires(self, tickets: TicketPort):
+        for until in (datetime(2026, 11, 22, 12, 15, 0, 123_456, tzinfo=UTC), None):
+            await tickets.issue(DIGEST, replace(ANN, until=until))
+            redeemed = await tickets.redeem(DIGEST)
+            assert redeemed is not None
+            assert redeemed.until == until
 
     async def test_of_many_who_redeem_it_at_once_one_gets_it(self, tickets: TicketPort):
         await tickets.issue(DIGEST, ANN)

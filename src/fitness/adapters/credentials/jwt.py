@@ -90,8 +90,8 @@ class JwtAccessTokens:
             claims = self._keys.claims(token, AUDIENCE, ("exp", "sub", "sid"))
             # A token of the version before does not say when its session began; no later than it was issued.
             logged_in_s = float(claims.get("auth_time", claims.get("iat", 0)))
-            caller = Caller(int(claims["sub"]), str(claims["sid"]), round(logged_in_s * 1_000_000))
-            return caller, datetime.fromtimestamp(float(claims["exp"]), UTC)
+            expires = datetime.fromtimestamp(float(claims["exp"]), UTC)
+            return Caller(int(claims["sub"]), str(claims["sid"]), round(logged_in_s * 1_000_000), expires), expires
         except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, OverflowError, OSError) as error:
             raise NotAuthenticated("the access token is invalid") from error
 

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import secrets
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from fitness.domain.model.logins import Device
@@ -35,7 +36,8 @@ class InMemoryAccessTokens:
 
     def issue(self, caller: Caller) -> AccessToken:
         token = secrets.token_urlsafe(24)
-        self._issued[token] = (caller, self._clock.now() + timedelta(seconds=ACCESS_TOKEN_TTL_S))
+        expires = self._clock.now() + timedelta(seconds=ACCESS_TOKEN_TTL_S)
+        self._issued[token] = replace(caller, until=expires), expires
         return AccessToken(token, ACCESS_TOKEN_TTL_S)
 
     def verify(self, token: str) -> Caller:

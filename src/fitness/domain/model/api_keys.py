@@ -57,7 +57,7 @@ class ApiKey:
     @property
     def caller(self) -> Caller:
         """What ends every session of the account ends its keys, too."""
-        return Caller(self.user_id, f"{_KEY}{self.id}", microseconds(self.created_at))
+        return Caller(self.user_id, f"{_KEY}{self.id}", microseconds(self.created_at), self.expires_at)
 
 
 def key_of(caller: Caller) -> int | None:

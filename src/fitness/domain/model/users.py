@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, NewType, TypedDict
@@ -75,6 +75,8 @@ class Caller:
     session_id: str
     logged_in_us: int = 0
     """When the session's login began, in microseconds since 1970."""
+    until: datetime | None = field(default=None, compare=False)
+    """When the token or the key expires that the request came with; None is never. It makes no other caller."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ PAGE = 50
 
 POLL_S = 0.5
 CHECK_S = 2.0
-"""Between two looks at the standing of each account that is connected, so that an ended session's connection ends."""
+"""Between two looks at each connection's token and account, so that it ends with them."""
 
 LISTEN_AGAIN_S = 0.1
 UNKNOWN_S = 60.0
@@ -43,7 +43,7 @@ MOST_NOT_FREED = 1_000
 """Places, the oldest of which are forgotten first: they become free by themselves."""
 
 Check = Callable[[Caller], Awaitable[object]]
-"""Raises NotAuthenticated where the caller's session, key or account has ended, and outages."""
+"""Raises NotAuthenticated where the caller's token has expired, or session, key or account has ended, and outages."""
 
 _log = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ class LiveFeed:
                     follower.wake()
 
     async def check_standings(self) -> None:
-        """End the connections whose sessions have ended, and keep the places of the others.
+        """End the connections whose tokens or sessions have ended, and keep the places of the others.
 
         Raises TicketsUnavailable.
         """

@@ -37,7 +37,12 @@ class LiveAccess:
         return caller
 
     async def check(self, caller: Caller) -> None:
-        """Raises NotAuthenticated where the session, the API key or the account has ended; and DatabaseUnavailable."""
+        """Raises NotAuthenticated where the token has expired, or the session, the API key or the account has ended;
+        and DatabaseUnavailable.
+        """
+        # First, so that nobody's connection outlives its token while the database is down.
+        if caller.until is not None and self.clock.now() >= caller.until:
+            raise NotAuthenticated("what this was opened with has expired; connect again with a new token")
         if (await self._standing(caller.id)).refuses(caller):
             raise NotAuthenticated("this session has ended; log in again")
         key_id = key_of(caller)
