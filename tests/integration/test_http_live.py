@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from websockets.exceptions import InvalidStatus
 
 from fitness.adapters.memory.clock import ManualClock
 from fitness.domain.model.api_keys import ApiScope
+from fitness.domain.use_cases.live import MOST_OF_USER
 from fitness.entrypoints.http import live_socket
 from fitness.entrypoints.server import websocket
 from fitness.entrypoints.wiring.lifecycle import begin_drain
@@ -382,6 +383,19 @@ class TestStream:
             name, _, data = await event(stream)
             assert (name, data) == ("end", {"reason": "this session has ended; log in again"})
             assert (await asyncio.wait_for(stream.readuntil(b"0\r\n\r\n"), PATIENCE_S)).strip() == b"0"
+
+    async def test_the_sixth_is_refused_until_one_has_ended(self, feed: Live, ann: Person):
+        asking = {"Accept": "text/event-stream"}
+        async with AsyncExitStack() as others:
+            for _ in range(MOST_OF_USER - 1):
+                await event(await others.enter_async_context(events(feed, ann)))
+            async with events(feed, ann) as stream:
+                await event(stream)
+                answer = await ann.get("/live", headers=asking)
+                assert (answer.status_code, answer.json()["code"]) == (409, "too_many_connections")
+            await until(lambda: len(feed.api.container.live_feed()._followers[ann.id]) < MOST_OF_USER)
+            async with events(feed, ann) as stream:
+                assert (await event(stream))[0] == "following"
 
     async def test_streams_are_counted_while_they_last(self, feed: Live, ann: Person):
         async with events(feed, ann) as stream:

@@ -104,19 +104,22 @@ async def follow_changes(request: Request[Caller, Any, Any], feed: NamedDependen
     seq = await feed.admit(by, None if cursor is None else change_of(cursor, by.id))
     arrived: Arrived = request.scope[ARRIVED]  # type: ignore[literal-required]
     events = nothing() if arrived.method == "HEAD" else _events(feed, by, seq)
+    await anext(events, b"")  # before the head is sent, after which there is no 409 any more
     return Streamed(events, media_type=EVENTS, headers=NO_STORE | UNBUFFERED)
 
 
 async def _events(feed: Feed, by: Caller, seq: int) -> AsyncGenerator[bytes, None]:
-    yield _event("following", change_cursor(by.id, seq), b"{}")
+    """Nothing first, once it has its place. Raises TooManyFollowers before."""
     try:
         async with feed.live.following(by, seq) as follower:
             with feed.connected("events"):
+                yield b""
+                yield _event("following", change_cursor(by.id, seq), b"{}")
                 while True:
                     yield await _next(feed, follower)
     except FeedStopped:
         return  # the client connects again by itself
-    except (NotAuthenticated, TooManyFollowers, ChangesNotKept, Outage) as error:
+    except (NotAuthenticated, ChangesNotKept, Outage) as error:
         yield _event("end", None, _encode({"reason": str(error)}))
 
 

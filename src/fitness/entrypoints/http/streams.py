@@ -6,7 +6,7 @@ from typing import Any
 
 from litestar import Response
 from litestar.response.base import ASGIResponse
-from litestar.types import Receive, Send
+from litestar.types import Receive, Scope, Send
 
 UNBUFFERED = {"X-Accel-Buffering": "no"}
 """A proxy passes on each piece at once, so that it is seen here when the client leaves."""
@@ -32,10 +32,13 @@ class _Sent(ASGIResponse):
         super().__init__(**given)
         self._content = content
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._content):  # the head, too: content that has begun may hold something
+            await super().__call__(scope, receive, send)
+
     async def send_body(self, send: Send, receive: Receive) -> None:
-        async with aclosing(self._content):
-            async for piece in self._content:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        async for piece in self._content:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
