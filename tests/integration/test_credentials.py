@@ -8,8 +8,9 @@ from statistics import median
 
 import jwt
 import pytest
+from argon2 import PasswordHasher
 
-from fitness.adapters.credentials.argon2 import Argon2PasswordHasher
+from fitness.adapters.credentials.argon2 import MOST_OF_KNOWN, MOST_OF_STRANGERS, Argon2PasswordHasher
 from fitness.adapters.credentials.exports import HmacExportTokens
 from fitness.adapters.credentials.jwt import JwtAccessTokens, JwtDeviceTokens
 from fitness.adapters.credentials.refresh import HmacRefreshTokens
@@ -18,6 +19,7 @@ from fitness.adapters.memory.clock import ManualClock
 from fitness.domain.model.refusals import NotAuthenticated
 from fitness.domain.model.users import Caller, EmailAddress
 from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort, PasswordHasherPort
+from fitness.ports.outages import Overloaded
 from fitness.ports.sessions import RefreshTokenPort
 from tests.builders import NOW
 from tests.unit.contracts.credentials import AccessTokenContract, DeviceTokenContract, PasswordHasherContract
@@ -45,6 +47,28 @@ class TestArgon2PasswordHasher(PasswordHasherContract):
             turns += 1
             await asyncio.sleep(0)
         assert turns > 100
+
+    async def test_too_many_who_wait_are_refused_and_strangers_take_no_place_of_the_known(self):
+        hasher = Argon2PasswordHasher(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        # All begin before any ends: gather's tasks take their first step in one turn of the loop.
+        strangers = [hasher.verify("x", None) for _ in range(MOST_OF_STRANGERS + 5)]
+        known = [hasher.verify("x", None, known=True) for _ in range(MOST_OF_KNOWN + 3)]
+        found = await asyncio.gather(*strangers, *known, return_exceptions=True)
+        admitted = [*([True] * MOST_OF_STRANGERS + [False] * 5), *([True] * MOST_OF_KNOWN + [False] * 3)]
+        assert [not isinstance(one, Overloaded) for one in found] == admitted
+        assert not await hasher.verify("x", None)
+        hasher.close()
+
+    async def test_who_gives_up_waiting_leaves_the_place(self):
+        hasher = Argon2PasswordHasher(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        for _ in range(2):
+            waiting = [asyncio.ensure_future(hasher.hash("x")) for _ in range(MOST_OF_STRANGERS)]
+            await asyncio.sleep(0)
+            for one in waiting:
+                one.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        assert not await hasher.verify("x", None)
+        hasher.close()
 
     async def test_no_hash_costs_the_same_time_as_a_wrong_password(self, hasher: PasswordHasherPort):
         kept = await hasher.hash("correct horse")

@@ -16,7 +16,7 @@ from fitness.adapters.memory.credentials import InMemoryPasswordHasher
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.entrypoints.wiring.container import Container
-from fitness.ports.outages import LimiterUnavailable
+from fitness.ports.outages import LimiterUnavailable, Overloaded
 from tests.harness.api import IN_MEMORY, PASSWORD, Api, Stores, serving
 from tests.harness.clocks import TurnedClock
 
@@ -41,14 +41,24 @@ class Shared(InMemoryRateLimiter):
 class WatchedHasher(InMemoryPasswordHasher):
     """Notes when a wrong password was looked at."""
 
+    crowded = False
+    """By so many strangers that only who is known finds a place."""
+
     def __init__(self, clock: TurnedClock) -> None:
         self._clock = clock
         self.guessed_s: list[float] = []
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
+    async def verify(self, password: str, password_hash: str | None, *, known: bool = False) -> bool:
+        if self.crowded and not known:
+            raise Overloaded
         if password == WRONG:
             self.guessed_s.append(self._clock.now_s)
-        return await super().verify(password, password_hash)
+        return await super().verify(password, password_hash, known=known)
+
+    async def hash(self, password: str, *, known: bool = False) -> str:
+        if self.crowded and not known:
+            raise Overloaded
+        return await super().hash(password, known=known)
 
     def most_in_a_minute(self) -> int:
         times_s = self.guessed_s
@@ -185,6 +195,21 @@ class TestWhileAStrangerGuesses:
                 door.wait(3)
             await door.log_in_from_new_network(guess)
             assert door.hasher.most_in_a_minute() == 1
+
+
+class TestACrowd:
+    """More strangers than can be served."""
+
+    async def test_is_told_to_come_back_and_keeps_no_known_device_out(self, door: Door):
+        door.hasher.crowded = True
+        registration = {"email": "bob@example.org", "password": PASSWORD}
+        for answer in [
+            await door.log_in("198.51.100.1"),
+            await door.api.http.post("/api/v1/auth/register", json=registration),
+        ]:
+            assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+            assert int(answer.headers["retry-after"]) > 0
+        assert (await door.log_in(HOME, device_token=door.device_token)).status_code == 200
 
 
 class TestDevices:

@@ -376,9 +376,9 @@ async def test_how_often_a_password_is_looked_at_depends_on_the_password_alone(h
     class Watched(InMemoryPasswordHasher):
         looked = 0
 
-        async def verify(self, password: str, password_hash: str | None) -> bool:
+        async def verify(self, password: str, password_hash: str | None, *, known: bool = False) -> bool:
             self.looked += 1
-            return await super().verify(password, password_hash)
+            return await super().verify(password, password_hash, known=known)
 
     await house.accounts.register(a_registration(email="ann@example.org"))
     for email in ("ann@example.org", "nobody@example.org", "no address"):
@@ -386,6 +386,36 @@ async def test_how_often_a_password_is_looked_at_depends_on_the_password_alone(h
         with pytest.raises(BadCredentials):
             await accounts.login(normalized_email(email), password, by=HERE)
         assert watched.looked == looks
+
+
+class Busy(InMemoryPasswordHasher):
+    """So many strangers wait that only who is known finds a place."""
+
+    async def hash(self, password: str, *, known: bool = False) -> str:
+        if not known:
+            raise Overloaded
+        return await super().hash(password)
+
+    async def verify(self, password: str, password_hash: str | None, *, known: bool = False) -> bool:
+        if not known:
+            raise Overloaded
+        return await super().verify(password, password_hash)
+
+
+async def test_while_strangers_crowd_the_login_a_known_device_gets_in_and_others_are_told_to_come_back(house: House):
+    address = normalized_email("ann@example.org")
+    ann = await house.accounts.register(a_registration(email=address))
+    await house.accounts.register(a_registration(email="bob@example.org"))
+    device_token = (await house.accounts.login(address, "correct horse", by=HERE)).device_token
+    known = replace(HERE, device=house.accounts.attempts.devices.verify(device_token))
+    crowded = replace(house.accounts, passwords=Busy())
+    await crowded.login(address, "correct horse", by=known)
+    for account, by in [("ann@example.org", HERE), ("bob@example.org", known), ("nobody@example.org", HERE)]:
+        with pytest.raises(Overloaded):
+            await crowded.login(normalized_email(account), "correct horse", by=by)
+    with pytest.raises(Overloaded):
+        await crowded.register(a_registration(email="carl@example.org"))
+    await crowded.change_password("correct horse", "another horse", by=Caller(ann.id, "session"))
 
 
 async def test_a_token_that_outlived_its_account_opens_nothing(house: House):

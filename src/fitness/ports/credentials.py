@@ -21,12 +21,16 @@ class AccessToken:
 
 
 class PasswordHasherPort(Protocol):
-    """One-way hashes that are slow on purpose and never hold up the event loop."""
+    """One-way hashes that are slow on purpose and never hold up the event loop.
 
-    async def hash(self, password: str) -> str:
+    `hash` and `verify` raise Overloaded where too many wait already. Of those who are `known` to belong to the account,
+    by their device, session or token, so many more may wait that strangers cannot keep them out.
+    """
+
+    async def hash(self, password: str, *, known: bool = False) -> str:
         """Salted: never the same twice."""
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
+    async def verify(self, password: str, password_hash: str | None, *, known: bool = False) -> bool:
         """Whether they belong together. Against None it takes just as long and is False."""
 
     def outdated(self, password_hash: str) -> bool:

@@ -36,6 +36,12 @@ class PasswordHasherContract:
         assert not await hasher.verify("", None)
         assert not await hasher.verify("correct horse", "rubbish")
 
+    async def test_who_is_known_is_answered_as_anybody(self, hasher: PasswordHasherPort):
+        kept = await hasher.hash("correct horse", known=True)
+        assert await hasher.verify("correct horse", kept, known=True)
+        assert await hasher.verify("correct horse", kept)
+        assert not await hasher.verify("wrong horse", kept, known=True)
+
 
 class AccessTokenContract:
     """An implementation's class gives the fixture `tokens`, on the fixture `clock`."""

@@ -16,10 +16,10 @@ SALT_BYTES = 8
 
 
 class InMemoryPasswordHasher:
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, *, known: bool = False) -> str:
         return salted(password, secrets.token_hex(SALT_BYTES))
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
+    async def verify(self, password: str, password_hash: str | None, *, known: bool = False) -> bool:
         salt, _, _ = (password_hash or "-$").partition("$")
         return hmac.compare_digest(salted(password, salt), password_hash or "") and password_hash is not None
 

@@ -50,7 +50,7 @@ class AccountService:
     clock: ClockPort
 
     async def register(self, registration: Registration) -> User:
-        """Raises InvalidFields, EmailTaken."""
+        """Raises InvalidFields, EmailTaken, Overloaded."""
         registration = checked_registration(registration)
         password_hash = await self.passwords.hash(registration.password)
         user = await self.users.add(registration, password_hash=password_hash, at=self.clock.now())
@@ -64,11 +64,12 @@ class AccountService:
     ) -> LoggedIn:
         """To be asked once `LoginAttempts.admit` has let it pass.
 
-        Raises BadCredentials, after the same work whether or not the account exists.
+        Raises BadCredentials, after the same work whether or not the account exists, and Overloaded.
         """
+        own_device = self.attempts.is_own(address, by)
         began = self.clock.now()  # a password that is changed from now on ends the session that this one begins
         known = None if text_problem(address, max_length=EMAIL.max_length) else await self.users.credentials(address)
-        matches = await self._matches(password, known.password_hash if known else None)
+        matches = await self._matches(password, known.password_hash if known else None, known=own_device)
         if known is None or not matches or not await self._still_matches(address, password, known):
             await self.attempts.failed(address, by)
             raise BadCredentials
@@ -102,7 +103,7 @@ class AccountService:
             self.users.set_password,
             by.id,
             before=before,
-            after=await self.passwords.hash(new),
+            after=await self.passwords.hash(new, known=True),
             at=self.clock.now(),
             spared=by.session_id,
         )
@@ -117,7 +118,7 @@ class AccountService:
         before = None if user_id is None else await self.users.password_hash(user_id)
         if user_id is None or before is None or not self.reset_tokens.verify(token, before, at=self.clock.now()):
             raise BadResetToken
-        after = await self.passwords.hash(password)
+        after = await self.passwords.hash(password, known=True)
         set_password = partial(
             self.users.set_password, user_id, before=before, after=after, at=self.clock.now(), spared=None
         )
@@ -145,30 +146,30 @@ class AccountService:
     async def _proven(self, password: str, caller: Caller) -> str:
         """The hash of the caller's password, if this is it. Raises WrongPassword."""
         password_hash = await self.users.password_hash(caller.id)
-        if password_hash is None or not await self._matches(password, password_hash):
+        if password_hash is None or not await self._matches(password, password_hash, known=True):
             raise WrongPassword
         return password_hash
 
     async def _still_matches(self, address: EmailAddress, password: str, known: Credentials) -> bool:
         """Checking a password takes so long that it may have been changed meanwhile, or the account deleted."""
         now = await self.users.credentials(address)
-        return now == known or (now is not None and await self._matches(password, now.password_hash))
+        return now == known or (now is not None and await self._matches(password, now.password_hash, known=True))
 
     async def _rehash(self, known: Credentials, password: str) -> None:
         """What was hashed with less work, or in another form than the normal one, is hashed anew."""
         normal = normalized_password(password)
         if self.passwords.outdated(known.password_hash) or (
-            normal != password and not await self.passwords.verify(normal, known.password_hash)
+            normal != password and not await self.passwords.verify(normal, known.password_hash, known=True)
         ):
-            after = await self.passwords.hash(normal)
+            after = await self.passwords.hash(normal, known=True)
             await self.users.rehash(known.user_id, before=known.password_hash, after=after)
 
-    async def _matches(self, password: str, password_hash: str | None) -> bool:
+    async def _matches(self, password: str, password_hash: str | None, *, known: bool) -> bool:
         """In its normal form; else as it was typed, in which passwords were hashed before there was a normal form.
 
         Which of them are tried depends on the password alone, not on the account.
         """
         normal = normalized_password(password)
-        if await self.passwords.verify(normal, password_hash):
+        if await self.passwords.verify(normal, password_hash, known=known):
             return True
-        return normal != password and await self.passwords.verify(password, password_hash)
+        return normal != password and await self.passwords.verify(password, password_hash, known=known)

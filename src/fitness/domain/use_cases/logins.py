@@ -45,7 +45,7 @@ class LoginAttempts:
         `account` is None where the body names none. Raises LoginDelayed and RateLimited; whoever waits as long as
         either says may log in as far as LOGIN goes, too.
         """
-        if account is not None and self._is_own(account, who):
+        if account is not None and self.is_own(account, who):
             return None
         at_the_door: Decision | Unjudged | None = None
         if who.device is not None:  # another account's, so that its holder is a stranger here
@@ -64,7 +64,7 @@ class LoginAttempts:
 
     async def failed(self, account: EmailAddress, who: Requester) -> None:
         """A wrong password. Of those who are known nothing is kept: their allowance is all that limits them."""
-        if self._is_own(account, who):
+        if self.is_own(account, who):
             return
         name, (network, neighbourhood), now = self._account(account), self._networks(who), self.clock.now()
         (here,) = await self.history.of(name, [network], at=now)
@@ -76,12 +76,16 @@ class LoginAttempts:
 
         So is the network, unless the device was known already: then it may be a café's, where others guess.
         """
-        if who.device is not None and self._is_own(account, who):
+        if who.device is not None and self.is_own(account, who):
             return self.devices.issue(account, who.device.id)
         network, neighbourhood = self._networks(who)
         name = self._account(account)
         await self.history.add_success(name, network, within=[neighbourhood], at=self.clock.now())
         return self.devices.issue(account, secrets.token_hex(8))
+
+    def is_own(self, account: EmailAddress, who: Requester) -> bool:
+        """Whether it comes from a device that has logged in to the account before."""
+        return who.device is not None and self.devices.belongs(who.device, account)
 
     async def _guess(self, account: EmailAddress, who: Requester) -> Guess:
         """Raises LoginDelayed."""
@@ -93,9 +97,6 @@ class LoginAttempts:
                 again = await self.limits.before_another(Action.LOGIN, who)
                 raise LoginDelayed(max(math.ceil(wait.total_seconds()), again.retry_after_s if again else 0))
         return Guess(name, network if here.known else None, repeated=around.failures > 0)
-
-    def _is_own(self, account: EmailAddress, who: Requester) -> bool:
-        return who.device is not None and self.devices.belongs(who.device, account)
 
     def _account(self, account: EmailAddress) -> str:
         return account_name(account, self.secret)
