@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from procrastinate import App
 
 from fitness.adapters.jobs import worker as working
 from fitness.adapters.jobs.worker import ProcrastinateWorker
@@ -202,6 +203,15 @@ async def at_work(url: str, runner: Runner) -> AsyncIterator[asyncio.Task[None]]
             await task
 
 
+@asynccontextmanager
+async def an_app(url: str, failed: asyncio.Event) -> AsyncIterator[App]:
+    """As a worker's."""
+    async with job_pool(url) as pool:
+        app = App(connector=working._Connector(failed))
+        await app.open_async(pool)
+        yield app
+
+
 @pytest.fixture
 def runner() -> Runner:
     return Runner()
@@ -298,6 +308,39 @@ class TestProcrastinateWorker:
         async with at_work(database_url, runner):
             await in_state(jobs, JobStatus.FAILED)
         assert runner.begun == []
+
+    async def test_it_goes_on_when_a_job_that_it_carried_out_had_been_given_away(
+        self,
+        database: Database,
+        database_url: str,
+        runner: Runner,
+        jobs: JobQueuePort,
+        caplog: pytest.LogCaptureFixture,
+    ):
+        """As after a pause in which its heartbeat was missed, and another worker did the job."""
+        runner.hangs = 1
+        await enqueue(database, Job(Task.EXPORT, {"user_id": 1}))
+        async with at_work(database_url, runner):
+            await runner.until(1, of="begun")
+            await database.all("DELETE FROM procrastinate_jobs RETURNING id")
+            runner.released.set()
+            await enqueue(database, Job(Task.EXPORT, {"user_id": 2}))
+            await runner.until(2)
+            await settled(jobs)
+        assert caplog.messages == []
+
+    async def test_two_that_find_the_same_jobs_of_a_dead_worker_do_not_disturb_each_other(
+        self, database: Database, database_url: str
+    ):
+        await enqueue(database, *(Job(Task.EXPORT, {"user_id": number}) for number in range(40)))
+        await database.all("UPDATE procrastinate_jobs SET status = 'doing' RETURNING id")
+        failed = asyncio.Event()
+        async with AsyncExitStack() as opened:
+            apps = [await opened.enter_async_context(an_app(database_url, failed)) for _ in range(2)]
+            await asyncio.gather(*(working.rescue(app) for app in apps))
+        assert not failed.is_set()
+        kept = await database.all("SELECT DISTINCT status::text, attempts FROM procrastinate_jobs")
+        assert kept == [("todo", 1)]
 
     async def test_a_stopped_worker_gives_a_job_that_hangs_back(
         self, database: Database, database_url: str, runner: Runner, jobs: JobQueuePort, quickly: None

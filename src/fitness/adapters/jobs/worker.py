@@ -19,6 +19,7 @@ from procrastinate.jobs import Job as QueuedJob
 from procrastinate.jobs import Status
 from procrastinate.worker import Worker
 from psycopg import AsyncConnection
+from psycopg.errors import RaiseException
 from psycopg_pool import AsyncConnectionPool
 
 from fitness.domain.model.jobs import EVERY, Job, Queue, Task
@@ -125,7 +126,11 @@ class ProcrastinateWorker:
 
 
 class _Connector(PsycopgConnector):
-    """Sets `failed` at the first error, after which this run of the worker is over."""
+    """Sets `failed` at the first error, after which this run of the worker is over.
+
+    What the functions of the queue raise themselves is none: the job to be retried or finished is another worker's by
+    now, or has been carried out by one.
+    """
 
     def __init__(self, failed: asyncio.Event) -> None:
         super().__init__()
@@ -151,9 +156,10 @@ class _Connector(PsycopgConnector):
         try:
             yield
         except ConnectorException as error:
-            if not self._failed.is_set():
-                _log.warning("the job worker's PostgreSQL failed: %s", error.__cause__ or error)
-            self._failed.set()
+            if not isinstance(error.__cause__, RaiseException):
+                if not self._failed.is_set():
+                    _log.warning("the job worker's PostgreSQL failed: %s", error.__cause__ or error)
+                self._failed.set()
             raise
 
 
