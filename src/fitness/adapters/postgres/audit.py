@@ -24,11 +24,22 @@ class PostgresAuditLog:
         self._database = database
 
     async def list(self, page: Page, which: AuditFilter = ALL_ENTRIES) -> Listing[AuditEntry]:
-        given = {name: value for name in _NARROWED if (value := getattr(which, name)) is not None}
-        source: LiteralString = "FROM audit_log WHERE " + " AND ".join(["true", *(_NARROWED[name] for name in given)])
-        query = page_sql(columns=COLUMNS, source=source, order="at", page=page)
-        rows = await self._database.all(query, page_parameters(page) | given)
+        rows = await self._database.all(list_sql(which, page), list_parameters(which, page))
         return listing(rows, page, _entry, lambda entry: Position(entry.at, entry.id))
+
+
+def list_sql(which: AuditFilter, page: Page) -> LiteralString:
+    """Takes `list_parameters`."""
+    narrowed: LiteralString = " AND ".join(["true", *(_NARROWED[name] for name in _given(which))])
+    return page_sql(columns=COLUMNS, source=f"FROM audit_log WHERE {narrowed}", order="at", page=page)
+
+
+def list_parameters(which: AuditFilter, page: Page) -> dict[str, Any]:
+    return page_parameters(page) | _given(which)
+
+
+def _given(which: AuditFilter) -> dict[str, Any]:
+    return {name: value for name in _NARROWED if (value := getattr(which, name)) is not None}
 
 
 def _entry(row: tuple[Any, ...]) -> AuditEntry:
