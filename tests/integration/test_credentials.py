@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from statistics import median
 
 import jwt
@@ -26,6 +27,8 @@ from tests.unit.contracts.credentials import AccessTokenContract, DeviceTokenCon
 from tests.unit.contracts.sessions import CLAIM, RefreshTokenContract
 
 OLD, NEW = "o" * 32, "n" * 32
+STEPS = [OLD], [OLD, NEW], [NEW, OLD], [NEW]
+"""The keys while they are changed; replicas of two steps that follow each other run side by side."""
 CALLER = Caller(42, "session")
 ANN = EmailAddress("ann@example.org")
 
@@ -92,11 +95,11 @@ class TestJwtAccessTokens(AccessTokenContract):
         assert (claims["sub"], claims["sid"]) == ("42", "session")
 
     def test_keys_rotate_without_anybody_noticing(self, clock: ManualClock):
-        before, during, after = (JwtAccessTokens(keys, clock) for keys in ([OLD], [NEW, OLD], [NEW]))
-        old, new = before.issue(CALLER).token, during.issue(CALLER).token
-        assert during.verify(old) == during.verify(new) == after.verify(new) == CALLER
+        steps = [JwtAccessTokens(keys, clock) for keys in STEPS]
+        for here, there in pairwise(steps):  # replicas, of which one was restarted already
+            assert here.verify(there.issue(CALLER).token) == there.verify(here.issue(CALLER).token) == CALLER
         with pytest.raises(NotAuthenticated):
-            after.verify(old)
+            steps[-1].verify(steps[0].issue(CALLER).token)
 
     @pytest.mark.parametrize(
         "change", [{"iss": "else"}, {"aud": "else"}, {"sub": None}, {"sid": None}, {"exp": None}, {"sub": "x"}]
@@ -125,10 +128,12 @@ class TestHmacRefreshTokens(RefreshTokenContract):
         return HmacRefreshTokens([OLD])
 
     def test_a_key_goes_on_being_good_until_it_is_taken_away(self):
-        before, during, after = (HmacRefreshTokens(keys) for keys in ([OLD], [NEW, OLD], [NEW]))
-        old, new = before.issue(CLAIM), during.issue(CLAIM)
-        assert during.verify(old) == during.verify(new) == after.verify(new) == CLAIM
-        assert after.verify(old) is None
+        before, added, rotated, after = (HmacRefreshTokens(keys) for keys in STEPS)
+        old, new = before.issue(CLAIM), rotated.issue(CLAIM)
+        assert added.issue(CLAIM) == old
+        for one in (added, rotated):
+            assert one.verify(old) == one.verify(new) == CLAIM
+        assert (before.verify(new), after.verify(new), after.verify(old)) == (None, CLAIM, None)
 
 
 class TestHmacResetTokens:
@@ -161,12 +166,12 @@ class TestJwtDeviceTokens(DeviceTokenContract):
         assert "ann" not in claims["sub"]
 
     def test_it_outlives_the_change_of_keys_and_goes_with_its_key(self, clock: ManualClock):
-        token = JwtDeviceTokens([OLD], clock).issue(ANN, "phone")
-        rotating = JwtDeviceTokens([NEW, OLD], clock)
-        device = rotating.verify(token)
-        assert device is not None
-        assert rotating.belongs(device, ANN)
-        assert JwtDeviceTokens([NEW], clock).verify(token) is None
+        steps = [JwtDeviceTokens(keys, clock) for keys in STEPS]
+        for here, there in [*pairwise(steps), *pairwise(reversed(steps))]:
+            device = here.verify(there.issue(ANN, "phone"))
+            assert device is not None
+            assert here.belongs(device, ANN)
+        assert steps[-1].verify(steps[0].issue(ANN, "phone")) is None
 
     def test_neither_kind_of_token_passes_for_the_other(self, devices: DeviceTokenPort, clock: ManualClock):
         tokens = JwtAccessTokens([OLD], clock)

@@ -23,7 +23,7 @@ MAX_TOKEN_LENGTH = 2_000
 
 
 class _Keys:
-    """The first of `secret_keys` signs, each verifies: put a new one in front to rotate."""
+    """The first of `secret_keys` signs, each verifies. A new one is put in front once every process knows it."""
 
     def __init__(self, secret_keys: Sequence[str]) -> None:
         self.all = {_key_id(key): key for key in secret_keys}

@@ -17,7 +17,7 @@ def kept_secrets(data_dir: Path) -> tuple[str, ...]:
 
 
 def rotate_secrets(data_dir: Path) -> None:
-    """Put a new key in front of the one that signs now."""
+    """Put a new key in front of the one that signs now, at once: one service reads them, when it starts."""
     keys = [_new_key(), *kept_secrets(data_dir)]
     _write(_path(data_dir), keys[:MOST_KEPT])
 

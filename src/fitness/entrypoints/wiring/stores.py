@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fitness.adapters.embedded.engines import EngineUrls, running_engines, running_urls
-from fitness.adapters.embedded.secrets import MOST_KEPT, kept_secrets, rotate_secrets
+from fitness.adapters.embedded.secrets import kept_secrets, rotate_secrets
 from fitness.adapters.postgres.database import CONNECTIONS_OF_A_PROCESS
 from fitness.adapters.postgres.pools import CONNECTIONS_OF_A_WORKER
 from fitness.adapters.postgres.urls import url_problem
@@ -64,11 +64,6 @@ def with_running_engines(settings: Settings) -> Iterator[CompleteSettings]:
         return
     with with_engines(settings) as complete:
         yield complete
-
-
-def new_secret_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
-    """A new key in front of the one that signs now."""
-    return (secrets.token_hex(32), *keys)[:MOST_KEPT]
 
 
 def rotate_kept_keys(data_dir: Path) -> None:
