@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -38,6 +38,7 @@ from fitness.domain.model.refusals import (
     NotAuthenticated,
     VersionMismatch,
 )
+from fitness.domain.model.sessions import Session
 from fitness.domain.model.users import Caller, Role, normalized_email
 from fitness.domain.model.versions import Versions
 from fitness.domain.use_cases.accounts import AccountService
@@ -53,7 +54,7 @@ from fitness.domain.use_cases.requesters import Requester
 from fitness.domain.use_cases.rereading import RereadService
 from fitness.domain.use_cases.sessions import SessionService
 from fitness.ports.messages import IdempotencyKey
-from fitness.ports.outages import Overloaded
+from fitness.ports.outages import Outage, Overloaded, SessionsUnavailable
 from tests.builders import a_new_activity, a_registration, an_activity, messages
 from tests.files import MORNING
 from tests.unit.processes import CachingProcess
@@ -386,6 +387,51 @@ async def test_how_often_a_password_is_looked_at_depends_on_the_password_alone(h
         with pytest.raises(BadCredentials):
             await accounts.login(normalized_email(email), password, by=HERE)
         assert watched.looked == looks
+
+
+class NoSessions(InMemorySessionStore):
+    """A store that does none of it, for that reason."""
+
+    def __init__(self, why: type[Outage]) -> None:
+        super().__init__()
+        self._why = why
+
+    async def begin(self, session: Session) -> None:
+        raise self._why
+
+    async def list(self, user_id: int, *, at: datetime) -> Sequence[Session]:
+        raise self._why
+
+    async def end(self, user_id: int, session_id: str) -> None:
+        raise self._why
+
+    async def end_all(self, user_id: int, *, spared: str | None = None) -> None:
+        raise self._why
+
+
+@pytest.mark.parametrize("why", [SessionsUnavailable, Overloaded])
+async def test_what_is_ended_is_ended_whatever_keeps_the_store_of_sessions(house: House, why: type[Outage]):
+    address = normalized_email("ann@example.org")
+    ann = await house.accounts.register(a_registration(email=address))
+    sessions = replace(house.accounts.sessions, store=NoSessions(why))
+    accounts = replace(house.accounts, sessions=sessions)
+
+    async def logged_in() -> Caller:
+        session = (await accounts.login(address, "correct horse", by=HERE)).session
+        assert session.refresh is None
+        house.clock.advance(timedelta(seconds=1))
+        return sessions.access_tokens.verify(session.access.token)
+
+    here, other, third = await logged_in(), await logged_in(), await logged_in()
+    await sessions.logout(here)
+    await sessions.revoke(other.session_id, by=third)
+    standing = await sessions.standings.of(ann.id, at=house.clock.now())
+    assert [standing.refuses(one) for one in (here, other, third)] == [True, True, False]
+    await sessions.logout_all(third)
+    assert (await sessions.standings.of(ann.id, at=house.clock.now())).refuses(third)
+    await accounts.change_password("correct horse", "another horse", by=third)
+    await accounts.delete_me("another horse", by=third)
+    assert await accounts.users.get(ann.id) is None
 
 
 class Busy(InMemoryPasswordHasher):

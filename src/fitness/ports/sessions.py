@@ -27,8 +27,9 @@ class Rotation:
 class SessionStorePort(Protocol):
     """Living sessions, each with the number of the refresh token that is good now. No token is kept.
 
-    Every method raises SessionsUnavailable when the store does not answer. A crash of the store may lose what it did in
-    its last second: a session that began then, or a rotation.
+    Every method raises SessionsUnavailable when the store does not answer, and Overloaded when this process asks more
+    than the store answers. A crash of the store may lose what it did in its last second: a session that began then, or
+    a rotation.
     """
 
     async def begin(self, session: Session) -> None:

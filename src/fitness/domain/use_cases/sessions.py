@@ -20,9 +20,12 @@ from fitness.domain.use_cases.caching.invalidation import Changes
 from fitness.domain.use_cases.caching.keys import account_scope
 from fitness.ports.clock import ClockPort
 from fitness.ports.credentials import AccessToken, AccessTokenPort
-from fitness.ports.outages import SessionsUnavailable
+from fitness.ports.outages import Overloaded, SessionsUnavailable
 from fitness.ports.sessions import Outcome, RefreshTokenPort, SessionStorePort
 from fitness.ports.standings import StandingPort
+
+WITHOUT_STORE = SessionsUnavailable, Overloaded
+"""What the store raises where it does not matter: what is ended stands in the database by then."""
 
 _log = logging.getLogger(__name__)
 
@@ -67,13 +70,13 @@ class SessionService:
             network=client.network,
         )
         refresh = None
-        with suppress(SessionsUnavailable):
+        with suppress(*WITHOUT_STORE):
             await self.store.begin(session)
             refresh = self.refresh_tokens.issue(RefreshClaim(session.caller, 1))
         return SessionTokens(self.access_tokens.issue(session.caller), refresh)
 
     async def refresh(self, token: str, client: Client) -> SessionTokens:
-        """Raises BadRefreshToken, SessionsUnavailable."""
+        """Raises BadRefreshToken, SessionsUnavailable, Overloaded."""
         claim = self.refresh_tokens.verify(token)
         if claim is None or await self.standings.ended(claim.caller):
             raise BadRefreshToken
@@ -97,7 +100,7 @@ class SessionService:
         await self.end_all(caller.id)
 
     async def list(self, *, by: Caller) -> Sequence[Session]:
-        """The last used first. Raises SessionsUnavailable."""
+        """The last used first. Raises SessionsUnavailable, Overloaded."""
         found = await self.store.list(by.id, at=self.clock.now())
         standing = await self.standings.of(by.id, at=self.clock.now())
         return [session for session in found if not standing.refuses(session.caller)]
@@ -107,7 +110,7 @@ class SessionService:
 
         While the store of sessions does not answer, whatever is named is revoked: it can be nobody else's.
         """
-        with suppress(SessionsUnavailable):
+        with suppress(*WITHOUT_STORE):
             if session_id not in [session.id for session in await self.list(by=by)] and session_id != by.session_id:
                 raise SessionNotFound
         if not _is_id(session_id):
@@ -121,14 +124,14 @@ class SessionService:
 
     async def forget_all(self, user_id: int, *, spared: str | None = None) -> None:
         """Once they are ended in the database."""
-        with suppress(SessionsUnavailable):
+        with suppress(*WITHOUT_STORE):
             await self.store.end_all(user_id, spared=spared)
 
     async def _revoke(self, user_id: int, session_id: str) -> None:
         """The database first: what is only forgotten by the store, it may remember after a crash."""
         revoke = partial(self.standings.revoke, user_id, session_id, at=self.clock.now())
         await self.changes.make([account_scope(user_id)], revoke)
-        with suppress(SessionsUnavailable):
+        with suppress(*WITHOUT_STORE):
             await self.store.end(user_id, session_id)
 
 
