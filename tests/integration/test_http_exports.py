@@ -209,6 +209,16 @@ class TestAnArchive:
         clock.advance(LINK_TTL)
         assert (await late_api.http.get(url)).status_code == 404
 
+    async def test_is_over_once_a_photo_is_deleted(self, late_api: Api):
+        ann = await late_api.person()
+        photo = (await ann.add_photo((await ann.record())["id"], a_jpeg())).json()
+        url = (await made(late_api, ann))["url"]
+        assert (await ann.delete(f"/photos/{photo['id']}")).status_code == 204
+        assert (await late_api.http.get(url)).status_code == 404
+        assert (await ann.get("/users/me/export")).json()["state"] == "over"
+        found = await archive(late_api, (await made(late_api, ann))["url"])
+        assert json.loads(found.read("photos.json")) == []
+
     async def test_is_given_by_a_whole_link_alone(self, late_api: Api):
         ann = await late_api.person()
         url: str = (await made(late_api, ann))["url"]

@@ -11,7 +11,8 @@ from fitness.ports.messages import Messages
 class ExportRepoPort(Protocol):
     """When an export is deleted, its parts are, and the names of their objects are then among those that
     `ObjectNamesPort.released` tells. Of a deleted account nothing is found. Once an activity of its owner's is purged,
-    an export that was asked for before has expired. Every method raises DatabaseUnavailable.
+    or a photo removed, an export that was asked for before has expired; or has when it is ready, if it still waits.
+    Every method raises DatabaseUnavailable.
     """
 
     async def request(self, user_id: int, *, at: datetime, messages: Messages) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from fitness.domain.model.activities import ActivityState
@@ -43,5 +44,7 @@ class PhotoRepoPort(Protocol):
         those in between by one.
         """
 
-    async def remove(self, photo_id: int, *, owner: int, messages: Messages) -> bool:
-        """The photos behind it move up. False unless it is a photo of one of the owner's live activities."""
+    async def remove(self, photo_id: int, *, owner: int, at: datetime, messages: Messages) -> bool:
+        """The photos behind it move up, and the owner's exports, which may hold it, expire at that time. False unless
+        it is a photo of one of the owner's live activities.
+        """

@@ -10,9 +10,11 @@ from fitness.domain.model.users import User
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.exports import ExportRepoPort
 from fitness.ports.objects import ObjectNamesPort
+from fitness.ports.photos import PhotoRepoPort
 from fitness.ports.users import UserRepoPort
 from tests.builders import NOW, a_registration, an_activity, messages
 from tests.unit.contracts.activities import LATER, UNKNOWN_ID, add, authority, purge, soft_delete
+from tests.unit.contracts.photos import a_photo
 
 A_DAY = timedelta(days=1)
 LONG_AGO = NOW - 100 * A_DAY
@@ -24,8 +26,15 @@ async def purge_one(repo: ActivityRepoPort, owner: int, *, at: datetime) -> None
     assert await purge(repo, activity.id, authority(at=at))
 
 
+async def remove_one(photos: PhotoRepoPort, repo: ActivityRepoPort, owner: int, *, at: datetime) -> None:
+    activity = (await add(repo, an_activity(user_id=owner))).activity
+    photo = await photos.add(a_photo(activity), messages=messages())
+    assert photo is not None
+    assert await photos.remove(photo.id, owner=owner, at=at, messages=messages())
+
+
 class ExportRepoContract:
-    """An implementation's class gives `repo`, `users`, `exports` and `names` over one store."""
+    """An implementation's class gives `repo`, `users`, `exports`, `photos` and `names` over one store."""
 
     @pytest.fixture
     async def owner(self, users: UserRepoPort) -> User:
@@ -102,11 +111,44 @@ class ExportRepoContract:
         assert await exports.forget(used_before=LONG_AGO, expired_before=LATER, requested_before=LONG_AGO) == 1
         assert await exports.latest(made.user_id) == again
 
-    async def test_outlives_what_others_purge(
-        self, exports: ExportRepoPort, repo: ActivityRepoPort, users: UserRepoPort, made: Export
+    async def test_expires_once_a_photo_of_its_owners_is_removed(
+        self, exports: ExportRepoPort, repo: ActivityRepoPort, photos: PhotoRepoPort, made: Export
+    ):
+        await remove_one(photos, repo, made.user_id, at=LATER)
+        assert await exports.ready(made.id, at=LATER - timedelta(seconds=1)) is not None
+        assert await exports.use(made.id, at=LATER) is None
+        await remove_one(photos, repo, made.user_id, at=LATER + timedelta(hours=1))
+        latest = await exports.latest(made.user_id)
+        assert latest is not None
+        assert (latest.state(LATER), latest.expires_at) == (ExportState.OVER, LATER)
+        assert await exports.request(made.user_id, at=LATER, messages=messages())
+        assert await exports.forget(used_before=LONG_AGO, expired_before=LATER, requested_before=LONG_AGO) == 1
+
+    async def test_has_expired_when_it_is_ready_if_a_photo_was_removed_while_it_was_made(
+        self, exports: ExportRepoPort, repo: ActivityRepoPort, photos: PhotoRepoPort, owner: User
+    ):
+        assert await exports.request(owner.id, at=NOW, messages=messages())
+        begun = await exports.begin(owner.id, run=1)
+        assert begun is not None
+        await remove_one(photos, repo, owner.id, at=LATER)
+        waiting = await exports.latest(owner.id)
+        assert waiting is not None
+        assert (waiting.state(LATER), waiting.expires_at) == (ExportState.WAITING, None)
+        assert await exports.finish(begun.id, run=1, size_bytes=7, at=LATER, expires_at=LATER + A_DAY)
+        assert await exports.ready(begun.id, at=LATER) is None
+        assert await exports.request(owner.id, at=LATER, messages=messages())
+
+    async def test_outlives_what_others_delete(
+        self,
+        exports: ExportRepoPort,
+        repo: ActivityRepoPort,
+        photos: PhotoRepoPort,
+        users: UserRepoPort,
+        made: Export,
     ):
         other = await users.add(a_registration(), password_hash="-", at=NOW)
         await purge_one(repo, other.id, at=LATER)
+        await remove_one(photos, repo, other.id, at=LATER)
         assert await exports.ready(made.id, at=LATER) == made
         assert not await exports.request(made.user_id, at=LATER, messages=messages())
         assert not await exports.forget(used_before=LONG_AGO, expired_before=LATER, requested_before=LONG_AGO)

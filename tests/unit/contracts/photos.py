@@ -108,7 +108,7 @@ class PhotoRepoContract:
         assert await photos.find(UNKNOWN_ID, owner=owner.id) is None
         for photo_id, by in ((photo.id, other), (UNKNOWN_ID, owner.id)):
             assert await photos.change(photo_id, {"caption": "stolen"}, owner=by, messages=messages()) is None
-            assert not await photos.remove(photo_id, owner=by, messages=messages())
+            assert not await photos.remove(photo_id, owner=by, at=NOW, messages=messages())
         assert await photos.find(photo.id, owner=owner.id) == FoundPhoto(photo, ActivityState.LIVE)
 
     async def test_the_owners_photos_are_told_by_their_ids(
@@ -158,9 +158,9 @@ class PhotoRepoContract:
         self, photos: PhotoRepoPort, activity: Activity, owner: User, add: Any
     ):
         kept = [await add(caption=name) for name in "abc"]
-        assert await photos.remove(kept[0].id, owner=owner.id, messages=messages())
+        assert await photos.remove(kept[0].id, owner=owner.id, at=NOW, messages=messages())
         assert await self.order(photos, activity) == ["b", "c"]
-        assert not await photos.remove(kept[0].id, owner=owner.id, messages=messages())
+        assert not await photos.remove(kept[0].id, owner=owner.id, at=NOW, messages=messages())
         assert (await add(caption="d")).position == 3
 
     async def test_moves_and_removals_at_once_leave_no_gap(
@@ -168,7 +168,7 @@ class PhotoRepoContract:
     ):
         kept = [await add(caption=str(number)) for number in range(12)]
         moves = (photos.change(one.id, {"position": 1}, owner=owner.id, messages=messages()) for one in kept[:6])
-        gone = (photos.remove(one.id, owner=owner.id, messages=messages()) for one in kept[3:9])
+        gone = (photos.remove(one.id, owner=owner.id, at=NOW, messages=messages()) for one in kept[3:9])
         await asyncio.gather(*moves, *gone)
         assert sorted(await self.order(photos, activity), key=str) == ["0", "1", "10", "11", "2", "9"]
 
@@ -179,10 +179,10 @@ class PhotoRepoContract:
         before = len(await outbox.pending())
         await photos.add(a_photo(activity), messages=messages(scope))
         await photos.change(photo.id, {"caption": "new"}, owner=owner.id, messages=messages(scope))
-        await photos.remove(photo.id, owner=owner.id, messages=messages(scope))
+        await photos.remove(photo.id, owner=owner.id, at=NOW, messages=messages(scope))
         assert len(await outbox.pending()) == before + 3
         await photos.change(photo.id, {"caption": "late"}, owner=owner.id, messages=messages(scope))
-        await photos.remove(photo.id, owner=owner.id, messages=messages(scope))
+        await photos.remove(photo.id, owner=owner.id, at=NOW, messages=messages(scope))
         assert len(await outbox.pending()) == before + 3
 
     async def test_they_are_hidden_and_fixed_with_the_trash_back_with_a_restore_and_gone_with_a_purge(
@@ -200,7 +200,7 @@ class PhotoRepoContract:
         assert await photos.find(photo.id, owner=owner.id) == FoundPhoto(photo, ActivityState.TRASHED)
         assert await photos.add(a_photo(activity), messages=messages()) is None
         assert await photos.change(photo.id, {"caption": "late"}, owner=owner.id, messages=messages()) is None
-        assert not await photos.remove(photo.id, owner=owner.id, messages=messages())
+        assert not await photos.remove(photo.id, owner=owner.id, at=NOW, messages=messages())
         assert await names.named(photo.object_names) == {*photo.object_names}
         await repo.restore(activity.id, owner=owner.id, at=NOW, messages=messages())
         assert await photos.list(activity.id) == Photos(owner.id, (photo,))
@@ -215,6 +215,6 @@ class PhotoRepoContract:
     ):
         kept, gone = await add(), await add()
         assert await names.released() == []
-        await photos.remove(gone.id, owner=owner.id, messages=messages())
+        await photos.remove(gone.id, owner=owner.id, at=NOW, messages=messages())
         assert await names.named([*kept.object_names, *gone.object_names, "ab/other"]) == {*kept.object_names}
         assert {*await names.released()} == {*gone.object_names}

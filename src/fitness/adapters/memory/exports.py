@@ -54,6 +54,7 @@ class InMemoryExportRepo:
     async def finish(self, export_id: int, *, run: int, size_bytes: int, at: datetime, expires_at: datetime) -> bool:
         kept = self._made_by(export_id, run)
         if kept is not None:
+            expires_at = min(kept.export.expires_at or expires_at, expires_at)
             kept.export = replace(kept.export, ready_at=at, expires_at=expires_at, size_bytes=size_bytes)
         return kept is not None
 
@@ -90,8 +91,8 @@ class InMemoryExportRepo:
     def _shown(self, kept: KeptExport) -> Export:
         """It expires with the first purge of its owner's after it was asked for."""
         export = kept.export
-        if export.expires_at is None:
-            return export
+        if export.ready_at is None or export.expires_at is None:
+            return replace(export, expires_at=None)
         changes = self._store.changes.get(export.user_id, ChangesOfOne()).kept
         ends = [one.at for one in changes if one.kind is ChangeKind.PURGED and one.at >= export.requested_at]
         return replace(export, expires_at=min([export.expires_at, *ends]))

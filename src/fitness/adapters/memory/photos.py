@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from datetime import datetime
 
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.domain.model.activities import ActivityState
@@ -53,12 +54,13 @@ class InMemoryPhotoRepo:
         self._store.write(messages)
         return self._store.photos[photo_id]
 
-    async def remove(self, photo_id: int, *, owner: int, messages: Messages) -> bool:
+    async def remove(self, photo_id: int, *, owner: int, at: datetime, messages: Messages) -> bool:
         photo = self._changeable(photo_id, owner)
         if photo is None:
             return False
         self._store.delete_photo(photo)
         self._keep_in_order(self._of(photo.activity_id))
+        self._store.end_exports(owner, at=at)
         self._store.write(messages)
         return True
 

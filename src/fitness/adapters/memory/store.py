@@ -84,6 +84,12 @@ class InMemoryStore:
     def delete_export(self, export_id: int) -> None:
         self.released += self.exports.pop(export_id).parts.values()
 
+    def end_exports(self, owner: int, *, at: datetime) -> None:
+        """Also those that are still being made, which will have expired by the time they are ready."""
+        for kept in self.exports.values():
+            if kept.export.user_id == owner:
+                kept.export = replace(kept.export, expires_at=min(kept.export.expires_at or at, at))
+
     def write(self, messages: Messages) -> None:
         """What a change carries: an outbox entry, unless it carries no invalidation, and jobs."""
         for job in messages.jobs:

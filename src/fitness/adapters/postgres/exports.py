@@ -10,7 +10,8 @@ from fitness.domain.model.exports import Export
 from fitness.ports.messages import Messages
 
 # What is deleted for good is in no archive either: the first purge after it was asked for is its end. The log of
-# changes has the purge as soon as it is committed, and an index of purges alone makes it quick to find.
+# changes has the purge as soon as it is committed, and an index of purges alone makes it quick to find. Of photos there
+# is no log: END_ALL sets `expires_at`, also of one that is still being made.
 _GOOD_UNTIL: LiteralString = """
     CASE WHEN ready_at IS NOT NULL THEN least(expires_at, (
         SELECT min(purge.at)
@@ -73,7 +74,7 @@ ADD_PART = """
 
 FINISH = """
     UPDATE exports
-    SET ready_at = %(at)s, expires_at = %(expires_at)s, size_bytes = %(size_bytes)s
+    SET ready_at = %(at)s, expires_at = least(expires_at, %(expires_at)s), size_bytes = %(size_bytes)s
     WHERE id = %(id)s AND run = %(run)s AND ready_at IS NULL
     RETURNING id
 """
@@ -96,6 +97,12 @@ GIVE_BACK = """
     SET used_at = NULL
     WHERE id = %(id)s AND used_at = %(used_at)s
     RETURNING id
+"""
+
+END_ALL = """
+    UPDATE exports
+    SET expires_at = %(at)s
+    WHERE user_id = %(owner)s AND (expires_at IS NULL OR expires_at > %(at)s)
 """
 
 FORGET = f"""

@@ -1,9 +1,11 @@
 """Photos in PostgreSQL."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, LiteralString
 
 from fitness.adapters.postgres.database import Connection, Database, Row, fetch_one
+from fitness.adapters.postgres.exports import END_ALL
 from fitness.adapters.postgres.messages import carrying, messages_parameters
 from fitness.domain.model.activities import ActivityState
 from fitness.domain.model.file_refusals import TooManyPhotos
@@ -162,8 +164,8 @@ class PostgresPhotoRepo:
 
         return await self._database.transaction(work)
 
-    async def remove(self, photo_id: int, *, owner: int, messages: Messages) -> bool:
-        parameters = {"id": photo_id, "owner": owner}
+    async def remove(self, photo_id: int, *, owner: int, at: datetime, messages: Messages) -> bool:
+        parameters = {"id": photo_id, "owner": owner, "at": at}
 
         async def work(connection: Connection) -> bool:
             if await fetch_one(connection, LOCK_ACTIVITY_OF, parameters) is None:
@@ -172,6 +174,7 @@ class PostgresPhotoRepo:
             if row is not None:
                 activity_id, position = row
                 await connection.execute(MOVE_UP, {"activity_id": activity_id, "position": position})
+                await connection.execute(END_ALL, parameters)
             return row is not None
 
         return await self._database.transaction(work)

@@ -30,7 +30,7 @@ class ExportState(StrEnum):
     WAITING = "waiting"
     READY = "ready"
     OVER = "over"
-    """It was downloaded, or nobody did so in time, or something of its owner's was purged since it was asked for."""
+    """It was downloaded, or nobody did so in time, or something of its owner's was deleted for good since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -129,7 +129,7 @@ class PhotoService:
 
         Raises PhotoNotFound, ActivityInTrash, ActivityExpired.
         """
-        await self._until_done(photo_id, partial(self.repo.remove, photo_id, owner=by.id), by)
+        await self._until_done(photo_id, partial(self.repo.remove, photo_id, owner=by.id, at=self.clock.now()), by)
 
     async def _keep(self, picture: Picture, activity_id: int, caption: str | None, by: Caller) -> Photo:
         """The objects first: what is named is there. Those that no row comes to name are swept."""
