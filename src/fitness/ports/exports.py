@@ -15,8 +15,11 @@ class ExportRepoPort(Protocol):
     Every method raises DatabaseUnavailable.
     """
 
-    async def request(self, user_id: int, *, at: datetime, messages: Messages) -> bool:
-        """A new export, which waits to be made. False, and nothing is written, where one waits or is ready."""
+    async def request(self, user_id: int, *, at: datetime, given_up_before: datetime, messages: Messages) -> bool:
+        """A new export, which waits to be made; or one that was asked for before that time and still waits, anew.
+
+        False, and nothing is written, where a later one waits or one is ready.
+        """
 
     async def latest(self, user_id: int) -> Export | None:
         """The one that was asked for last."""

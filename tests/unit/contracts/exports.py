@@ -43,7 +43,7 @@ class ExportRepoContract:
     @pytest.fixture
     async def made(self, exports: ExportRepoPort, owner: User) -> Export:
         """Ready, and good for a day."""
-        assert await exports.request(owner.id, at=NOW, messages=messages())
+        assert await exports.request(owner.id, at=NOW, given_up_before=LONG_AGO, messages=messages())
         begun = await exports.begin(owner.id, run=1)
         assert begun is not None
         for number in (2, 1):
@@ -93,6 +93,24 @@ class ExportRepoContract:
         assert await exports.use(made.id, at=NOW) is None
         assert await exports.latest(made.user_id) is None
 
+    async def test_one_that_has_waited_too_long_is_asked_for_anew(self, exports: ExportRepoPort, owner: User):
+        async def asked(*, given_up_before: datetime) -> bool:
+            return await exports.request(owner.id, at=LATER, given_up_before=given_up_before, messages=messages())
+
+        assert await exports.request(owner.id, at=NOW, given_up_before=LONG_AGO, messages=messages())
+        begun = await exports.begin(owner.id, run=1)
+        assert begun is not None
+        assert not await asked(given_up_before=NOW - timedelta(seconds=1))
+        assert await asked(given_up_before=NOW)
+        latest = await exports.latest(owner.id)
+        assert latest is not None
+        assert (latest.id, latest.requested_at, latest.state(LATER)) == (begun.id, LATER, ExportState.WAITING)
+        # What that run read may have been deleted for good since.
+        assert not await exports.finish(begun.id, run=1, size_bytes=7, at=LATER, expires_at=LATER + A_DAY)
+        assert await exports.begin(owner.id, run=2) is not None
+        assert await exports.finish(begun.id, run=2, size_bytes=7, at=LATER, expires_at=LATER + A_DAY)
+        assert not await asked(given_up_before=LATER)
+
     async def test_expires_once_an_activity_of_its_owners_is_purged_that_it_may_hold(
         self, exports: ExportRepoPort, repo: ActivityRepoPort, made: Export
     ):
@@ -104,7 +122,7 @@ class ExportRepoContract:
         latest = await exports.latest(made.user_id)
         assert latest is not None
         assert latest.state(LATER) is ExportState.OVER
-        assert await exports.request(made.user_id, at=LATER, messages=messages())
+        assert await exports.request(made.user_id, at=LATER, given_up_before=LONG_AGO, messages=messages())
         again = await exports.latest(made.user_id)
         assert again is not None
         assert (again.state(LATER), again.expires_at) == (ExportState.WAITING, None)
@@ -121,13 +139,13 @@ class ExportRepoContract:
         latest = await exports.latest(made.user_id)
         assert latest is not None
         assert (latest.state(LATER), latest.expires_at) == (ExportState.OVER, LATER)
-        assert await exports.request(made.user_id, at=LATER, messages=messages())
+        assert await exports.request(made.user_id, at=LATER, given_up_before=LONG_AGO, messages=messages())
         assert await exports.forget(used_before=LONG_AGO, expired_before=LATER, requested_before=LONG_AGO) == 1
 
     async def test_has_expired_when_it_is_ready_if_a_photo_was_removed_while_it_was_made(
         self, exports: ExportRepoPort, repo: ActivityRepoPort, photos: PhotoRepoPort, owner: User
     ):
-        assert await exports.request(owner.id, at=NOW, messages=messages())
+        assert await exports.request(owner.id, at=NOW, given_up_before=LONG_AGO, messages=messages())
         begun = await exports.begin(owner.id, run=1)
         assert begun is not None
         await remove_one(photos, repo, owner.id, at=LATER)
@@ -136,7 +154,7 @@ class ExportRepoContract:
         assert (waiting.state(LATER), waiting.expires_at) == (ExportState.WAITING, None)
         assert await exports.finish(begun.id, run=1, size_bytes=7, at=LATER, expires_at=LATER + A_DAY)
         assert await exports.ready(begun.id, at=LATER) is None
-        assert await exports.request(owner.id, at=LATER, messages=messages())
+        assert await exports.request(owner.id, at=LATER, given_up_before=LONG_AGO, messages=messages())
 
     async def test_outlives_what_others_delete(
         self,
@@ -150,7 +168,7 @@ class ExportRepoContract:
         await purge_one(repo, other.id, at=LATER)
         await remove_one(photos, repo, other.id, at=LATER)
         assert await exports.ready(made.id, at=LATER) == made
-        assert not await exports.request(made.user_id, at=LATER, messages=messages())
+        assert not await exports.request(made.user_id, at=LATER, given_up_before=LONG_AGO, messages=messages())
         assert not await exports.forget(used_before=LONG_AGO, expired_before=LATER, requested_before=LONG_AGO)
 
     @pytest.mark.parametrize(
@@ -182,7 +200,7 @@ class ExportRepoContract:
     async def test_one_that_still_waits_is_forgotten_by_when_it_was_asked_for(
         self, exports: ExportRepoPort, owner: User
     ):
-        assert await exports.request(owner.id, at=NOW, messages=messages())
+        assert await exports.request(owner.id, at=NOW, given_up_before=LONG_AGO, messages=messages())
         before = NOW - timedelta(seconds=1)
         assert not await exports.forget(used_before=NOW, expired_before=NOW, requested_before=before)
         assert await exports.forget(used_before=LONG_AGO, expired_before=LONG_AGO, requested_before=NOW) == 1

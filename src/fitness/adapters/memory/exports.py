@@ -14,10 +14,17 @@ class InMemoryExportRepo:
     def __init__(self, store: InMemoryStore) -> None:
         self._store = store
 
-    async def request(self, user_id: int, *, at: datetime, messages: Messages) -> bool:
+    async def request(self, user_id: int, *, at: datetime, given_up_before: datetime, messages: Messages) -> bool:
         latest = await self.latest(user_id)
-        if user_id not in self._store.users or (latest is not None and latest.state(at) is not ExportState.OVER):
+        if user_id not in self._store.users or (latest is not None and latest.state(at) is ExportState.READY):
             return False
+        if latest is not None and latest.state(at) is ExportState.WAITING:
+            if latest.requested_at > given_up_before:
+                return False
+            kept = self._store.exports[latest.id]
+            kept.export, kept.run = replace(latest, requested_at=at), 0
+            self._store.write(messages)
+            return True
         export = Export(
             id=next(self._store.ids),
             user_id=user_id,

@@ -24,7 +24,8 @@ COLUMNS: LiteralString = f"id, user_id, requested_at, ready_at, {_GOOD_UNTIL}, s
 
 _OF_LIVING = "EXISTS (SELECT FROM users WHERE users.id = exports.user_id AND users.deleted_at IS NULL)"
 
-# Of two requests at the same time the second finds the first one's row in the index of those that wait.
+# Of two requests at the same time the second finds the first one's row in the index of those that wait. One that is
+# asked for anew belongs to no run any more: what an earlier run read may have been deleted for good since.
 REQUEST = carrying(
     f"""
     INSERT INTO exports (user_id, requested_at)
@@ -33,9 +34,13 @@ REQUEST = carrying(
     WHERE id = %(user_id)s AND deleted_at IS NULL AND NOT EXISTS (
         SELECT
         FROM exports
-        WHERE user_id = users.id AND (ready_at IS NULL OR (used_at IS NULL AND {_GOOD_UNTIL} > %(at)s))
+        WHERE user_id = users.id AND (
+            (ready_at IS NULL AND requested_at > %(given_up_before)s) OR (used_at IS NULL AND {_GOOD_UNTIL} > %(at)s)
+        )
     )
-    ON CONFLICT DO NOTHING
+    ON CONFLICT (user_id) WHERE ready_at IS NULL DO UPDATE
+    SET requested_at = excluded.requested_at, expires_at = NULL, run = NULL
+    WHERE exports.requested_at <= %(given_up_before)s
     RETURNING id
     """,
     returning="id",
@@ -125,9 +130,9 @@ class PostgresExportRepo:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def request(self, user_id: int, *, at: datetime, messages: Messages) -> bool:
-        parameters = {"user_id": user_id, "at": at} | enqueued_parameters(messages)
-        return await self._database.one(REQUEST, parameters) is not None
+    async def request(self, user_id: int, *, at: datetime, given_up_before: datetime, messages: Messages) -> bool:
+        parameters = {"user_id": user_id, "at": at, "given_up_before": given_up_before}
+        return await self._database.one(REQUEST, parameters | enqueued_parameters(messages)) is not None
 
     async def latest(self, user_id: int) -> Export | None:
         row = await self._database.one(LATEST, {"user_id": user_id})

@@ -19,6 +19,9 @@ LINK_TTL = timedelta(hours=24)
 USED_KEPT_FOR = timedelta(hours=1)
 """A download that has begun may take so long."""
 
+ASKED_AGAIN_AFTER = timedelta(minutes=30)
+"""The attempts of an export's job are over by then: whoever asks again has it made anew."""
+
 WAITING_TTL = timedelta(hours=24)
 """An export that could not be made by then is given up, so that another can be asked for."""
 

@@ -10,6 +10,7 @@ from functools import partial
 
 from fitness.domain.model.activities import Activity
 from fitness.domain.model.exports import (
+    ASKED_AGAIN_AFTER,
     LINK_TTL,
     USED_KEPT_FOR,
     WAITING_TTL,
@@ -63,7 +64,8 @@ class ExportService:
     async def request(self, *, by: Caller) -> ExportStatus:
         """Ask for an archive. Where one waits or is ready, it is that one. Raises NotAuthenticated."""
         job = Job(Task.EXPORT, {"user_id": by.id})
-        request = partial(self.exports.request, by.id, at=self.clock.now())
+        now = self.clock.now()
+        request = partial(self.exports.request, by.id, at=now, given_up_before=now - ASKED_AGAIN_AFTER)
         await self.changes.make([], request, jobs=[job])
         export = await self.exports.latest(by.id)
         if export is None:
