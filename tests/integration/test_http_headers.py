@@ -251,6 +251,16 @@ class TestOrigins:
         assert {*allowed} >= needed
         assert "access-control-allow-credentials" not in answer.headers
 
+    @pytest.mark.parametrize("tag", ["long%20run", "h%C3%B6henweg", "a_b", "run%2Fwalk", "50%25"])
+    async def test_a_page_may_change_a_tag_of_any_name(self, browsed: Api, tag: str):
+        for method in ("PATCH", "DELETE"):
+            answer = await browsed.http.options(f"/api/v1/tags/{tag}", headers=preflight(method))
+            assert answer.status_code == 204
+            assert answer.headers["access-control-allow-methods"] == "DELETE, OPTIONS, PATCH"
+
+    async def test_options_knows_no_other_spelling_of_a_path(self, api: Api):
+        assert (await api.http.options("/api/v1/activities/1_0")).status_code == 404
+
     async def test_a_page_may_read_every_answer_and_all_of_its_headers(self, browsed: Api):
         ann = await browsed.person()
         one = await ann.record()

@@ -1,14 +1,14 @@
 """What each route declares of itself: one typed value, which the gate, the metrics and the API document read."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
 from litestar import Litestar
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
-from litestar.routes import ASGIRoute, HTTPRoute, WebSocketRoute
+from litestar.routes import ASGIRoute, BaseRoute, HTTPRoute, WebSocketRoute
 
 from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.model.fields import Says
@@ -94,6 +94,7 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 # Browsers ask it before a page's request, without a token; that costs the page nothing of its limits.
 _OPTIONS = Route(access=Access.PUBLIC, action=Action.OTHER, limited=False, needs_database=False)
+_OPTIONS_OF_FREE_PATH = replace(_OPTIONS, free_path=True)
 
 
 def declared(handler: BaseRouteHandler) -> Route:
@@ -107,11 +108,18 @@ def declared(handler: BaseRouteHandler) -> Route:
 
 
 def check_declarations(app: Litestar) -> None:
-    """Make sure that every handler has a Route. Raises UndeclaredRoute."""
-    for handler in _handlers(app):
-        if isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}:
-            handler.opt.setdefault(ROUTE, _OPTIONS)
-        declared(handler)
+    """Make sure that every handler has a Route: OPTIONS takes the paths that its path's others take.
+
+    Raises UndeclaredRoute.
+    """
+    for route in app.routes:
+        handlers = _handlers(route)
+        others = [handler for handler in handlers if not _is_options(handler)]
+        options = _OPTIONS_OF_FREE_PATH if any(declared(other).free_path for other in others) else _OPTIONS
+        for handler in handlers:
+            if _is_options(handler):
+                handler.opt.setdefault(ROUTE, options)
+            declared(handler)
 
 
 def operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
@@ -162,9 +170,11 @@ def members(refusal: type[Exception]) -> Iterator[type[Exception]]:
         yield from members(one)
 
 
-def _handlers(app: Litestar) -> Iterator[BaseRouteHandler]:
-    for route in app.routes:
-        if isinstance(route, HTTPRoute):
-            yield from route.route_handlers
-        elif isinstance(route, (WebSocketRoute, ASGIRoute)):
-            yield route.route_handler
+def _handlers(route: BaseRoute) -> Sequence[BaseRouteHandler]:
+    if isinstance(route, HTTPRoute):
+        return route.route_handlers
+    return [route.route_handler] if isinstance(route, (WebSocketRoute, ASGIRoute)) else []
+
+
+def _is_options(handler: BaseRouteHandler) -> bool:
+    return isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}
