@@ -363,6 +363,39 @@ class TestParts:
         activity = only(read(gpx(*tracks)))
         assert (activity.title, activity.duration_minutes, activity.elapsed_minutes) == ("Track 6", 30, 190)
 
+    @pytest.mark.parametrize("apart", [timedelta(seconds=5), timedelta(hours=1)])
+    @pytest.mark.parametrize("without", [1, 2], ids=["the first", "the second"])
+    def test_of_two_such_tracks_one_without_places_costs_the_other_nothing(self, without: int, apart: timedelta):
+        parts = [a_run(), a_run()]
+        for second, point in enumerate(parts[2 - without]):
+            point.latitude = 46 + second * METRE  # so slow that each second is looked at with those around it
+        for point in parts[1]:
+            assert point.at is not None
+            point.at += timedelta(seconds=600) + apart
+        for point in parts[without - 1]:
+            point.latitude = point.longitude = 0.0
+        trkpts = [as_gpx(part).decode().partition("<trkseg>")[2].partition("</trkseg>")[0] for part in parts]
+        file = read(gpx(*[f"<trk><type>9</type><trkseg>{points}</trkseg></trk>" for points in trkpts]))
+        activity = only(file)
+        assert activity.distance_km == pytest.approx(0.6, abs=0.01)
+        assert activity.duration_minutes == 20
+        assert activity.elapsed_minutes == pytest.approx(20 + apart.total_seconds() / 60, abs=0.001)
+        assert activity.elevation_gain_m == pytest.approx(40, abs=1)
+        assert (activity.timezone, activity.is_indoor) == ("Europe/Ljubljana", False)
+        assert file.warnings == (
+            f"track {without}: left out 601 places off the globe or at 0° N, 0° E",
+            f"track {without}: left out its distance, since it has no usable places",
+        )
+
+    def test_a_jump_in_a_track_after_one_without_places_is_no_way(self):
+        points = [replace(point, latitude=None, longitude=None) for point in a_run(10)] + a_run()[60:]
+        for point in points[300:]:
+            assert point.latitude is not None
+            point.latitude += 1
+        parts = [as_gpx(part).decode().partition("<gpx")[2].partition(">")[2] for part in (points[:11], points[11:])]
+        activity = only(read(gpx(*[part.removesuffix("</gpx>") for part in parts])))
+        assert activity.distance_km == pytest.approx(1.62, abs=0.01)
+
     @pytest.mark.parametrize(
         "second",
         [

@@ -33,6 +33,8 @@ class _Track:
     untimed: int = 0
     begins_timed: bool = False
     ends_timed: bool = False
+    without_places: list[str] = field(default_factory=list)
+    """Those of the tracks in `points` of which no place is known."""
 
     @property
     def is_timed(self) -> bool:
@@ -48,6 +50,10 @@ class _Track:
         if self.sport != other.sport:
             return False
         return 0 <= other.points.times_s[0] - self.points.times_s[-1] <= FOLLOWS_WITHIN_S
+
+    def extend(self, other: "_Track") -> None:
+        self.points.extend(other.points)
+        self.without_places += other.without_places
 
 
 class GpxTracks:
@@ -82,6 +88,10 @@ class GpxTracks:
         """Raises RecordingWithoutActivity, RecordingWithoutTimes."""
         if not self._walked:
             raise RecordingWithoutActivity
+        for track in self._found:
+            if track.points.first_place() is not None:
+                for where in track.without_places:
+                    self._remarks.add(where, "left out its distance, since it has no usable places")
         made = [recording for track in self._found if (recording := _recording(track)) is not None]
         if not made:
             raise RecordingWithoutTimes
@@ -134,8 +144,10 @@ class GpxTracks:
         track.points = sound(track.points, self._remarks, where)
         if not track.points.elapsed_s > 0:
             return
+        if track.points.first_place() is None:
+            track.without_places.append(where)
         if self._found and self._found[-1].is_followed_by(track):
-            self._found[-1].points.extend(track.points)
+            self._found[-1].extend(track)
         else:
             self._found.append(track)
             refuse_too_many(self._found)

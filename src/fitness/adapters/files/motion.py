@@ -42,7 +42,8 @@ LONG_GAP_S = 300.0
 
 
 Steps = Sequence[float] | None
-"""In metres, from each point to the next one. None where neither the device's distances nor places are known."""
+"""In metres, from each point to the next one. None where neither the device's distances nor places are known; NaN where
+they are known of other parts of the recording alone."""
 
 
 def way_m(points: Points, steps: Steps) -> float | None:
@@ -50,7 +51,7 @@ def way_m(points: Points, steps: Steps) -> float | None:
     if steps is None:
         return None
     cuts = {cut - 1 for cut in points.cuts}
-    return sum(step for at, step in enumerate(steps) if at not in cuts) if cuts else sum(steps)
+    return sum(step for at, step in enumerate(steps) if step == step and at not in cuts) if cuts else sum(steps)
 
 
 def motion_s(points: Points, steps: Steps, sport: ActivityType) -> float:
@@ -77,13 +78,16 @@ def _moving_s(points: Points, lasted: Sequence[float], steps: Sequence[float], s
     for at, (seconds, step) in enumerate(zip(lasted, steps, strict=True)):
         if seconds >= 1 and step > surely * seconds:
             moved += seconds
+        elif step != step:
+            moved += seconds if seconds <= LONG_GAP_S else 0.0
         elif seconds > 0:
             while times_s[first] < times_s[at] - AROUND_S:
                 first += 1
             last = max(last, at + 1)
             while last + 1 < len(times_s) and times_s[last + 1] <= times_s[at + 1] + AROUND_S:
                 last += 1
-            if _far_m(points, first, last) >= slowest_m_s * (times_s[last] - times_s[first]):
+            # How far is not known (NaN) where the next part, of which no place is known, begins within AROUND_S.
+            if not _far_m(points, first, last) < slowest_m_s * (times_s[last] - times_s[first]):
                 moved += seconds
     return moved
 
@@ -101,11 +105,10 @@ def steps_of(points: Points) -> Steps:
     """By the device where it tells, else from place to place. A jump is no way."""
     if _has_distances(points):
         return _told_steps(points)
-    if points.latitudes and points.latitudes[0] == points.latitudes[0]:
-        steps = pieces_m(points) if points.pieces_m is None else points.pieces_m
-    else:
+    if points.first_place() is None:
         return None
-    if max(steps, default=0.0) > MAX_SPEED_M_S:
+    steps = pieces_m(points) if points.pieces_m is None else points.pieces_m
+    if not max(steps, default=0.0) <= MAX_SPEED_M_S:  # a NaN that is the first is the maximum
         times_s = points.times_s
         for at, step in enumerate(steps):
             if step > MAX_SPEED_M_S * (times_s[at + 1] - times_s[at] + 1):
@@ -133,5 +136,5 @@ def _told_steps(points: Points) -> list[float]:
 
 
 def _has_distances(points: Points) -> bool:
-    """After `filled`, either all are known or none is."""
+    """Of sound points either all are known or none is, since the tracks that are joined have none."""
     return bool(points.distances_m) and points.distances_m[0] == points.distances_m[0]
