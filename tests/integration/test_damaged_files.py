@@ -47,6 +47,10 @@ def dated_1901(points: list[Point]) -> None:
     points[0].at = datetime(1901, 1, 1, tzinfo=UTC)
 
 
+def dated_20_days_before(points: list[Point]) -> None:
+    points[0].at = BEGAN - timedelta(days=20)
+
+
 def dated_2098(points: list[Point]) -> None:
     points[-1].at = datetime(2098, 1, 1, tzinfo=UTC)
 
@@ -75,6 +79,7 @@ def a_mile_high(points: list[Point]) -> None:
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "a point without a time": (without_a_time, "left out 2 points without a time"),
     "a point dated 1901": (dated_1901, "left out 1 point dated far from the others"),
+    "a first point of a stale clock": (dated_20_days_before, "left out 1 point dated far from the others"),
     "the last point dated 2098": (dated_2098, "left out 1 point dated far from the others"),
     "a time that goes back": (back_in_time, "left out 1 point whose time goes back"),
     "a jump to 0°, 0°": (at_0_0, "left out 3 places off the globe or at 0° N, 0° E"),

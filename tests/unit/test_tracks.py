@@ -19,6 +19,7 @@ from fitness.domain.model.activities import ActivityType
 METRE = 1 / 111_319.49
 """In degrees of latitude."""
 BEGAN_S = 1_777_615_200.0
+DAY_S = 86_400.0
 
 
 def track(*metres: float, every_s: float = 1.0, elevations_m: Sequence[float] = ()) -> Points:
@@ -219,6 +220,47 @@ class TestSoundness:
         assert said == ("track 1: left out 1 point dated far from the others",)
         assert len(tidy) == 99
         assert tidy.elapsed_s == (98 if at in (0, 99) else 99)
+
+    @pytest.mark.parametrize("days", [-20.0, -2.5, 2.5, 20.0])
+    @pytest.mark.parametrize("count", [1, 5])
+    def test_a_few_points_of_a_clock_that_is_wrong_by_days_are_left_out(self, days: float, count: int):
+        points = track(*[3.0 * second for second in range(60 + count)])
+        for at in range(count):
+            points.times_s[at] += days * DAY_S
+        tidy, said = tidied(points)
+        assert said == (f"track 1: left out {count} point{'s' * (count > 1)} dated far from the others",)
+        assert (tidy.times_s[0], tidy.elapsed_s) == (BEGAN_S + count, 59)
+
+    def test_of_a_clock_that_was_set_twice_no_point_before_is_left(self):
+        points = track(*[3.0 * second for second in range(62)])
+        points.times_s[0] -= 20 * DAY_S
+        points.times_s[1] -= 10 * DAY_S
+        assert tidied(points)[0].times_s[0] == BEGAN_S + 2
+
+    @pytest.mark.parametrize(
+        "days",
+        [
+            [0.0] * 60 + [1.0] * 60 + [2.0] * 60,
+            [0.0] * 3 + [1.9] * 120,
+            [0.0] * 120 + [1.9] * 3,
+            [0.0] * 40 + [5.0] * 60,
+            [0.0] * 10 + [5.0] * 200,
+            [0.0] * 6 + [5.0] * 53,
+            [0.0] * 3 + [3.0] * 60 + [6.0] * 60,
+            [2.2 * number for number in range(12)],
+            [0.0, 20.0],
+        ],
+        ids=[
+            *("each day", "an evening before a day of rest", "an hour after it", "a stay in the middle"),
+            *("ten points", "more than a tenth", "long stays", "a point every other day", "two points"),
+        ],
+    )
+    def test_a_tour_of_many_days_is_whole(self, days: list[float]):
+        points = Points()
+        for number, day in enumerate(days):
+            points.add(BEGAN_S + day * DAY_S + number, 46 + 3 * number * METRE, 14.5)
+        tidy, said = tidied(points)
+        assert (len(tidy), said) == (len(days), ())
 
     def test_the_fewest_points_are_left_out_where_time_goes_back(self):
         points = track(*[3.0 * second for second in range(100)])

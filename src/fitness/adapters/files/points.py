@@ -16,6 +16,9 @@ UNKNOWN = float("nan")
 MAX_SPAN_S = 30 * 86_400.0
 """As long as the longest activity."""
 
+LONGEST_PAUSE_S = 2 * 86_400.0
+"""Of a tour that is one recording: longer than two nights with a day of rest between them."""
+
 NO_FIX_DEGREES = 0.001
 """So close to 0° N, 0° E is a receiver that does not know where it is."""
 
@@ -144,13 +147,34 @@ def sound(points: Points, remarks: Remarks, where: str) -> Points:
 
 
 def _of_one_time(points: Points, remarks: Remarks, where: str) -> Points:
-    """Those within 30 days of the middle one: watches that lost the time write 1970, 1990 or the far future."""
-    if points.elapsed_s <= MAX_SPAN_S and len(points) and max(points.times_s) - min(points.times_s) <= MAX_SPAN_S:
+    """Those within 30 days of the middle one: watches that lost the time write 1970, 1990 or the far future. Before a
+    receiver sets its clock, that may also be some days slow: the few points made with it are left out as well.
+    """
+    if not points or max(points.times_s) - min(points.times_s) <= LONGEST_PAUSE_S:
         return points
-    middle_s = sorted(points.times_s)[(len(points) - 1) // 2] if points else 0.0
-    kept = [at for at, time_s in enumerate(points.times_s) if abs(time_s - middle_s) <= MAX_SPAN_S]
+    in_order = sorted(points.times_s)
+    middle_s = in_order[(len(points) - 1) // 2]
+    first_s, last_s = _without_few_apart([time_s for time_s in in_order if abs(time_s - middle_s) <= MAX_SPAN_S])
+    kept = [at for at, time_s in enumerate(points.times_s) if first_s <= time_s <= last_s]
+    if len(kept) == len(points):
+        return points
     remarks.add(where, counted(len(points) - len(kept), "point", "dated far from the others"))
     return points.kept(kept)
+
+
+def _without_few_apart(times_s: Sequence[float]) -> tuple[float, float]:
+    """The first and the last of the ascending `times_s`, without a few at each end that a gap of more than
+    LONGEST_PAUSE_S parts from the rest: fewer than _MANY, and at most a tenth. Where the rest has such a gap itself,
+    the recording has such pauses, and all of it counts.
+    """
+    few = min(_MANY - 1, len(times_s) // 10)
+    gaps = [at for at in range(1, len(times_s)) if times_s[at] - times_s[at - 1] > LONGEST_PAUSE_S]
+    if all(at <= few or at >= len(times_s) - few for at in gaps):
+        first = max((at for at in gaps if at <= few), default=0)
+        last = min((at for at in gaps if at > few), default=len(times_s)) - 1
+    else:
+        first, last = 0, len(times_s) - 1
+    return times_s[first], times_s[last]
 
 
 def _in_order(points: Points, remarks: Remarks, where: str) -> Points:
