@@ -202,6 +202,28 @@ class TestCompression:
         assert (await ann.patch(path, json={"title": "x"}, headers={"If-Match": tag})).status_code == 200
         assert (await ann.patch(path, json={"title": "y"}, headers={"If-Match": tag})).status_code == 412
 
+    async def test_304_has_the_tag_of_the_answer_that_it_stands_for(self, ann: Person):
+        one = f"/activities/{(await ann.record(notes='up and down ' * 200))['id']}"
+        for path in (one, f"{one}?", "/activities", "/activities/trash", "/users/me"):
+            if path == "/activities/trash":
+                await ann.delete(one)
+            plain, small = [(await ann.get(path, headers=coding)).headers["etag"] for coding in (PLAIN, GZIP)]
+            assert (small == f'{plain[:-1]}-gzip"') is (path != "/users/me")
+            for coding, tag in ((PLAIN, plain), (GZIP, small)):
+                for known in (tag, f"W/{tag}", f'"x", {tag}', "*", f"{plain}, {small}", f"{small}, {plain}"):
+                    answer = await ann.get(path, headers=coding | {"If-None-Match": known})
+                    assert (answer.status_code, answer.headers["etag"]) == (304, tag), (path, known)
+                    headed = await ann.call("HEAD", path, headers=coding | {"If-None-Match": known})
+                    assert (headed.status_code, headed.headers["etag"]) == (304, tag)
+
+    async def test_304_has_the_tag_that_the_client_has(self, ann: Person):
+        one = f"/activities/{(await ann.record(notes='up and down ' * 200))['id']}"
+        for path in (one, f"{one}?"):
+            for coding in (PLAIN, GZIP):
+                for tag in ('"1"', '"1-gzip"'):
+                    answer = await ann.get(path, headers=coding | {"If-None-Match": f'"7", {tag}'})
+                    assert (answer.status_code, answer.headers["etag"]) == (304, tag)
+
     @pytest.mark.parametrize("path", ["/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/openapi.json"])
     async def test_the_reference_is_compressed(self, api: Api, path: str):
         plain, small = await api.http.get(path, headers=PLAIN), await api.http.get(path, headers=GZIP)

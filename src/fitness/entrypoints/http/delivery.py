@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from fitness.entrypoints.http.arrived import Arrived
-from fitness.entrypoints.http.etags import GZIP_MARK, content_tag, names_tag
+from fitness.entrypoints.http.etags import GZIP_MARK, content_tag, named_tag
 from fitness.entrypoints.server.exchange import Answer, RawHeaders
 
 MIN_COMPRESSED_BYTES = 1_400
@@ -33,11 +33,19 @@ def tagged(answer: Answer) -> Answer:
 
 
 def unless_known(answer: Answer, tag: bytes, asked_with: Mapping[bytes, bytes]) -> Answer:
-    """The answer that `tag` is the ETag of, or 304 without its body if If-None-Match names that (RFC 9110, 13.1.2)."""
+    """The answer that `tag` is the ETag of, or 304 without its body if If-None-Match names that (RFC 9110, 13.1.2).
+
+    The 304 has the ETag that the answer would have, as it is compressed or not. Where the client has only the other
+    one, it has that: caches look for what they have under it.
+    """
     if_none_match = asked_with.get(b"if-none-match")
-    if if_none_match is None or not names_tag(if_none_match, tag):
+    if if_none_match is None:
         return answer
-    return Answer(304, [one for one in answer.headers if one[0] not in _ABOUT_CONTENT], b"")
+    named = named_tag(if_none_match, gzip_tag(tag) if _is_to_be_compressed(answer, asked_with) else tag)
+    if named is None:
+        return answer
+    kept = [one for one in answer.headers if one[0] not in _ABOUT_CONTENT]
+    return Answer(304, [(name, named if name == b"etag" else value) for name, value in kept], b"")
 
 
 async def delivered(answer: Answer, arrived: Arrived) -> Answer:

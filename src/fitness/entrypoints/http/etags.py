@@ -91,15 +91,18 @@ def tags_to_read(request: Request[Any, Any, Any]) -> Condition:
     return lambda tag: _names(among, tag, default=True)
 
 
-def names_tag(if_none_match: bytes, tag: bytes) -> bool:
-    """Whether an If-None-Match names this ETag, compressed or not, or any one by `*`: the weak comparison."""
-    if if_none_match == tag:
-        return True
-    if if_none_match.strip() == b"*":
-        return True
-    plain = tag.removeprefix(b"W/").replace(GZIP_MARK + b'"', b'"')
-    named = islice(_OPAQUE.finditer(if_none_match), MAX_ETAGS)
-    return any(match[0].replace(GZIP_MARK + b'"', b'"') == plain for match in named)
+def named_tag(if_none_match: bytes, tag: bytes) -> bytes | None:
+    """The ETag that an If-None-Match names, by the weak comparison: this one, also by `*`, or else its twin, compressed
+    or not. None if it names neither.
+    """
+    if if_none_match == tag or if_none_match.strip() == b"*":
+        return tag
+    opaque = tag.removeprefix(b"W/")
+    named = [match[0] for match in islice(_OPAQUE.finditer(if_none_match), MAX_ETAGS)]
+    if opaque in named:
+        return tag
+    plain = opaque.replace(GZIP_MARK + b'"', b'"')
+    return next((one for one in named if one.replace(GZIP_MARK + b'"', b'"') == plain), None)
 
 
 def _versions(named: frozenset[str] | str | None) -> frozenset[int] | None:
