@@ -4,8 +4,11 @@ import asyncio
 import zlib
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
-from fitness.entrypoints.http.arrived import Arrived
+from litestar import Request
+
+from fitness.entrypoints.http.arrived import ARRIVED, Arrived
 from fitness.entrypoints.http.etags import GZIP_MARK, content_tag, named_tag
 from fitness.entrypoints.server.exchange import Answer, RawHeaders
 
@@ -46,6 +49,12 @@ def unless_known(answer: Answer, tag: bytes, asked_with: Mapping[bytes, bytes]) 
         return answer
     kept = [one for one in answer.headers if one[0] not in _ABOUT_CONTENT]
     return Answer(304, [(name, named if name == b"etag" else value) for name, value in kept], b"")
+
+
+def is_known(request: Request[Any, Any, Any], tag: str) -> bool:
+    """Whether `unless_known` will answer 304, so that the body of a 200 with this ETag is not needed."""
+    arrived: Arrived = request.scope[ARRIVED]  # type: ignore[literal-required]
+    return named_tag(arrived.headers.get(b"if-none-match", b""), tag.encode()) is not None
 
 
 async def delivered(answer: Answer, arrived: Arrived) -> Answer:

@@ -14,7 +14,8 @@ from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import ActivityInTrash, ActivityNotFound, RecordingNotFound
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.originals import OriginalService
-from fitness.entrypoints.http.etags import IF_NONE_MATCH, named_tag
+from fitness.entrypoints.http.delivery import is_known
+from fitness.entrypoints.http.etags import IF_NONE_MATCH
 from fitness.entrypoints.http.routes import Access, Route
 from fitness.ports.outages import ObjectsUnavailable
 
@@ -37,7 +38,7 @@ async def get_file(
     """The recording that the activity was made of, as it was uploaded: the activities of one recording share it."""
     original = await originals.original(activity_id, by=request.user)
     headers = {"ETag": f'"{original.digest}"', "Content-Disposition": _attachment(original, activity_id)}
-    if named_tag(request.headers.get("if-none-match", "").encode("latin-1"), headers["ETag"].encode()) is not None:
+    if is_known(request, headers["ETag"]):
         return Response(b"", headers=headers, media_type=original.media_type)  # the edge makes it a 304
     content = await originals.content(original, activity_id)
     headers["Content-Length"] = str(original.size_bytes)

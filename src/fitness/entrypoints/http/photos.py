@@ -17,7 +17,8 @@ from fitness.domain.model.refusals import ActivityExpired, ActivityInTrash, Acti
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.photos import PhotoService
 from fitness.entrypoints.http.bodies import JsonBody
-from fitness.entrypoints.http.etags import IF_NONE_MATCH, named_tag
+from fitness.entrypoints.http.delivery import is_known
+from fitness.entrypoints.http.etags import IF_NONE_MATCH
 from fitness.entrypoints.http.kinds import RangeNotSatisfiable
 from fitness.entrypoints.http.photo_bodies import PhotoBody, PhotosBody, photo_body, photo_url
 from fitness.entrypoints.http.queries import read_query
@@ -126,7 +127,7 @@ async def get_photo_file(
     photo = await photos.get(photo_id, by=request.user)
     file = photo.file(size)
     headers = {"ETag": _tag(file), "Accept-Ranges": "bytes"}
-    if named_tag(request.headers.get("if-none-match", "").encode("latin-1"), headers["ETag"].encode()) is not None:
+    if is_known(request, headers["ETag"]):
         return Response(b"", status_code=304, headers=headers)
     part = _asked_part(request, file)
     content = await photos.content(photo, file, by=request.user)
