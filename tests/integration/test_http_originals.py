@@ -13,6 +13,7 @@ from fitness.domain.use_cases.originals import ObjectSweep
 from fitness.ports.objects import StoredObject
 from tests.files import A_TRACK, MORNING, FitFile, gpx, lap, tcx, tcx_activity, track
 from tests.harness.api import Api, Person
+from tests.recorded import a_run, as_gpx
 
 A_RUN = FitFile().session().clock(timedelta(hours=2)).content()
 """The same run as A_TRACK."""
@@ -235,6 +236,22 @@ class TestIdempotency:
         assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
         assert (await bob.upload(A_TRACK, headers=named)).status_code == 201
         assert (await ann.get("/activities")).json()["total"] == 1
+
+    async def test_the_first_answer_says_what_was_recovered_and_skipped(self, ann: Person):
+        cut = as_gpx(a_run())[:40_000]
+        first = await ann.upload(cut, headers={"Idempotency-Key": "cut"})
+        assert first.json()["results"][0]["recovered"]
+        run = (await ann.upload(A_TRACK)).json()["items"][0]
+        both = gpx(
+            track("2026-05-01T06:00:00Z", "2026-05-01T06:05:00Z", "2026-05-01T06:10:00Z"),
+            track("2026-05-02T06:00:00Z", "2026-05-02T07:00:00Z", kind="cycling"),
+        )
+        skipped = await ann.upload(both, query="on_duplicate=skip", headers={"Idempotency-Key": "skip"})
+        assert skipped.json()["results"][0]["existing_ids"] == [run["id"]]
+        for content, query, answer, key in ((cut, "", first, "cut"), (both, "on_duplicate=skip", skipped, "skip")):
+            again = await ann.upload(content, query=query, headers={"Idempotency-Key": key})
+            assert again.headers["idempotent-replayed"] == "true"
+            assert (again.status_code, again.json()) == (answer.status_code, answer.json())
 
     async def test_many_at_once_make_one_activity(self, ann: Person):
         named = {"Idempotency-Key": "upload-1"}

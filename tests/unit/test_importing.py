@@ -234,6 +234,16 @@ class TestImport:
         with pytest.raises(DuplicateActivity):
             await importing(UploadedFile(b"triathlon"), idempotency=keyed(b"triathlon"))
 
+    async def test_the_answer_says_again_what_was_skipped(self, house: House):
+        (run,) = await house.imported(b"run")
+        key = IdempotencyKey("k", sha256(b"triathlon").hexdigest())
+        importing = partial(
+            house.imports.import_file, UploadedFile(b"triathlon"), by=house.ann, on_duplicate=OnDuplicate.SKIP
+        )
+        first = await importing(idempotency=key)
+        assert (len(first.activities), first.existing) == (2, (run.id,))
+        assert await importing(idempotency=key) == replace(first, replayed=True)
+
 
 class TestSweep:
     async def test_a_named_file_is_never_swept(self, house: House):

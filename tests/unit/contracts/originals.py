@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -82,9 +82,11 @@ class OriginalRepoContract:
     async def test_what_is_added_is_read_back_whole(
         self, repo: ActivityRepoPort, originals: OriginalRepoPort, owner: User, keep: Keep
     ):
-        original, (first, second) = await keep(request_key="k 2", file_name=None)
+        stated = {"request_key": "k 2", "file_name": None, "recovered": True, "existing_ids": (7, 2**40)}
+        original, (first, second) = await keep(**stated)
         assert (original.user_id, original.stored_at, original.made) == (owner.id, first.created_at, 3)
-        assert original.warnings == ("a point without a time was left out",)
+        expected = an_original(**stated, object_name=original.object_name)
+        assert all(getattr(original, field.name) == getattr(expected, field.name) for field in fields(expected))
         assert await originals.of_activity(second.id, owner=owner.id) == original
         assert await repo.get(first.id) == first
         readings = await originals.readings(original.id, live=True)

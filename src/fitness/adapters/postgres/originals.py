@@ -21,7 +21,8 @@ from fitness.ports.messages import Messages
 from fitness.ports.originals import REQUEST_KEY_KEPT_FOR
 
 ORIGINAL: LiteralString = """
-    id, user_id, object_name, media_type, file_name, size_bytes, home_timezone, made, warnings, request_key, stored_at
+    id, user_id, object_name, media_type, file_name, size_bytes, home_timezone, made, warnings, recovered, existing_ids,
+    request_key, stored_at
 """
 
 # No Idempotency-Key has blanks, so that none has the same lock.
@@ -44,12 +45,12 @@ OF_REQUEST = f"""
 ADD = """
     WITH kept AS (
         INSERT INTO originals (
-            user_id, object_name, media_type, file_name, size_bytes, home_timezone, made, warnings, request_key,
-            stored_at
+            user_id, object_name, media_type, file_name, size_bytes, home_timezone, made, warnings, recovered,
+            existing_ids, request_key, stored_at
         )
         VALUES (
             %(owner)s, %(object_name)s, %(media_type)s, %(file_name)s, %(size_bytes)s, %(home_timezone)s, %(made)s,
-            %(warnings)s, %(request_key)s, %(stored_at)s
+            %(warnings)s, %(recovered)s, %(existing_ids)s, %(request_key)s, %(stored_at)s
         )
         RETURNING id
     )
@@ -78,7 +79,7 @@ BY_START = f"""
 OF_ACTIVITY = """
     SELECT
         originals.id, originals.user_id, object_name, media_type, file_name, size_bytes, home_timezone, made, warnings,
-        request_key, stored_at
+        recovered, existing_ids, request_key, stored_at
     FROM readings
     JOIN originals ON originals.id = readings.original_id
     JOIN live_activities ON live_activities.id = readings.activity_id
@@ -244,6 +245,8 @@ def _parameters(
         "home_timezone": original.home_timezone,
         "made": original.made,
         "warnings": [*original.warnings],
+        "recovered": original.recovered,
+        "existing_ids": [*original.existing_ids],
         "request_key": original.request_key,
         "stored_at": activities[0].created_at,
         "readings": _encode(readings).decode(),
@@ -269,6 +272,8 @@ def _original(row: Row) -> Original:
         home_timezone=row[6],
         made=row[7],
         warnings=tuple(row[8]),
-        request_key=row[9],
-        stored_at=row[10],
+        recovered=row[9],
+        existing_ids=tuple(row[10]),
+        request_key=row[11],
+        stored_at=row[12],
     )

@@ -45,6 +45,9 @@ class NewOriginal:
     made: int
     """How many activities the file made, those included that were there already."""
     warnings: tuple[str, ...] = ()
+    recovered: bool = False
+    existing_ids: tuple[int, ...] = ()
+    """The activities in whose favour others of the file were skipped."""
     request_key: str | None = None
     """The client's name of the request that uploaded it."""
 

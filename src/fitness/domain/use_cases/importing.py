@@ -114,7 +114,13 @@ class ImportService:
         if original.digest != idempotency.fingerprint:
             raise IdempotencyKeyReused
         readings = await self.originals.readings(original.id, live=False)
-        return ImportedFile(tuple(map(first_answer, readings)), warnings=original.warnings, replayed=True)
+        return ImportedFile(
+            tuple(map(first_answer, readings)),
+            original.existing_ids,
+            original.warnings,
+            original.recovered,
+            replayed=True,
+        )
 
     async def _refuse_known(self, digest: str, by: Caller) -> None:
         """So that a file that is known need not be read. Raises DuplicateActivity."""
@@ -159,7 +165,7 @@ class ImportService:
             self.originals.add,
             made.activities,
             [place + 1 for place in made.places],
-            original=file.original(name),
+            original=file.original(name, made.existing),
             refuse_twins=refuse_twins,
         )
         await self.changes.make([user_scope(file.owner)], add)
@@ -197,7 +203,7 @@ class _File:
         known = dict.fromkeys(one for one in existing if one is not None)
         return _Made(self.read, tuple(places), tuple(activities), tuple(known))
 
-    def original(self, object_name: str) -> NewOriginal:
+    def original(self, object_name: str, existing: tuple[int, ...]) -> NewOriginal:
         content = self.upload.content
         return NewOriginal(
             object_name=object_name,
@@ -207,6 +213,8 @@ class _File:
             home_timezone=self.home_timezone,
             made=len(self.activities),
             warnings=self.read.warnings,
+            recovered=self.read.recovered,
+            existing_ids=existing,
             request_key=None if self.idempotency is None else self.idempotency.value,
         )
 

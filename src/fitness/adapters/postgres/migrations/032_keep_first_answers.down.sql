@@ -1,0 +1,3 @@
+ALTER TABLE originals
+    DROP COLUMN recovered,
+    DROP COLUMN existing_ids;
