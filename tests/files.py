@@ -109,6 +109,11 @@ class FitFile:
         self._message(34, [(253, 4, 0x86, fit_time(ended)), (5, 4, 0x86, fit_time(local))])
         return self
 
+    def message(self, number: int, fields: Sequence[tuple[int, int, int, int]]) -> "FitFile":
+        """Any other: of each field its number, size, base type and value."""
+        self._message(number, fields)
+        return self
+
     def content(self) -> bytes:
         header = struct.pack("<BBHI4s", 14, 0x10, 2132, len(self._body), b".FIT")
         header += struct.pack("<H", crc_by_bits(header))

@@ -200,6 +200,11 @@ class TestFit:
         assert recording.calories_kcal is None or isinstance(recording.calories_kcal, int)
         assert recording.title is None or isinstance(recording.title, str)
 
+    def test_a_message_that_cannot_be_decoded_is_said_in_words_of_ours(self):
+        field_of_an_unknown_developer = FitFile().message(206, [(0, 1, 0x02, 3), (1, 1, 0x02, 0)])
+        with pytest.raises(RecordingCorrupt, match=r"^the file is damaged: one of its messages makes no sense$"):
+            read_recordings(field_of_an_unknown_developer.session().content())
+
     @pytest.mark.parametrize("size", [0, 1, 2, 4_095, 4_096, 4_097, 32_766, 32_767, 32_768, 65_534, 65_535, 100_003])
     def test_the_checksum_of_any_length_is_that_of_one_bit_after_the_other(self, size: int):
         content = Random(size).randbytes(size)

@@ -225,9 +225,33 @@ async def test_the_upload_has_to_be_a_file_in_the_field_file(ann: Person):
     assert (await ann.post("/activities/import", files=beside)).json()["errors"] == [
         {"field": "note", "message": "is not a field here"}
     ]
-    half = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nthe first half'
-    for content in (b"rubbish", b"", half):
-        broken = await ann.post(
-            "/activities/import", content=content, headers={"Content-Type": "multipart/form-data; boundary=x"}
-        )
-        assert (broken.status_code, broken.json()["code"]) == (400, "malformed_request")
+
+
+HEAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"rubbish", "the form cannot be read: it ends before its last boundary"),
+        (b"", "the form cannot be read: it ends before its last boundary"),
+        (HEAD + b"\r\nthe first half", "the form cannot be read: it ends before its last boundary"),
+        (b"--x\r\n\r\n", "the form cannot be read: one of its parts is not as multipart/form-data has it"),
+        (HEAD * 2, "the form cannot be read: one of its parts is not as multipart/form-data has it"),
+        ((HEAD + b"\r\na\r\n") * 21 + b"--x--", "a form may have 20 parts at most"),
+    ],
+)
+async def test_what_is_wrong_with_a_form_is_said(ann: Person, content: bytes, said: str):
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    broken = await ann.post("/activities/import", content=content, headers=headers)
+    assert (broken.status_code, broken.json()["code"], broken.json()["detail"]) == (400, "malformed_request", said)
+
+
+async def test_a_form_may_have_twenty_parts(ann: Person):
+    assert len((await ann.upload(*[b"none"] * 20)).json()["results"]) == 20
+
+
+async def test_a_form_without_a_boundary_is_told_so(ann: Person):
+    headers = {"Content-Type": "multipart/form-data"}
+    broken = await ann.post("/activities/import", content=HEAD, headers=headers)
+    assert broken.json()["detail"] == "the form cannot be read: its Content-Type names no boundary"

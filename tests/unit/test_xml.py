@@ -110,6 +110,31 @@ class TestTexts:
             titles_of(nested(MAX_DEPTH + 1))
 
 
+class TestDamage:
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            ("<root>\n<a<", "line 2, column 2: there is a character that is not allowed there"),
+            ("<root>\x01", "line 1, column 6: there is a character that is not allowed there"),
+            ("root", "line 1, column 0: there is something that is no markup"),
+            ("<root>\n<t></x>", "line 2, column 5: a tag ends another element than the one that is open"),
+            ('<root a="" a="">', "line 1, column 11: an element has the same attribute twice"),
+            ("<root/><root/>", "line 1, column 7: something follows the end of the document"),
+            ("<root>&e;", "line 1, column 6: there is an entity that is not defined"),
+            ("<root>&#0;", "line 1, column 6: there is a reference to a character that is none"),
+            (' <?xml version="1.0"?><root/>', "line 1, column 1: the XML declaration is not at the start"),
+            ('<?xml version="1.0" x=""?><root/>', "line 1, column 20: the XML declaration is wrong"),
+            ('<?xml version="1.0" encoding="UTF-16"?><root/>', "the document has another encoding than it declares"),
+            ("", "line 1, column 0: the document ends too early"),
+        ],
+    )
+    def test_it_is_told_what_and_where(self, content: str, said: str):
+        with pytest.raises(RecordingCorrupt) as refusal:
+            titles_of(content)
+        assert str(refusal.value).startswith("the file is damaged: its XML is wrong at line ")
+        assert str(refusal.value).endswith(said)
+
+
 class TestNumbers:
     @pytest.mark.parametrize("seed", range(5))
     def test_a_number_is_what_float_makes_of_it(self, seed: int):

@@ -99,7 +99,7 @@ class _Part:
             self._read_messages()
         except fitdecode.FitError as error:
             if not self.part.is_cut:
-                raise RecordingCorrupt(str(error)) from error
+                raise RecordingCorrupt("one of its messages makes no sense") from error
         if not self.found:
             self._recover()
         elif self.part.is_cut:

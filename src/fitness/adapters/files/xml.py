@@ -37,6 +37,23 @@ _CUT = {
 }
 """What is wrong with a document that ends too early, once its end was told to the parser."""
 
+_WRONG = {
+    expat.errors.codes[message]: what
+    for message, what in (
+        (expat.errors.XML_ERROR_INVALID_TOKEN, "there is a character that is not allowed there"),
+        (expat.errors.XML_ERROR_SYNTAX, "there is something that is no markup"),
+        (expat.errors.XML_ERROR_TAG_MISMATCH, "a tag ends another element than the one that is open"),
+        (expat.errors.XML_ERROR_DUPLICATE_ATTRIBUTE, "an element has the same attribute twice"),
+        (expat.errors.XML_ERROR_JUNK_AFTER_DOC_ELEMENT, "something follows the end of the document"),
+        (expat.errors.XML_ERROR_UNDEFINED_ENTITY, "there is an entity that is not defined"),
+        (expat.errors.XML_ERROR_BAD_CHAR_REF, "there is a reference to a character that is none"),
+        (expat.errors.XML_ERROR_MISPLACED_XML_PI, "the XML declaration is not at the start"),
+        (expat.errors.XML_ERROR_XML_DECL, "the XML declaration is wrong"),
+        (expat.errors.XML_ERROR_INCORRECT_ENCODING, "the document has another encoding than it declares"),
+    )
+}
+"""What the parser finds in files, in our words."""
+
 
 @dataclass(slots=True, eq=False)
 class Element:
@@ -121,15 +138,20 @@ def read_xml(content: bytes, roots: Mapping[str, Element]) -> tuple[str, bool]:
                 if at - parser.CurrentByteIndex > MAX_MARKUP_BYTES:
                     raise RecordingCorrupt(f"its XML has a tag or a comment of more than {MAX_MARKUP_BYTES} bytes")
         except expat.ExpatError as error:
-            raise RecordingCorrupt(f"its XML is refused: {error}") from error
+            raise _corrupt(error) from error
     try:
         parser.Parse(b"", True)
     except expat.ExpatError as error:
         if error.code not in _CUT or not document.root:
-            raise RecordingCorrupt(f"its XML is refused: {error}") from error
+            raise _corrupt(error) from error
         end_all()
         return document.root, False
     return document.root, True
+
+
+def _corrupt(error: expat.ExpatError) -> RecordingCorrupt:
+    what = "the document ends too early" if error.code in _CUT else _WRONG.get(error.code, "it is not well-formed")
+    return RecordingCorrupt(f"its XML is wrong at line {error.lineno}, column {error.offset}: {what}")
 
 
 def _parser(document: Element) -> tuple[expat.XMLParserType, Callable[[], None]]:

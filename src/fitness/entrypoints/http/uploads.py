@@ -158,10 +158,7 @@ async def _sent_parts(request: Request[Any, Any, Any], upload: Upload) -> "list[
             upload.take(len(message["body"]))
         return message
 
-    try:
-        return await _parts(Request(request.scope, receive), options.get("boundary", ""))
-    except MultipartError as error:
-        raise MalformedRequest(f"the form cannot be read: {error}") from error
+    return await _parts(Request(request.scope, receive), options.get("boundary", ""))
 
 
 @dataclass(slots=True)
@@ -174,14 +171,24 @@ class _Part:
 async def _parts(request: Request[Any, Any, Any], boundary: str) -> list[_Part]:
     """In memory: Litestar's own way writes each file to the disk, and leaves it there if the upload breaks off.
 
-    Raises MultipartError.
+    Raises MalformedRequest.
     """
+    if not boundary:
+        raise MalformedRequest("the form cannot be read: its Content-Type names no boundary")
     parts: list[_Part] = []
-    with PushMultipartParser(boundary.encode("latin-1"), max_segment_count=MAX_PARTS) as parser:
+    wrong = "one of its parts is not as multipart/form-data has it"
+    try:
+        parser = PushMultipartParser(boundary.encode("latin-1"))
         async for chunk in request.stream():
             for event in parser.parse(chunk) if chunk else ():
                 if isinstance(event, MultipartSegment):
+                    if len(parts) == MAX_PARTS:
+                        raise MalformedRequest(f"a form may have {MAX_PARTS} parts at most")
                     parts.append(_Part(event.name or "", event.filename, bytearray()))
                 elif event is not None:
                     parts[-1].content += event
+        wrong = "it ends before its last boundary"
+        parser.close()
+    except MultipartError as error:
+        raise MalformedRequest(f"the form cannot be read: {wrong}") from error
     return parts
