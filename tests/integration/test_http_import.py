@@ -16,6 +16,7 @@ from tests.harness.api import Api, Person
 from tests.harness.servers import standing_still
 from tests.hostile import declared, hostile_files
 from tests.mutations import BASES, mutated
+from tests.recorded import a_run, as_gpx
 from tests.unit.contracts.recordings import TOO_MANY_TRACKS
 
 LARGE = b"x" * (MAX_RECORDING_BYTES - 1_000)
@@ -225,6 +226,24 @@ async def test_the_upload_has_to_be_a_file_in_the_field_file(ann: Person):
     assert (await ann.post("/activities/import", files=beside)).json()["errors"] == [
         {"field": "note", "message": "is not a field here"}
     ]
+
+
+async def test_what_was_left_out_and_recovered_is_answered(ann: Person):
+    points = a_run()
+    points[0].latitude = points[0].longitude = 0.0
+    response = await ann.upload(as_gpx(points)[:-20], A_TRACK)
+    body = response.json()
+    assert response.status_code == 201
+    assert (
+        body["warnings"]
+        == body["results"][0]["warnings"]
+        == [
+            "track 1: left out 1 place off the globe or at 0° N, 0° E",
+            "the file: it ends too early; this is made of what is there",
+        ]
+    )
+    assert body["results"][1]["warnings"] == []
+    assert [one["recovered"] for one in body["results"]] == [True, False]
 
 
 HEAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n'
