@@ -28,8 +28,11 @@ from fitness.domain.model.refusals import (
     IdempotencyKeyReused,
     RecordingNotFound,
 )
+from fitness.domain.model.tags import TagCount, Tags
 from fitness.domain.model.twins import OnDuplicate, Twin
 from fitness.domain.model.users import Caller
+from fitness.domain.use_cases.caching.keys import tags_key
+from fitness.domain.use_cases.caching.reads import CachedReads, Copy, Origin
 from fitness.domain.use_cases.importing import ImportService
 from fitness.domain.use_cases.originals import FAILED_BEFORE_DOWN, ObjectSweep, OriginalService
 from fitness.domain.use_cases.rereading import RereadFile, RereadService
@@ -69,6 +72,7 @@ class House:
     originals: OriginalService
     rereading: RereadService
     sweep: ObjectSweep
+    reads: CachedReads
     ann: Caller
 
     async def imported(self, content: bytes, on_duplicate: OnDuplicate = OnDuplicate.REFUSE) -> tuple[Activity, ...]:
@@ -117,6 +121,7 @@ async def house() -> House:
         originals=OriginalService(repo, originals, objects),
         rereading=RereadService(originals, objects, process.changes, reader, clock),
         sweep=ObjectSweep(objects, InMemoryObjectNames(store), clock),
+        reads=process.reads,
         ann=Caller(user.id, "session"),
     )
 
@@ -243,6 +248,22 @@ class TestImport:
         first = await importing(idempotency=key)
         assert (len(first.activities), first.existing) == (2, (run.id,))
         assert await importing(idempotency=key) == replace(first, replayed=True)
+
+    async def test_the_next_list_shows_what_a_request_that_is_sent_again_was_answered(self, house: House):
+        """Whoever imported it may have died before its invalidation."""
+
+        async def tags(value: str) -> Copy[Tags]:
+            async def load() -> Tags:
+                return Tags((TagCount(value, 1),))
+
+            return await house.reads.read_through(tags_key(house.ann.id), load)
+
+        key = IdempotencyKey("k", sha256(b"run").hexdigest())
+        await house.imports.import_file(UploadedFile(b"run"), by=house.ann, idempotency=key)
+        assert (await tags("before")).origin is Origin.MISS
+        assert (await tags("after")).origin is Origin.HIT
+        await house.imports.import_file(UploadedFile(b"run"), by=house.ann, idempotency=key)
+        assert (await tags("after")).origin is Origin.MISS
 
 
 class TestSweep:

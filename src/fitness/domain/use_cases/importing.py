@@ -114,6 +114,7 @@ class ImportService:
         if original.digest != idempotency.fingerprint:
             raise IdempotencyKeyReused
         readings = await self.originals.readings(original.id, live=False)
+        await self.changes.refresh(user_scope(by.id))
         return ImportedFile(
             tuple(map(first_answer, readings)),
             original.existing_ids,
