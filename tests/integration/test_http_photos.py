@@ -166,6 +166,35 @@ async def test_captions_and_places_are_changed(ann: Person, activity_id: int):
     assert await captions(ann, activity_id) == ["c", None, "A"]
 
 
+async def test_a_photo_is_changed_and_deleted_as_it_was_read(ann: Person, activity_id: int):
+    path = f"/photos/{(await added(ann, activity_id, caption='a'))['id']}"
+    tag = (await ann.get(path)).headers["etag"]
+    changed = await ann.patch(path, json={"caption": "b"}, headers={"If-Match": f'"x", {tag}'})
+    assert changed.status_code == 200
+    assert changed.headers["etag"] == (await ann.get(path)).headers["etag"] != tag
+    for stale in ({"If-Match": tag}, {"If-None-Match": changed.headers["etag"]}, {"If-None-Match": "*"}):
+        for method, body in (("PATCH", {"json": {"caption": "c"}}), ("DELETE", {})):
+            refused = await ann.call(method, path, headers=stale, **body)
+            assert (refused.status_code, refused.json()["code"]) == (412, "version_mismatch"), (method, stale)
+            assert refused.json()["detail"].endswith("has changed since; read it again and repeat")
+    assert (await ann.get(path, headers={"If-Match": tag})).status_code == 412
+    assert (await ann.get(path, headers={"If-Match": "*"})).json()["caption"] == "b"
+    assert (await ann.patch(path, json={}, headers={"If-Match": "*"})).status_code == 200
+    unmarked = await ann.delete(path, headers={"If-Match": "b"})
+    assert (unmarked.status_code, unmarked.json()["code"]) == (400, "malformed_request")
+    assert (await ann.delete(path, headers={"If-Match": changed.headers["etag"]})).status_code == 204
+    assert await captions(ann, activity_id) == []
+
+
+async def test_another_photo_that_takes_its_place_is_a_change_of_a_photo(ann: Person, activity_id: int):
+    first, second = [await added(ann, activity_id, caption=name) for name in "ab"]
+    tag = (await ann.get(f"/photos/{first['id']}")).headers["etag"]
+    await ann.patch(f"/photos/{second['id']}", json={"position": 1})
+    stale = await ann.patch(f"/photos/{first['id']}", json={"caption": "A"}, headers={"If-Match": tag})
+    assert stale.status_code == 412
+    assert await captions(ann, activity_id) == ["b", "a"]
+
+
 async def test_a_deleted_photo_is_gone_and_the_others_move_up(ann: Person, activity_id: int):
     first, _ = [await added(ann, activity_id, caption=name) for name in "ab"]
     assert (await ann.delete(f"/photos/{first['id']}")).status_code == 204

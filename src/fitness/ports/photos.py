@@ -39,12 +39,16 @@ class PhotoRepoPort(Protocol):
     async def after(self, photo_id: int, *, owner: int, limit: int = 100) -> Sequence[Photo]:
         """The owner's photos with a higher id, by id; of activities in the trash, too."""
 
-    async def change(self, photo_id: int, changes: PhotoChanges, *, owner: int, messages: Messages) -> Photo | None:
-        """As it is then; None unless it is a photo of one of the owner's live activities. At another position, it moves
-        those in between by one.
+    async def change(
+        self, photo_id: int, changes: PhotoChanges, *, owner: int, seen: Photo | None = None, messages: Messages
+    ) -> Photo | None:
+        """As it is then; None unless it is a photo of one of the owner's live activities, and still as it was `seen`.
+        At another position, it moves those in between by one.
         """
 
-    async def remove(self, photo_id: int, *, owner: int, at: datetime, messages: Messages) -> bool:
+    async def remove(
+        self, photo_id: int, *, owner: int, at: datetime, seen: Photo | None = None, messages: Messages
+    ) -> bool:
         """The photos behind it move up, and the owner's exports, which may hold it, expire at that time. False unless
-        it is a photo of one of the owner's live activities.
+        it is a photo of one of the owner's live activities, and still as it was `seen`.
         """

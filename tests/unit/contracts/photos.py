@@ -163,6 +163,29 @@ class PhotoRepoContract:
         assert not await photos.remove(kept[0].id, owner=owner.id, at=NOW, messages=messages())
         assert (await add(caption="d")).position == 3
 
+    async def test_only_what_is_still_as_it_was_seen_is_changed_or_removed(
+        self, photos: PhotoRepoPort, activity: Activity, owner: User, add: Any
+    ):
+        first, seen = await add(caption="a"), await add(caption="b")
+        moved = await photos.change(first.id, {"position": 2}, owner=owner.id, messages=messages())
+        assert moved is not None
+        change: PhotoChanges = {"caption": "late"}
+        assert await photos.change(seen.id, change, owner=owner.id, seen=seen, messages=messages()) is None
+        assert not await photos.remove(seen.id, owner=owner.id, at=NOW, seen=seen, messages=messages())
+        assert await self.order(photos, activity) == ["b", "a"]
+        assert await photos.change(first.id, change, owner=owner.id, seen=moved, messages=messages())
+        seen = replace(seen, position=1)
+        assert await photos.remove(seen.id, owner=owner.id, at=NOW, seen=seen, messages=messages())
+        assert await self.order(photos, activity) == ["late"]
+
+    async def test_of_many_changes_of_one_seen_photo_at_once_one_is_made(
+        self, photos: PhotoRepoPort, owner: User, add: Any
+    ):
+        seen = await add(caption="a")
+        changes: list[PhotoChanges] = [{"caption": f"b{number}"} for number in range(10)]
+        made = [photos.change(seen.id, one, owner=owner.id, seen=seen, messages=messages()) for one in changes]
+        assert sum(one is not None for one in await asyncio.gather(*made)) == 1
+
     async def test_moves_and_removals_at_once_leave_no_gap(
         self, photos: PhotoRepoPort, activity: Activity, owner: User, add: Any
     ):

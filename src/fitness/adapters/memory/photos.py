@@ -43,8 +43,10 @@ class InMemoryPhotoRepo:
         own = [one for one in self._store.photos.values() if one.user_id == owner and one.id > photo_id]
         return sorted(own, key=lambda one: one.id)[:limit]
 
-    async def change(self, photo_id: int, changes: PhotoChanges, *, owner: int, messages: Messages) -> Photo | None:
-        photo = self._changeable(photo_id, owner)
+    async def change(
+        self, photo_id: int, changes: PhotoChanges, *, owner: int, seen: Photo | None = None, messages: Messages
+    ) -> Photo | None:
+        photo = self._changeable(photo_id, owner, seen)
         if photo is None:
             return None
         others = [one for one in self._of(photo.activity_id) if one.id != photo_id]
@@ -54,8 +56,10 @@ class InMemoryPhotoRepo:
         self._store.write(messages)
         return self._store.photos[photo_id]
 
-    async def remove(self, photo_id: int, *, owner: int, at: datetime, messages: Messages) -> bool:
-        photo = self._changeable(photo_id, owner)
+    async def remove(
+        self, photo_id: int, *, owner: int, at: datetime, seen: Photo | None = None, messages: Messages
+    ) -> bool:
+        photo = self._changeable(photo_id, owner, seen)
         if photo is None:
             return False
         self._store.delete_photo(photo)
@@ -68,8 +72,10 @@ class InMemoryPhotoRepo:
         activity = self._store.activities.get(activity_id)
         return None if activity is None or activity.deleted_at is not None else activity.user_id
 
-    def _changeable(self, photo_id: int, owner: int) -> Photo | None:
+    def _changeable(self, photo_id: int, owner: int, seen: Photo | None) -> Photo | None:
         photo = self._store.photos.get(photo_id)
+        if seen is not None and photo != seen:
+            return None
         return photo if photo is not None and self._live_owner(photo.activity_id) == owner else None
 
     def _of(self, activity_id: int) -> Sequence[Photo]:

@@ -147,7 +147,9 @@ class PostgresPhotoRepo:
         rows = await self._database.all(AFTER, {"id": photo_id, "owner": owner, "limit": limit})
         return [_photo_of(row) for row in rows]
 
-    async def change(self, photo_id: int, changes: PhotoChanges, *, owner: int, messages: Messages) -> Photo | None:
+    async def change(
+        self, photo_id: int, changes: PhotoChanges, *, owner: int, seen: Photo | None = None, messages: Messages
+    ) -> Photo | None:
         parameters: dict[str, Any] = {
             "id": photo_id,
             "owner": owner,
@@ -157,18 +159,20 @@ class PostgresPhotoRepo:
         }
 
         async def work(connection: Connection) -> Photo | None:
-            if await fetch_one(connection, LOCK_ACTIVITY_OF, parameters) is None:
+            if not await _locked(connection, parameters, seen):
                 return None
             rows = await (await connection.execute(CHANGE, parameters | messages_parameters([messages]))).fetchall()
             return next((_photo_of(row) for row in rows if row[0] == photo_id), None)
 
         return await self._database.transaction(work)
 
-    async def remove(self, photo_id: int, *, owner: int, at: datetime, messages: Messages) -> bool:
+    async def remove(
+        self, photo_id: int, *, owner: int, at: datetime, seen: Photo | None = None, messages: Messages
+    ) -> bool:
         parameters = {"id": photo_id, "owner": owner, "at": at}
 
         async def work(connection: Connection) -> bool:
-            if await fetch_one(connection, LOCK_ACTIVITY_OF, parameters) is None:
+            if not await _locked(connection, parameters, seen):
                 return False
             row = await fetch_one(connection, REMOVE, parameters | messages_parameters([messages]))
             if row is not None:
@@ -178,6 +182,16 @@ class PostgresPhotoRepo:
             return row is not None
 
         return await self._database.transaction(work)
+
+
+async def _locked(connection: Connection, parameters: dict[str, Any], seen: Photo | None) -> bool:
+    """Whether the photo may be changed; nobody else changes it until the transaction ends."""
+    if await fetch_one(connection, LOCK_ACTIVITY_OF, parameters) is None:
+        return False
+    if seen is None:
+        return True
+    row = await fetch_one(connection, FIND, parameters)
+    return row is not None and _photo_of(row[1:]) == seen
 
 
 def _parameters_of(photo: NewPhoto) -> dict[str, Any]:

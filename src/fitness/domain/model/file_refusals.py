@@ -49,6 +49,13 @@ class PhotoNotFound(Refusal):
         super().__init__(f"photo {photo_id} does not exist")
 
 
+class PhotoMismatch(Refusal):
+    """The photo is not, or no longer, one that the caller speaks of."""
+
+    def __init__(self, photo_id: int) -> None:
+        super().__init__(f"photo {photo_id} has changed since; read it again and repeat")
+
+
 class TooManyPhotos(Refusal):
     def __init__(self, most: int) -> None:
         super().__init__(f"an activity has at most {most} photos; delete one first")

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 from fitness.domain.model.activities import ActivityState
-from fitness.domain.model.file_refusals import PhotoNotFound, PictureTooLarge, TooManyPhotos
+from fitness.domain.model.file_refusals import PhotoMismatch, PhotoNotFound, PictureTooLarge, TooManyPhotos
 from fitness.domain.model.photos import (
     MAX_PHOTO_BYTES,
     MAX_PHOTOS,
@@ -26,7 +27,7 @@ from fitness.domain.model.photos import (
 from fitness.domain.model.refusals import ActivityNotFound
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.activities import ActivityService
-from fitness.domain.use_cases.caching.invalidation import Changes, Write
+from fitness.domain.use_cases.caching.invalidation import Changes
 from fitness.domain.use_cases.caching.keys import activity_scope, photos_key
 from fitness.domain.use_cases.caching.reads import CachedReads, Copy
 from fitness.ports.clock import ClockPort
@@ -37,6 +38,9 @@ from fitness.ports.pictures import PictureReaderPort
 _log = logging.getLogger(__name__)
 
 R = TypeVar("R")
+
+Meant = Callable[[Photo], bool]
+"""Whether a photo is as whoever changes it means it to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +119,22 @@ class PhotoService:
             _log.error("object %s of photo %s is missing", file.object_name, photo.id)
             raise PhotoNotFound(photo.id) from error
 
-    async def change(self, photo_id: int, changes: PhotoChanges, *, by: Caller) -> Photo:
-        """Its caption, or its place among the others.
+    async def change(self, photo_id: int, changes: PhotoChanges, *, by: Caller, meant: Meant | None = None) -> Photo:
+        """Its caption, or its place among the others, if the photo is a `meant` one.
 
-        Raises InvalidFields, PhotoNotFound, ActivityInTrash, ActivityExpired.
+        Raises InvalidFields, PhotoNotFound, PhotoMismatch, ActivityInTrash, ActivityExpired.
         """
         changes = checked_changes(changes)
         change = partial(self.repo.change, photo_id, changes, owner=by.id)
-        return await self._until_done(photo_id, change, by)
+        return await self._until_done(photo_id, change, by, meant)
 
-    async def delete(self, photo_id: int, *, by: Caller) -> None:
-        """For good; what the object store has of it is deleted later.
+    async def delete(self, photo_id: int, *, by: Caller, meant: Meant | None = None) -> None:
+        """For good, if the photo is a `meant` one; what the object store has of it is deleted later.
 
-        Raises PhotoNotFound, ActivityInTrash, ActivityExpired.
+        Raises PhotoNotFound, PhotoMismatch, ActivityInTrash, ActivityExpired.
         """
-        await self._until_done(photo_id, partial(self.repo.remove, photo_id, owner=by.id, at=self.clock.now()), by)
+        remove = partial(self.repo.remove, photo_id, owner=by.id, at=self.clock.now())
+        await self._until_done(photo_id, remove, by, meant)
 
     async def _keep(self, picture: Picture, activity_id: int, caption: str | None, by: Caller) -> Photo:
         """The objects first: what is named is there. Those that no row comes to name are swept."""
@@ -151,9 +156,18 @@ class PhotoService:
     async def _stored(self, rendition: Rendition) -> PhotoFile:
         return stored(rendition, await self.objects.put(rendition.content))
 
-    async def _until_done(self, photo_id: int, write: Write[R | None], by: Caller) -> R:
-        """Ends: each further round means that somebody restored the activity between two looks."""
+    async def _until_done(
+        self, photo_id: int, write: Callable[..., Awaitable[R | None]], by: Caller, meant: Meant | None
+    ) -> R:
+        """Ends: each further round means that somebody restored the activity, or changed the photo, between two looks.
+
+        `write` takes the photo as it was `seen`.
+        """
         while True:
             photo = await self.get(photo_id, by=by)
-            if done := await self.changes.make([activity_scope(photo.activity_id)], write):
+            if meant is not None and not meant(photo):
+                raise PhotoMismatch(photo_id)
+            seen = None if meant is None else photo
+            done = await self.changes.make([activity_scope(photo.activity_id)], partial(write, seen=seen))
+            if done:
                 return done

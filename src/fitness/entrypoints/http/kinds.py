@@ -12,6 +12,7 @@ from litestar.exceptions import (
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from fitness.domain.model.file_refusals import (
+    PhotoMismatch,
     PhotoNotFound,
     PictureCorrupt,
     PictureEmpty,
@@ -141,6 +142,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     TagNotFound: Kind(404, "tag_not_found", "Tag not found"),
     VersionMismatch: Kind(412, "version_mismatch", "Changed since"),
     ProfileMismatch: Kind(412, "version_mismatch", "Changed since"),
+    PhotoMismatch: Kind(412, "version_mismatch", "Changed since"),
     DuplicateActivity: Kind(409, "duplicate_activity", "Recorded already"),
     ChangesNotKept: Kind(410, "changes_not_kept", "Changes not kept"),
     NotAcceptable: Kind(406, "not_acceptable", "Not acceptable"),

@@ -3,22 +3,30 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
 from fitness.domain.model.api_keys import ApiScope
-from fitness.domain.model.file_refusals import PhotoNotFound, PictureRefused, TooManyPhotos
+from fitness.domain.model.file_refusals import PhotoMismatch, PhotoNotFound, PictureRefused, TooManyPhotos
 from fitness.domain.model.objects import digest_in
-from fitness.domain.model.photos import Caption, PhotoChanges, PhotoFile, PhotoSize
+from fitness.domain.model.photos import Caption, Photo, PhotoChanges, PhotoFile, PhotoSize
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import ActivityExpired, ActivityInTrash, ActivityNotFound
 from fitness.domain.model.users import Caller
-from fitness.domain.use_cases.photos import PhotoService
+from fitness.domain.use_cases.photos import Meant, PhotoService
 from fitness.entrypoints.http.bodies import JsonBody
 from fitness.entrypoints.http.delivery import is_known
-from fitness.entrypoints.http.etags import IF_NONE_MATCH
+from fitness.entrypoints.http.etags import (
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_NONE_MATCH_TO_CHANGE,
+    content_tag,
+    tags_to_change,
+    tags_to_read,
+)
 from fitness.entrypoints.http.kinds import RangeNotSatisfiable
 from fitness.entrypoints.http.photo_bodies import PhotoBody, PhotosBody, photo_body, photo_url
 from fitness.entrypoints.http.queries import read_query
@@ -96,13 +104,19 @@ async def list_photos(
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_READ,
         action=Action.OTHER,
-        refuses=(PhotoNotFound, ActivityInTrash, ActivityExpired),
-        headers=IF_NONE_MATCH,
+        refuses=(PhotoNotFound, PhotoMismatch, ActivityInTrash, ActivityExpired),
+        headers=IF_NONE_MATCH | IF_MATCH,
     ).opt,
 )
-async def get_photo(photo_id: FromPath[int], request: ApiRequest, photos: NamedDependency[PhotoService]) -> PhotoBody:
+async def get_photo(
+    photo_id: FromPath[int], request: ApiRequest, photos: NamedDependency[PhotoService]
+) -> Response[PhotoBody]:
     """What is known of a photo, with the addresses of its bytes."""
-    return photo_body(await photos.get(photo_id, by=request.user))
+    is_meant = tags_to_read(request)
+    photo = await photos.get(photo_id, by=request.user)
+    if not is_meant(_photo_tag(photo)):
+        raise PhotoMismatch(photo_id)
+    return _photo(photo)
 
 
 @get(
@@ -145,7 +159,9 @@ async def get_photo_file(
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
-        refuses=(PhotoNotFound, ActivityInTrash, ActivityExpired),
+        refuses=(PhotoNotFound, PhotoMismatch, ActivityInTrash, ActivityExpired),
+        headers=IF_MATCH | IF_NONE_MATCH_TO_CHANGE,
+        sends=("ETag",),
     ).opt,
 )
 async def change_photo(
@@ -153,9 +169,9 @@ async def change_photo(
     data: JSONBody[PhotoChanges],
     request: ApiRequest,
     photos: NamedDependency[PhotoService],
-) -> PhotoBody:
+) -> Response[PhotoBody]:
     """Merge patch of its caption and its position. At another position, it moves the photos in between by one."""
-    return photo_body(await photos.change(photo_id, data, by=request.user))
+    return _photo(await photos.change(photo_id, data, by=request.user, meant=_photos_to_change(request)))
 
 
 @delete(
@@ -164,12 +180,13 @@ async def change_photo(
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
-        refuses=(PhotoNotFound, ActivityInTrash, ActivityExpired),
+        refuses=(PhotoNotFound, PhotoMismatch, ActivityInTrash, ActivityExpired),
+        headers=IF_MATCH | IF_NONE_MATCH_TO_CHANGE,
     ).opt,
 )
 async def delete_photo(photo_id: FromPath[int], request: ApiRequest, photos: NamedDependency[PhotoService]) -> None:
     """Delete a photo for good. Those behind it move up."""
-    await photos.delete(photo_id, by=request.user)
+    await photos.delete(photo_id, by=request.user, meant=_photos_to_change(request))
 
 
 photos_of_activity_router = Router(
@@ -178,6 +195,20 @@ photos_of_activity_router = Router(
 photos_router = Router(
     "/photos", tags=["photos"], route_handlers=[get_photo, get_photo_file, change_photo, delete_photo]
 )
+
+
+def _photo_tag(photo: Photo) -> str:
+    """Of what is known of the photo, its position too, which moves with those of others."""
+    return content_tag(msgspec.json.encode(photo_body(photo))).decode()
+
+
+def _photo(photo: Photo) -> Response[PhotoBody]:
+    return Response(photo_body(photo), headers={"ETag": _photo_tag(photo)})
+
+
+def _photos_to_change(request: ApiRequest) -> Meant | None:
+    is_meant = tags_to_change(request)
+    return None if is_meant is None else lambda photo: is_meant(_photo_tag(photo))
 
 
 def _tag(file: PhotoFile) -> str:
