@@ -142,7 +142,7 @@ def wait_until_says(server: ValkeyServer, fact: str, *command: str) -> None:
 
 @contextmanager
 def standing_still(pids: Iterable[int]) -> Iterator[None]:
-    """These processes run no further meanwhile."""
+    """These processes run no further meanwhile, but they may be ended."""
     stopped = [*pids]
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
@@ -150,7 +150,8 @@ def standing_still(pids: Iterable[int]) -> Iterator[None]:
         yield
     finally:
         for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 async def answered(line: AnyLine) -> None:

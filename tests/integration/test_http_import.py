@@ -183,10 +183,12 @@ async def test_when_the_service_ends_a_long_reading_is_cut_off_and_nothing_of_it
     ann = await own_api.person()
     points = hostile_files()["a million bare points"]()
     upload = asyncio.ensure_future(ann.upload(points))
-    while len(own_api.container.recording_reader().pids()) < 2:  # noqa: ASYNC110 - as above
+    reader = own_api.container.recording_reader()
+    while not reader.long_readings or len(reader.pids()) < 2:  # noqa: ASYNC110 - as above
         await asyncio.sleep(0)
-    begin_drain(own_api.container)
-    answer = await upload
+    with standing_still(reader.pids()):  # else it may end in the time that it is given
+        begin_drain(own_api.container)
+        answer = await upload
     assert (answer.status_code, answer.json()["code"]) == (503, "reader_unavailable")
     assert (await ann.get("/activities")).json()["total"] == 0
 
