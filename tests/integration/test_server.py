@@ -181,12 +181,31 @@ class TestDeadlines:
         client = await served.client()
         await client.send(b"POST /in HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"x" * sent)
         await served.until(lambda: len(app.seen) == 1)
-        served.look_before(deadlines.BODY_GRACE_S)
+        served.look_before(deadlines.BODY_WINDOW_S)
         assert app.cancelled == 0
-        served.pass_time(deadlines.BODY_GRACE_S + 1)
+        served.pass_time(deadlines.BODY_WINDOW_S + 1)
         status, headers, _ = await client.answer()
         assert (status, headers["connection"]) == (408, "close")
         await served.until(lambda: app.cancelled == 1)
+
+    async def test_so_is_one_that_stalls_after_much_of_it_has_come(self, served: Served, app: App):
+        client = await served.client()
+        await client.send(b"POST /in HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 900_000)
+        await settled()
+        served.pass_time(0)
+        assert app.cancelled == 0
+        served.pass_time(deadlines.BODY_WINDOW_S + 1)
+        assert (await client.answer())[0] == 408
+        await served.until(lambda: app.cancelled == 1)
+
+    async def test_a_body_that_the_application_does_not_take_is_not_late(self, served: Served, app: App):
+        app.answer = app.later
+        client = await served.client()
+        client.writer.write(b"POST /in HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000)
+        await settled()
+        served.pass_time(10_000)
+        app.on.set()
+        assert (await client.answer())[2] == b"POST /in 1000000"
 
     async def test_a_body_that_comes_steadily_may_take_its_time(self, served: Served, app: App):
         client = await served.client()

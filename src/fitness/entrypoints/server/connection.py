@@ -31,6 +31,8 @@ class Connection(asyncio.Protocol):
         self._parser = RequestParser(self)
         self._since_s = self._loop.time()
         """When the state that it is in began."""
+        self._pace = deadlines.BodyPace(self._since_s)
+        """Of the body of the request that is being answered."""
         self._idle = False
         """Whether it waits for another request than the first."""
         self._answering: Exchange | Quick | None = None
@@ -141,7 +143,7 @@ class Connection(asyncio.Protocol):
     def read_on(self, on: bool) -> None:
         now_s = self._loop.time()
         if on and self._unread_since_s is not None:
-            self._since_s += now_s - self._unread_since_s  # the client could not go on meanwhile
+            self._pace.unread_for(now_s - self._unread_since_s)
             self._unread_since_s = None
         elif not on and self._unread_since_s is None:
             self._unread_since_s = now_s
@@ -194,7 +196,7 @@ class Connection(asyncio.Protocol):
         elif exchange.received_all or self._unread_since_s is not None:
             overdue = self._left_s is not None and now_s - self._left_s > deadlines.GONE_S
         else:
-            overdue = deadlines.body_is_late(waited_s, exchange.received_bytes)
+            overdue = self._pace.is_late(now_s, exchange.received_bytes)
             if overdue and not exchange.started:
                 self._refuse(408, "the request's body came too slowly")
                 return
@@ -221,7 +223,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, exchange: Exchange) -> None:
         self._answering = exchange
-        self._since_s = self._loop.time()
+        self._pace = deadlines.BodyPace(self._loop.time())
         exchange.task = self._loop.create_task(exchange.run(self._app))
 
     def _goes_quickly(self, head: Head) -> bool:

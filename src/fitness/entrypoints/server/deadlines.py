@@ -7,9 +7,9 @@ IDLE_S = 75.0
 """Between requests. Proxies keep their connections for up to 60 s, and the proxy should be the one that closes."""
 
 BODY_S = 600.0
-BODY_GRACE_S = 5.0
+BODY_WINDOW_S = 10.0
 LEAST_BODY_RATE = 1_024
-"""A body has BODY_S. After the grace it has to come at this many bytes a second, on average."""
+"""A body has BODY_S, and has to come at this many bytes a second over each window, however much came before."""
 
 UNREAD_S = 30.0
 """For the client to take what is written to it, some 64 KiB at a time."""
@@ -28,5 +28,23 @@ MAX_PIPELINED = 64
 """Requests that came before the answers to those before them."""
 
 
-def body_is_late(waited_s: float, received_bytes: int) -> bool:
-    return waited_s > BODY_S or received_bytes < (waited_s - BODY_GRACE_S) * LEAST_BODY_RATE
+class BodyPace:
+    """Whether a body comes as fast as it has to. Times are the event loop's."""
+
+    __slots__ = ("_late_from_s", "_marked_bytes", "_marked_s")
+
+    def __init__(self, now_s: float) -> None:
+        self._late_from_s = now_s + BODY_S
+        self._marked_s, self._marked_bytes = now_s, 0
+        """When enough for a window had last come, and how much of the body that was."""
+
+    def unread_for(self, seconds: float) -> None:
+        """The service did not read so long: the client could not go on meanwhile."""
+        self._late_from_s += seconds
+        self._marked_s += seconds
+
+    def is_late(self, now_s: float, received_bytes: int) -> bool:
+        """To be asked several times in a window: what comes between two looks counts as if it came at the second."""
+        if received_bytes - self._marked_bytes >= BODY_WINDOW_S * LEAST_BODY_RATE:
+            self._marked_s, self._marked_bytes = now_s, received_bytes
+        return now_s > self._late_from_s or now_s > self._marked_s + BODY_WINDOW_S
