@@ -3,16 +3,19 @@
 import asyncio
 import gzip
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from functools import partial
 
 import httpx
 import pytest
 
 from fitness.domain.model.recordings import MAX_RECORDING_BYTES
+from fitness.entrypoints.http.uploads import OWN_BYTES, SMALL_BYTES
 from fitness.entrypoints.wiring.lifecycle import begin_drain
 from tests.files import A_TRACK, FitFile, gpx, lap, tcx, tcx_activity, track
 from tests.harness.api import Api, Person
+from tests.harness.load import until
 from tests.harness.servers import standing_still
 from tests.hostile import declared, hostile_files
 from tests.mutations import BASES, mutated
@@ -193,20 +196,25 @@ async def test_when_the_service_ends_a_long_reading_is_cut_off_and_nothing_of_it
     assert (await ann.get("/activities")).json()["total"] == 0
 
 
+async def unfinished_upload(
+    person: Person, content: bytes, go_on: asyncio.Event, come: Callable[[], None] = lambda: None
+) -> httpx.Response:
+    """Calls `come` when the service has received the content. The rest of the form comes once it may go on."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        yield content
+        come()
+        await go_on.wait()
+        yield b"\r\n--x--\r\n"
+
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    return await person.post("/activities/import", content=parts(), headers=headers)
+
+
 async def test_a_user_who_uploads_more_than_there_is_room_for_is_refused_and_others_are_not(ann: Person, bob: Person):
     go_on = asyncio.Event()
-
-    async def upload() -> httpx.Response:
-        async def parts() -> AsyncIterator[bytes]:
-            yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
-            yield LARGE
-            await go_on.wait()
-            yield b"\r\n--x--\r\n"
-
-        headers = {"Content-Type": "multipart/form-data; boundary=x"}
-        return await ann.post("/activities/import", content=parts(), headers=headers)
-
-    uploads = [asyncio.ensure_future(upload()) for _ in range(3)]
+    uploads = [asyncio.ensure_future(unfinished_upload(ann, LARGE, go_on)) for _ in range(3)]
     done, _ = await asyncio.wait(uploads, return_when=asyncio.FIRST_COMPLETED)
     refused = done.pop().result()
     assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
@@ -216,6 +224,23 @@ async def test_a_user_who_uploads_more_than_there_is_room_for_is_refused_and_oth
     go_on.set()
     assert sorted(one.status_code for one in await asyncio.gather(*uploads)) == [422, 422, 503]
     assert (await ann.upload(LARGE)).status_code == 422
+
+
+async def test_two_users_who_take_all_the_room_for_small_uploads_do_not_keep_a_third_one_out(
+    api: Api, ann: Person, bob: Person
+):
+    go_on, content = asyncio.Event(), b"x" * (OWN_BYTES + SMALL_BYTES)
+    held: list[Person] = []
+    uploads = [
+        asyncio.ensure_future(unfinished_upload(who, content, go_on, partial(held.append, who)))
+        for who in (ann, bob)
+        for _ in range(16)
+    ]
+    await until(lambda: len(held) == len(uploads))
+    cyd = await api.person()
+    assert (await cyd.upload(A_TRACK)).status_code == 201
+    go_on.set()
+    await asyncio.gather(*uploads)
 
 
 async def test_the_upload_has_to_be_a_file_in_the_field_file(ann: Person):

@@ -23,8 +23,12 @@ MAX_PARTS = 20
 MULTIPART_OVERHEAD_BYTES = 100_000
 """What a form may hold beside the file."""
 
+OWN_BYTES = 256_000
+"""Of each user's uploads so much is counted apart: whatever others send, who has little under way finds room, unless
+hundreds of accounts take theirs."""
+
 SMALL_BYTES = 1_000_000
-"""Of every upload so much is counted apart: whatever large files others send, a small one finds room."""
+"""Of every upload so much more is counted apart: whatever large files others send, a small one finds room."""
 
 MAX_UPLOAD_BYTES = MAX_RECORDING_BYTES + MULTIPART_OVERHEAD_BYTES
 MAX_PHOTO_UPLOAD_BYTES = MAX_PHOTO_BYTES + MULTIPART_OVERHEAD_BYTES
@@ -38,9 +42,13 @@ class Room:
         self._most_each = most_each_bytes
         self._taken: Counter[int] = Counter()
 
+    def left(self, user_id: int) -> int:
+        """How much more the user may take."""
+        return min(self._most_each - self._taken[user_id], self._most - self._taken.total())
+
     def take(self, user_id: int, size: int) -> None:
         """Raises Overloaded."""
-        if self._taken[user_id] + size > self._most_each or self._taken.total() + size > self._most:
+        if size > self.left(user_id):
             raise Overloaded("too many files are being uploaded")
         self._taken[user_id] += size
 
@@ -56,14 +64,15 @@ class UploadSpace:
     It counts what has come of them, so that who sends slowly, or says that he will send much, takes nothing away.
     """
 
-    def __init__(self, *, small: Room | None = None, large: Room | None = None) -> None:
+    def __init__(self, *, own: Room | None = None, small: Room | None = None, large: Room | None = None) -> None:
+        self._own = own or Room(250 * OWN_BYTES, OWN_BYTES)
         self._small = small or Room(32 * SMALL_BYTES, 16 * SMALL_BYTES)
         self._large = large or Room(4 * MAX_UPLOAD_BYTES, 2 * MAX_UPLOAD_BYTES)
 
     @contextmanager
     def upload(self, user_id: int) -> Iterator["Upload"]:
         """Room for an upload of the user, given back at the end."""
-        upload = Upload(user_id, self._small, self._large)
+        upload = Upload(user_id, self._own, self._small, self._large)
         try:
             yield upload
         finally:
@@ -73,20 +82,25 @@ class UploadSpace:
 class Upload:
     """What one upload has taken so far."""
 
-    def __init__(self, user_id: int, small: Room, large: Room) -> None:
+    def __init__(self, user_id: int, own: Room, small: Room, large: Room) -> None:
         self._user_id = user_id
-        self._small, self._large = small, large
-        self._small_bytes = self._large_bytes = 0
+        self._own, self._small, self._large = own, small, large
+        self._own_bytes = self._small_bytes = self._large_bytes = 0
 
     def take(self, size: int) -> None:
         """Raises Overloaded."""
-        small = min(size, SMALL_BYTES - self._small_bytes)
+        own = min(size, self._own.left(self._user_id))
+        self._own.take(self._user_id, own)
+        self._own_bytes += own
+        small = min(size - own, SMALL_BYTES - self._small_bytes)
         self._small.take(self._user_id, small)
         self._small_bytes += small
-        self._large.take(self._user_id, size - small)
-        self._large_bytes += size - small
+        large = size - own - small
+        self._large.take(self._user_id, large)
+        self._large_bytes += large
 
     def give_back(self) -> None:
+        self._own.give_back(self._user_id, self._own_bytes)
         self._small.give_back(self._user_id, self._small_bytes)
         self._large.give_back(self._user_id, self._large_bytes)
 
