@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from fitness.adapters.memory.clock import ManualClock
-from fitness.domain.model.api_keys import ApiScope
+from fitness.domain.model.api_keys import KEY_PREFIX, ApiScope
 from fitness.domain.use_cases.live import MOST_OF_USER
 from fitness.entrypoints.http import live_socket
 from fitness.entrypoints.server import websocket
@@ -25,6 +25,7 @@ from fitness.ports.live import TICKET_TTL_S
 from tests.builders import an_activity, messages
 from tests.harness.api import IN_MEMORY, Api, Person, Stores, serving
 from tests.harness.listening import listening
+from tests.harness.load import eventually
 from tests.integration.test_http_access import key_of
 from tests.integration.test_http_lists import cursor
 from tests.integration.test_http_metrics import scraped, value
@@ -69,6 +70,25 @@ async def heard(client: ClientConnection) -> dict[str, Any]:
 async def feed(api: Api) -> AsyncIterator[Live]:
     async with listening(api.app) as here:
         yield Live(api, here.port)
+
+
+@asynccontextmanager
+async def limited(stores: Stores) -> AsyncIterator[Live]:
+    """With limits, which do not fill again."""
+    async with (
+        serving(stores.database_url, stores.redis_url, rate_limit_scale=1.0, limits_stand=True) as api,
+        listening(api.app) as here,
+    ):
+        yield Live(api, here.port)
+
+
+async def left(live: Live) -> int:
+    """Of the requests of this address."""
+    return int((await live.api.http.get("/api/v1/rate-limit")).json()["limits"][0]["remaining"])
+
+
+async def is_used_up(live: Live) -> bool:
+    return await left(live) == 0
 
 
 async def ticket_of(person: Person) -> str:
@@ -210,11 +230,8 @@ class TestEntering:
                     pass
 
     async def test_opening_one_is_charged_as_any_request(self, stores: Stores):
-        async with (
-            serving(stores.database_url, stores.redis_url, rate_limit_scale=1.0, limits_stand=True) as api,
-            listening(api.app) as here,
-        ):
-            feed, ann = Live(api, here.port), await api.person()
+        async with limited(stores) as feed:
+            ann = await feed.api.person()
             while (await ann.get("/users/me")).headers["x-ratelimit-remaining"] != "1":
                 pass
             async with feed.following(ann):
@@ -222,6 +239,46 @@ class TestEntering:
         assert code == 4429
         assert reason is not None
         assert reason.startswith("more than 100 requests in ")
+
+    async def test_once_the_limit_of_an_address_is_used_up_no_first_message_of_it_is_waited_for(
+        self, stores: Stores, monkeypatch: Any
+    ):
+        monkeypatch.setattr(live_socket, "HELLO_S", 1_000.0)
+        async with limited(stores) as feed, AsyncExitStack() as silent:
+            for _ in range(await left(feed)):
+                await silent.enter_async_context(feed.socket())
+            await eventually(lambda: is_used_up(feed))
+            async with feed.socket() as client:
+                code, reason = await closed(client)
+        assert code == 4429
+        assert reason is not None
+        assert reason.startswith("more than 20 requests in ")
+
+    @pytest.mark.parametrize("token", ["made up", KEY_PREFIX + "made-up"])
+    async def test_a_guess_is_charged_to_the_address_once(self, stores: Stores, token: str):
+        async with limited(stores) as feed:
+            before = await left(feed)
+            assert (await refused(feed, json.dumps({"token": token})))[0] == 4401
+            assert await left(feed) == before - 1
+            async with feed.socket("?ticket=made-up") as client:
+                assert (await closed(client))[0] == 4401
+            assert await left(feed) == before - 2
+
+    async def test_a_ticket_costs_the_address_nothing(self, stores: Stores):
+        async with limited(stores) as feed:
+            ann = await feed.api.person()
+            before = await left(feed)
+            async with feed.socket(f"?ticket={await ticket_of(ann)}") as client:
+                assert (await heard(client))["type"] == "following"
+            assert await left(feed) == before
+
+    async def test_a_page_of_another_origin_is_charged_to_its_address(self, stores: Stores):
+        async with limited(stores) as feed:
+            before = await left(feed)
+            for _ in range(before + 1):
+                with pytest.raises(InvalidStatus):
+                    await feed.socket(origin="https://evil.example")
+            assert await left(feed) == 0
 
     async def test_pages_of_other_origins_are_refused_and_the_services_own_are_not(self, feed: Live, ann: Person):
         with pytest.raises(InvalidStatus) as refusal:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from fitness.entrypoints.server import websocket
 from fitness.entrypoints.server.websocket import Socket
@@ -234,6 +234,43 @@ async def test_a_client_that_reads_nothing_keeps_the_application_waiting_and_a_c
     here.listener.look(asyncio.get_running_loop().time() + websocket.CLOSING_S + 1)
     await until(lambda: here.listener.connections == 0)
     writer.close()
+
+
+async def test_a_socket_on_which_nothing_was_said_yet_makes_room_for_another_connection(echo: Echo):
+    async with listening(echo, per_address=2) as here, to(here) as heard, to(here) as silent:
+        await heard.send("hi")
+        assert await heard.recv() == "hi"
+        await until(lambda: len(echo.scopes) == 2)
+        async with to(here) as third:
+            assert (await closed(silent))[0] == 1006
+            for client in (heard, third):
+                await client.send("still here")
+                assert await client.recv() == "still here"
+
+
+async def test_a_socket_whose_client_waits_for_the_application_does_not(echo: Echo):
+    async with listening(echo, per_address=2) as here, to(here) as one, to(here) as other:
+        for client in (one, other):
+            await client.send("hi")
+            await client.recv()
+        with pytest.raises((InvalidMessage, ConnectionError)):
+            await to(here)
+        for client in (one, other):
+            await client.send("still here")
+            assert await client.recv() == "still here"
+
+
+async def test_a_socket_whose_close_the_client_does_not_answer_makes_room(echo: Echo):
+    async with listening(echo, per_address=1) as here:
+        reader, writer = await asyncio.open_connection("127.0.0.1", here.port)
+        writer.write(HANDSHAKE + bytes([0x81, 0x82, 0, 0, 0, 0]) + b"hi")
+        await asyncio.wait_for(reader.readuntil(b"\x81\x02hi"), PATIENCE_S)
+        writer.write(bytes([0x81, 0x85, 0, 0, 0, 0]) + b"close")
+        await asyncio.wait_for(reader.readuntil(b"as you say"), PATIENCE_S)
+        async with to(here) as client:
+            await client.send("hi")
+            assert await client.recv() == "hi"
+        writer.close()
 
 
 async def test_a_stopping_service_says_so(echo: Echo):

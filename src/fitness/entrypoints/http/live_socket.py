@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -116,6 +117,8 @@ class LiveSocket:
         self._record("GET", PATH, status, time.perf_counter() - arrived.started_s)
         try:
             if status == 403:
+                with suppress(RateLimited):
+                    await self._charging.charge(Action.OTHER, Requester(self._charging.address(scope)), scope)
                 await send({"type": "websocket.close", "reason": "pages of this origin may not connect"})
                 return
             with self._feed.connected("websocket"):
@@ -149,27 +152,30 @@ class LiveSocket:
         raise AssertionError("a follower is told of changes until something ends it")
 
     async def _begun(self, scope: Any, receive: Any) -> tuple[Caller, str | None]:
-        """Who it is, by the ticket or the first message, and the cursor they gave. The request is charged."""
+        """Who it is, by the ticket or the first message, and the cursor they gave.
+
+        The request is charged to the account. Whoever brings no good ticket is charged to the address before that: once
+        its limit is used up, nobody is waited for.
+        """
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         address = self._charging.address(scope)
-        try:
-            if "ticket" in query:
+        if "ticket" in query:
+            try:
                 caller, cursor = await self._access.redeem(query["ticket"]), query.get("cursor")
-            else:
-                hello = await _first_message(receive)
-                caller, cursor = await self._caller(hello.token, address, scope), hello.cursor
-        except (NotAuthenticated, InsufficientScope, ClientLeft):
+            except NotAuthenticated:
+                await self._charging.charge(Action.OTHER, Requester(address), scope)
+                raise
+        else:
             await self._charging.charge(Action.OTHER, Requester(address), scope)
-            raise
+            hello = await _first_message(receive)
+            caller, cursor = await self._caller(hello.token), hello.cursor
         await self._charging.charge(Action.OTHER, Requester(address, caller), scope)
         return caller, cursor
 
-    async def _caller(self, token: str, address: str, scope: Any) -> Caller:
-        """As the gate finds it. Raises NotAuthenticated, InsufficientScope, RateLimited."""
+    async def _caller(self, token: str) -> Caller:
+        """As the gate finds it. Raises NotAuthenticated, InsufficientScope."""
         if not token.startswith(KEY_PREFIX):
             return self._tokens.verify(token)
-        if not self._keys.is_known(token):
-            await self._charging.charge(Action.OTHER, Requester(address), scope)
         key = await self._keys.verify(token)
         if ApiScope.ACTIVITIES_READ not in key.scopes:
             raise InsufficientScope(ApiScope.ACTIVITIES_READ)

@@ -77,6 +77,9 @@ class Socket(asyncio.Protocol):
         self._protocol = ServerProtocol(state=State.OPEN, max_size=MOST_MESSAGE_BYTES, logger=_quiet)
         self._events: deque[Message] = deque([{"type": "websocket.connect"}])
         self._come: asyncio.Future[None] | None = None
+        """Of the next event, once the application waits for one."""
+        self._spoken = False
+        """Whether the application has sent a message."""
         self._parts: list[bytes] = []
         self._kind = ""
         self._drained: asyncio.Future[None] | None = None
@@ -144,8 +147,14 @@ class Socket(asyncio.Protocol):
             self._protocol.send_ping(b"")
             self._flush()
 
-    waits_for_client = False
-    """The client waits for what there is to say."""
+    @property
+    def waits_for_client(self) -> bool:
+        """Until the application has said something, it waits for the client to say who it is; after that the client
+        waits for what there is to say.
+        """
+        if self._closing_s is not None:
+            return True
+        return not self._spoken and self._come is not None and not self._come.done()
 
     def end(self) -> None:
         self._transport.abort()
@@ -184,6 +193,7 @@ class Socket(asyncio.Protocol):
                 self._transport.write(self._accepting)
                 self._accepting = None
         elif kind == "websocket.send":
+            self._spoken = True
             self._protocol.send_text(message["text"].encode())
             self._flush()
         if self._drained is not None:
