@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -90,3 +91,62 @@ def test_a_request_that_differs_only_in_its_target_is_not_parsed():
     first, second = events.heads
     assert second.target == b"/b?c=1"
     assert second.headers is first.headers
+
+
+LARGE_POST = b"POST /in HTTP/1.1\r\nHost: here\r\nContent-Length: 40000\r\n\r\n" + b"x" * 40_000
+CHUNKED = b"POST /in HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
+SHORT_CHUNKED = CHUNKED + b"3\r\nabc\r\n0\r\n\r\n"
+MANY_CHUNKS = CHUNKED + b"1\r\nx\r\n" * 10_000 + b"0\r\n\r\n"
+MANY_REQUESTS = USUAL * 1_000
+LARGE_HEAD = b"GET /a HTTP/1.1\r\nHost: here\r\nX: " + b"x" * 40_000
+MUCH_FRAMING = CHUNKED + b"3;" + b"x" * 60_000
+
+
+@pytest.mark.parametrize("before", [LARGE_POST, MANY_CHUNKS, SHORT_CHUNKED, MANY_REQUESTS, LARGE_POST + SHORT_CHUNKED])
+@pytest.mark.parametrize("after", [USUAL, LARGE_POST, SHORT_CHUNKED, SHORT_CHUNKED + MANY_REQUESTS])
+class TestWhatComesTogether:
+    def test_the_beginning_of_a_request_is_not_charged_with_the_one_before(self, before: bytes, after: bytes):
+        events, alone = Events(), Events()
+        events.feed(before + after[:10])
+        events.feed(after[10:])
+        for one in (before, after):
+            alone.feed(one)
+        assert events.said == alone.said
+        assert events.said[-1] == "end"
+
+    def test_requests_in_one_read_are_not_charged_with_each_other(self, before: bytes, after: bytes):
+        together, alone = Events(), Events()
+        together.feed(before + after)
+        for one in (before, after):
+            alone.feed(one)
+        assert together.said == alone.said
+        assert together.said[-1] == "end"
+
+    def test_nor_where_a_read_begins_within_the_end_of_a_head(self, before: bytes, after: bytes):
+        alone = Events()
+        for one in (before, after):
+            alone.feed(one)
+        for cut in range(before.index(b"\r\n\r\n"), before.index(b"\r\n\r\n") + 5):
+            events = Events()
+            events.feed(before[:cut])
+            events.feed(before[cut:] + after)
+            assert events.said == alone.said
+
+
+@pytest.mark.parametrize("before", [b"", LARGE_POST, MANY_CHUNKS, SHORT_CHUNKED, MANY_REQUESTS])
+@pytest.mark.parametrize(
+    "sent", [LARGE_HEAD, LARGE_HEAD + b"\r\n\r\n", MUCH_FRAMING, MUCH_FRAMING + b"\r\nabc\r\n0\r\n\r\n"]
+)
+@pytest.mark.parametrize("read_bytes", [1_000, 65_536, 1_000_000])
+def test_what_is_too_much_is_refused_whatever_comes_before_it(before: bytes, sent: bytes, read_bytes: int):
+    events, data = Events(), before + sent
+    for begin in range(0, len(data), read_bytes):
+        events.feed(data[begin : begin + read_bytes])
+    assert events.said[-1] == "refused"
+
+
+def test_what_comes_behind_an_upgrade_is_the_rest_however_much_it_is():
+    events = Events()
+    events.feed(USUAL.replace(b"Host", b"Upgrade: websocket\r\nConnection: upgrade\r\nHost") + MANY_REQUESTS)
+    assert events.parser.ended
+    assert events.parser.rest == MANY_REQUESTS

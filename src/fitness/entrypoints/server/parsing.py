@@ -21,6 +21,9 @@ _NOTED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect",
 MAX_REMEMBERED_BYTES = 2 * 1024
 """Of a request without a body: longer ones are parsed each time."""
 
+_BLANK_LINE = b"\r\n\r\n"
+"""Ends a head, and a chunked body, in which it may also stand."""
+
 _plain_target = re.compile(rb"/[A-Za-z0-9/_.~%?=&+,:;@!$'()*-]*").fullmatch
 """Whether nothing in a target could end it, or begin another line."""
 
@@ -127,6 +130,10 @@ class RequestParser:
         self._heads: list[Head] = []
         """Those that ended in what is being fed."""
         self._in_body = False
+        self._body_left: int | None = 0
+        """Of the body that is coming; None where it ends with its last chunk."""
+        self._tail = b""
+        """The last bytes of what a blank line will end."""
         self._head_bytes = self._fed_bytes = self._framing_bytes = self._content_bytes = 0
         self.rest = b""
         """What came behind the last request."""
@@ -152,14 +159,36 @@ class RequestParser:
             self._last = _remembered(data, self._heads[0])
 
     def _parse(self, data: bytes) -> None:
-        self._fed_bytes = len(data)
+        """In pieces of which each is of one request, so that none is charged with the bytes of another."""
+        begin = 0
+        while begin < len(data):
+            end = self._piece_end(data, begin)
+            self._parse_piece(data[begin:end])
+            begin = end
+
+    def _piece_end(self, data: bytes, begin: int) -> int:
+        if self._in_body and self._body_left:
+            return min(begin + self._body_left, len(data))
+        tail = self._tail
+        across = (tail + data[begin : begin + 3]).find(_BLANK_LINE) if tail else -1
+        if across >= 0:
+            return begin + across + len(_BLANK_LINE) - len(tail)
+        ends = data.find(_BLANK_LINE, begin)
+        return len(data) if ends < 0 else ends + len(_BLANK_LINE)
+
+    def _parse_piece(self, piece: bytes) -> None:
+        if self.ended:
+            self.rest += piece
+            return
+        self._fed_bytes = len(piece)
+        self._tail = (self._tail + piece[-3:])[-3:]
         if self._in_body:
-            self._framing_bytes += self._fed_bytes
+            self._framing_bytes += len(piece)
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
             self.ended = True
-            self.rest = data[upgrade.args[0] :]
+            self.rest = piece[upgrade.args[0] :]
         except httptools.HttpParserCallbackError as error:
             if isinstance(error.__context__, Refused):
                 raise error.__context__ from None
@@ -200,6 +229,7 @@ class RequestParser:
             head.body_bytes = self._body_bytes()
             head.expects_continue = noted.get(b"expect", b"").lower() == b"100-continue" and head.body_bytes != 0
             head.asks_for_socket = noted.get(b"upgrade", b"").lower() == b"websocket" and head.body_bytes == 0
+        self._body_left = head.body_bytes
         self._begin()
         self._in_body = True
         self._heads.append(head)
@@ -208,6 +238,8 @@ class RequestParser:
     def on_body(self, data: bytes) -> None:
         self._framing_bytes -= len(data)
         self._content_bytes += len(data)
+        if self._body_left is not None:
+            self._body_left -= len(data)
         self._reader.body_came(data)
 
     def on_message_complete(self) -> None:
@@ -230,7 +262,7 @@ class RequestParser:
             raise Refused(414, f"the request's target has more than {MAX_TARGET_BYTES} bytes")
         if len(self._headers) > MAX_HEADERS:
             raise Refused(431, f"the request has more than {MAX_HEADERS} headers")
-        if self._head_bytes + self._fed_bytes > MAX_HEAD_BYTES and self._headers_bytes() > MAX_HEAD_BYTES:
+        if self._head_bytes + self._fed_bytes > MAX_HEAD_BYTES:
             raise Refused(431, HEAD_TOO_LARGE)
 
     def _body_bytes(self) -> int | None:
@@ -240,8 +272,6 @@ class RequestParser:
             return int(self._noted.get(b"content-length", b"0"))
         if coding.lower() != b"chunked":
             raise Refused(400, "a body can be chunked; no other Transfer-Encoding is known here")
-        # What came together with the head: chunks, or the next request.
-        self._framing_bytes = self._fed_bytes - self._headers_bytes()
         return None
 
     def _check_framing(self) -> None:
