@@ -16,8 +16,11 @@ from redis.asyncio import Redis
 
 from fitness.adapters.embedded.engines import EngineUrls
 from fitness.entrypoints.logs import FLUSH_S, configure_logs
+from fitness.entrypoints.server.deadlines import BODY_WINDOW_S
 from tests.harness.api import Api, Person, serving
+from tests.harness.listening import listening as behind_listener
 from tests.harness.load import PATIENCE_S
+from tests.integration.test_http_metrics import scraped, value
 
 Caught = Callable[[], list[dict[str, Any]]]
 
@@ -103,6 +106,33 @@ async def test_what_goes_wrong_in_a_request_is_logged_under_its_id(caught: Caugh
     (line,) = [line for line in caught() if line["level"] == "error"]
     assert line["request_id"] == "abc-2"
     assert "TypeError" in str(line["exception"])
+
+
+@pytest.mark.parametrize("path", ["/api/v1/auth/login", "/api/v1/activities"])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_that_the_server_refuses_is_counted_and_logged_with_the_status_of_its_answer(
+    caught: Caught, own_api: Api, path: str, chunked: bool
+):
+    ann = await own_api.person()
+    status, framing = (400, "Transfer-Encoding: chunked") if chunked else (408, "Content-Length: 100")
+    head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n{framing}\r\n"
+    own_api.container.access_log().flush()
+    caught()
+    async with behind_listener(own_api.app) as (listener, port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"{head}Authorization: Bearer {ann.token}\r\nExpect: 100-continue\r\n\r\n".encode())
+        assert b" 100 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
+        if chunked:
+            writer.write(b"no chunk")
+        else:
+            listener.look(asyncio.get_running_loop().time() + BODY_WINDOW_S + 1)
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    own_api.container.access_log().flush()
+    lines = [line for line in caught() if line["logger"] == "fitness.access"]
+    assert [(line["method"], line["route"], line["status"]) for line in lines] == [("POST", path, status)]
+    assert value(await scraped(own_api), "http_requests_total", endpoint=path, status=str(status)) == 1
 
 
 def test_a_traceback_shows_no_values_for_there_may_be_passwords_among_them():

@@ -10,7 +10,7 @@ import pytest
 
 from fitness.entrypoints.server import deadlines
 from fitness.entrypoints.server.connection import Connection
-from fitness.entrypoints.server.exchange import MOST_UNREAD_BYTES, UNANSWERED, Answer
+from fitness.entrypoints.server.exchange import ANSWERED, MOST_UNREAD_BYTES, UNANSWERED, Answer
 from fitness.entrypoints.server.listener import Listener
 from fitness.entrypoints.server.parsing import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES
 from tests.harness.listening import listening
@@ -320,11 +320,13 @@ class TestBounds:
             b"5\r\nhelloX\r\n",
         ],
     )
-    async def test_chunks_that_are_mostly_framing_are_refused(self, served: Served, chunks: bytes):
+    async def test_chunks_that_are_mostly_framing_are_refused(self, served: Served, app: App, chunks: bytes):
         client = await served.client()
         client.writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
         assert (await client.answer())[0] == 400
         assert await client.closed()
+        seen = [one[ANSWERED] for one in app.seen]
+        assert seen + served.refused == [400]  # the application counts what it has seen
 
     async def test_small_chunks_are_a_body(self, served: Served):
         client = await served.client()

@@ -17,7 +17,7 @@ from fitness.entrypoints.http.sending import CLIENT_GONE, Charge, Sending
 from fitness.entrypoints.http.short_changes import ShortChanges
 from fitness.entrypoints.http.short_way import Read, ShortWay
 from fitness.entrypoints.logs import REQUEST_ID, AccessLog, Response
-from fitness.entrypoints.server.exchange import Answer, RawHeaders
+from fitness.entrypoints.server.exchange import ANSWERED, Answer, RawHeaders
 
 UNLOGGED = "/health"
 """Machines ask for this every few seconds; it is logged only when it fails."""
@@ -171,7 +171,7 @@ class Edge:
         try:
             found = await self._short_changes.answer(arrived, scope, receive)
         except asyncio.CancelledError:
-            self._report(arrived, CLIENT_GONE)
+            self._report(arrived, _seen_status(scope, CLIENT_GONE))
             raise
         except Exception as error:  # noqa: BLE001 - as Litestar answers what its handlers raise
             found = _problem(error, arrived)
@@ -207,7 +207,7 @@ class Edge:
         finally:  # a request is counted and logged once, also if its client left and it was cancelled
             arrived.route = scope.get("path_template", UNMATCHED)
             arrived.caller = scope.get("user")
-            self._report(arrived, sending.status, sending.streams_since_s)
+            self._report(arrived, _seen_status(scope, sending.status), sending.streams_since_s)
 
     def _headers(self, headers: RawHeaders, arrived: Arrived, template: str | None) -> RawHeaders:
         """The headers of a response the long way: those of every answer, but for what it says itself."""
@@ -230,6 +230,12 @@ class Edge:
             user_id = arrived.caller.id if arrived.caller else None
             response = Response(time.time(), arrived.method, arrived.route, status, seconds, user_id, arrived.name)
             self._access_log.write(response)
+
+
+def _seen_status(scope: HTTPScope, status: int) -> int:
+    """What the client got: what the server answered by itself, or else the `status` of the application's answer."""
+    answered: int = scope.get(ANSWERED, status)  # type: ignore[assignment]
+    return answered
 
 
 async def _sent(answer: Answer, send: Send) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 
 from fitness.entrypoints.server import deadlines
-from fitness.entrypoints.server.exchange import UNANSWERED, ASGIApp, Exchange, QuickWay, TakesSocket
+from fitness.entrypoints.server.exchange import ANSWERED, UNANSWERED, ASGIApp, Exchange, QuickWay, TakesSocket
 from fitness.entrypoints.server.home import Home
 from fitness.entrypoints.server.parsing import Head, Refused, RequestParser
 from fitness.entrypoints.server.quick import Quick
@@ -291,6 +291,8 @@ class Connection(asyncio.Protocol):
             self._receiving = None
         else:
             assert isinstance(exchange, Exchange)
+            if not exchange.called:
+                self._home.refused(status)
             self._answer_by_itself(exchange, status, detail)
             exchange.client_left()
 
@@ -299,4 +301,5 @@ class Connection(asyncio.Protocol):
             self.end()
         else:
             exchange.keep_alive = False
+            exchange.scope[ANSWERED] = status
             exchange.answer(status, *self._home.problem(status, detail))

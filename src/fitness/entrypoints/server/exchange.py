@@ -49,6 +49,10 @@ UNANSWERED = "server.unanswered"
 """The scope's key under which stands what a quick way returned in place of an Answer."""
 
 
+ANSWERED = "server.answered"
+"""The scope's key under which stands the status of what the server has answered in the application's place."""
+
+
 class QuickAnswer(Protocol):
     """An answer on its way for which no task is needed."""
 
@@ -102,6 +106,8 @@ class Exchange:
     ) -> None:
         self.scope = scope
         self.task: asyncio.Task[None] | None = None
+        self.called = False
+        """Whether the application has been told of it."""
         self.received_all = body_left == 0
         self.received_bytes = 0
         self.answered = False
@@ -154,6 +160,7 @@ class Exchange:
     # What the application calls.
 
     async def run(self, app: ASGIApp) -> None:
+        self.called = True
         try:
             await app(self.scope, self.receive, self.send)
         except asyncio.CancelledError:
