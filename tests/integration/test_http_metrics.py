@@ -199,3 +199,4 @@ async def test_the_scrape_is_what_prometheus_takes(api: Api):
     response = await api.scrape()
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-content-type-options"] == "nosniff"

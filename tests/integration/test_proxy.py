@@ -91,6 +91,7 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> None:
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["x-request-id"]
+    assert (answer.headers["x-content-type-options"], answer.headers["cache-control"]) == ("nosniff", "no-store")
     body = answer.json()
     assert body.keys() == {"type", "title", "status", "detail", "code"}
     assert (body["status"], body["code"], body["type"]) == (status, code, f"urn:fitness:problem:{code}")

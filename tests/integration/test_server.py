@@ -307,6 +307,7 @@ class TestBounds:
         client.writer.write(sent)
         answer, headers, body = await client.answer()
         assert (answer, headers["content-type"]) == (status, "application/problem+json"), body
+        assert (headers["x-content-type-options"], headers["cache-control"]) == ("nosniff", "no-store")
         assert await client.closed()
         assert app.seen == []
         assert served.refused == [status]

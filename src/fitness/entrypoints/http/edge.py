@@ -12,7 +12,7 @@ from fitness.domain.use_cases.seen import ReadAsked
 from fitness.entrypoints.http.arrived import ARRIVED, UNMATCHED, Arrived
 from fitness.entrypoints.http.cors import Cors
 from fitness.entrypoints.http.delivery import compressed, compressed_apart, delivered
-from fitness.entrypoints.http.problems import MEDIA_TYPE, logged_problem_of
+from fitness.entrypoints.http.problems import MEDIA_TYPE, NOSNIFF, logged_problem_of
 from fitness.entrypoints.http.sending import CLIENT_GONE, Charge, Sending
 from fitness.entrypoints.http.short_changes import ShortChanges
 from fitness.entrypoints.http.short_way import Read, ShortWay
@@ -22,7 +22,6 @@ from fitness.entrypoints.server.exchange import ANSWERED, Answer, RawHeaders
 UNLOGGED = "/health"
 """Machines ask for this every few seconds; it is logged only when it fails."""
 
-NOSNIFF = (b"x-content-type-options", b"nosniff")
 ASK_AGAIN = (b"cache-control", b"private, no-cache")
 """What was read may be kept by the client, and is good only after the service has been asked again."""
 VARY = b"authorization, accept-encoding"

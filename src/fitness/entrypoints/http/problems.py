@@ -42,6 +42,9 @@ RETRY_AFTER_S = 1
 
 MEDIA_TYPE = "application/problem+json"
 
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+NO_STORE = (b"cache-control", b"no-store")
+
 _log = logging.getLogger(__name__)
 
 
@@ -105,7 +108,7 @@ def problem_of_server(status: int, detail: str) -> tuple[list[tuple[bytes, bytes
     problem = Problem(
         type=f"urn:fitness:problem:{kind.code}", title=kind.title, status=status, detail=detail, code=kind.code
     )
-    return [(b"content-type", MEDIA_TYPE.encode())], _encoded(problem)
+    return [(b"content-type", MEDIA_TYPE.encode()), NOSNIFF, NO_STORE], _encoded(problem)
 
 
 def allow_header(methods: Iterable[str]) -> str:

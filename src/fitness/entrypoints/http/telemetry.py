@@ -9,7 +9,7 @@ from litestar.types import Receive, Scope, Send
 
 from fitness.entrypoints.http.addresses import Network, client_ip
 from fitness.entrypoints.http.kinds import AddressNotAllowed
-from fitness.entrypoints.http.problems import MEDIA_TYPE, problem_of
+from fitness.entrypoints.http.problems import MEDIA_TYPE, NO_STORE, NOSNIFF, problem_of
 from fitness.entrypoints.http.routes import declared, operations
 
 TEXT_FORMAT = b"text/plain; version=0.0.4; charset=utf-8"
@@ -40,7 +40,7 @@ class MetricsDoor:
 
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
         status, media_type, body = await self._answer(scope)
-        headers = [(b"content-type", media_type), (b"cache-control", b"no-store")]
+        headers = [(b"content-type", media_type), NOSNIFF, NO_STORE]
         headers += [(b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
