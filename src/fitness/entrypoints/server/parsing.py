@@ -24,6 +24,11 @@ MAX_REMEMBERED_BYTES = 2 * 1024
 _BLANK_LINE = b"\r\n\r\n"
 """Ends a head, and a chunked body, in which it may also stand."""
 
+MOST_SPLITS = 16
+"""Blank lines in a read of a chunked body before the rest is taken as a whole: one ends the body, but one may also be
+made of nothing else, which would cost as many calls of the parser.
+"""
+
 _plain_target = re.compile(rb"/[A-Za-z0-9/_.~%?=&+,:;@!$'()*-]*").fullmatch
 """Whether nothing in a target could end it, or begin another line."""
 
@@ -160,9 +165,10 @@ class RequestParser:
 
     def _parse(self, data: bytes) -> None:
         """In pieces of which each is of one request, so that none is charged with the bytes of another."""
-        begin = 0
+        begin = splits = 0
         while begin < len(data):
-            end = self._piece_end(data, begin)
+            splits += self._in_body and self._body_left is None
+            end = len(data) if splits > MOST_SPLITS else self._piece_end(data, begin)
             self._parse_piece(data[begin:end])
             begin = end
 
