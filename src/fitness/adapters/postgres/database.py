@@ -184,17 +184,6 @@ class Database:
 
         return await self.run(within)
 
-    async def long_transaction(self, work: Work[T], *, deadline_s: float) -> T:
-        """As `transaction`, for work that nobody's request waits for and that may take so long."""
-
-        async def within(connection: Connection) -> T:
-            async with connection.transaction():
-                await connection.execute(f"SET LOCAL statement_timeout = {round(deadline_s * 1000)}".encode())
-                await connection.execute("SET LOCAL transaction_timeout = 0")
-                return await work(connection)
-
-        return await self.run(within, deadline_s=deadline_s)
-
     async def run(self, work: Work[T], *, deadline_s: float | None = None) -> T:
         """What `work` returns, each of its statements a transaction of its own."""
         loop = asyncio.get_running_loop()
