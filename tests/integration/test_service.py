@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import resource
 import signal
 import stat
 import time
@@ -20,6 +21,7 @@ from click.testing import CliRunner
 
 from fitness.adapters.embedded.engines import running_urls
 from fitness.entrypoints.cli import main
+from fitness.entrypoints.listening import MOST_CONNECTIONS, SPARE_DESCRIPTORS
 from tests.files import A_TRACK, FitFile
 from tests.harness.api import MEMORY, NOWHERE_POSTGRES, NOWHERE_REDIS, PASSWORD, Person, activity_body
 from tests.harness.databases import as_service
@@ -313,6 +315,20 @@ def test_a_folder_too_deep_for_a_socket_works_all_the_same(folder: Path):
         service.start()
     finally:
         end(service)
+
+
+def test_the_start_says_how_many_connections_the_limit_of_file_descriptors_makes(service: Service):
+    service.environment |= {"FITNESS_DATABASE_URL": "memory:", "FITNESS_REDIS_URL": "memory:"}
+    raised, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(raised, 1_024), most))  # is the service's, too
+    try:
+        service.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, most))
+    connections = (
+        MOST_CONNECTIONS if most == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, most - SPARE_DESCRIPTORS)
+    )
+    assert f"each worker takes up to {connections} connections" in service.log()
 
 
 def test_the_signing_key_is_for_its_owner_alone(service: Service):

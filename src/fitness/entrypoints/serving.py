@@ -42,7 +42,7 @@ def serve_http(settings: CompleteSettings, until: StopSignals) -> None:
             sockets=listening,
             drain_s=settings.shutdown_delay_s + DRAIN_S + CLOSING_S,
         )
-        if not workers.run(until, lambda: _say_where(settings)):
+        if not workers.run(until, lambda: _say_where(settings, most_connections)):
             raise click.ClickException("a worker process ended before it could serve; the lines above say why")
 
 
@@ -102,10 +102,11 @@ def tune_garbage_collection() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
 
 
-def _say_where(settings: CompleteSettings) -> None:
+def _say_where(settings: CompleteSettings, most_connections: int) -> None:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
     address = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
     click.echo(f"\nfitness is on {address}, its API reference on {address}/docs", err=True)
     if settings.metrics_port:
         click.echo(f"metrics are on http://{settings.metrics_host}:{settings.metrics_port}/metrics", err=True)
+    click.echo(f"each worker takes up to {most_connections} connections, by its limit of file descriptors", err=True)
     click.echo("Ctrl-C stops it.", err=True)
