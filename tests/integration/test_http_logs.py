@@ -4,6 +4,7 @@ import asyncio
 import io
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from redis.asyncio import Redis
 from fitness.adapters.embedded.engines import EngineUrls
 from fitness.entrypoints.logs import FLUSH_S, configure_logs
 from fitness.entrypoints.server.deadlines import BODY_WINDOW_S
-from tests.harness.api import Api, Person, serving
+from tests.harness.api import Api, Person, Stores, serving
 from tests.harness.listening import listening as behind_listener
 from tests.harness.load import PATIENCE_S
 from tests.integration.test_http_metrics import scraped, value
@@ -187,10 +188,28 @@ async def test_spans_of_a_request_and_of_the_ports_it_used_reach_the_collector(
         ann = await api.person()
         await ann.get("/activities", headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
     mine = {span.name: span for span in spans if span.trace_id.hex() == trace}
-    request = mine["GET /api/v1/activities"]
+    (request,) = [span for span in spans if span.trace_id.hex() == trace and span.kind == Span.SPAN_KIND_SERVER]
+    assert request.name == "GET /api/v1/activities"
     assert request.parent_span_id.hex() == "b7ad6b7169203331"
     for name in ("cache.read", "rate_limiter.acquire", "activities.list"):
         assert mine[name].trace_id == request.trace_id
+
+
+async def test_each_request_has_one_span_whether_it_is_answered_from_the_cache_or_not(
+    stores: Stores, collector: tuple[str, list[Span]], monkeypatch: pytest.MonkeyPatch
+):
+    endpoint, spans = collector
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    async with serving(stores.database_url, stores.redis_url, rate_limit_scale=100.0) as api:
+        ann = await api.person()
+        path = f"/activities/{(await ann.record())['id']}"
+        warm = await ann.get(path)
+        assert warm.headers["x-cache"] == "HIT"
+        cold = [await ann.get(path, headers={"If-None-Match": "x"}), await ann.get("/activities/999999")]
+        assert [one.status_code for one in cold] == [200, 404]
+    served = Counter(span.name for span in spans if span.kind == Span.SPAN_KIND_SERVER)
+    assert served["GET /api/v1/activities/{activity_id}"] == 3
+    assert served["POST /api/v1/activities"] == 1
 
 
 async def test_without_a_collector_there_is_no_tracing(api: Api):

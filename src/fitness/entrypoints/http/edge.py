@@ -103,15 +103,16 @@ class Edge:
     ) -> _Asked | Coroutine[Any, Any, Answer | Arrived] | None:
         """The short way to an answer, for a request without a body: see QuickWay. None for one that it does not know.
 
-        An Arrived stands for a request that has to go the long way, with it in its scope under ARRIVED.
+        An Arrived stands for a request that has to go the long way, with it in its scope under ARRIVED. With tracing on
+        all do: there each has its span, and only one.
         """
         asked = self._short_way.asked(target) if method in ("GET", "HEAD") else None
-        if asked is None:
+        if asked is None or self._tracing.on:
             return None
         arrived = Arrived(method, asked.path, sent)
         # A repeated header is unusual.
         read = self._short_way.read(asked, arrived) if len(arrived.headers) == len(sent) else None
-        replies = None if read is None or self._tracing.on else self._short_way.ask(read)
+        replies = None if read is None else self._short_way.ask(read)
         if read is None or replies is None:
             return self._quick(arrived, read, None)
         return _Asked(self, read, replies)
@@ -153,11 +154,7 @@ class Edge:
             return arrived
         REQUEST_ID.set(arrived.name)
         try:
-            if self._tracing.on:
-                with self._tracing.request(f"{arrived.method} {read.asked.route}", arrived.texts()):
-                    answer = await self._short_way.answer(read, replies)
-            else:
-                answer = await self._short_way.answer(read, replies)
+            answer = await self._short_way.answer(read, replies)
         except asyncio.CancelledError:
             self._report(arrived, CLIENT_GONE)
             raise
