@@ -20,6 +20,8 @@ from fitness.domain.use_cases.requesters import Requester
 from tests.builders import NOW, a_registration
 from tests.files import A_TRACK, MORNING, FitFile
 from tests.harness.api import NOWHERE_REDIS, PASSWORD, Api, Person, Stores, activity_body, serving
+from tests.harness.listening import listening
+from tests.harness.load import PATIENCE_S
 
 LIMIT_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit-policy", "ratelimit")
 
@@ -199,6 +201,20 @@ class TestWhoIsCharged:
         answers = [await api.http.post("/api/v1/auth/login", content=body) for body in bodies]
         assert [answer.status_code for answer in answers] == [400, 422, 422, 400, 422, 429]
         assert [remaining(answer)["login_address"] for answer in answers] == [4, 3, 2, 1, 0, 0]
+
+    async def test_once_the_limit_of_an_address_is_used_up_no_body_of_it_is_waited_for(self, api: Api):
+        async with listening(api.app) as (_, port, _):
+            async with httpx.AsyncClient() as client:
+                while (await client.get(f"http://127.0.0.1:{port}/api/v1/users/me")).status_code != 429:
+                    pass
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            head = (
+                "POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100"
+            )
+            writer.write(f"{head}\r\n\r\n".encode())
+            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
+            writer.close()
+        assert answer.startswith(b"HTTP/1.1 429 ")
 
     async def test_every_spelling_of_an_address_is_the_same_account(self, api: Api, ann: Person):
         spellings = [ann.email.upper(), f" {ann.email}", f"{ann.email.title()} "]
