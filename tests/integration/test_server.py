@@ -102,7 +102,7 @@ async def settled() -> None:
 
 def is_unread(kept: object) -> bool:
     """Whether the connection is not read, since the application does not take what there is of a body."""
-    return isinstance(kept, Connection) and kept._unread_since_s is not None
+    return isinstance(kept, Connection) and kept._pace.unread_since_s is not None
 
 
 class Served:

@@ -42,6 +42,8 @@ def test_a_body_that_comes_a_little_too_slowly_is_late_after_a_window():
 def test_time_in_which_the_service_does_not_read_does_not_count():
     pace = BodyPace(BEGAN_S)
     assert not pace.is_late(BEGAN_S + 5, WINDOW_BYTES)
-    pace.unread_for(2 * BODY_S)
     resumed_s = BEGAN_S + 5 + 2 * BODY_S
+    pace.read_on(False, BEGAN_S + 5)
+    pace.read_on(False, BEGAN_S + 9)
+    pace.read_on(True, resumed_s)
     assert late_after_s(pace, WINDOW_BYTES, since_s=resumed_s) == BODY_WINDOW_S + 1

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fitness.entrypoints.server.parsing import Head, Refused, RequestParser
+from fitness.entrypoints.server.heads import Head
+from fitness.entrypoints.server.parsing import Refused, RequestParser
 
 USUAL = b"GET /a HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer x\r\n\r\n"
 OTHER_TARGET = USUAL.replace(b"/a", b"/b?c=1")

@@ -5,8 +5,9 @@ from collections import deque
 
 from fitness.entrypoints.server import deadlines
 from fitness.entrypoints.server.exchange import ANSWERED, UNANSWERED, ASGIApp, Exchange, QuickWay, TakesSocket
+from fitness.entrypoints.server.heads import Head
 from fitness.entrypoints.server.home import Home
-from fitness.entrypoints.server.parsing import Head, Refused, RequestParser
+from fitness.entrypoints.server.parsing import Refused, RequestParser
 from fitness.entrypoints.server.quick import Quick
 from fitness.entrypoints.server.websocket import Socket, become_socket
 
@@ -44,8 +45,6 @@ class Connection(asyncio.Protocol):
         """Since the last answer; None while there may be more answers."""
         self._drained: asyncio.Future[None] | None = None
         self._reading = True
-        self._unread_since_s: float | None = None
-        """Since when nothing is read, as the application has not taken what there is of a body."""
 
     # What the transport says.
 
@@ -96,7 +95,7 @@ class Connection(asyncio.Protocol):
     # What the parser says.
 
     def head_came(self, head: Head) -> None:
-        self._unread_since_s = None
+        self._pace.unread_since_s = None
         if head.asks_for_socket and self._answering is None and self._becomes_socket(head):
             return
         if self._answering is None and head.body_bytes == 0 and head.version == "1.1" and self._goes_quickly(head):
@@ -141,12 +140,7 @@ class Connection(asyncio.Protocol):
             await self._drained
 
     def read_on(self, on: bool) -> None:
-        now_s = self._loop.time()
-        if on and self._unread_since_s is not None:
-            self._pace.unread_for(now_s - self._unread_since_s)
-            self._unread_since_s = None
-        elif not on and self._unread_since_s is None:
-            self._unread_since_s = now_s
+        self._pace.read_on(on, self._loop.time())
         self._set_reading()
 
     def ended(self, exchange: Exchange | Quick) -> None:
@@ -168,7 +162,7 @@ class Connection(asyncio.Protocol):
         exchange = self._answering
         if exchange is None or self._dropped_bytes is not None or self._drained is not None:
             return True
-        return not exchange.received_all and self._unread_since_s is None
+        return not exchange.received_all and self._pace.unread_since_s is None
 
     def end_if_idle(self) -> None:
         if self._transport is not None and self._answering is None and not self._parser.within_head:
@@ -193,7 +187,7 @@ class Connection(asyncio.Protocol):
             if overdue and self._parser.within_head:
                 self._refuse(408, f"the request's head took longer than {deadlines.HEAD_S:.0f} s")
                 return
-        elif exchange.received_all or self._unread_since_s is not None:
+        elif exchange.received_all or self._pace.unread_since_s is not None:
             overdue = self._left_s is not None and now_s - self._left_s > deadlines.GONE_S
         else:
             overdue = self._pace.is_late(now_s, exchange.received_bytes)
@@ -269,7 +263,7 @@ class Connection(asyncio.Protocol):
 
     def _set_reading(self) -> None:
         assert self._transport is not None
-        reading = self._unread_since_s is None and not self._pipelined
+        reading = self._pace.unread_since_s is None and not self._pipelined
         if reading and not self._reading:
             self._transport.resume_reading()
         elif self._reading and not reading:

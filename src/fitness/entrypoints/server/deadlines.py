@@ -31,17 +31,23 @@ MAX_PIPELINED = 64
 class BodyPace:
     """Whether a body comes as fast as it has to. Times are the event loop's."""
 
-    __slots__ = ("_late_from_s", "_marked_bytes", "_marked_s")
+    __slots__ = ("_late_from_s", "_marked_bytes", "_marked_s", "unread_since_s")
 
     def __init__(self, now_s: float) -> None:
         self._late_from_s = now_s + BODY_S
         self._marked_s, self._marked_bytes = now_s, 0
         """When enough for a window had last come, and how much of the body that was."""
+        self.unread_since_s: float | None = None
+        """Since when nothing is read, as the application has not taken what there is of the body."""
 
-    def unread_for(self, seconds: float) -> None:
-        """The service did not read so long: the client could not go on meanwhile."""
-        self._late_from_s += seconds
-        self._marked_s += seconds
+    def read_on(self, on: bool, now_s: float) -> None:
+        """Whether the service reads from now on. While it does not, the client cannot go on."""
+        if on and self.unread_since_s is not None:
+            unread_s, self.unread_since_s = now_s - self.unread_since_s, None
+            self._late_from_s += unread_s
+            self._marked_s += unread_s
+        elif not on and self.unread_since_s is None:
+            self.unread_since_s = now_s
 
     def is_late(self, now_s: float, received_bytes: int) -> bool:
         """To be asked several times in a window: what comes between two looks counts as if it came at the second."""

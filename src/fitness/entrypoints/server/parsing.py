@@ -1,12 +1,11 @@
 """The bytes of a connection as requests of HTTP/1.1: httptools parses them, and this module bounds and checks them."""
 
-import re
-from typing import Any, NamedTuple, Protocol
-from urllib.parse import unquote_to_bytes
+from typing import Protocol
 
 import httptools
 
 from fitness.entrypoints.server.exchange import RawHeaders
+from fitness.entrypoints.server.heads import MAX_REMEMBERED_BYTES, Head, LastRequest, remembered
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
@@ -18,9 +17,6 @@ FRAMING_FACTOR = 8
 
 _NOTED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
 
-MAX_REMEMBERED_BYTES = 2 * 1024
-"""Of a request without a body: longer ones are parsed each time."""
-
 _BLANK_LINE = b"\r\n\r\n"
 """Ends a head, and a chunked body, in which it may also stand."""
 
@@ -28,9 +24,6 @@ MOST_SPLITS = 16
 """Blank lines in a read of a chunked body before the rest is taken as a whole: one ends the body, but one may also be
 made of nothing else, which would cost as many calls of the parser.
 """
-
-_plain_target = re.compile(rb"/[A-Za-z0-9/_.~%?=&+,:;@!$'()*-]*").fullmatch
-"""Whether nothing in a target could end it, or begin another line."""
 
 HEAD_TOO_LARGE = f"the request's head has more than {MAX_HEAD_BYTES} bytes"
 
@@ -42,72 +35,6 @@ class Refused(Exception):
         super().__init__(detail)
         self.status = status
         self.detail = detail
-
-
-class Head:
-    """`body_bytes` is the length of the body; None where it is not known beforehand."""
-
-    __slots__ = (
-        "asks_for_socket",
-        "body_bytes",
-        "expects_continue",
-        "headers",
-        "keep_alive",
-        "method",
-        "target",
-        "version",
-    )
-
-    def __init__(self, method: str, target: bytes, version: str, headers: RawHeaders, *, keep_alive: bool) -> None:
-        self.method = method
-        self.target = target
-        self.version = version
-        self.headers = headers
-        self.keep_alive = keep_alive
-        self.body_bytes: int | None = 0
-        self.expects_continue = False
-        self.asks_for_socket = False
-        """Whether the client wants to go on with a WebSocket."""
-
-    def scope(self, client: tuple[str, int] | None, server: tuple[str, int] | None) -> dict[str, Any]:
-        """As ASGI has it."""
-        raw_path, _, query = self.target.partition(b"?")
-        path = unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": self.version,
-            "method": self.method,
-            "scheme": "http",
-            "path": path.decode("utf-8", "replace"),
-            "raw_path": raw_path,
-            "query_string": query,
-            "root_path": "",
-            "headers": self.headers,
-            "client": client,
-            "server": server,
-            "state": {},
-        }
-
-
-class _Last(NamedTuple):
-    """A request without a body that came alone and whole, over a connection that stays open."""
-
-    method: bytes
-    """With the space behind it."""
-    rest: bytes
-    """What came behind the target."""
-    head: Head
-
-    def repeated(self, data: bytes) -> Head | None:
-        """The head of a request that differs from this one in nothing but its target. None for any other."""
-        method, rest, head = self
-        if not (data.endswith(rest) and data.startswith(method)):
-            return None
-        target = data[len(method) : -len(rest)]
-        if len(data) > MAX_REMEMBERED_BYTES or _plain_target(target) is None:
-            return None
-        return Head(head.method, target, head.version, head.headers, keep_alive=True)
 
 
 class Reader(Protocol):
@@ -130,7 +57,7 @@ class RequestParser:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._parser = httptools.HttpRequestParser(self)
-        self._last: _Last | None = None
+        self._last: LastRequest | None = None
         """None if anything has come since that request."""
         self._heads: list[Head] = []
         """Those that ended in what is being fed."""
@@ -161,7 +88,7 @@ class RequestParser:
         self._last, self._heads = None, []
         self._parse(data)
         if began and len(self._heads) == 1 and len(data) <= MAX_REMEMBERED_BYTES:
-            self._last = _remembered(data, self._heads[0])
+            self._last = remembered(data, self._heads[0])
 
     def _parse(self, data: bytes) -> None:
         """In pieces of which each is of one request, so that none is charged with the bytes of another."""
@@ -286,18 +213,6 @@ class RequestParser:
 
     def _headers_bytes(self) -> int:
         return sum(len(name) + len(value) for name, value in self._headers)
-
-
-def _remembered(data: bytes, head: Head) -> _Last | None:
-    """Of all that came since the request before: None if it is not this one alone, and whole."""
-    if head.body_bytes != 0 or not head.keep_alive or head.version != "1.1":
-        return None
-    if head.expects_continue or head.asks_for_socket or not data.endswith(b"\r\n\r\n"):
-        return None
-    begun = head.method.encode() + b" " + head.target
-    if not data.startswith(begun + b" HTTP/1.1\r\n"):
-        return None
-    return _Last(head.method.encode() + b" ", data[len(begun) :], head)
 
 
 def _origin_form(target: bytes) -> bytes:

@@ -6,7 +6,7 @@ from types import CoroutineType
 from typing import Any, Protocol, cast
 
 from fitness.entrypoints.server.exchange import Answer, QuickAnswer
-from fitness.entrypoints.server.parsing import Head
+from fitness.entrypoints.server.heads import Head
 
 
 class QuickConnection(Protocol):

@@ -16,8 +16,8 @@ from websockets.protocol import SEND_EOF, State
 from websockets.server import ServerProtocol
 
 from fitness.entrypoints.server.exchange import Answer, ASGIApp, Message
+from fitness.entrypoints.server.heads import Head
 from fitness.entrypoints.server.home import Home, Kept
-from fitness.entrypoints.server.parsing import Head
 
 MOST_MESSAGE_BYTES = 4 * 1024
 MOST_UNREAD_MESSAGES = 8
