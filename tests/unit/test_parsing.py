@@ -85,6 +85,14 @@ def test_whole_requests_are_read_as_their_bytes_one_by_one(pieces: list[bytes]):
     assert whole.said == by_byte.said
 
 
+def test_the_body_of_an_older_client_that_names_no_host_is_read():
+    events = Events()
+    events.feed(b"POST /in HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc")
+    (head,) = events.heads
+    assert head.body_bytes == 3
+    assert events.said[1:] == [*b"abc", "end"]
+
+
 def test_a_request_that_differs_only_in_its_target_is_not_parsed():
     events = Events()
     events.feed(USUAL)

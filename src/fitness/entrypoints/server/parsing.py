@@ -100,7 +100,8 @@ class RequestParser:
             begin = end
 
     def _piece_end(self, data: bytes, begin: int) -> int:
-        if self._in_body and self._body_left:
+        """Always behind `begin`."""
+        if self._in_body and self._body_left is not None and self._body_left > 0:
             return min(begin + self._body_left, len(data))
         tail = self._tail
         across = (tail + data[begin : begin + 3]).find(_BLANK_LINE) if tail else -1
@@ -158,7 +159,7 @@ class RequestParser:
         target = self._target if self._target.startswith(b"/") else _origin_form(self._target)
         head = Head(parser.get_method().decode("ascii"), target, version, headers, keep_alive=keep_alive)
         self._head_bytes = self._framing_bytes = self._content_bytes = 0
-        if len(noted) > 1:
+        if len(noted) > (b"host" in noted):
             head.body_bytes = self._body_bytes()
             head.expects_continue = noted.get(b"expect", b"").lower() == b"100-continue" and head.body_bytes != 0
             head.asks_for_socket = noted.get(b"upgrade", b"").lower() == b"websocket" and head.body_bytes == 0
