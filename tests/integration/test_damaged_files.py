@@ -89,6 +89,13 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
 """Each with what is said of it."""
 
 
+@pytest.mark.parametrize("form", ["GPX", "TCX"])  # a FIT file's numbers are whole ones
+def test_numbers_that_are_none_are_not_known(form: str):
+    points = a_run()
+    not_a_number(points)
+    assert_is_the_run(only(read(FORMATS[form](points))), within_s=0)
+
+
 @pytest.mark.parametrize("form", FORMATS)
 class TestPoints:
     """In each format, with no figure beside the points. So each figure is told from those that are sound."""
@@ -114,13 +121,6 @@ class TestPoints:
             point.at = None
         with pytest.raises((RecordingWithoutTimes, RecordingWithoutActivity, RecordingCorrupt)):
             read(FORMATS[form](points))
-
-    def test_numbers_that_are_none_are_not_known(self, form: str):
-        points = a_run()
-        if form == "FIT":
-            pytest.skip("its numbers are whole ones")
-        not_a_number(points)
-        assert_is_the_run(only(read(FORMATS[form](points))), within_s=0)
 
 
 def assert_is_the_run(activity: NewActivity, *, within_s: float) -> None:
