@@ -309,6 +309,8 @@ async def starved(_: Stage) -> None:
 
 
 async def killed(stage: Stage) -> None:
+    """Some time after the cache is open again, so that something is read from it that may be stale afterwards."""
+    await asyncio.sleep(random.uniform(0, 0.4))
     stage.valkey.kill()
     await asyncio.sleep(random.uniform(0, 2))
     await asyncio.to_thread(stage.valkey.start)
