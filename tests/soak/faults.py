@@ -309,8 +309,6 @@ async def starved(_: Stage) -> None:
 
 
 async def killed(stage: Stage) -> None:
-    """Some time after the cache is open again, so that something is read from it that may be stale afterwards."""
-    await asyncio.sleep(random.uniform(0, 0.4))
     stage.valkey.kill()
     await asyncio.sleep(random.uniform(0, 2))
     await asyncio.to_thread(stage.valkey.start)
@@ -413,6 +411,7 @@ async def watched(stage: Stage, act: Act, reads: int) -> Watch:
         while watch.reads < reads:
             await act(stage)
             await watch.cached_again()
+            await asyncio.sleep(random.uniform(0, 0.4))  # so that something is read from it that may be stale then
             failed = next((task for task in tasks if task.done()), None)
             if failed is not None:
                 failed.result()
