@@ -2,10 +2,10 @@
 
     python -m tests.soak.renaming [--activities 20000] [--rounds 3] [--seconds 6]
 
-Four others read what is cached, list and create, each with a pause after each answer: for some seconds while nothing
-else happens, then while the tag is renamed, and so on. While it is renamed, their 99th percentile is at most twice what
-it is otherwise. Each renaming puts one entry for each activity in the change log, and gives its person's scope of the
-cache one new generation. Ends with 1 where any of it fails.
+On a service of two workers, four others read what is cached, list and create, each with a pause after each answer: for
+some seconds while nothing else happens, then while the tag is renamed, and so on. While it is renamed, their 99th
+percentile is at most twice what it is otherwise. Each renaming puts one entry for each activity in the change log, and
+gives its person's scope of the cache one new generation. Ends with 1 where any of it fails.
 """
 
 import argparse

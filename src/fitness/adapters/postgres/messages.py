@@ -11,17 +11,6 @@ from fitness.domain.model.changes import ChangeKind
 from fitness.ports.cache import Scope
 from fitness.ports.messages import Messages
 
-_INVALIDATE = """
-    INSERT INTO cache_outbox (id, scopes)
-    SELECT id, scopes
-    FROM json_to_recordset(%(messages)s::json) AS message (id bigint, scopes text[])
-"""
-# The age of such an entry counts from later on.
-_INVALIDATE_HELD = """
-    INSERT INTO cache_outbox (id, scopes, created_at)
-    SELECT id, scopes, clock_timestamp() + make_interval(secs => %(held_s)s)
-    FROM json_to_recordset(%(messages)s::json) AS message (id bigint, scopes text[])
-"""
 _IF_ANY: LiteralString = "WHERE EXISTS (SELECT FROM changed)"
 _IF_THIS_ONE: LiteralString = "WHERE id IN (SELECT message_id FROM changed)"
 
@@ -109,12 +98,22 @@ def carrying(
         if owner
         else ""
     )
-    invalidate: LiteralString = _INVALIDATE_HELD if held else _INVALIDATE
     enqueued: LiteralString = f", enqueued AS ({_ENQUEUE})" if enqueues else ""
     return f"""
-    WITH changed AS ({change}), invalidated AS ({invalidate} {made}){enqueued}{entered}{audited}
+    WITH changed AS ({change}), invalidated AS ({_invalidate(held=held)} {made}){enqueued}{entered}{audited}
     SELECT {returning}
     FROM changed
+    """
+
+
+def _invalidate(*, held: bool) -> LiteralString:
+    """The age of an entry that is held counts from later on."""
+    column: LiteralString = ", created_at" if held else ""
+    value: LiteralString = ", clock_timestamp() + make_interval(secs => %(held_s)s)" if held else ""
+    return f"""
+    INSERT INTO cache_outbox (id, scopes{column})
+    SELECT id, scopes{value}
+    FROM json_to_recordset(%(messages)s::json) AS message (id bigint, scopes text[])
     """
 
 

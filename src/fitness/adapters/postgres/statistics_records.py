@@ -27,6 +27,10 @@ SEARCHED_FIRST = 1
 twice as many each time: bounds of all activities say little where tags leave out the highest of each month."""
 
 
+ONE_INSTANT = timedelta(days=2)
+"""Of two activities the earlier one may be of a day that is so much later: zones lie from 12 h west to 14 h east."""
+
+
 class Bounds(NamedTuple):
     """None of the activities on these days is above one of the values, which are in the order of MEASURES."""
 
@@ -51,10 +55,6 @@ async def records(connection: Connection, owner: int, which: StatisticsFilter, b
             left[name] = [one for one in left[name][searched:] if _may_hold(one, place, best.get(name))]
         searched *= 2
     return Records(**{name: record for name, (record, _) in best.items()})
-
-
-ONE_INSTANT = timedelta(days=2)
-"""Of two activities the earlier one may be of a day that is so much later: zones lie from 12 h west to 14 h east."""
 
 
 def _may_hold(bounds: Bounds, place: int, best: tuple[Record, Any] | None) -> bool:
