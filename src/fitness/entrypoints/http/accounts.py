@@ -30,7 +30,7 @@ from fitness.domain.model.users import (
     User,
     normalized_email,
 )
-from fitness.domain.use_cases.accounts import AccountService, Meant
+from fitness.domain.use_cases.accounts import AccountService
 from fitness.domain.use_cases.sessions import SessionTokens
 from fitness.entrypoints.http.bodies import JsonBody
 from fitness.entrypoints.http.etags import (
@@ -197,7 +197,7 @@ async def update_me(
 
     `If-Match` protects the changes of others.
     """
-    return _profile(await accounts.update_me(data, by=request.user, meant=_profiles_to_change(request)))
+    return _profile(await accounts.update_me(data, by=request.user, meant=tags_to_change(request, profile_tag)))
 
 
 @post(
@@ -242,7 +242,7 @@ async def delete_me(
     data: JSONBody[Deletion], request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]
 ) -> None:
     """Delete the account: nobody can log in to it, and its address is free. An admin can undo that for 30 days."""
-    await accounts.delete_me(data.password, by=request.user, meant=_profiles_to_change(request))
+    await accounts.delete_me(data.password, by=request.user, meant=tags_to_change(request, profile_tag))
 
 
 def profile_tag(user: User) -> str:
@@ -252,11 +252,6 @@ def profile_tag(user: User) -> str:
 
 def _profile(user: User) -> Response[User]:
     return Response(user, headers={"ETag": profile_tag(user)})
-
-
-def _profiles_to_change(request: Request[Caller, Any, Any]) -> Meant | None:
-    is_meant = tags_to_change(request)
-    return None if is_meant is None else lambda user: is_meant(profile_tag(user))
 
 
 users_router = Router("/users", tags=["accounts"], route_handlers=[get_me, update_me, change_password, delete_me])

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from litestar import Request
 
@@ -44,6 +44,8 @@ _NAMED = re.compile(r'(W/)?"([^"]*)"')
 _VERSION = re.compile(r"[0-9]{1,18}")
 _OPAQUE = re.compile(rb'"[^"]*"')
 
+T = TypeVar("T")
+
 Condition = Callable[[str], bool]
 """Whether an ETag is one of those that are meant."""
 
@@ -76,13 +78,13 @@ def versions_to_read(request: Request[Any, Any, Any]) -> Versions:
     return Versions(among=_versions(_named(request, "If-Match", weak=False)))
 
 
-def tags_to_change(request: Request[Any, Any, Any]) -> Condition | None:
-    """As `versions_to_change`, of what is tagged by its content. None where nothing is said of tags."""
+def tags_to_change(request: Request[Any, Any, Any], tag_of: Callable[[T], str]) -> Callable[[T], bool] | None:
+    """As `versions_to_change`, of what `tag_of` tags by its content. None where nothing is said of tags."""
     among = _named(request, "If-Match", weak=False)
     but = _named(request, "If-None-Match", weak=True)
     if among is None and but is None:
         return None
-    return lambda tag: _names(among, tag, default=True) and not _names(but, tag, default=False)
+    return lambda one: _names(among, tag_of(one), default=True) and not _names(but, tag_of(one), default=False)
 
 
 def tags_to_read(request: Request[Any, Any, Any]) -> Condition:

@@ -16,7 +16,7 @@ from fitness.domain.model.photos import Caption, Photo, PhotoChanges, PhotoFile,
 from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import ActivityExpired, ActivityInTrash, ActivityNotFound
 from fitness.domain.model.users import Caller
-from fitness.domain.use_cases.photos import Meant, PhotoService
+from fitness.domain.use_cases.photos import PhotoService
 from fitness.entrypoints.http.bodies import JsonBody
 from fitness.entrypoints.http.delivery import is_known
 from fitness.entrypoints.http.etags import (
@@ -171,7 +171,7 @@ async def change_photo(
     photos: NamedDependency[PhotoService],
 ) -> Response[PhotoBody]:
     """Merge patch of its caption and its position. At another position, it moves the photos in between by one."""
-    return _photo(await photos.change(photo_id, data, by=request.user, meant=_photos_to_change(request)))
+    return _photo(await photos.change(photo_id, data, by=request.user, meant=tags_to_change(request, _photo_tag)))
 
 
 @delete(
@@ -186,7 +186,7 @@ async def change_photo(
 )
 async def delete_photo(photo_id: FromPath[int], request: ApiRequest, photos: NamedDependency[PhotoService]) -> None:
     """Delete a photo for good. Those behind it move up."""
-    await photos.delete(photo_id, by=request.user, meant=_photos_to_change(request))
+    await photos.delete(photo_id, by=request.user, meant=tags_to_change(request, _photo_tag))
 
 
 photos_of_activity_router = Router(
@@ -204,11 +204,6 @@ def _photo_tag(photo: Photo) -> str:
 
 def _photo(photo: Photo) -> Response[PhotoBody]:
     return Response(photo_body(photo), headers={"ETag": _photo_tag(photo)})
-
-
-def _photos_to_change(request: ApiRequest) -> Meant | None:
-    is_meant = tags_to_change(request)
-    return None if is_meant is None else lambda photo: is_meant(_photo_tag(photo))
 
 
 def _tag(file: PhotoFile) -> str:
