@@ -22,6 +22,7 @@ from tests.files import A_TRACK, MORNING, FitFile
 from tests.harness.api import NOWHERE_REDIS, PASSWORD, Api, Person, Stores, activity_body, serving
 from tests.harness.listening import listening
 from tests.harness.load import PATIENCE_S
+from tests.integration.test_http_metrics import Series, scraped, value
 
 LIMIT_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit-policy", "ratelimit")
 
@@ -268,6 +269,17 @@ class TestWhoIsCharged:
         got, head = [await ann.call(method, f"/activities/{one['id']}") for method in ("GET", "HEAD")]
         assert (head.status_code, head.content) == (200, b"")
         assert [head.headers[name] for name in ("etag", "content-length")] == ['"1"', str(len(got.content))]
+
+
+@pytest.mark.parametrize("path", ["/activities", "/users/me"])
+async def test_a_refusal_is_counted_once_whatever_way_it_is_found(api: Api, ann: Person, path: str):
+    def refused(series: Series) -> float:
+        return value(series, "rate_limit_decisions_total", policy="requests", outcome="denied")
+
+    before = await scraped(api)
+    statuses = [(await ann.get(path)).status_code for _ in range(110)]
+    assert statuses == [200] * 100 + [429] * 10
+    assert refused(await scraped(api)) - refused(before) == 10
 
 
 class TestTiers:

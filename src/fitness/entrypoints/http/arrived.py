@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Mapping
 
-from fitness.domain.model.rate_limits import Decision
+from fitness.domain.model.rate_limits import Decision, RateLimited
 from fitness.domain.model.users import Caller
 from fitness.entrypoints.server.exchange import UNANSWERED
 
@@ -21,7 +21,7 @@ _visible = re.compile(rb"[\x21-\x7e]{1,128}").fullmatch
 class Arrived:
     __slots__ = (
         *("answer_headers", "caller", "charged", "decided", "headers"),
-        *("method", "name", "path", "route", "started_s"),
+        *("method", "name", "path", "refused", "route", "started_s"),
     )
 
     def __init__(self, method: str, path: str, sent: list[tuple[bytes, bytes]]) -> None:
@@ -40,6 +40,8 @@ class Arrived:
         self.charged = False
         self.decided: Decision | None = None
         """On all policies that the request was charged under so far."""
+        self.refused: RateLimited | None = None
+        """What the short way found, for the long way to answer: nobody is asked, and counts it, a second time."""
 
     def texts(self) -> Mapping[str, str]:
         """The headers as text."""

@@ -45,10 +45,15 @@ class Charging:
         if arrived.charged:
             return
         try:
-            await self._told(self._limits.admit(action, requester), requester, scope)
+            await self._told(self._judged(action, requester, arrived), requester, scope)
         except NotAuthenticated:
             await self.charge(Action.OTHER, Requester(requester.address), scope)
             raise
+
+    async def _judged(self, action: Action, requester: Requester, arrived: Arrived) -> Decision | Unjudged | None:
+        if arrived.refused is not None:
+            raise arrived.refused
+        return await self._limits.admit(action, requester)
 
     async def charge_guess(self, account: EmailAddress | None, requester: Requester, scope: Scope) -> None:
         """A login whose body is read, which names no account if that is None. Raises LoginDelayed, RateLimited."""

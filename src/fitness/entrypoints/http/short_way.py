@@ -156,8 +156,11 @@ class ShortWay:
         if not read.arrived.charged:
             try:
                 admitted = await self._admitted(read, replies)
-            except (RateLimited, NotAuthenticated, Outage):
-                return None  # a refusal is charged to nobody, and the long way finds it again
+            except RateLimited as refusal:
+                read.arrived.refused = refusal
+                return None
+            except (NotAuthenticated, Outage):
+                return None  # nothing was charged, and the long way meets it again
             if admitted is None:
                 return None
             self._charged(read, admitted)
