@@ -83,11 +83,10 @@ def _decided(charges: Sequence[Charge], answer: Answer) -> Decision:
 
 
 def _decision(charges: Sequence[Charge], answer: Sequence[int]) -> Decision:
-    said = zip(charges, answer[0::3], answer[1::3], answer[2::3], strict=True)
-    balances = [
-        Balance(policy, limit, remaining, reset_us, retry_us)
-        for (policy, _, limit), remaining, reset_us, retry_us in said
-    ]
+    balances = []
+    said = iter(answer)
+    for (policy, _, limit), remaining, reset_us, retry_us in zip(charges, said, said, said):  # noqa: B905 - each of three
+        balances.append(Balance(policy, limit, remaining, reset_us, retry_us))
     return Decision(tuple(balances))
 
 

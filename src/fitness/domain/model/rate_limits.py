@@ -174,6 +174,11 @@ class Balance(NamedTuple):
     """Until this policy would admit what it refused; 0 where it refused nothing."""
 
 
+def _tightness(balance: Balance) -> tuple[int, int, int]:
+    _, _, remaining, reset_us, retry_us = balance
+    return retry_us, -remaining, reset_us
+
+
 class Decision(NamedTuple):
     """On one request: admitted and charged to every policy, or refused and charged to none."""
 
@@ -189,7 +194,9 @@ class Decision(NamedTuple):
     @property
     def tightest(self) -> Balance:
         """The one that keeps the caller waiting longest, else the one with the least left."""
-        return max(self.balances, key=lambda one: (one.retry_us, -one.remaining, one.reset_us))
+        if len(self.balances) == 1:
+            return self.balances[0]
+        return max(self.balances, key=_tightness)
 
     @property
     def retry_after_s(self) -> int:

@@ -4,7 +4,6 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,7 +12,7 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 
 from fitness.domain.model.api_keys import ApiScope
-from fitness.domain.model.rate_limits import SECOND_US, Action, Balance, Charge, Decision, Unjudged
+from fitness.domain.model.rate_limits import SECOND_US, Action, Balance, Decision, Unjudged
 from fitness.domain.model.users import Tier
 from fitness.domain.use_cases.limiting import LimitService
 from fitness.domain.use_cases.requesters import Requester
@@ -74,24 +73,20 @@ def limit_headers(decision: Decision | Unjudged) -> list[tuple[bytes, bytes]]:
     """
     if isinstance(decision, Unjudged):
         least = min(charge.limit.requests for charge in decision.charges)
-        return [(b"x-ratelimit-limit", b"%d" % least), (b"ratelimit-policy", _policies(decision.charges))]
-    balances = decision.balances
-    _, limit, remaining, reset_us, _ = balances[0] if len(balances) == 1 else decision.tightest
-    left = [
-        f'"{policy}";r={remaining};t={_seconds(retry_us or reset_us)}'
-        for policy, _, remaining, reset_us, retry_us in balances
-    ]
+        unknown = [_policy(one.policy, one.limit.requests, one.limit.per_s) for one in decision.charges]
+        return [(b"x-ratelimit-limit", b"%d" % least), (b"ratelimit-policy", b", ".join(unknown))]
+    policies, left = [], []
+    for policy, limit, remaining, reset_us, retry_us in decision.balances:
+        policies.append(_policy(policy, limit.requests, limit.per_s))
+        left.append(f'"{policy}";r={remaining};t={_seconds(retry_us or reset_us)}')
+    _, limit, remaining, reset_us, _ = decision.tightest
     return [
         (b"x-ratelimit-limit", b"%d" % limit.requests),
         (b"x-ratelimit-remaining", b"%d" % remaining),
         (b"x-ratelimit-reset", b"%d" % _seconds(reset_us)),
-        (b"ratelimit-policy", _policies(balances)),
+        (b"ratelimit-policy", b", ".join(policies)),
         (b"ratelimit", ", ".join(left).encode()),
     ]
-
-
-def _policies(limited: Iterable[Balance | Charge]) -> bytes:
-    return b", ".join([_policy(one.policy, one.limit.requests, one.limit.per_s) for one in limited])
 
 
 @lru_cache(maxsize=1_000)

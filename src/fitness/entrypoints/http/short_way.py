@@ -51,6 +51,7 @@ MAX_TARGET_BYTES = 250
 class Asked(NamedTuple):
     """What a target asks for: an activity, or a page of activities."""
 
+    target: bytes
     path: str
     route: str
     activity_id: int
@@ -103,7 +104,8 @@ class ShortWay:
         self._cached = cached
         self._activities = activities
         self._asked: OrderedDict[bytes, Asked] = OrderedDict()
-        self._pages: OrderedDict[tuple[str, str], _Page] = OrderedDict()
+        self._keys: OrderedDict[tuple[int, bytes], CacheKey[Any]] = OrderedDict()
+        self._pages: OrderedDict[tuple[int, bytes], _Page] = OrderedDict()
 
     def asked(self, target: bytes) -> Asked | None:
         """What a request's target asks for; None for what only the long way knows."""
@@ -112,13 +114,13 @@ class ShortWay:
             return known
         match = activity_id(target)
         if match is not None:
-            asked = Asked(target.decode(), ACTIVITY_ROUTE, int(match[1]), None)
+            asked = Asked(target, target.decode(), ACTIVITY_ROUTE, int(match[1]), None)
         else:
             path, _, query = target.partition(b"?")
             page = _page_asked(query) if path == LISTING_PATH.encode() else None
             if page is None:
                 return None
-            asked = Asked(LISTING_PATH, LISTING_PATH, 0, page, first_page(LISTING_PATH, query))
+            asked = Asked(target, LISTING_PATH, LISTING_PATH, 0, page, first_page(LISTING_PATH, query))
         if len(target) <= MAX_TARGET_BYTES:
             self._asked[target] = asked
             if len(self._asked) > MOST_REMEMBERED:
@@ -132,7 +134,7 @@ class ShortWay:
             return None
         if asked.which is None:
             return Read(asked, arrived, caller, Action.OTHER, activity_key(asked.activity_id))
-        return Read(asked, arrived, caller, Action.LIST, listing_key(caller.id, *asked.which))
+        return Read(asked, arrived, caller, Action.LIST, self._key(caller.id, asked, asked.which))
 
     def ask(self, read: "Read") -> ReadAsked | None:
         return self._limits.ask_read(read.action, read.caller, read.key)
@@ -170,6 +172,18 @@ class ShortWay:
                 return await self._miss(read, admitted.found)
         return None
 
+    def _key(self, user_id: int, asked: Asked, which: tuple[ActivityFilter, Page]) -> CacheKey[Any]:
+        """Of a page, which is made once for each user: that takes longer than to find it again."""
+        name = (user_id, asked.target)
+        key = self._keys.get(name)
+        if key is None:
+            key = listing_key(user_id, *which)
+            if len(asked.target) <= MAX_TARGET_BYTES:
+                self._keys[name] = key
+                if len(self._keys) > MOST_REMEMBERED:
+                    self._keys.popitem(last=False)
+        return key
+
     async def _admitted(self, read: "Read", replies: ReadAsked | None) -> Admitted | None:
         if replies is None:
             return await self._limits.admit_read(read.action, read.caller, read.key)
@@ -193,7 +207,7 @@ class ShortWay:
 
     def _page(self, text: bytes, read: "Read") -> "_Page":
         """What the cached `text` of a page makes, which is made once: comparing texts costs next to nothing."""
-        name = (read.key.name, read.asked.first)
+        name = (read.caller.id, read.asked.target)
         page = self._pages.get(name)
         if page is None or page.text != text:
             page = self._pages[name] = _page_of(_listing_of(text), read.asked, text)
