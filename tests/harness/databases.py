@@ -14,9 +14,9 @@ from psycopg import sql
 
 from fitness.adapters.embedded.engines import OWNER, SERVICE, EngineUrls
 from fitness.adapters.postgres.migration_runner import Migrations
+from tests.patience import PATIENCE_S
 
 TEMPLATE = "template_fitness"
-PATIENCE_S = 30.0
 
 _numbers = count(1)
 

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from tests.harness.api import Api, Person, activity_body
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 30.0
 READERS = 6
 ACTIVITIES = 12
 

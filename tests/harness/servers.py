@@ -21,8 +21,7 @@ from fitness.adapters.embedded.binaries import postgres_programs, valkey_program
 from fitness.adapters.embedded.engines import CACHE_SETTINGS, STATE_SETTINGS, EngineUrls, initialize
 from fitness.adapters.embedded.processes import Account
 from fitness.adapters.redis.client import AnyLine
-
-PATIENCE_S = 30.0
+from tests.patience import PATIENCE_S
 
 
 class Server:

@@ -11,7 +11,7 @@ import httpx
 from ops.local.network import free_port
 from ops.local.service import FITNESS
 
-PATIENCE_S = 60.0
+from tests.patience import PATIENCE_S
 
 
 class Service:

@@ -11,10 +11,10 @@ from fitness.entrypoints.http.routes import operations
 from tests.harness.api import Api, Person
 from tests.harness.disconnects import Kind, broken, send_and_leave
 from tests.harness.listening import listening
+from tests.patience import PATIENCE_S
 
 BROKEN_OFF = 2_000
 AT_A_TIME = 25
-PATIENCE_S = 30.0
 
 
 async def test_a_client_that_leaves_at_any_byte_of_any_request_makes_no_error(

@@ -12,7 +12,6 @@ from fitness.adapters.postgres.migration_runner import Migrations
 from tests.harness.api import POSTGRES, REDIS, Api, Person, activity_body, serving
 from tests.harness.load import (
     ACTIVITIES,
-    PATIENCE_S,
     READERS,
     Load,
     agrees_with_the_database,
@@ -21,6 +20,7 @@ from tests.harness.load import (
     under_load,
 )
 from tests.harness.servers import PostgresServer, Proxy, ValkeyServer
+from tests.patience import PATIENCE_S
 
 CLIENTS = READERS + ACTIVITIES // 2 + 3
 """Readers, writers and creators."""

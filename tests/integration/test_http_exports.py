@@ -23,9 +23,8 @@ from fitness.ports.outages import ObjectsUnavailable
 from tests.files import A_TRACK
 from tests.harness.api import PASSWORD, Api, Person, Stores, serving
 from tests.harness.listening import listening
+from tests.patience import PATIENCE_S
 from tests.pictures import a_jpeg
-
-PATIENCE_S = 10.0
 
 LARGE = os.urandom(3_000_000)
 """More than the kernel keeps for a client that does not read."""

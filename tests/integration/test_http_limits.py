@@ -21,8 +21,8 @@ from tests.builders import NOW, a_registration
 from tests.files import A_TRACK, MORNING, FitFile
 from tests.harness.api import NOWHERE_REDIS, PASSWORD, Api, Person, Stores, activity_body, serving
 from tests.harness.listening import listening
-from tests.harness.load import PATIENCE_S
 from tests.integration.test_http_metrics import Series, scraped, value
+from tests.patience import PATIENCE_S
 
 LIMIT_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit-policy", "ratelimit")
 
@@ -375,7 +375,7 @@ async def test_a_login_too_large_is_refused_whatever_comes_after_the_limit(api: 
         yield b'{"email": "ann@example.org", "password": "wrong horse"}'
 
     refused = await api.http.post(
-        "/api/v1/auth/login", content=body(), headers={"Content-Type": "application/json"}, timeout=5
+        "/api/v1/auth/login", content=body(), headers={"Content-Type": "application/json"}, timeout=PATIENCE_S
     )
     assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
     assert remaining(refused)["login_address"] == 4

@@ -30,8 +30,7 @@ from tests.integration.test_http_access import key_of
 from tests.integration.test_http_lists import cursor
 from tests.integration.test_http_metrics import scraped, value
 from tests.integration.test_websocket import closed, until
-
-PATIENCE_S = 30.0
+from tests.patience import PATIENCE_S
 
 Told = tuple[str, int, int]
 """Kind, activity and version."""

@@ -20,8 +20,8 @@ from fitness.entrypoints.logs import FLUSH_S, configure_logs
 from fitness.entrypoints.server.deadlines import BODY_WINDOW_S
 from tests.harness.api import Api, Person, Stores, serving
 from tests.harness.listening import listening as behind_listener
-from tests.harness.load import PATIENCE_S
 from tests.integration.test_http_metrics import scraped, value
+from tests.patience import PATIENCE_S
 
 Caught = Callable[[], list[dict[str, Any]]]
 

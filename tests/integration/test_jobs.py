@@ -39,10 +39,9 @@ from fitness.ports.users import UserRepoPort
 from tests.builders import NOW, a_registration, an_activity, messages
 from tests.harness.load import eventually
 from tests.integration.test_postgres import InOneDatabase
+from tests.patience import PATIENCE_S
 from tests.unit.contracts.jobs import Enqueue, Fail, JobQueueContract
 from tests.unit.contracts.upkeep import UpkeepRepoContract
-
-PATIENCE_S = 20.0
 
 CHANGE = carrying("SELECT 1 AS id", returning="id", enqueues=True)
 

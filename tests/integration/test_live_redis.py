@@ -17,7 +17,8 @@ from fitness.ports.outages import TicketsUnavailable
 from fitness.ports.wake_ups import WakeUpPort
 from tests.harness.api import NOWHERE_REDIS, PATIENT_S
 from tests.harness.servers import ValkeyServer
-from tests.unit.contracts.live import ANN, DIGEST, PATIENCE_S, Heard, PlaceContract, TicketContract, WakeUpContract
+from tests.patience import PATIENCE_S
+from tests.unit.contracts.live import ANN, DIGEST, Heard, PlaceContract, TicketContract, WakeUpContract
 
 pytestmark = pytest.mark.engines
 

@@ -22,7 +22,7 @@ from ops.local.service import FITNESS, own_folder
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-PATIENCE_S = 30.0
+from tests.patience import PATIENCE_S
 
 READ_AHEAD_S = 0.5
 """A proxy that reads ahead has the whole archive by then."""

@@ -15,7 +15,8 @@ from fitness.adapters.redis.client import PATIENT_DEADLINE_S, AnyLine, line_to
 from fitness.adapters.redis.line import DEADLINE_S, LineFull, RedisLine
 from fitness.adapters.redis.questions import Answer
 from tests.harness.api import PATIENT_S
-from tests.harness.servers import PATIENCE_S, ValkeyServer, answered
+from tests.harness.servers import ValkeyServer, answered
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture

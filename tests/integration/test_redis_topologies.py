@@ -19,7 +19,8 @@ from fitness.ports.cache import CachePort, Era
 from fitness.ports.outages import CacheUnavailable
 from tests.harness.api import PATIENT_S, REDIS, Person, serving
 from tests.harness.load import eventually
-from tests.harness.servers import PATIENCE_S, SentinelServer, TcpValkey, answered, wait_until_says
+from tests.harness.servers import SentinelServer, TcpValkey, answered, wait_until_says
+from tests.patience import PATIENCE_S
 from tests.unit.contracts.cache import ANN, BOB, CacheContract, key
 from tests.unit.contracts.rate_limits import charge
 

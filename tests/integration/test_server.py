@@ -14,8 +14,8 @@ from fitness.entrypoints.server.exchange import ANSWERED, MOST_UNREAD_BYTES, UNA
 from fitness.entrypoints.server.listener import Listener
 from fitness.entrypoints.server.parsing import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES
 from tests.harness.listening import listening
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 30.0
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 
 

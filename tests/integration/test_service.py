@@ -25,7 +25,8 @@ from fitness.entrypoints.listening import MOST_CONNECTIONS, SPARE_DESCRIPTORS
 from tests.files import A_TRACK, FitFile
 from tests.harness.api import MEMORY, NOWHERE_POSTGRES, NOWHERE_REDIS, PASSWORD, Person, activity_body
 from tests.harness.databases import as_service
-from tests.harness.service import PATIENCE_S, Service, command
+from tests.harness.service import Service, command
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -220,7 +221,7 @@ async def test_many_clients_of_several_workers_on_one_cold_copy_cost_one_load_a_
     assert urls is not None
     log = service.data_dir / "log" / "postgres.log"
     limits = httpx.Limits(max_connections=200)
-    async with httpx.AsyncClient(base_url=service.url, limits=limits, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=service.url, limits=limits, timeout=PATIENCE_S) as client:
         ann = await log_in(client)
         one = await ann.record()
         # Connections first, so that all ask at the same time; twice, so that every worker has prepared its statement.

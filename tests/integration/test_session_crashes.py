@@ -14,11 +14,11 @@ from fitness.domain.use_cases.sessions import Client, SessionTokens
 from fitness.ports.outages import SessionsUnavailable
 from tests.harness.api import REDIS, Api, serving
 from tests.harness.servers import ValkeyServer
+from tests.patience import PATIENCE_S
 
 HERE = Client("198.51.100.7", "a test")
 KILLS = 3
 AT_ONCE = 8
-PATIENCE_S = 10.0
 
 
 @dataclass

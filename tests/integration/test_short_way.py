@@ -18,7 +18,7 @@ from fitness.entrypoints.http.arrived import Arrived
 from fitness.entrypoints.http.short_way import ShortWay
 from fitness.ports.outages import CacheUnavailable
 from tests.harness.api import Api, Person, Stores, serving
-from tests.harness.servers import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 REQUESTS = 2_000
 PROMISED = 0.2

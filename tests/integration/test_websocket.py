@@ -14,8 +14,8 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatu
 from fitness.entrypoints.server import websocket
 from fitness.entrypoints.server.websocket import Socket
 from tests.harness.listening import Listening, listening
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 10.0
 HANDSHAKE = (
     b"GET /echo HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Key: " + base64.b64encode(b"k" * 16) + b"\r\nSec-WebSocket-Version: 13\r\n\r\n"

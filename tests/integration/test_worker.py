@@ -15,10 +15,9 @@ from ops.local.service import PROGRAM_OF_A_CHECKOUT, environment, with_children
 
 from fitness.adapters.embedded.engines import EngineUrls
 from fitness.domain.model.jobs import Task
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.engines
-
-PATIENCE_S = 60.0
 
 
 @pytest.fixture

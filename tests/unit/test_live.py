@@ -23,6 +23,7 @@ from fitness.ports.live import Place
 from fitness.ports.outages import DatabaseUnavailable, TicketsUnavailable
 from tests.builders import NOW, a_registration, an_activity, messages
 from tests.harness.clocks import TurnedClock
+from tests.patience import PATIENCE_S
 
 
 class ShakyLog(InMemoryChangeLog):
@@ -112,7 +113,7 @@ async def stage() -> Stage:
 
 
 async def told(follower: Follower) -> list[int]:
-    return [change.seq for change in await asyncio.wait_for(follower.next(), 5.0)]
+    return [change.seq for change in await asyncio.wait_for(follower.next(), PATIENCE_S)]
 
 
 async def idle() -> None:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from fitness.domain.model.users import Caller
 from fitness.ports.live import PlacePort, TicketPort
 from fitness.ports.wake_ups import WakeUpPort
+from tests.patience import PATIENCE_S
 
 ANN = Caller(7, "a" * 32, 1_790_000_000_123_456)
 DIGEST = b"\x00\xff" * 16
-PATIENCE_S = 10.0
 
 
 class TicketContract:
