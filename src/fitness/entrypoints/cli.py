@@ -52,8 +52,8 @@ def main() -> None:
 def serve() -> None:
     """Serve HTTP until Ctrl-C or SIGTERM.
 
-    Without FITNESS_DATABASE_URL and FITNESS_REDIS_URL it runs a PostgreSQL and a Valkey of its own; with memory: in
-    place of both it keeps everything in memory, and nothing of it after.
+    Without FITNESS_DATABASE_URL and FITNESS_REDIS_URL it runs a PostgreSQL and a Valkey of its own. With memory: in
+    place of both it keeps everything in memory, and all of it is lost when the service stops.
     """
     settings = settings_of_environment()
     stop = StopSignals()
@@ -75,7 +75,7 @@ def serve() -> None:
         else:
             _warn_of_old_schema(complete)
         serve_http(complete, stop)
-    if ended:  # without its engine the service could only answer errors
+    if ended:  # without the engine, the service could only answer with errors
         raise click.ClickException(f"{ended[0]} ended unexpectedly, and the service with it; nothing is lost")
 
 
@@ -83,7 +83,8 @@ def serve() -> None:
 def worker() -> None:
     """Work off background jobs until Ctrl-C or SIGTERM, beside any number of `fitness serve`.
 
-    On embedded engines `fitness serve` has a worker of its own. FITNESS_METRICS_PORT is where this one's metrics are.
+    On embedded engines `fitness serve` has a worker of its own. FITNESS_METRICS_PORT is the port of this worker's
+    metrics.
     """
     settings = settings_of_environment()
     if settings.in_memory:

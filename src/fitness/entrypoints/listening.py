@@ -1,4 +1,4 @@
-"""Sockets to listen on, and what accepts connections from them."""
+"""The sockets to listen on, and the listeners that accept connections from them."""
 
 import resource
 import socket
@@ -13,19 +13,19 @@ from fitness.entrypoints.settings import Settings
 from fitness.entrypoints.wiring.container import Container
 
 BACKLOG = 2_048
-"""Connections that the kernel keeps for the workers."""
+"""Connections that wait in the kernel until a worker accepts them."""
 
 SEND_BUFFER_BYTES = 128 * 1024
-"""What the kernel takes of an answer for a client that does not read it; by itself it takes up to 4 MB."""
+"""Bytes of an answer that the kernel buffers for a client that does not read it; its own default is up to 4 MB."""
 
 SPARE_DESCRIPTORS = 256
-"""For all but clients: stores, logs, recordings that are read."""
+"""File descriptors for everything but clients: stores, logs, recordings that are being read."""
 
 MOST_CONNECTIONS = 16_384
 
 
 def raised_descriptor_limit() -> int:
-    """Take as many file descriptors as this process may have. Returns how many connections that makes, one for each."""
+    """Raise the limit of file descriptors as far as this process may. Returns how many connections that allows."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return (
@@ -34,12 +34,12 @@ def raised_descriptor_limit() -> int:
 
 
 def listening_sockets(settings: Settings) -> list[socket.socket]:
-    """For the API and, unless it is switched off, for the metrics. Raises ClickException."""
+    """The socket for the API and, unless metrics are switched off, the one for metrics. Raises ClickException."""
     return [_listening(settings.host, settings.port, "FITNESS_PORT"), *metrics_socket(settings)]
 
 
 def metrics_socket(settings: Settings) -> list[socket.socket]:
-    """None where it is switched off. Raises ClickException."""
+    """The socket for metrics; no socket if metrics are switched off. Raises ClickException."""
     if not settings.metrics_port:
         return []
     return [_listening(settings.metrics_host, settings.metrics_port, "FITNESS_METRICS_PORT")]
@@ -62,7 +62,7 @@ def listener_of(container: Container, asgi: ASGIApp, sock: socket.socket, *, mos
 def _listening(host: str, port: int, setting: str) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # also of what it accepts
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # accepted sockets inherit it
     try:
         sock.bind((host, port))
         sock.listen(BACKLOG)

@@ -1,4 +1,4 @@
-"""Logs on standard error, as lines for people or as JSON for machines; what happens in a request carries its id."""
+"""Logs on standard error, as lines for people or as JSON for machines; lines logged in a request carry its id."""
 
 import asyncio
 import logging
@@ -14,17 +14,17 @@ import structlog
 ACCESS = "fitness.access"
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id")
-"""Of the request under way."""
+"""The id of the request under way."""
 
 FLUSH_S = 0.05
-"""How long an access line may wait for others. A process that is killed loses at most these."""
+"""How long an access line may wait to be written with others. A killed process loses at most the waiting lines."""
 
 
 class Response(NamedTuple):
-    """What an access line says."""
+    """The content of an access line."""
 
     at_s: float
-    """Seconds since 1970, when the response ended."""
+    """When the response ended, in seconds since 1970."""
     method: str
     route: str
     status: int
@@ -69,7 +69,7 @@ def configure_logs(log_format: str, stream: TextIO | None = None) -> None:
             structlog.processors.JSONRenderer(serializer=_json),
         ]
     else:
-        # A traceback without the values in it, among which there may be passwords.
+        # A traceback without the values of variables, which may be passwords.
         ending = [
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(), timestamp_key="at", exception_formatter=structlog.dev.plain_traceback

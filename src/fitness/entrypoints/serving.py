@@ -24,10 +24,11 @@ from fitness.entrypoints.worker import work_off_jobs
 
 DRAIN_S = 15.0
 CLOSING_S = 5.0
-"""After the last answer, for the pools to close; then a worker is killed."""
+"""The time after the last answer for the pools to close; then the worker is killed."""
 
 GARBAGE_THRESHOLD = 20_000
-"""Allocations between searches for cycles, of which a request makes hardly any; Python's own 700 are a few requests."""
+"""Allocations between two searches for cycles. A request makes hardly any cycles, but Python's own threshold of 700
+allocations is reached in a few requests."""
 
 
 def serve_http(settings: CompleteSettings, until: StopSignals) -> None:
@@ -47,7 +48,7 @@ def serve_http(settings: CompleteSettings, until: StopSignals) -> None:
 
 
 def refuse_taken_port(settings: Settings) -> None:
-    """Raises ClickException, before anything is started."""
+    """Raises ClickException if a port cannot be used. To be called before anything is started."""
     for sock in listening_sockets(settings):
         sock.close()
 
@@ -86,7 +87,7 @@ async def _serve(
 
     async with app.lifespan():
         door = MetricsDoor(container.metrics_exchange(), settings.metrics_allow)
-        apps: tuple[ASGIApp, ...] = (app, door)  # the second only where the metrics have a listener
+        apps: tuple[ASGIApp, ...] = (app, door)  # the door is used only if the metrics have a listener
         listeners = [listener(one, sock) for one, sock in zip(apps, listening, strict=False)]
         ready()
         await stop.wait()
@@ -98,7 +99,7 @@ async def _serve(
 
 def tune_garbage_collection() -> None:
     gc.collect()
-    gc.freeze()  # what is there now stays until the process ends: the collector need not look at it
+    gc.freeze()  # objects that exist now live until the process ends: the collector can skip them
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
 
 

@@ -1,4 +1,4 @@
-"""What a setting's text may be, and what it stands for. Each function raises ValueError with what is wrong."""
+"""Parsers for the texts of settings. Each raises ValueError, whose message says what the text must be."""
 
 import ipaddress
 import re
@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 MIN_SECRET_LENGTH = 32
 
 LEAST_KINDS_IN_SECRET = 8
-"""Of characters. One in a million random hexadecimal keys of 32 digits has fewer."""
+"""The fewest different characters in a secret. One in a million random keys of 32 hexadecimal digits has fewer."""
 
 _TYPED = ("change", "default", "example", "fitness", "insecure", "password", "secret", "test", "1234567890")
 
 MEMORY = "memory:"
-"""In place of both URLs: everything is kept in the memory of one process, and nothing of it after."""
+"""In place of both URLs: everything is kept in the memory of one process, and is lost when the process ends."""
 
 _REDIS = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 _HOST_AND_PORT = re.compile(r"[^:/?#\s]+:\d{1,5}")
@@ -64,7 +64,7 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-# What is wrong with a URL is said without repeating the URL, which may hold a password.
+# Messages about a URL do not repeat the URL, which may hold a password.
 
 
 def memory_or(parse: Callable[[str], str]) -> Callable[[str], str]:
@@ -123,7 +123,7 @@ def secret_keys(text: str) -> tuple[str, ...]:
 
 
 def _is_weak(key: str) -> bool:
-    """A text that somebody typed, or a default of somebody's manual. What is random has more kinds of characters."""
+    """Whether the key looks typed, or copied from a manual. A random key has more different characters."""
     return len({*key}) < LEAST_KINDS_IN_SECRET or any(word in key.lower() for word in _TYPED)
 
 

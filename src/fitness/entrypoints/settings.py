@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class BadSettings(BadSetup):
-    """Some settings cannot be used; the message has a line for each, which begins with its name."""
+    """Some settings cannot be used. The message has a line for each problem, which begins with the setting's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,35 +43,35 @@ class Settings:
     port: int = 8000
     data_dir: Path = Path("/var/lib/fitness")
     database_url: str | None = None
-    """PostgreSQL's, or MEMORY; None stands for the embedded one."""
+    """The URL of PostgreSQL, or MEMORY; None stands for the embedded engine."""
     migrate_database_url: str | None = None
-    """PostgreSQL's, as the owner of the tables; None stands for `database_url`."""
+    """The URL of PostgreSQL as the owner of the tables; None stands for `database_url`."""
     redis_url: str | None = None
-    """The cache's, or MEMORY; None stands for the embedded one."""
+    """The URL of the Redis for the cache, or MEMORY; None stands for the embedded engine."""
     state_redis_url: str | None = None
-    """The limits' and the sessions'; where none is set, the cache's."""
+    """The URL of the Redis for limits and sessions; if it is not set, that of the cache."""
     limits_redis_url: str | None = None
-    """The limits' alone; where none is set, the state's."""
+    """The URL of the Redis for limits alone; if it is not set, `state_redis_url`."""
     workers: int = 1
     job_workers: int = 0
     """Processes of `fitness serve` that work off background jobs, beside the `workers`."""
     connections_per_address: int = 1_024
-    """Of one client's address, in each worker process."""
+    """The most connections of one client address, in each worker process."""
     shutdown_delay_s: float = 0.0
-    """Between saying that the service stops and refusing connections."""
+    """The time between readiness saying `stopping` and the refusal of new connections."""
     secret_keys: tuple[str, ...] = ()
-    """The first signs access tokens, each verifies them; empty stands for one kept in the data folder."""
+    """The first key signs access tokens, every key verifies them; empty stands for keys kept in the data folder."""
     trusted_proxies: tuple[Network, ...] = ()
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9100
-    """0 is no listener for metrics."""
+    """0 stands for no listener for metrics."""
     metrics_allow: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1"))
     cors_origins: tuple[str, ...] = ()
-    """Of the sites whose pages may use the service from a browser; `*` stands for all."""
+    """The origins of the sites whose pages may use the service from a browser; `*` stands for all."""
     rate_limit_scale: float = 1.0
     trash_days: int = 30
     metrics_dir: Path | None = None
-    """Where processes exchange their metrics; None stands for one in the data folder, or a temporary one."""
+    """The folder where processes exchange their metrics; None stands for one in the data folder, or a temporary one."""
     log_format: str = "text"
     objects_url: str | None = None
     """Where files are kept: file:///folder or s3://bucket/prefix; None stands for a folder in the data folder."""
@@ -105,7 +105,7 @@ class CompleteSettings(Settings):
 
     @property
     def owner_url(self) -> str:
-        """Connects to the database as the role that migrates it."""
+        """The URL that connects to the database as the role that migrates it."""
         return self.migrate_database_url or self.database_url
 
     @property
@@ -115,7 +115,7 @@ class CompleteSettings(Settings):
 
 
 def read_settings(environment: Mapping[str, str], postgres_url_problem: Callable[[str], str | None]) -> Settings:
-    """Raises BadSettings with every problem at once. `postgres_url_problem` says what is wrong with a URL."""
+    """Raises BadSettings with every problem at once. `postgres_url_problem` says what is wrong with a URL, or None."""
     reading = _Reading(environment)
     default = Settings()
     settings = Settings(
@@ -156,7 +156,7 @@ def read_settings(environment: Mapping[str, str], postgres_url_problem: Callable
 
 
 def _refuse_halves(settings: Settings, reading: "_Reading") -> None:
-    """Refuse settings that are sound in themselves and do not go together."""
+    """Refuse settings that are valid each by itself, but not together."""
     if (settings.database_url is None) != (settings.redis_url is None):
         missing = "REDIS_URL" if settings.redis_url is None else "DATABASE_URL"
         reading.refuse(missing, "is needed with the other URL; without both, the service runs its own engines")
@@ -183,7 +183,7 @@ def _refuse_halves(settings: Settings, reading: "_Reading") -> None:
 
 
 class _Reading:
-    """Takes settings out of the environment and notes what is wrong with them."""
+    """Reads settings from the environment and collects what is wrong with them."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._left = {name: value for name, value in environment.items() if name.startswith(PREFIX)}

@@ -21,10 +21,10 @@ from fitness.entrypoints.wiring.container import Container
 from fitness.entrypoints.wiring.lifecycle import lifespan, metrics_folder
 
 ENDING_S = 20.0
-"""For running jobs and the connections to end; then the process is killed. Its jobs are done by another one."""
+"""The time for running jobs and connections to end; then the process is killed, and another carries out its jobs."""
 
 MOST_CONNECTIONS = 64
-"""To the metrics of a worker that stands alone."""
+"""Connections to the metrics listener of `fitness worker`."""
 
 
 def run_worker(settings: CompleteSettings, until: StopSignals) -> None:
@@ -45,7 +45,7 @@ def work_off_jobs(
     stopping: int,
     ready: Callable[[], None],
 ) -> None:
-    """What the process does; `metrics_listening` is its own listener for metrics, where it has one."""
+    """Runs in the worker process. `metrics_listening` is the socket of its own metrics listener; None without one."""
     configure_logs(settings.log_format)
     container = Container(settings=settings, metrics_dir=metrics_dir)
     container.instruments().declare(container.metric_sources(), (), Task)

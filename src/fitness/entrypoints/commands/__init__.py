@@ -1,1 +1,1 @@
-"""The command line's commands, one module for each group, but for `serve` and `doctor`."""
+"""The commands of the command line, one module for each group; `serve`, `worker` and `doctor` are in cli.py."""

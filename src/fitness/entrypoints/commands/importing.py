@@ -1,4 +1,4 @@
-"""`fitness import`: activities of recorded files."""
+"""`fitness import`: makes activities of recorded files."""
 
 import asyncio
 import sys
@@ -48,7 +48,7 @@ def import_files(paths: tuple[str, ...], email: str, on_duplicate: str) -> None:
 
 
 async def _import_one(container: Container, path: Path, caller: Caller, on_duplicate: OnDuplicate) -> tuple[str, str]:
-    """The outcome, one of imported, skipped and refused, and the reason or result in words."""
+    """The outcome (imported, skipped or refused), and the result or the reason in words."""
     try:
         data = await asyncio.to_thread(_content, path)
         file = UploadedFile(data, path.name)

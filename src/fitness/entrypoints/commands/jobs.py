@@ -15,7 +15,7 @@ def jobs() -> None:
 @jobs.command("list")
 @click.option("--status", type=click.Choice([status.value for status in JobStatus]), help="Only those.")
 def list_jobs(status: str | None) -> None:
-    """Show the jobs that are kept, in their order; one that succeeded is not.
+    """Show the jobs that are kept, in their order. Jobs that succeeded are not kept.
 
     Columns: id, task, queue, status, attempts, when it is due, arguments.
     """

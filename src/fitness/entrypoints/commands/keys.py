@@ -14,18 +14,18 @@ from fitness.ports.setup import BadSetup
 def keys() -> None:
     """Change the keys that sign tokens.
 
-    The first one signs, all of them verify. With the embedded engines one instance has its keys in the data folder:
+    The first key signs, all keys verify. With the embedded engines, the instance keeps its keys in the data folder:
     `rotate` alone changes them, and the service is restarted once.
 
     With FITNESS_SECRET_KEYS each command prints the setting's next value, to be set for every process: `add`, then
     `rotate`, then `drop`. Restart all processes after each. A process that does not know a key yet would log out
-    whoever comes with a token of that key; so a new key signs only after every process has been restarted with it.
+    users whose token was signed by it; so a new key signs only after every process has been restarted with it.
     """
 
 
 @keys.command("add")
 def add() -> None:
-    """Print the keys with a new one behind them, which verifies and does not sign yet.
+    """Print the keys and, after them, a new one, which verifies and does not sign yet.
 
     Restart every process with it. `fitness keys rotate` is next.
     """
@@ -34,11 +34,11 @@ def add() -> None:
 
 @keys.command("rotate")
 def rotate() -> None:
-    """Let another key sign: what the present one signed stays good.
+    """Let another key sign. Tokens that the present key signed stay valid.
 
-    With the embedded engines a new key is made in the data folder, and the one before the present one is dropped; so
-    at the earliest 30 days after the last rotation: whoever has not been here since is logged out by that. Restart the
-    service then. Otherwise this prints the keys with the last one first, which `fitness keys add` has put there.
+    With the embedded engines, a new key is made in the data folder, and the key before the present one is dropped. Do
+    this at the earliest 30 days after the last rotation: users who have not been here since are logged out. Restart
+    the service then. Otherwise this prints the keys with the last one first, which `fitness keys add` has put there.
     """
     settings = settings_of_environment()
     if settings.in_memory or settings.secret_keys:
@@ -55,7 +55,7 @@ def rotate() -> None:
 def drop() -> None:
     """Print the keys without the last one.
 
-    30 days after `fitness keys rotate` at the earliest: whoever has not been here since is logged out by that.
+    Do this at the earliest 30 days after `fitness keys rotate`: users who have not been here since are logged out.
     """
     given = _set_keys()
     if len(given) == 1:
@@ -64,7 +64,7 @@ def drop() -> None:
 
 
 def _set_keys() -> tuple[str, ...]:
-    """Of FITNESS_SECRET_KEYS. Raises BadSetup where the keys are elsewhere."""
+    """The keys of FITNESS_SECRET_KEYS. Raises BadSetup if the keys are kept elsewhere."""
     settings = settings_of_environment()
     if settings.in_memory:
         raise BadSetup(f"FITNESS_DATABASE_URL is {MEMORY}; its keys end with the service")

@@ -16,7 +16,7 @@ from fitness.entrypoints.wiring.container import Container
 def reimport(email: str | None, dry_run: bool) -> None:
     """Read all imported files again with the rules of this version.
 
-    A field that was edited since is kept, and what is in the trash is left alone. The service may run meanwhile.
+    Fields that were edited since are kept, and activities in the trash are left alone. The service may run meanwhile.
     """
 
     async def run(container: Container) -> Counter[str]:
@@ -39,8 +39,8 @@ def reimport(email: str | None, dry_run: bool) -> None:
 def sweep() -> None:
     """Delete stored files that belong to no activity. The service may run meanwhile.
 
-    They are left by imports that were broken off, and by activities that were deleted for good. What is younger than an
-    hour is kept.
+    Imports that were broken off leave them, and activities that were deleted for good. Files younger than an hour are
+    kept.
     """
 
     async def run(container: Container) -> int:

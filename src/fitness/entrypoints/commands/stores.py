@@ -1,4 +1,4 @@
-"""What the commands run on: the settings, and the service's stores."""
+"""The settings and the stores that the commands run on."""
 
 import asyncio
 import os

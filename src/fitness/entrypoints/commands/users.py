@@ -93,6 +93,6 @@ def _set_standing(email: str, *, role: Role | None = None, tier: Tier | None = N
 
 
 def show(found: list[User]) -> None:
-    """A line for each. Addresses of before there was a rule may hold what a terminal would act on."""
+    """Print a line for each. Addresses older than the rule for them may hold characters that control a terminal."""
     for user in found:
         click.echo(f"{user.id}\t{escaped(user.email)}\t{user.role}\t{user.tier}\t{user.created_at:%Y-%m-%d}")

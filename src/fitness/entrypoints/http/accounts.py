@@ -146,7 +146,7 @@ async def login(
 
 
 def _device_cookie(token: str) -> Cookie:
-    """Sent with logins alone, to this site alone, and to no script."""
+    """A cookie that is sent with logins only, to this site only, and that no script can read."""
     return Cookie(
         DEVICE_COOKIE,
         value=token,
@@ -246,7 +246,7 @@ async def delete_me(
 
 
 def profile_tag(user: User) -> str:
-    """The profile's ETag. It is of all that stands in it: role and tier, too, which others change."""
+    """The profile's ETag. It covers every field, also role and tier, which others change."""
     return content_tag(msgspec.json.encode(user)).decode()
 
 

@@ -12,13 +12,13 @@ IPV6_HOUSEHOLD = 64
 
 
 def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Iterable[Network]) -> str:
-    """What the client's requests are counted under: its IPv4 address, or its household's IPv6 network."""
+    """The name that the client's requests are counted under: its IPv4 address, or its household's IPv6 network."""
     address = client_ip(peer, forwarded_for, trusted)
     return "unknown" if address is None else _counted(address)
 
 
 def connection_group(peer: str, *, exempt: Iterable[Network]) -> str | None:
-    """Under which the connections of a peer are counted together; None for one of the `exempt` networks."""
+    """The name that a peer's connections are counted under; None for a peer in one of the `exempt` networks."""
     address = _address(peer)
     if address is None or any(address in network for network in exempt):
         return None

@@ -59,12 +59,12 @@ HANDLERS = (API, health_router, docs_router, front_door, openapi)
 
 
 class Application(Litestar):
-    """Litestar behind the edge, which answers most reads without it."""
+    """Litestar behind the edge, which answers most reads without Litestar."""
 
     edge: Edge
     live: LiveSocket
     stopping = False
-    """Whether the service is to end: readiness says so, and load balancers send their requests elsewhere."""
+    """Whether the service is stopping: readiness says so, and load balancers send their requests elsewhere."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override] # any scope
         if scope["type"] == ScopeType.HTTP:
@@ -75,11 +75,11 @@ class Application(Litestar):
     def quick(
         self, method: str, target: bytes, headers: RawHeaders
     ) -> QuickAnswer | Coroutine[Any, Any, object] | None:
-        """As the server asks for a quick way: see QuickWay."""
+        """The quick way that the server calls: see QuickWay."""
         return self.edge.quick(method, target, headers)
 
     def takes_socket(self, path: str) -> bool:
-        """As the server asks where there is a WebSocket: see TakesSocket."""
+        """Whether there is a WebSocket at this path; called by the server: see TakesSocket."""
         return path == LIVE_PATH
 
     async def routed(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""A request from when it arrives: what the edge, the gate and the short way know of it together."""
+"""A request from its arrival on: the state that the edge, the gate and the short way share."""
 
 import random
 import re
@@ -10,10 +10,10 @@ from fitness.domain.model.users import Caller
 from fitness.entrypoints.server.exchange import UNANSWERED
 
 ARRIVED = UNANSWERED
-"""The scope's key under which the request's Arrived stands."""
+"""The key of the scope that holds the request's Arrived."""
 
 UNMATCHED = "unmatched"
-"""In place of a route, for a request that none matches."""
+"""Takes the place of the route for a request that no route matches."""
 
 _visible = re.compile(rb"[\x21-\x7e]{1,128}").fullmatch
 
@@ -29,19 +29,19 @@ class Arrived:
         self.method = method
         self.path = path
         self.headers = dict(sent)
-        """Of a repeated header, the last."""
+        """The request's headers; of a repeated header, the last."""
         request_id = _request_id(self.headers.get(b"x-request-id"))
         self.name = request_id.decode()
         self.answer_headers = [(b"x-request-id", request_id)]
-        """What every response has, whatever answers the request. The limits' headers are added when it is charged."""
+        """The headers of the response, whatever answers. The limits' headers are added when the request is charged."""
         self.caller: Caller | None = None
         self.route = UNMATCHED
-        """Never the path itself: a metric's label must come from a closed set."""
+        """The route's template, never the path itself: a metric's label must come from a closed set."""
         self.charged = False
         self.decided: Decision | None = None
-        """On all policies that the request was charged under so far."""
+        """The decision on all policies that the request was charged under so far."""
         self.refused: RateLimited | None = None
-        """What the short way found, for the long way to answer: nobody is asked, and counts it, a second time."""
+        """The refusal of the short way, for the long way to answer: the limiter is not asked, nor counts it, twice."""
 
     def texts(self) -> Mapping[str, str]:
         """The headers as text."""

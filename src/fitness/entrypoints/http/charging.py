@@ -1,4 +1,4 @@
-"""Charging requests to their limits, and what every response says of them."""
+"""Charges requests to their rate limits, and adds the limits' headers to every response."""
 
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -14,13 +14,13 @@ from fitness.entrypoints.http.addresses import Network, client_address
 from fitness.entrypoints.http.arrived import ARRIVED, UNMATCHED, Arrived
 
 LIMIT_HEADERS = (b"x-ratelimit-", b"ratelimit")
-"""What the names of all headers about limits begin with."""
+"""The names of all rate limit headers begin with one of these."""
 
 OnDenied = Callable[[Decision, str, Requester], None]
 
 
 class Charging:
-    """`on_denied` is called with each refusal, its route and who asked."""
+    """`on_denied` is called with each denied decision, its route and the requester."""
 
     def __init__(
         self,
@@ -56,20 +56,20 @@ class Charging:
         return await self._limits.admit(action, requester)
 
     async def charge_guess(self, account: EmailAddress | None, requester: Requester, scope: Scope) -> None:
-        """A login whose body is read, which names no account if that is None. Raises LoginDelayed, RateLimited."""
+        """Charge a login whose body was read. `account` is None if it names none. Raises LoginDelayed, RateLimited."""
         await self._told(self._attempts.admit(account, requester), requester, scope)
 
     async def charge_rest(self, action: Action, requester: Requester, scope: Scope, *, cost: int) -> None:
-        """For a request that was charged as 1 and turns out to make so much. Raises RateLimited.
+        """Charge the rest of a request that was charged as 1 and turns out to cost `cost`. Raises RateLimited.
 
-        What is said of it then is in place of what was said before.
+        The headers of this decision replace those of the first one.
         """
         arrived: Arrived = scope[ARRIVED]  # type: ignore[literal-required]
         admitted, arrived.decided = arrived.decided, None
         await self._told(self._limits.admit_rest(action, requester, admitted, cost=cost), requester, scope)
 
     async def _told(self, judged: Awaitable[Decision | Unjudged | None], requester: Requester, scope: Scope) -> None:
-        """The response says what was decided, and what was decided before on other policies."""
+        """Add the decision to the response's headers, beside earlier decisions on other policies."""
         try:
             decision = await judged
         except RateLimited as refusal:
@@ -92,7 +92,7 @@ class Charging:
         await self.charge(Action.OTHER, Requester(self.address(scope)), scope)
 
     def address(self, scope: Scope) -> str:
-        """Under which the client's requests are counted together."""
+        """The address that the client's requests are counted under."""
         client = scope["client"]
         forwarded_for: list[str] = []
         if self._trusted_proxies:

@@ -15,7 +15,7 @@ _EVERYWHERE = ("Authorization", "Content-Type", "Traceparent", "X-Request-ID")
 
 
 class Cors:
-    """For the pages of the `origins`, or of all where ANY_ORIGIN is one. Cookies are not meant: tokens are sent."""
+    """Allows the pages of `origins`, or all pages if ANY_ORIGIN is one. Cookies are not allowed, only tokens."""
 
     def __init__(self, origins: Iterable[str], request_headers: Iterable[str]) -> None:
         self._origins = {origin.encode() for origin in origins}
@@ -24,7 +24,7 @@ class Cors:
         self.on = bool(self._origins)
 
     def headers(self, asked_with: Mapping[bytes, bytes]) -> RawHeaders:
-        """Of every answer to such a page: it may read it, with all its headers."""
+        """The headers of every answer to an allowed page, which let it read the answer and its headers."""
         origin = asked_with.get(b"origin")
         if origin is None or not (self._any or origin in self._origins):
             return []
@@ -34,8 +34,8 @@ class Cors:
         ]
 
     def lets_in(self, asked_with: Mapping[bytes, bytes]) -> bool:
-        """Whether a WebSocket may be opened, which browsers do without asking: by pages of the `origins` and of the
-        service's own site, and by what is no page and names no origin.
+        """Whether a WebSocket may be opened, for which browsers send no preflight: by pages of the `origins` and of the
+        service's own site, and by clients that are no pages and send no Origin.
         """
         origin = asked_with.get(b"origin")
         if origin is None or self._any or origin in self._origins:
@@ -43,7 +43,7 @@ class Cors:
         return origin.partition(b"://")[2] == asked_with.get(b"host")
 
     def preflight(self, asked_with: Mapping[bytes, bytes], allow: bytes) -> RawHeaders:
-        """What an answer to OPTIONS has beside `headers`, where a browser asks before the page's own request."""
+        """The headers of the answer to a preflight, beside those of `headers`; empty for any other request."""
         if b"access-control-request-method" not in asked_with or not self.headers(asked_with):
             return []
         return [
@@ -62,5 +62,5 @@ def allowed_methods(app: Litestar) -> Mapping[str, bytes]:
 
 
 def request_headers(app: Litestar) -> set[str]:
-    """Those that any route reads."""
+    """The request headers that any route reads."""
     return {name for _, _, handler in operations(app) for name in declared(handler).headers}

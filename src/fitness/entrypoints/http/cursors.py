@@ -60,12 +60,12 @@ _Change = tuple[str, int, int]
 
 
 def change_cursor(owner: int, seq: int) -> str:
-    """The place after that change of the owner's."""
+    """The cursor of the place after the owner's change with this number."""
     return _encoded((_CHANGES, owner, seq))
 
 
 def change_of(cursor: str, owner: int) -> int:
-    """The number of a change of the owner's. Raises InvalidFields."""
+    """The number of the owner's change that the cursor names. Raises InvalidFields."""
     try:
         told: _Change = msgspec.msgpack.decode(_decoded(cursor), type=_Change)
     except (ValueError, msgspec.DecodeError) as error:

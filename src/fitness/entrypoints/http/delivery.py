@@ -1,4 +1,4 @@
-"""How an answer goes to its client: not at all if the client has it, else compressed if the client asks for that."""
+"""How an answer goes to its client: as a 304 if the client has it, otherwise compressed if the client takes gzip."""
 
 import asyncio
 import zlib
@@ -13,10 +13,10 @@ from fitness.entrypoints.http.etags import GZIP_MARK, content_tag, named_tag
 from fitness.entrypoints.server.exchange import Answer, RawHeaders
 
 MIN_COMPRESSED_BYTES = 1_400
-"""A shorter answer goes in one packet as it is."""
+"""A shorter body is not compressed, since it fits into one packet as it is."""
 
 MAX_ON_LOOP_BYTES = 256 * 1024
-"""A longer body, of which the cache has none, is compressed in a thread: this much takes a millisecond."""
+"""A longer body is compressed in a thread: this much takes a millisecond. The cache keeps no longer ones."""
 
 LEVEL = 3
 """100 activities, 49 KB: 3.2 KB in 0.18 ms. Level 6 makes it 2.8 KB in 0.39 ms."""
@@ -26,7 +26,7 @@ _ABOUT_CONTENT = {b"content-type", b"content-length"}
 
 
 def tagged(answer: Answer) -> Answer:
-    """Successful JSON has an ETag, unless it may not be stored."""
+    """Gives successful JSON an ETag, unless it has one or may not be stored."""
     named = dict(answer.headers)
     if answer.status != 200 or b"etag" in named or named.get(b"cache-control") == b"no-store":
         return answer
@@ -36,10 +36,10 @@ def tagged(answer: Answer) -> Answer:
 
 
 def unless_known(answer: Answer, tag: bytes, asked_with: Mapping[bytes, bytes]) -> Answer:
-    """The answer that `tag` is the ETag of, or 304 without its body if If-None-Match names that (RFC 9110, 13.1.2).
+    """The answer, whose ETag is `tag`, or a 304 without its body if If-None-Match names that tag (RFC 9110, 13.1.2).
 
-    The 304 has the ETag that the answer would have, as it is compressed or not. Where the client has only the other
-    one, it has that: caches look for what they have under it.
+    The 304 has the ETag that the answer would have, compressed or not. If the client has only the other form, the 304
+    has the ETag of that form, under which caches find their copy.
     """
     if_none_match = asked_with.get(b"if-none-match")
     if if_none_match is None:
@@ -58,7 +58,7 @@ def is_known(request: Request[Any, Any, Any], tag: str) -> bool:
 
 
 async def delivered(answer: Answer, arrived: Arrived) -> Answer:
-    """As it goes to the client, of whatever status it is; a HEAD is answered without the body."""
+    """The answer as it goes to the client, whatever its status; an answer to HEAD has no body."""
     if arrived.method in ("GET", "HEAD"):
         answer = tagged(answer)
         tag = next((value for name, value in answer.headers if name == b"etag"), None)
@@ -69,7 +69,7 @@ async def delivered(answer: Answer, arrived: Arrived) -> Answer:
 
 
 def compressed(answer: Answer, asked_with: Mapping[bytes, bytes]) -> Answer:
-    """By gzip, where the client takes that and it is worth it. What is compressed has an ETag of its own."""
+    """The answer by gzip, if the client takes that and it is worth it. A compressed answer has an ETag of its own."""
     if not _is_to_be_compressed(answer, asked_with):
         return answer
     small = gzipped(answer.body)
@@ -77,7 +77,7 @@ def compressed(answer: Answer, asked_with: Mapping[bytes, bytes]) -> Answer:
 
 
 async def compressed_apart(answer: Answer, asked_with: Mapping[bytes, bytes]) -> Answer:
-    """A long answer as `compressed`, in a thread, so that others are not kept waiting; any other as it is."""
+    """As `compressed`, in a thread, for a long answer, so that other requests need not wait; any other as it is."""
     if len(answer.body) <= MAX_ON_LOOP_BYTES or not _is_to_be_compressed(answer, asked_with):
         return answer
     return await asyncio.to_thread(compressed, answer, asked_with)
@@ -95,7 +95,7 @@ def gzipped(body: bytes, level: int = LEVEL) -> bytes:
 
 
 def gzip_tag(tag: bytes) -> bytes:
-    """The ETag of what has this one, compressed."""
+    """The ETag of the compressed form of the answer that has `tag`."""
     return tag[:-1] + GZIP_MARK + b'"'
 
 

@@ -56,12 +56,12 @@ _SECURITY: Mapping[Access, list[dict[str, list[str]]]] = {
     Access.PUBLIC: [],
     Access.ACCOUNT_OPTIONAL: [{"bearer": []}, {}],
 }
-"""Other routes have the document's own: an access token is needed."""
+"""For other routes, the document's own `security` holds: an access token is needed."""
 
 _NOT_FOUND = NotFoundException
 
 _IN_PATHS: Mapping[Any, Any] = {int: Id, Path: str}
-"""What stands for the types that the router gives to parts of a path."""
+"""The types by which path parameters are described, in place of those that the router gives them."""
 
 
 def api_document(app: Litestar) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _query_parameters(route: Route, schemas: Schemas) -> Iterator[dict[str, Any]
         schema = schemas.of(stated[0] if field.default is None else hints[field.name], sent=True)
         parameter: dict[str, Any] = {"name": field.name.rstrip("_"), "in": "query"}
         parameter["description"] = schema.pop("description", "")
-        if schema.keys() == {"allOf"}:  # which was there for the words
+        if schema.keys() == {"allOf"}:  # which was there only to hold the description
             [schema] = schema["allOf"]
         if field.default is MISSING:
             parameter["required"] = True
@@ -174,11 +174,11 @@ def _body(handler: HTTPRouteHandler, schemas: Schemas) -> dict[str, Any] | None:
     content: dict[str, Any] = {"schema": schema}
     if model.__name__ in BODIES:
         content["example"] = BODIES[model.__name__]
-    return {"required": not stated, "content": {JSON: content}}  # what may be None may be left out
+    return {"required": not stated, "content": {JSON: content}}  # a body that may be None may be left out
 
 
 def _state_defaults(schema: Schema, model: type[Any]) -> None:
-    """What a field that is not sent is taken for: in words, since some generators ask for what has a `default`."""
+    """State the defaults of fields in words, since some generators require a field that has a `default`."""
     for field in fields(model) if hasattr(model, "__dataclass_fields__") else ():
         if field.default not in (MISSING, None, UNSET, ()):
             stated = schema["properties"][field.name]
@@ -225,7 +225,7 @@ def _content(answered: Any, route: Route, schemas: Schemas) -> dict[str, Any]:
 
 
 def _problems(method: str, path: str, handler: HTTPRouteHandler, shared: dict[str, Any]) -> dict[str, Any]:
-    """By status. Each stands once in the document, in `shared`: /docs is slower with each that it has to read."""
+    """The problems by status. Each is described once, in `shared`: /docs is slower with each that it has to read."""
     refusals = refusals_of(handler) | ({_NOT_FOUND} if "{" in path else set())
     kinds = {CRASH, *(kind_of(one, method) for one in refusals)}
     route = declared(handler)

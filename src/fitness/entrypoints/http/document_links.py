@@ -27,11 +27,11 @@ _LINKED: Mapping[Any, tuple[str, str]] = {
     TagName: ("name", "name"),
     TagCount: ("name", "name"),
 }
-"""An answer of this type, or a list of it, leads to the operations with this parameter in their path, by this field."""
+"""An answer of this type, or a list of them, links to the operations with this path parameter, filled by this field."""
 
 
 def links_of(answered: Any, all_: list[tuple[str, str, HTTPRouteHandler]]) -> dict[str, Any]:
-    """From an answer that names something, or from the first item of a list, to what can be done with it."""
+    """Links from an answer, or from the first item of a list, to the operations that take its id or name."""
     item = _item(answered)
     named = _LINKED.get(answered if item is None else item)
     if named is None:

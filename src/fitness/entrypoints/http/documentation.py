@@ -16,7 +16,7 @@ from fitness.entrypoints.http.document import api_document
 from fitness.entrypoints.http.etags import content_tag
 from fitness.entrypoints.http.routes import Access, Route
 
-# Scripts and styles from here alone; the page's own icons are data.
+# Scripts and styles come from this service only; the page's own icons are data: URLs.
 SECURITY_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
 _OPEN = Route(access=Access.PUBLIC, action=Action.OTHER, limited=False, needs_database=False)
@@ -84,7 +84,7 @@ class _Asset:
 
 @cache
 def _asset(name: str, compressed: bool) -> _Asset:
-    """One copy for all who read it, however slowly they do; what is small is not compressed."""
+    """One copy for all readers, however slowly they read; a small asset is not compressed."""
     content = (_ASSETS / name).read_bytes()
     tag = content_tag(content)
     if not compressed or len(content) < MIN_COMPRESSED_BYTES:

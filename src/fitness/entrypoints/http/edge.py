@@ -20,10 +20,10 @@ from fitness.entrypoints.logs import REQUEST_ID, AccessLog, Response
 from fitness.entrypoints.server.exchange import ANSWERED, Answer, RawHeaders
 
 UNLOGGED = "/health"
-"""Machines ask for this every few seconds; it is logged only when it fails."""
+"""Machines request paths that begin with this every few seconds; these are logged only when they fail."""
 
 ASK_AGAIN = (b"cache-control", b"private, no-cache")
-"""What was read may be kept by the client, and is good only after the service has been asked again."""
+"""The client may keep an answer, but must revalidate it with the service before each use."""
 VARY = b"authorization, accept-encoding"
 
 Record = Callable[[str, str, int, float], None]
@@ -69,7 +69,7 @@ async def _awaited(quick: _Asked | Coroutine[Any, Any, Answer | Arrived]) -> Ans
 
 
 class Edge:
-    """Gives each request an id, adds what is to stand in every response, answers HEAD as a GET without the body, and
+    """Gives each request an id, adds the headers that every response has, answers HEAD as a GET without the body, and
     reports every response to `record`, the log and the tracing.
 
     `allowed` has the Allow header of each route.
@@ -101,16 +101,16 @@ class Edge:
     def quick(
         self, method: str, target: bytes, sent: RawHeaders
     ) -> _Asked | Coroutine[Any, Any, Answer | Arrived] | None:
-        """The short way to an answer, for a request without a body: see QuickWay. None for one that it does not know.
+        """The short way to answer a request without a body: see QuickWay. None for a request that it does not know.
 
-        An Arrived stands for a request that has to go the long way, with it in its scope under ARRIVED. With tracing on
-        all do: there each has its span, and only one.
+        A coroutine that returns an Arrived sends the request the long way, with the Arrived in its scope under ARRIVED.
+        With tracing on, every request goes the long way, where it has exactly one span.
         """
         asked = self._short_way.asked(target) if method in ("GET", "HEAD") else None
         if asked is None or self._tracing.on:
             return None
         arrived = Arrived(method, asked.path, sent)
-        # A repeated header is unusual.
+        # A request that repeats a header goes the long way.
         read = self._short_way.read(asked, arrived) if len(arrived.headers) == len(sent) else None
         replies = None if read is None else self._short_way.ask(read)
         if read is None or replies is None:
@@ -138,15 +138,15 @@ class Edge:
         await self._long(arrived, scope, receive, send)
 
     def hit(self, read: Read, replies: ReadAsked) -> Answer | Coroutine[Any, Any, Answer | Arrived]:
-        """What comes of the replies: an answer, or what there is still to be done for it."""
+        """The answer, if the replies are an admitted hit; otherwise a coroutine that does the rest."""
         try:
             answer = self._short_way.hit(read, replies)
-        except Exception:  # noqa: BLE001 - the other way meets it again, and answers it
+        except Exception:  # noqa: BLE001 - `_quick` meets the error again, and answers it
             answer = None
         return self._quick(read.arrived, read, replies) if answer is None else self._finished(read.arrived, answer)
 
     def left(self, arrived: Arrived) -> None:
-        """The client is gone, before there was an answer."""
+        """Report a request whose client left before there was an answer."""
         self._report(arrived, CLIENT_GONE)
 
     async def _quick(self, arrived: Arrived, read: Read | None, replies: ReadAsked | None) -> Answer | Arrived:
@@ -163,7 +163,7 @@ class Edge:
         return arrived if answer is None else self._finished(arrived, await compressed_apart(answer, arrived.headers))
 
     async def _change(self, arrived: Arrived, scope: HTTPScope, receive: Receive) -> Answer | Receive:
-        """The answer, or by what the long way receives the request."""
+        """The answer, or the `receive` by which the long way reads the request."""
         try:
             found = await self._short_changes.answer(arrived, scope, receive)
         except asyncio.CancelledError:
@@ -206,7 +206,7 @@ class Edge:
             self._report(arrived, _seen_status(scope, sending.status), sending.streams_since_s)
 
     def _headers(self, headers: RawHeaders, arrived: Arrived, template: str | None) -> RawHeaders:
-        """The headers of a response the long way: those of every answer, but for what it says itself."""
+        """The headers of a response the long way: its own, and those of every answer that it does not have itself."""
         allow = self._allowed.get(template or "")
         if arrived.method == "OPTIONS" and allow is not None:
             headers = [one for one in headers if one[0] != b"allow"]
@@ -219,7 +219,7 @@ class Edge:
         return headers + self._cors.headers(arrived.headers) if self._cors.on else headers
 
     def _report(self, arrived: Arrived, status: int, streams_since_s: float | None = None) -> None:
-        """What goes on and on took as long as it took to begin."""
+        """The duration of a streamed response is the time until it began."""
         seconds = (streams_since_s or time.perf_counter()) - arrived.started_s
         self._record(arrived.method, arrived.route, status, seconds)
         if status >= 400 or not arrived.path.startswith(UNLOGGED):
@@ -229,7 +229,7 @@ class Edge:
 
 
 def _seen_status(scope: HTTPScope, status: int) -> int:
-    """What the client got: what the server answered by itself, or else the `status` of the application's answer."""
+    """The status that the client got: of the server's own answer, or else the `status` of the application's answer."""
     answered: int = scope.get(ANSWERED, status)  # type: ignore[assignment]
     return answered
 
@@ -240,7 +240,7 @@ async def _sent(answer: Answer, send: Send) -> None:
 
 
 def _problem(error: Exception, arrived: Arrived) -> Answer:
-    """As a handler's exception is answered."""
+    """The answer to `error`, the same as when a handler raises it."""
     kind, body, headers = logged_problem_of(error, "GET" if arrived.method == "HEAD" else arrived.method, arrived.path)
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     raw += [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]

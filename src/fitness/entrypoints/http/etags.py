@@ -13,7 +13,7 @@ from fitness.domain.model.versions import ANY_VERSION, Versions
 from fitness.entrypoints.http.kinds import MalformedRequest
 
 MAX_ETAGS = 20
-"""The rest of a longer header is not read."""
+"""The most ETags that are read of a header; the rest is ignored."""
 
 GZIP_MARK = b"-gzip"
 """Ends the ETag of a compressed answer: the same version, in other bytes."""
@@ -47,7 +47,7 @@ _OPAQUE = re.compile(rb'"[^"]*"')
 T = TypeVar("T")
 
 Condition = Callable[[str], bool]
-"""Whether an ETag is one of those that are meant."""
+"""Whether a header's condition holds for an ETag."""
 
 
 def etag(version: int) -> str:
@@ -55,31 +55,31 @@ def etag(version: int) -> str:
 
 
 def content_tag(body: bytes) -> bytes:
-    """The ETag of an answer that has no version: the same bytes have the same one."""
+    """The ETag of an answer that has no version: equal bytes have equal tags."""
     return b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
 
 
 def versions_to_change(request: Request[Any, Any, Any]) -> Versions:
-    """Which versions the change may be made of, as If-Match and If-None-Match say. Raises MalformedRequest.
+    """The versions that If-Match and If-None-Match allow to be changed. Raises MalformedRequest.
 
-    A header that names no version of ours names none that there is.
+    An ETag that cannot be one of an activity's versions matches no version.
     """
     among = _named(request, "If-Match", weak=False)
     but = _named(request, "If-None-Match", weak=True)
     if among is None and but is None:
         return ANY_VERSION
-    if but == "*":  # there is one: the condition is never met
+    if but == "*":  # any version, and there is one: the condition is never met
         return Versions(among=frozenset())
     return Versions(among=_versions(among), but=_versions(but) or frozenset())
 
 
 def versions_to_read(request: Request[Any, Any, Any]) -> Versions:
-    """Which versions If-Match lets be read. Raises MalformedRequest."""
+    """The versions that If-Match allows to be read. Raises MalformedRequest."""
     return Versions(among=_versions(_named(request, "If-Match", weak=False)))
 
 
 def tags_to_change(request: Request[Any, Any, Any], tag_of: Callable[[T], str]) -> Callable[[T], bool] | None:
-    """As `versions_to_change`, of what `tag_of` tags by its content. None where nothing is said of tags."""
+    """As `versions_to_change`, for an object that `tag_of` tags by its content. None if neither header is sent."""
     among = _named(request, "If-Match", weak=False)
     but = _named(request, "If-None-Match", weak=True)
     if among is None and but is None:
@@ -88,14 +88,14 @@ def tags_to_change(request: Request[Any, Any, Any], tag_of: Callable[[T], str]) 
 
 
 def tags_to_read(request: Request[Any, Any, Any]) -> Condition:
-    """Which tags If-Match lets be read. Raises MalformedRequest."""
+    """Which ETags If-Match allows to be read. Raises MalformedRequest."""
     among = _named(request, "If-Match", weak=False)
     return lambda tag: _names(among, tag, default=True)
 
 
 def named_tag(if_none_match: bytes, tag: bytes) -> bytes | None:
-    """The ETag that an If-None-Match names, by the weak comparison: this one, also by `*`, or else its twin, compressed
-    or not. None if it names neither.
+    """The ETag that an If-None-Match names, by the weak comparison: `tag`, also for `*`, or else the ETag of the same
+    content in the other form, compressed or not. None if it names neither.
     """
     if if_none_match == tag or if_none_match.strip() == b"*":
         return tag
@@ -108,7 +108,7 @@ def named_tag(if_none_match: bytes, tag: bytes) -> bytes | None:
 
 
 def _versions(named: frozenset[str] | str | None) -> frozenset[int] | None:
-    """Those among what is named; None where that is all of them, or nothing is said."""
+    """The versions among the named ETags; None for `*`, and without the header."""
     if not isinstance(named, frozenset):
         return None
     return frozenset(int(one) for one in named if _VERSION.fullmatch(one))
@@ -121,7 +121,7 @@ def _names(named: frozenset[str] | str | None, tag: str, *, default: bool) -> bo
 
 
 def _named(request: Request[Any, Any, Any], header: str, *, weak: bool) -> frozenset[str] | str | None:
-    """What a header's ETags have between their marks, those marked W/ only if `weak`; `*`; None without the header."""
+    """The header's ETags without quotation marks, those marked W/ only if `weak`; or `*`; None without the header."""
     text = request.headers.get(header)
     if text is None:
         return None

@@ -1,4 +1,4 @@
-"""What the reference offers to execute: each is accepted as it stands, or refused as its operation documents."""
+"""Examples that the reference offers to execute: each is accepted as it is, or refused as its operation documents."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ BODIES: Mapping[str, Any] = {
     "Purge": {"reason": "Asked for by its owner."},
     "StandingChanges": {"tier": "premium"},
 }
-"""By the name of the body's class."""
+"""Example bodies, by the name of the body's class."""
 
 PATH_EXAMPLES: Mapping[str, Any] = {
     "activity_id": 1,
@@ -41,4 +41,4 @@ PATH_EXAMPLES: Mapping[str, Any] = {
     "name": "lake",
     "token": "given to you as url",
 }
-"""By the name of the parameter."""
+"""Example values of path parameters, by the parameter's name."""

@@ -1,4 +1,4 @@
-"""/users/me/export, /exports and /activities.csv: all that is one's own, to take away."""
+"""/users/me/export, /exports and /activities.csv: exports of the caller's data."""
 
 from typing import Any, cast
 

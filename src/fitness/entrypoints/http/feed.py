@@ -13,10 +13,10 @@ from fitness.ports.clock import ClockPort
 
 class FeedCounts(Protocol):
     def connected(self, via: str, more: int) -> None:
-        """So many more connections, or fewer; `via` is `websocket` or `events`."""
+        """Add `more` to the connections, or subtract if it is negative; `via` is `websocket` or `events`."""
 
     def told(self, late_s: float) -> None:
-        """A change was given to its follower so long after it was made."""
+        """A change was given to its follower `late_s` seconds after it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Feed:
             self.counts.connected(via, -1)
 
     def told(self, follower: Follower, changes: Sequence[Change]) -> None:
-        """What a follower is given before it has caught up is late by its own fault, and is not counted."""
+        """Count how late each change is, once the follower has caught up: before that, it asked for old changes."""
         now = self.clock.now()
         for change in changes if follower.caught_up else ():
             self.counts.told(max(0.0, (now - change.at).total_seconds()))

@@ -18,7 +18,7 @@ Kilometres = Annotated[float, Meta(ge=0, le=MAX_DISTANCE_KM)]
 Minutes = Annotated[float, Meta(gt=0, le=MAX_DURATION_MINUTES)]
 
 
-@dataclass(frozen=True, kw_only=True)  # without slots: two classes that have some cannot be bases of one
+@dataclass(frozen=True, kw_only=True)  # without slots: a class cannot have two bases with slots
 class TableQuery:
     """Which of the caller's activities are asked for, and in which order."""
 
@@ -114,7 +114,7 @@ def _forwards(one: Range, high: str) -> Range:
 
 
 def _words(text: str) -> tuple[str, ...]:
-    """In one order, so that the same words are the same filter."""
+    """The words, each once and sorted, so that the same words are the same filter. Raises ValueError."""
     if problem := text_problem(text, max_length=MAX_WORDS_LENGTH):
         raise ValueError(problem)
     words = tuple(sorted({*folded(text).split()}))
@@ -126,7 +126,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def tags_of(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Each once, in one form and one order. Raises ValueError."""
+    """The tags, each once, normalized and sorted. Raises ValueError."""
     if len(texts) > MAX_TAGS:
         raise ValueError(f"may be given at most {MAX_TAGS} times")
     tags = tuple(sorted({normalized_tag(text) for text in texts}))

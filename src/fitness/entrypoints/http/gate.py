@@ -24,13 +24,13 @@ from fitness.entrypoints.http.routes import Access, Route, declared
 from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort
 
 REQUESTER = "fitness.requester"
-"""The key of the scope under which the Requester stands."""
+"""The key of the scope that holds the Requester."""
 
 DEVICE_TOKEN = "Device-Token"  # noqa: S105 - a header's name
 """The request header in which a login sends the device token of the last one."""
 
 DEVICE_COOKIE = "fitness_device"
-"""In which a browser sends the same."""
+"""The cookie in which a browser sends the device token."""
 
 # Routing reads ids with int(), which takes full-width digits, 1_000 and " 1" as well: each would be one more spelling.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/.-]*")
@@ -61,7 +61,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = declared(scope["route_handler"])
         # The limits are charged before any refusal is given, so that guessing tokens costs as much as asking properly.
-        # Whom to charge is known from the headers alone, so this comes before any body is read, too.
+        # The headers alone say whom to charge, so the charge comes before any body is read as well.
         caller, auth_error = await self._caller(scope, route)
         device = self._device(scope) if route.action is Action.LOGIN else None
         requester = Requester(self._charging.address(scope), caller, device)
@@ -81,7 +81,7 @@ class Gate:
         await self._app(scope, receive, send)
 
     async def _charge_guess(self, requester: Requester, scope: Scope, receive: Receive, send: Send) -> None:
-        """Whose account it is can be known only from the body. One that cannot be read is charged as well."""
+        """Charge a login to the account that its body names. A login whose body cannot be read is charged as well."""
         try:
             account = await _account(scope, receive, send)
         except Exception:
@@ -90,12 +90,12 @@ class Gate:
         await self._charging.charge_guess(account, requester, scope)
 
     def _device(self, scope: Scope) -> Device | None:
-        """By the token that it was given at its last login, from the header or else from the cookie."""
+        """The device, by the token of its last login in the header, or else in the cookie. None without a valid one."""
         token = _header(scope, DEVICE_TOKEN.lower().encode()) or _cookie(scope, DEVICE_COOKIE)
         return None if token is None else self._devices.verify(token)
 
     async def _caller(self, scope: Scope, route: Route) -> tuple[Caller | None, Refusal | None]:
-        """The account that the access token or the API key names, or why the route is not for it."""
+        """The caller that the access token or the API key names, and a refusal, to be raised after the charge."""
         if route.access is Access.PUBLIC:
             return None, None
         try:
@@ -111,8 +111,8 @@ class Gate:
         return None, NotAuthenticated("this needs an access token: Authorization: Bearer …", token_given=False)
 
     async def _caller_by_key(self, token: str, scope: Scope, route: Route) -> tuple[Caller, InsufficientScope | None]:
-        """A key that this process has not seen is charged to its address before the database is asked for it: whoever
-        makes keys up is limited as whoever makes up access tokens. Raises NotAuthenticated, RateLimited.
+        """A key that this process has not seen is charged to the client's address before the database is asked, so that
+        guessing keys is limited like guessing access tokens. Raises NotAuthenticated, RateLimited.
         """
         is_new = not self._keys.is_known(token)
         if is_new:
@@ -158,7 +158,7 @@ def _cookie(scope: Scope, wanted: str) -> str | None:
 async def _account(scope: Scope, receive: Receive, send: Send) -> EmailAddress | None:
     """The address that a login's body names; None if it names none, which the handler refuses.
 
-    Litestar keeps the body for the handler, and the scope what was decoded. Raises HTTPException if it is too large.
+    Litestar keeps the body for the handler, and the scope the decoded body. Raises HTTPException if it is too large.
     """
     body = await Request[Any, Any, Any](scope, receive, send).body()
     try:
@@ -171,7 +171,7 @@ async def _account(scope: Scope, receive: Receive, send: Send) -> EmailAddress |
 
 
 def _refuse_odd_path(scope: Scope) -> None:
-    """Raises NotFoundException for a path that no link of ours has."""
+    """Raises NotFoundException for a path that the service itself would never write, or an id that no object has."""
     if not _PLAIN_PATH.fullmatch(scope["path"]):
         raise NotFoundException
     identifiers: dict[str, Any] = scope["path_params"]

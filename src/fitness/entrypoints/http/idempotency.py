@@ -1,4 +1,4 @@
-"""The Idempotency-Key of a request: what makes sending it again harmless."""
+"""The Idempotency-Key of a request, which makes it harmless to send the request again."""
 
 import re
 from typing import Any
@@ -19,7 +19,7 @@ IDEMPOTENT = {
 
 
 def idempotency_key(request: Request[Any, Any, Any]) -> str | None:
-    """Raises InvalidFields."""
+    """None if none is sent. Raises InvalidFields."""
     key = request.headers.get("idempotency-key")
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         raise InvalidFields(FieldProblem("Idempotency-Key", "must be 1 to 255 visible ASCII characters"))

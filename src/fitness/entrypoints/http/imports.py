@@ -172,7 +172,7 @@ async def import_file(
 
 
 class _Charges:
-    """Charges each file's activities. The request was charged as one, which pays for one of the first file."""
+    """Charges each file's activities. The request was charged as 1, which pays for one activity of the first file."""
 
     def __init__(self, charge_rest: Callable[[int], Awaitable[None]]) -> None:
         """`charge_rest` takes a cost of which 1 was charged before."""
@@ -195,7 +195,7 @@ class _Charges:
 
 
 def _named(key: str | None, number: int, file: UploadedFile) -> IdempotencyKey | None:
-    """The key of one file of the form; a blank is in no key that a client may send."""
+    """The key of one file of the form. From the second file on it holds a blank, which no key of a client may hold."""
     if key is None:
         return None
     return IdempotencyKey(key if number == 1 else f"{key} {number}", hashlib.sha256(file.content).hexdigest())

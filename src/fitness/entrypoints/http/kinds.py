@@ -1,4 +1,4 @@
-"""Which status and code answer each refusal, and each error of ours and of Litestar: the only table of them."""
+"""The status and the code of the answer to each refusal and each error, ours or Litestar's: the only such table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ class NotAcceptable(Exception):
 
 
 class RangeNotSatisfiable(Exception):
-    """The Range begins behind the end of the content."""
+    """The Range begins after the end of the content."""
 
     def __init__(self, size_bytes: int) -> None:
         super().__init__(f"the range begins behind the end; there are {size_bytes} bytes")

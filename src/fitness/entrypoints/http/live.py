@@ -31,7 +31,7 @@ from fitness.ports.outages import Outage, TicketsUnavailable
 EVENTS = "text/event-stream"
 
 BEAT_S = 15.0
-"""Of silence, before a comment is sent: a client that is gone shows then, and no proxy takes the stream for dead."""
+"""The silence before a comment is sent: it detects a client that is gone, and keeps proxies from closing the stream."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -104,12 +104,12 @@ async def follow_changes(request: Request[Caller, Any, Any], feed: NamedDependen
     seq = await feed.admit(by, None if cursor is None else change_of(cursor, by.id))
     arrived: Arrived = request.scope[ARRIVED]  # type: ignore[literal-required]
     events = nothing() if arrived.method == "HEAD" else _events(feed, by, seq)
-    await anext(events, b"")  # before the head is sent, after which there is no 409 any more
+    await anext(events, b"")  # before the head is sent: afterwards 409 is impossible
     return Streamed(events, media_type=EVENTS, headers=NO_STORE | UNBUFFERED)
 
 
 async def _events(feed: Feed, by: Caller, seq: int) -> AsyncGenerator[bytes, None]:
-    """Nothing first, once it has its place. Raises TooManyFollowers before."""
+    """First an empty piece, once the follower has its place, then events. Raises TooManyFollowers before the first."""
     try:
         async with feed.live.following(by, seq) as follower:
             with feed.connected("events"):

@@ -1,4 +1,4 @@
-"""WS /live: the caller's changes as they happen, over a WebSocket. README.md says what is said in which order."""
+"""WS /live: the caller's changes as they happen, over a WebSocket. README.md describes the messages and their order."""
 
 import asyncio
 import time
@@ -35,13 +35,13 @@ from fitness.ports.outages import Outage
 
 PATH = "/api/v1/live"
 HELLO_S = 5.0
-"""For the first message, where the address has no ticket."""
+"""The time for the client's first message, if the address has no ticket."""
 
 SLOW_S = 10.0
-"""For the client to take what is written to it, some 64 KiB at a time."""
+"""The time for the client to read what is written to it, some 64 KiB at a time."""
 
 MOST_REASON_BYTES = 120
-"""Of what a close says."""
+"""The longest reason of a close; more is cut off."""
 
 Record = Callable[[str, str, int, float], None]
 
@@ -56,7 +56,7 @@ CODES: Mapping[type[Exception], int] = {
     TooManyFollowers: 4429,
     RateLimited: 4429,
 }
-"""Of the close that ends a connection. 1012 and 1013 are the standard's: connect again, connect again later."""
+"""The code of the close that ends a connection. 1012 and 1013 are the standard's: connect again, or again later."""
 
 
 class _Hello(msgspec.Struct, forbid_unknown_fields=True):
@@ -73,11 +73,11 @@ class _Told(msgspec.Struct, tag="change"):
 
 
 class ClientLeft(Exception):
-    """There is nobody to tell anything."""
+    """The client has left, so that nothing can be sent to it."""
 
 
 class OutOfPlace(Exception):
-    """The client said something that nobody asked for."""
+    """The client sent a message that it may not send."""
 
 
 _hello = msgspec.json.Decoder(_Hello).decode
@@ -112,7 +112,7 @@ class LiveSocket:
         arrived.route = PATH
         scope[ARRIVED], scope["path_template"] = arrived, PATH
         REQUEST_ID.set(arrived.name)
-        await receive()  # that it connects
+        await receive()  # websocket.connect
         status = 101 if self._cors.lets_in(arrived.headers) else 403
         self._record("GET", PATH, status, time.perf_counter() - arrived.started_s)
         try:
@@ -129,7 +129,7 @@ class LiveSocket:
             self._log(arrived, status)
 
     async def _served(self, arrived: Arrived, scope: Any, receive: Any, send: Any) -> tuple[int, str]:
-        """Until it ends: the code and the reason of the close."""
+        """Serve until something ends the connection. Returns the code and the reason of the close."""
         try:
             caller, cursor = await self._begun(scope, receive)
             arrived.caller = caller
@@ -152,10 +152,10 @@ class LiveSocket:
         raise AssertionError("a follower is told of changes until something ends it")
 
     async def _begun(self, scope: Any, receive: Any) -> tuple[Caller, str | None]:
-        """Who it is, by the ticket or the first message, and the cursor they gave.
+        """The caller, by the ticket or the first message, and the cursor that was given.
 
-        The request is charged to the account. Whoever brings no good ticket is charged to the address before that: once
-        its limit is used up, nobody is waited for.
+        The request is charged to the account. Without a valid ticket it is charged to the address before that: once the
+        limit of the address is used up, the service does not wait for a first message.
         """
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         address = self._charging.address(scope)
@@ -173,7 +173,7 @@ class LiveSocket:
         return caller, cursor
 
     async def _caller(self, token: str) -> Caller:
-        """As the gate finds it. Raises NotAuthenticated, InsufficientScope."""
+        """The caller that a token or an API key names, as in the gate. Raises NotAuthenticated, InsufficientScope."""
         if not token.startswith(KEY_PREFIX):
             return self._tokens.verify(token)
         key = await self._keys.verify(token)
@@ -182,7 +182,7 @@ class LiveSocket:
         return key.caller
 
     async def _tell(self, follower: Follower, send: Any) -> None:
-        """Ends by an exception alone."""
+        """Send the changes until an exception ends this."""
         owner = follower.caller.id
         await _say(send, _encode(_Following(change_cursor(owner, follower.seq))))
         while True:
@@ -220,7 +220,7 @@ async def _first_message(receive: Any) -> _Hello:
 
 
 async def _silence(receive: Any) -> None:
-    """Until the client leaves, or says something, which it is not to do. Raises ClientLeft, OutOfPlace."""
+    """Wait until the client leaves, or sends a message, which it may not. Raises ClientLeft, OutOfPlace."""
     message = await receive()
     raise ClientLeft if message["type"] == "websocket.disconnect" else OutOfPlace
 
@@ -232,7 +232,7 @@ def _end(follower: Follower, heard: "asyncio.Future[None]") -> None:
 
 
 async def _say(send: Any, text: bytes) -> None:
-    """Raises TimeoutError where the client does not take it, ClientLeft where it is gone."""
+    """Raises TimeoutError if the client does not read in time, ClientLeft if it is gone."""
     async with asyncio.timeout(SLOW_S):
         try:
             await send({"type": "websocket.send", "text": text.decode()})

@@ -42,7 +42,7 @@ async def get_file(
         return Response(b"", headers=headers, media_type=original.media_type)  # the edge makes it a 304
     content = await originals.content(original, activity_id)
     headers["Content-Length"] = str(original.size_bytes)
-    # To the document, what is streamed is bytes.
+    # The API document describes a stream as bytes.
     return cast("Response[bytes]", Stream(content, headers=headers, media_type=original.media_type))
 
 

@@ -198,7 +198,7 @@ photos_router = Router(
 
 
 def _photo_tag(photo: Photo) -> str:
-    """Of what is known of the photo, its position too, which moves with those of others."""
+    """The ETag of a photo's description. It covers the position, too, which changes when other photos move."""
     return content_tag(msgspec.json.encode(photo_body(photo))).decode()
 
 
@@ -207,7 +207,7 @@ def _photo(photo: Photo) -> Response[PhotoBody]:
 
 
 def _tag(file: PhotoFile) -> str:
-    """Of the content: an object is never replaced."""
+    """The ETag of a file's content: an object is never replaced."""
     return f'"{digest_in(file.object_name)[:32]}"'
 
 

@@ -1,4 +1,4 @@
-"""Every way a request can fail, as RFC 9457 problem bodies: the only place that knows a refusal's HTTP status."""
+"""Every way a request can fail, as RFC 9457 problem bodies; kinds.py has the table of their statuses and codes."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -38,7 +38,7 @@ from fitness.entrypoints.http.kinds import (
 )
 
 RETRY_AFTER_S = 1
-"""For a store that is down, and for a request whose first copy is still being answered."""
+"""Retry-After while a store is down, and while an earlier request with the same Idempotency-Key is being answered."""
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -75,7 +75,7 @@ class Problem:
 KINDS_OF_READS: Mapping[type[Exception], Kind] = {
     ActivityInTrash: Kind(410, "activity_deleted", "Activity deleted"),
 }
-"""In place of KINDS for a GET: to its reader, what is in the trash is gone; to a change, it is in the wrong state."""
+"""Replaces KINDS for a GET: to a reader, an activity in the trash is gone; to a change, it is in the wrong state."""
 
 
 def kind_of(error: type[Exception], method: str) -> Kind:
@@ -86,7 +86,7 @@ def kind_of(error: type[Exception], method: str) -> Kind:
 
 
 KINDS_WITH_RETRY = {KINDS[IdempotentRequestInFlight].code}
-"""The codes of problems that say Retry-After, beside those of 429 and 503."""
+"""The codes of problems with Retry-After, beside those of 429 and 503."""
 
 KINDS_OF_SERVER: Mapping[int, Kind] = {
     kind.status: kind
@@ -99,7 +99,7 @@ KINDS_OF_SERVER: Mapping[int, Kind] = {
         CRASH,
     )
 }
-"""What the server answers by itself, before there is a request to hand to the application."""
+"""The kinds of the answers that the server gives in the application's place, by status."""
 
 
 def problem_of_server(status: int, detail: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
@@ -112,7 +112,7 @@ def problem_of_server(status: int, detail: str) -> tuple[list[tuple[bytes, bytes
 
 
 def allow_header(methods: Iterable[str]) -> str:
-    """OPTIONS is allowed everywhere, HEAD where GET is."""
+    """The Allow header for `methods`: OPTIONS is allowed everywhere, HEAD where GET is."""
     found = {*methods, "OPTIONS"}
     return ", ".join(sorted(found | {"HEAD"} if "GET" in found else found))
 

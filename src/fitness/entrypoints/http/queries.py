@@ -135,7 +135,7 @@ def listed(
     order: Order,
     said: Mapping[str, str] | None = None,
 ) -> Response[ListBody[T]]:
-    """The answer to a list; `said` are headers of its own."""
+    """The answer with a page of a list; `said` are further headers."""
     body = list_body(found, page, order=order)
     first = first_page(request.scope["path"], request.scope["query_string"])
     return Response(body, headers={"Link": links(first, body.next_cursor), **(said or {})})

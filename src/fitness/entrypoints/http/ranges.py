@@ -1,4 +1,4 @@
-"""A part of a file (RFC 9110, 14): one range of bytes. Several at once are answered with the whole, as is allowed."""
+"""Range requests (RFC 9110, 14): one range of bytes. Several ranges get the whole file, as the RFC allows."""
 
 import re
 
@@ -17,7 +17,7 @@ _ONE_RANGE = re.compile(r"bytes=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.IGNORECAS
 
 
 def asked_part(range_: str | None, if_range: str | None, *, tag: str, size_bytes: int) -> slice | None:
-    """Which of the bytes are asked for; None for all of them. Raises RangeNotSatisfiable."""
+    """The part of the file that is asked for; None for the whole file. Raises RangeNotSatisfiable."""
     match = _ONE_RANGE.fullmatch(range_ or "")
     if match is None or (if_range is not None and if_range != tag):
         return None

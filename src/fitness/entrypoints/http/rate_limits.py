@@ -69,7 +69,7 @@ async def rate_limit(
 
 def limit_headers(decision: Decision | Unjudged) -> list[tuple[bytes, bytes]]:
     """Seconds are whole and rounded up. `RateLimit` and `RateLimit-Policy` are Structured Fields (RFC 9651): lists of
-    strings with parameters, as in draft-ietf-httpapi-ratelimit-headers. What is left is said only where it is known.
+    strings with parameters, as in draft-ietf-httpapi-ratelimit-headers. What is left is stated only if it is known.
     """
     if isinstance(decision, Unjudged):
         least = min(charge.limit.requests for charge in decision.charges)

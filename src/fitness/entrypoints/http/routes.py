@@ -18,7 +18,7 @@ from fitness.entrypoints.http.kinds import MalformedRequest, UnsupportedMediaTyp
 from fitness.ports.outages import DatabaseUnavailable
 
 ROUTE = "fitness.route"
-"""The key of a handler's `opt` under which its Route stands."""
+"""The key of a handler's `opt` that holds its Route."""
 
 
 class Access(Enum):
@@ -50,11 +50,11 @@ class Route:
     action: Action
     """What the route does, as far as limits are concerned."""
     scope: ApiScope | KeyAccess | None = None
-    """Of the API keys that open the route. A route for accounts names one, or LOGIN_ONLY."""
+    """The scope of the API keys that open the route. A route for accounts names one, or LOGIN_ONLY."""
     refuses: tuple[type[Exception], ...] = ()
-    """Refusals and outages beyond those that `refusals_of` adds; a family stands for all its subclasses."""
+    """Refusals and outages beyond those that `refusals_of` adds; a base class stands for all its subclasses."""
     headers: Mapping[str, str | Says] = field(default_factory=dict)
-    """The request headers that the route reads, each with its meaning, and the pattern of those that are refused."""
+    """The request headers that the route reads, each with its meaning, and a pattern if other values are refused."""
     query: type[Any] | None = None
     """The dataclass of the query string."""
     upload: str | None = None
@@ -66,9 +66,9 @@ class Route:
     sends: tuple[str, ...] = ()
     """The headers of its successful answer beside those that every such answer has: see response_headers.py."""
     also: Mapping[int, type[Any]] = field(default_factory=dict)
-    """Other statuses than the successful one whose body is no problem: its type, or bytes for a part of a file."""
+    """Other statuses whose body is not a problem either, each with the body's type; bytes for a part of a file."""
     files: tuple[str, ...] = ()
-    """The media types of the bytes that it answers, where it answers a file."""
+    """The media types of the answer, if it is a file."""
     unstored: bool = False
     """Whether the answer is `no-store`, so that it has no ETag."""
     free_path: bool = False
@@ -87,12 +87,12 @@ class Route:
 
 
 class UndeclaredRoute(TypeError):
-    """A handler has no Route. It is served to nobody, since nothing says who may call it, or how often."""
+    """A handler has no Route, or no scope. It is not served, since nothing says who may call it, or how often."""
 
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
-# Browsers ask it before a page's request, without a token; that costs the page nothing of its limits.
+# Browsers send OPTIONS before a page's request, without a token; the page's limits are not charged for it.
 _OPTIONS = Route(access=Access.PUBLIC, action=Action.OTHER, limited=False, needs_database=False)
 _OPTIONS_OF_FREE_PATH = replace(_OPTIONS, free_path=True)
 
@@ -108,7 +108,7 @@ def declared(handler: BaseRouteHandler) -> Route:
 
 
 def check_declarations(app: Litestar) -> None:
-    """Make sure that every handler has a Route: OPTIONS takes the paths that its path's others take.
+    """Make sure that every handler has a Route; OPTIONS gets one, with a free path if another method there has one.
 
     Raises UndeclaredRoute.
     """
@@ -123,9 +123,9 @@ def check_declarations(app: Litestar) -> None:
 
 
 def operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
-    """Method, path and handler of all that can be asked for over HTTP, in one order.
+    """The method, the path and the handler of each HTTP route, in a fixed order.
 
-    The router's own is another one in each process, so that each would have another document, and another ETag of it.
+    The router's own order differs between processes: each would serve another document, with another ETag.
     """
     for route in app.routes:
         if isinstance(route, HTTPRoute):
@@ -162,7 +162,7 @@ def refusals_of(handler: HTTPRouteHandler) -> set[type[Exception]]:
 
 
 def members(refusal: type[Exception]) -> Iterator[type[Exception]]:
-    """The classes below a family; a class without any is its own only member."""
+    """The classes below `refusal` that have no subclasses; a class without subclasses is its own only member."""
     below = refusal.__subclasses__()
     if not below:
         yield refusal

@@ -36,7 +36,7 @@ COMMON_WORDS: Mapping[str, str] = {
     "updated_at": "When it was last changed.",
     "items": "In the order of the list.",
 }
-"""What a field of this name is, wherever nothing else is said of it."""
+"""The descriptions of fields with these names that have no other description."""
 
 
 class Schemas:
@@ -48,7 +48,7 @@ class Schemas:
     def __init__(self, *, omitting: tuple[type[Any], ...] = ()) -> None:
         self.components: dict[str, Schema] = {}
         self.responses: dict[str, Schema] = {}
-        """Those that operations share, by a name of theirs."""
+        """The responses that operations share, by name."""
         self._classes: dict[str, Any] = {}
         self._sent: set[str] = set()
         self._omitting = omitting
@@ -82,7 +82,7 @@ class Schemas:
     def _component(self, hint: Any, sent: bool) -> str:
         name = _name(hint)
         if name not in self._classes or (sent and name not in self._sent):
-            if sent:  # what is both sent and answered is described as it has to be sent
+            if sent:  # a class that is both sent and answered is described as it has to be sent
                 self._sent.add(name)
             self._classes.setdefault(name, hint)
             self.components[name] = {}  # it may refer to itself
@@ -113,7 +113,7 @@ class Schemas:
         return {"type": "object", **about, "properties": properties, "required": self._required(model, sent), **rules}
 
     def _required(self, model: Any, sent: bool) -> list[str]:
-        """What clients have to send; of what they get, all that is never left out."""
+        """The fields that clients have to send; of an answer, the fields that are never left out."""
         if not dataclasses.is_dataclass(model):
             return sorted(model.__required_keys__)
         missing = dataclasses.MISSING

@@ -19,7 +19,7 @@ Finish = Callable[[RawHeaders, Arrived, str | None], RawHeaders]
 
 
 class Sending:
-    """A response on its way. It is completed when it is whole, and its status is known."""
+    """The `send` of the long way. It completes the headers once the body, or the first piece of a stream, is there."""
 
     __slots__ = ("_arrived", "_charge_unmatched", "_finish", "_head", "_scope", "_send", "status", "streams_since_s")
 
@@ -33,13 +33,13 @@ class Sending:
         self._finish = finish
         self._head: Message | None = None
         self.streams_since_s: float | None = None
-        """Since when a body is sent piece by piece."""
+        """When a streamed body began; None for a body that is sent as a whole."""
         self.status = CLIENT_GONE
-        """Until a response starts: if none does, the client has left."""
+        """The status of the response. Until one starts, CLIENT_GONE: if none starts, the client has left."""
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            # Routing itself answers what no route matches, so that no gate has charged it.
+            # Routing itself answers a request that no route matches, so the gate has not charged it.
             if message["status"] in UNMATCHED_STATUSES and self._scope.get("path_template") is None:
                 await self._charge_unmatched(self._scope)
             self.status = message["status"]

@@ -1,7 +1,7 @@
 """The short way of changes: POST /activities and PATCH of one without routing, over the same services as the handlers.
 
-Routing, dependencies and the response's objects cost a third of a change. What is unusual goes the long way, and so
-does a change that is refused: nothing has been done then.
+Routing, dependencies and the response's objects cost a third of a change. Unusual requests go the long way, and so do
+changes that are refused: nothing has been changed then.
 """
 
 from collections.abc import Mapping
@@ -45,9 +45,9 @@ class ShortChanges:
         self._activities = activities
 
     async def answer(self, arrived: Arrived, scope: HTTPScope, receive: Receive) -> Answer | Receive:
-        """The answer; or by what the long way receives the request, which is not charged there again.
+        """The answer, or the `receive` by which the long way reads the request, which is not charged again there.
 
-        Raises what charging the request raises, and an Outage later: then the change may have been made.
+        Raises what charging the request raises. An Outage after the charge means that the change may have been made.
         """
         change = self._change(arrived, scope)
         if change is None:
@@ -65,7 +65,7 @@ class ShortChanges:
         return _again(received, receive)
 
     def _change(self, arrived: Arrived, scope: HTTPScope) -> _Change | None:
-        """What is to be changed, if it is a usual change. A repeated header is unusual."""
+        """The change that a usual request asks for; None for an unusual one, such as one that repeats a header."""
         headers = arrived.headers
         length = headers.get(b"content-length", b"")
         usual = (
@@ -87,7 +87,7 @@ class ShortChanges:
         return None if caller is None else _Change(route, action, caller, changed)
 
     async def _made(self, body: bytes, change: _Change) -> Answer | None:
-        """None where nothing was changed, since something is wrong with it."""
+        """The answer to a change that was made; None if it was refused, and nothing was changed."""
         try:
             fields = decode_json(body)
             if not isinstance(fields, dict):
@@ -115,7 +115,7 @@ def _answer(status: int, activity: Activity, headers: RawHeaders) -> Answer:
 
 
 async def _received(receive: Receive) -> list[Mapping[str, Any]]:
-    """The messages of the whole body, or up to the client's leaving."""
+    """The messages of the whole body, or those until the client left."""
     received: list[Mapping[str, Any]] = []
     while not received or (received[-1]["type"] == "http.request" and received[-1]["more_body"]):
         received.append(await receive())
@@ -123,7 +123,7 @@ async def _received(receive: Receive) -> list[Mapping[str, Any]]:
 
 
 def _again(received: list[Mapping[str, Any]], receive: Receive) -> Receive:
-    """What was received, then what is still to come."""
+    """A `receive` of the messages in `received`, then of those that are still to come."""
     left = iter(received)
 
     async def receive_again() -> Any:

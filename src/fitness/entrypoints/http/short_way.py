@@ -38,11 +38,11 @@ from fitness.ports.outages import Outage
 LISTING_PATH = "/api/v1/activities"
 ACTIVITY_ROUTE = "/api/v1/activities/{activity_id}"
 activity_id = re.compile(rb"/api/v1/activities/([1-9][0-9]{0,17})").fullmatch
-"""Of a target that is an activity's usual address: the match's first group."""
+"""Matches a target that is an activity's usual address; the id is the match's first group."""
 
 MOST_REMEMBERED = 4_000
 MOST_PAGES = 200
-"""Pages that are kept as they are answered, of at most some 50 KB each."""
+"""Pages that are kept as encoded answers, of at most some 50 KB each."""
 
 MAX_TARGET_BYTES = 250
 """Longer targets are parsed anew each time."""
@@ -61,7 +61,7 @@ class Asked(NamedTuple):
 
 
 class _Marks(msgspec.Struct):
-    """What an answer needs to know of an activity; the rest of its text is not decoded."""
+    """The fields of a cached activity that an answer needs; the rest of its text is not decoded."""
 
     user_id: int
     version: int
@@ -71,7 +71,7 @@ class _Page(NamedTuple):
     """A page of a list as it is answered."""
 
     text: bytes
-    """What it was made of, as the cache has it."""
+    """The cached text that the page was made of; empty if it was not cached."""
     body: bytes
     tag: bytes
     links: bytes
@@ -108,7 +108,7 @@ class ShortWay:
         self._pages: OrderedDict[tuple[int, bytes], _Page] = OrderedDict()
 
     def asked(self, target: bytes) -> Asked | None:
-        """What a request's target asks for; None for what only the long way knows."""
+        """What a request's target asks for; None for a target that only the long way can answer."""
         known = self._asked.get(target)
         if known is not None:
             return known
@@ -128,7 +128,7 @@ class ShortWay:
         return asked
 
     def read(self, asked: Asked, arrived: Arrived) -> "Read | None":
-        """Who asks for what. None for what only the long way can answer."""
+        """The read, with its caller and its cache key; None if only the long way can answer it."""
         caller = bearer(self._tokens, arrived.headers)
         if caller is None or b"if-match" in arrived.headers:
             return None
@@ -140,7 +140,7 @@ class ShortWay:
         return self._limits.ask_read(read.action, read.caller, read.key)
 
     def hit(self, read: "Read", replies: ReadAsked) -> Answer | None:
-        """The answer to a read that is an admitted hit; else `answer` knows it."""
+        """The answer to an admitted hit; None for any other read, which is left to `answer`."""
         admitted = self._limits.admitted_hit(replies)
         if admitted is None:
             return None
@@ -151,9 +151,9 @@ class ShortWay:
             return None
 
     async def answer(self, read: "Read", replies: ReadAsked | None) -> Answer | None:
-        """None for the long way, which does not charge a second time what was charged here.
+        """None if the long way has to answer; it does not charge again what was charged here.
 
-        Raises an Outage of what is needed to answer.
+        Raises the Outage of a store that is needed to answer.
         """
         if not read.arrived.charged:
             try:
@@ -162,7 +162,7 @@ class ShortWay:
                 read.arrived.refused = refusal
                 return None
             except (NotAuthenticated, Outage):
-                return None  # nothing was charged, and the long way meets it again
+                return None  # nothing was charged, and the long way meets the error again
             if admitted is None:
                 return None
             self._charged(read, admitted)
@@ -173,7 +173,7 @@ class ShortWay:
         return None
 
     def _key(self, user_id: int, asked: Asked, which: tuple[ActivityFilter, Page]) -> CacheKey[Any]:
-        """Of a page, which is made once for each user: that takes longer than to find it again."""
+        """The key of a page. It is remembered for each user, since making a key takes longer than finding it again."""
         name = (user_id, asked.target)
         key = self._keys.get(name)
         if key is None:
@@ -206,7 +206,7 @@ class ShortWay:
         return answer
 
     def _page(self, text: bytes, read: "Read") -> "_Page":
-        """What the cached `text` of a page makes, which is made once: comparing texts costs next to nothing."""
+        """The page of a cached `text`. It is made once for each text, since comparing texts costs next to nothing."""
         name = (read.caller.id, read.asked.target)
         page = self._pages.get(name)
         if page is None or page.text != text:
@@ -226,7 +226,7 @@ class ShortWay:
 
 
 def bearer(tokens: AccessTokenPort, headers: Mapping[bytes, bytes]) -> Caller | None:
-    """Whom an access token names that is sent as usual."""
+    """The caller that a valid access token names, sent as `Authorization: Bearer …`; otherwise None."""
     credentials = headers.get(b"authorization", b"")
     if not credentials.startswith(b"Bearer "):
         return None
@@ -237,7 +237,7 @@ def bearer(tokens: AccessTokenPort, headers: Mapping[bytes, bytes]) -> Caller | 
 
 
 def _page_asked(query: bytes) -> tuple[ActivityFilter, Page] | None:
-    """None for a query that is refused."""
+    """The filter and the page; None for a query that is refused."""
     try:
         parsed = parsed_query(query, ListingQuery)
         return filter_of(parsed), page_of(parsed, order=ORDERS[parsed.sort])

@@ -9,12 +9,12 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 UNBUFFERED = {"X-Accel-Buffering": "no"}
-"""A proxy passes on each piece at once, so that it is seen here when the client leaves."""
+"""Makes a proxy pass on each piece at once, so that the service notices when the client leaves."""
 
 
 class Streamed(Response[bytes]):
-    """Ends with its content, or with its client, and closes the content then. Litestar's own goes on listening to a
-    client that has its answer, and closes nothing.
+    """A response that ends when its content ends or its client leaves, and then closes the content. Litestar's own
+    stream goes on listening to a client that has its answer, and does not close the content.
     """
 
     def __init__(self, content: AsyncGenerator[bytes, None], *, media_type: str, headers: Mapping[str, str]) -> None:
@@ -33,7 +33,7 @@ class _Sent(ASGIResponse):
         self._content = content
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._content):  # the head, too: content that has begun may hold something
+        async with aclosing(self._content):  # around the head, too: content that has begun may hold resources
             await super().__call__(scope, receive, send)
 
     async def send_body(self, send: Send, receive: Receive) -> None:
@@ -43,6 +43,6 @@ class _Sent(ASGIResponse):
 
 
 async def nothing() -> AsyncGenerator[bytes, None]:
-    """In place of the content, for HEAD."""
+    """Empty content, for HEAD."""
     for piece in tuple[bytes, ...]():
         yield piece

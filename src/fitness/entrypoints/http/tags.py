@@ -1,4 +1,4 @@
-"""/tags: the caller's tags, all at once. What one activity has is set in its body."""
+"""/tags: the caller's tags, all at once. The tags of one activity are set in its body."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +103,7 @@ async def delete_tag(
 
 
 def _named(request: ApiRequest) -> str:
-    """The tag in the path, whatever slashes it holds: what the router makes of them is another name."""
+    """The tag in the path, from its raw text: of a tag with slashes, the router would make another name."""
     name = request.scope["raw_path"].decode("latin-1").partition("/tags/")[2]
     return unquote(name, errors="replace")
 

@@ -24,11 +24,11 @@ MULTIPART_OVERHEAD_BYTES = 100_000
 """What a form may hold beside the file."""
 
 OWN_BYTES = 256_000
-"""Of each user's uploads so much is counted apart: whatever others send, who has little under way finds room, unless
-hundreds of accounts take theirs."""
+"""So many bytes of each user's uploads are counted apart. A user with little under way finds room whatever others send,
+unless hundreds of accounts take theirs."""
 
 SMALL_BYTES = 1_000_000
-"""Of every upload so much more is counted apart: whatever large files others send, a small one finds room."""
+"""So many further bytes of each upload are counted apart: a small file finds room whatever large files others send."""
 
 MAX_UPLOAD_BYTES = MAX_RECORDING_BYTES + MULTIPART_OVERHEAD_BYTES
 MAX_PHOTO_UPLOAD_BYTES = MAX_PHOTO_BYTES + MULTIPART_OVERHEAD_BYTES
@@ -61,7 +61,7 @@ class Room:
 class UploadSpace:
     """The memory of one process for files that are being received, wait to be read, or are read.
 
-    It counts what has come of them, so that who sends slowly, or says that he will send much, takes nothing away.
+    It counts the bytes that have arrived, so that a client that sends slowly, or announces much, takes no room away.
     """
 
     def __init__(self, *, own: Room | None = None, small: Room | None = None, large: Room | None = None) -> None:
@@ -106,7 +106,7 @@ class Upload:
 
 
 async def uploaded_files(request: Request[Any, Any, Any], upload: Upload) -> list[UploadedFile]:
-    """One or more, all in the field UPLOAD_FIELD.
+    """One or more files, all in the field UPLOAD_FIELD.
 
     Raises UnsupportedMediaType, MalformedRequest, InvalidFields, Overloaded.
     """
@@ -125,7 +125,7 @@ async def uploaded_files(request: Request[Any, Any, Any], upload: Upload) -> lis
 class Form:
     file: bytes
     texts: Mapping[str, str]
-    """Those of the other fields that came."""
+    """The other fields that were sent."""
 
 
 async def uploaded_form(request: Request[Any, Any, Any], upload: Upload, *, texts: Collection[str]) -> Form:
@@ -143,7 +143,7 @@ async def uploaded_form(request: Request[Any, Any, Any], upload: Upload, *, text
         elif part.name == UPLOAD_FIELD and part.filename is not None:
             file = bytes(part.content)
         elif part.name in texts:
-            found[part.name] = part.content.decode(errors="surrogateescape")  # which no text may hold
+            found[part.name] = part.content.decode(errors="surrogateescape")  # no text may hold surrogates
         elif part.name != UPLOAD_FIELD:
             problems.append(FieldProblem(part.name, "is not a field here"))
     if file is None:
@@ -154,7 +154,7 @@ async def uploaded_form(request: Request[Any, Any, Any], upload: Upload, *, text
 
 
 def _name(given: str | None) -> str | None:
-    """A name that can be kept: a cut one of characters that PostgreSQL takes, or None."""
+    """The name as it can be kept: cut, and of characters that PostgreSQL takes. None if nothing is left."""
     return (given or "").replace("\0", "").encode("utf-8", "replace").decode()[:LONGEST_FILE_NAME] or None
 
 
@@ -183,7 +183,7 @@ class _Part:
 
 
 async def _parts(request: Request[Any, Any, Any], boundary: str) -> list[_Part]:
-    """In memory: Litestar's own way writes each file to the disk, and leaves it there if the upload breaks off.
+    """The parts, in memory: Litestar's parser writes each file to disk, and leaves it there if the upload breaks off.
 
     Raises MalformedRequest.
     """

@@ -1,4 +1,4 @@
-"""What a field takes, in words for whoever sent something else."""
+"""What a field takes, in words for a client that sent something else."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -23,7 +23,7 @@ _WORDS: Mapping[Any, str] = {
 
 @cache
 def taken_by(hint: Any, *, by_text: bool = False) -> str:
-    """What a field of this type takes; `by_text`, as in a query string, null is nothing that can be said."""
+    """What a field of this type takes. `by_text`, as in a query string, there is no null."""
     choices = [one for one in _choices(hint) if one is not UnsetType]
     said = " or ".join(_said(one) for one in choices if one is not NoneType)
     return f"must be {said} or null" if NoneType in choices and not by_text else f"must be {said}"

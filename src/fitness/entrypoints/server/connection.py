@@ -31,25 +31,25 @@ class Connection(asyncio.Protocol):
         self._cut_off = False
         self._parser = RequestParser(self)
         self._since_s = self._loop.time()
-        """When the state that it is in began."""
+        """When the connection's present state began."""
         self._pace = deadlines.BodyPace(self._since_s)
-        """Of the body of the request that is being answered."""
+        """The pace of the body of the request that is being answered."""
         self._idle = False
-        """Whether it waits for another request than the first."""
+        """Whether the connection waits for a request after its first one."""
         self._answering: Exchange | Quick | None = None
         self._receiving: Exchange | None = None
         self._socket: Socket | None = None
         self._pipelined: deque[Exchange] = deque()
         self._left_s: float | None = None
         self._dropped_bytes: int | None = None
-        """Since the last answer; None while there may be more answers."""
+        """Bytes that were dropped after the last answer; None while more answers may follow."""
         self._drained: asyncio.Future[None] | None = None
         self._reading = True
 
-    # What the transport says.
+    # Called by the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment] # uvloop's is one without being a subclass
+        self._transport = transport  # type: ignore[assignment] # uvloop's transport is no subclass, but behaves as one
         if self._cut_off:
             self.end()
 
@@ -69,7 +69,7 @@ class Connection(asyncio.Protocol):
             self._socket.begin(self._app, self._parser.rest)
 
     def eof_received(self) -> bool:
-        """Whether to keep the other direction open, for the answer under way."""
+        """Returns whether to keep the sending direction open, for the answer under way."""
         if self._answering is None or not self._answering.received_all or self._dropped_bytes is not None:
             return False
         self._left_s = self._loop.time()
@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
             self._drained.set_result(None)
         self._drained = None
 
-    # What the parser says.
+    # Called by the parser.
 
     def head_came(self, head: Head) -> None:
         self._pace.unread_since_s = None
@@ -118,10 +118,10 @@ class Connection(asyncio.Protocol):
         if exchange is None:
             return
         exchange.body_ended()
-        if exchange.answered:  # before the body had come
+        if exchange.answered:  # before the whole body had arrived
             self._next(exchange)
 
-    # What an exchange says.
+    # Called by an exchange.
 
     @property
     def date(self) -> bytes:
@@ -152,13 +152,13 @@ class Connection(asyncio.Protocol):
         elif exchange.received_all or not exchange.keep_alive:
             self._next(exchange)
         else:
-            self.read_on(True)  # the rest of a body that nobody wants; the next request comes after it
+            self.read_on(True)  # read the rest of the unwanted body: the next request comes after it
 
-    # What the listener says.
+    # Called by the listener.
 
     @property
     def waits_for_client(self) -> bool:
-        """Whether nothing but the client's own time is lost if this connection ends."""
+        """Whether the connection waits for its client, so that ending it wastes only the client's own time."""
         exchange = self._answering
         if exchange is None or self._dropped_bytes is not None or self._drained is not None:
             return True
@@ -169,13 +169,13 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def end(self) -> None:
-        """At once, whatever is under way."""
+        """End at once, whatever is under way."""
         self._cut_off = True
         if self._transport is not None:
             self._transport.abort()
 
     def look(self, now_s: float) -> None:
-        """End what is overdue."""
+        """End the connection if it has passed a deadline."""
         waited_s = now_s - self._since_s
         exchange = self._answering
         if self._dropped_bytes is not None:
@@ -200,13 +200,13 @@ class Connection(asyncio.Protocol):
     # How one request follows another.
 
     def _becomes_socket(self, head: Head) -> bool:
-        """Whether the application has a WebSocket there. From then on, nothing else comes over this connection."""
+        """Become the WebSocket that the application has at this path: no more requests are read. False without one."""
         scope = head.scope(self._client, self._server)
         if head.version != "1.1" or not self._takes_socket(scope["path"]):
             return False
         assert self._transport is not None
         self._socket = become_socket(self, self._home, self._transport, head, scope)
-        self._dropped_bytes = 0  # of what is not the socket's
+        self._dropped_bytes = 0  # a client whose handshake is refused may still send
         return True
 
     def _exchange(self, head: Head) -> Exchange:
@@ -221,7 +221,7 @@ class Connection(asyncio.Protocol):
         exchange.task = self._loop.create_task(exchange.run(self._app))
 
     def _goes_quickly(self, head: Head) -> bool:
-        """Whether the application knows a shorter way to the answer than that of an Exchange."""
+        """Begin the answer by the application's quick way. False if it has none for this request."""
         found = None if self._quick_way is None else self._quick_way(head.method, head.target, head.headers)
         if found is None:
             return False
@@ -246,7 +246,7 @@ class Connection(asyncio.Protocol):
             self._set_reading()
 
     def _linger(self) -> None:
-        """Nothing more is answered. Close once the client has closed, so that it surely reads the last answer."""
+        """Answer nothing more. If the client is still sending, let it close first, so that it reads the last answer."""
         assert self._transport is not None
         still_sending, self._receiving = self._receiving is not None, None
         self._pipelined.clear()
@@ -259,7 +259,7 @@ class Connection(asyncio.Protocol):
                 return
             self.read_on(True)
         else:
-            self._transport.close()  # after what is still to be written
+            self._transport.close()  # once everything written before is sent
 
     def _set_reading(self) -> None:
         assert self._transport is not None
@@ -271,7 +271,7 @@ class Connection(asyncio.Protocol):
         self._reading = reading
 
     def _refuse(self, status: int, detail: str) -> None:
-        """The last answer of this connection, since nobody knows where the next request would begin."""
+        """Give the last answer of this connection, since nobody can tell where the next request begins."""
         exchange = self._answering
         if exchange is None:
             self._home.refused(status)
@@ -279,7 +279,7 @@ class Connection(asyncio.Protocol):
             head.body_bytes = None
             self._answering = self._receiving = unreadable = self._exchange(head)
             unreadable.answer(status, *self._home.problem(status, detail))
-        elif exchange.received_all:  # its answer is the last one
+        elif exchange.received_all:  # the answer under way is the last one
             exchange.keep_alive = False
             self._pipelined.clear()
             self._receiving = None

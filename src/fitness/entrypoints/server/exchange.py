@@ -15,10 +15,10 @@ WHOLE_WRITE_BYTES = 64 * 1024
 """A longer body is written in pieces of this size, each after the client has taken the one before."""
 
 MOST_UNREAD_BYTES = 64 * 1024
-"""Of a body, before the connection is not read any more until the application takes them."""
+"""Bytes of a body that may wait unread; beyond this, the connection is not read until the application takes them."""
 
 REMAINDER_BYTES = 64 * 1024
-"""A body that is refused is read to its end, and the connection kept, if no more than this is missing."""
+"""If no more than this is missing of a body that is refused, it is read to its end, and the connection is kept."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class Answer(NamedTuple):
-    """A whole response. Its headers say how long the body is, unless there is to be none."""
+    """A whole response. Its headers state the length of the body, unless there is to be no body."""
 
     status: int
     headers: RawHeaders
@@ -46,34 +46,34 @@ class Answer(NamedTuple):
 
 
 UNANSWERED = "server.unanswered"
-"""The scope's key under which stands what a quick way returned in place of an Answer."""
+"""The key of the scope that holds what a quick way returned in place of an Answer."""
 
 
 ANSWERED = "server.answered"
-"""The scope's key under which stands the status of what the server has answered in the application's place."""
+"""The key of the scope that holds the status of an answer that the server gave in the application's place."""
 
 
 class QuickAnswer(Protocol):
-    """An answer on its way for which no task is needed."""
+    """A pending answer that needs no task."""
 
     def when_ready(self, callback: Callable[[object], None]) -> None: ...
 
     def answer(self) -> Answer | Coroutine[Any, Any, object]:
-        """Once it is ready. What a coroutine returns is as for QuickWay."""
+        """Called once the answer is ready. A coroutine returns the same as the coroutine of a QuickWay."""
 
     def abandon(self) -> None:
-        """The client has left."""
+        """Called when the client has left."""
 
 
 QuickWay = Callable[[str, bytes, RawHeaders], QuickAnswer | Coroutine[Any, Any, object] | None]
-"""Of an application that answers some requests without a body by itself: the request's method, target and headers. None
-for one that it does not know. A coroutine returns an Answer, or what is put into the scope as UNANSWERED; then the
-application is called as ever.
+"""An application's shorter way to answer some requests without a body. It takes the method, the target and the headers,
+and returns None for a request that it does not know. A coroutine returns an Answer, or a value that is put into the
+scope as UNANSWERED before the application is called as usual.
 """
 
 
 TakesSocket = Callable[[str], bool]
-"""Of an application: whether there is a WebSocket at this path."""
+"""Whether the application has a WebSocket at this path."""
 
 
 class Outgoing(Protocol):
@@ -99,7 +99,7 @@ class Outgoing(Protocol):
 
 
 class Exchange:
-    """`body_left` is what is still to come of the request's body; None where its length is not known beforehand."""
+    """`body_left` is how many bytes of the request's body are still to come; None if the length is not known."""
 
     def __init__(
         self, connection: Outgoing, scope: Message, *, body_left: int | None, expects_continue: bool, keep_alive: bool
@@ -107,7 +107,7 @@ class Exchange:
         self.scope = scope
         self.task: asyncio.Task[None] | None = None
         self.called = False
-        """Whether the application has been told of it."""
+        """Whether the application has been called for this request."""
         self.received_all = body_left == 0
         self.received_bytes = 0
         self.answered = False
@@ -131,7 +131,7 @@ class Exchange:
         """Whether a part of the response has been written."""
         return self._started
 
-    # What the connection says.
+    # Called by the connection.
 
     def body_came(self, data: bytes) -> None:
         self.received_bytes += len(data)
@@ -148,16 +148,16 @@ class Exchange:
     def body_ended(self) -> None:
         self.received_all = True
         if self._unread_bytes > MOST_UNREAD_BYTES:
-            self._connection.read_on(True)  # what comes now is the next request
+            self._connection.read_on(True)  # the next bytes are the next request's
         self._wake()
 
     def client_left(self) -> None:
-        """Nothing that is sent reaches anybody. Nothing is done for a client that has left."""
+        """Cancel the application's task: no answer can reach a client that has left."""
         self._gone = True
         if self.task is not None:
             self.task.cancel()
 
-    # What the application calls.
+    # Called by the application.
 
     async def run(self, app: ASGIApp) -> None:
         self.called = True
@@ -209,13 +209,13 @@ class Exchange:
                 self.answer(self._head["status"], self._head["headers"], body)
 
     def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
-        """The whole response at once."""
+        """Write the whole response at once."""
         head = self._rendered(status, [*headers], len(body))
         self._started = True
         self._connection.write(head if self._bodiless(status) else head + body)
         self._end()
 
-    # How it is written.
+    # Writing the response.
 
     async def _send_first(self, body: bytes, more: bool) -> None:
         head = self._head
@@ -249,7 +249,7 @@ class Exchange:
                 self._chunked = True
                 headers.append((b"transfer-encoding", b"chunked"))
             else:
-                self.keep_alive = False  # its end is the connection's
+                self.keep_alive = False  # the end of the connection marks the end of the body
         if not self.received_all and (self._body_left is None or self._body_left > REMAINDER_BYTES):
             self.keep_alive = False
         if self._expects_continue:  # the client may send its body or not: nobody knows where the next request begins

@@ -1,4 +1,4 @@
-"""A request's head, and the last one of a connection, which the next one mostly repeats."""
+"""A request's head, and the last request of a connection, whose head the next request mostly repeats."""
 
 import re
 from typing import Any, NamedTuple
@@ -7,10 +7,10 @@ from urllib.parse import unquote_to_bytes
 from fitness.entrypoints.server.exchange import RawHeaders
 
 MAX_REMEMBERED_BYTES = 2 * 1024
-"""Of a request without a body: longer ones are parsed each time."""
+"""The longest request without a body that is remembered; longer ones are parsed each time."""
 
 _plain_target = re.compile(rb"/[A-Za-z0-9/_.~%?=&+,:;@!$'()*-]*").fullmatch
-"""Whether nothing in a target could end it, or begin another line."""
+"""Matches a target without any byte that could end the target or begin another line."""
 
 
 class Head:
@@ -36,10 +36,10 @@ class Head:
         self.body_bytes: int | None = 0
         self.expects_continue = False
         self.asks_for_socket = False
-        """Whether the client wants to go on with a WebSocket."""
+        """Whether the client asks to upgrade the connection to a WebSocket."""
 
     def scope(self, client: tuple[str, int] | None, server: tuple[str, int] | None) -> dict[str, Any]:
-        """As ASGI has it."""
+        """The ASGI scope of the request."""
         raw_path, _, query = self.target.partition(b"?")
         path = unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path
         return {
@@ -63,13 +63,13 @@ class LastRequest(NamedTuple):
     """A request without a body that came alone and whole, over a connection that stays open."""
 
     method: bytes
-    """With the space behind it."""
+    """The method and the space after it."""
     rest: bytes
-    """What came behind the target."""
+    """The bytes after the target."""
     head: Head
 
     def repeated(self, data: bytes) -> Head | None:
-        """The head of a request that differs from this one in nothing but its target. None for any other."""
+        """The head of `data` if it is a request that differs from this one only in its target; otherwise None."""
         method, rest, head = self
         if not (data.endswith(rest) and data.startswith(method)):
             return None
@@ -80,7 +80,7 @@ class LastRequest(NamedTuple):
 
 
 def remembered(data: bytes, head: Head) -> LastRequest | None:
-    """Of all that came since the request before: None if it is not this one alone, and whole."""
+    """The request to remember. None unless `data`, all bytes since the request before, is exactly this one request."""
     if head.body_bytes != 0 or not head.keep_alive or head.version != "1.1":
         return None
     if head.expects_continue or head.asks_for_socket or not data.endswith(b"\r\n\r\n"):

@@ -6,20 +6,20 @@ from fitness.entrypoints.server.exchange import RawHeaders
 
 
 class Kept(Protocol):
-    """What the listener keeps and looks after: a connection, or what one has become."""
+    """A client's connection, as the listener keeps it: an HTTP connection, or the WebSocket that it has become."""
 
     @property
     def waits_for_client(self) -> bool:
-        """Whether nothing but the client's own time is lost if this ends."""
+        """Whether the connection waits for its client, so that ending it wastes only the client's own time."""
 
     def end_if_idle(self) -> None:
-        """The service stops; whatever is under way is finished."""
+        """Called when the service stops: end now, unless an HTTP request is under way, which is finished."""
 
     def end(self) -> None:
-        """At once, whatever is under way."""
+        """End at once, whatever is under way."""
 
     def look(self, now_s: float) -> None:
-        """End what is overdue."""
+        """End the connection if it has passed a deadline at `now_s`, a time of the event loop."""
 
 
 class Home(Protocol):
@@ -28,13 +28,13 @@ class Home(Protocol):
     draining: bool
 
     def problem(self, status: int, detail: str) -> tuple[RawHeaders, bytes]:
-        """Headers and body of an answer that the server gives by itself."""
+        """The headers and the body of an answer that the server gives without the application."""
 
     def left(self, kept: Kept) -> None:
-        """It has ended."""
+        """Called when `kept` has ended."""
 
     def became(self, before: Kept, after: Kept) -> None:
-        """The one is kept in place of the other."""
+        """Keep `after` in place of `before`."""
 
     def refused(self, status: int) -> None:
-        """An answer was given of which the application knows nothing."""
+        """Called when the server has given an answer that the application does not know of."""

@@ -11,27 +11,28 @@ from fitness.entrypoints.server.exchange import ASGIApp, RawHeaders
 from fitness.entrypoints.server.home import Kept
 
 LOOK_S = 1.0
-"""Between looks at the connections."""
+"""The time between two checks of the connections' deadlines."""
 
 ACCEPTS = 64
-"""Connections taken in one turn of the event loop; the others wait in the kernel."""
+"""The most connections accepted in one turn of the event loop; the others wait in the kernel."""
 
 UNUSABLE_S = 0.5
-"""Before the next attempt to accept, if there is no file descriptor left."""
+"""The pause before the next attempt to accept, when no file descriptor is left."""
 
 IDLE_LINGER_S = 0.25
-"""When the service stops: for a request that is on its way on an idle connection."""
+"""How long idle connections stay open when the service stops, for requests that are already on their way."""
 
 _log = logging.getLogger(__name__)
 
 
 class Listener:
-    """`per_address` connections of one client's address are kept, and `most` of all. One more ends the oldest of them
-    that waits for its client; if none does, it is not taken. So what a client leaves open does not keep anybody out,
-    and least of all itself.
+    """Keeps at most `per_address` connections of one client address, and at most `most` in all. A further connection
+    ends the oldest of these that waits for its client; if none does, the new one is closed. So the connections that a
+    client leaves open keep nobody out, least of all that client.
 
-    `address_of` names the group of a peer's address; None for one whose connections are not bounded, such as a proxy's.
-    `problem` makes the answer to what is not HTTP, and `refused` is told its status.
+    `address_of` names the group in which a peer's connections are counted; None for a peer to which `per_address` does
+    not apply, such as a proxy. `problem` makes the answers that the server gives without the application, and `refused`
+    is called with the status of each that the application does not know of.
     """
 
     def __init__(
@@ -71,13 +72,13 @@ class Listener:
         return len(self._connections)
 
     async def drain(self, *, notice_s: float, patience_s: float) -> None:
-        """Take no more connections after `notice_s`, finish what is under way, and close.
+        """After `notice_s`, stop accepting connections, finish the requests under way, and close.
 
-        All the while each answer says that its connection closes. What takes longer than `patience_s` is cut off.
+        From now on each answer closes its connection. Connections that do not end within `patience_s` are cut off.
         """
         self.draining = True
         await asyncio.sleep(notice_s)
-        self._accept()  # whoever is connected already is answered
+        self._accept()  # a client that the kernel has connected already is answered
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
         await asyncio.gather(*self._accepting, return_exceptions=True)
@@ -162,7 +163,7 @@ class Listener:
         return False
 
     def look(self, now_s: float) -> None:
-        """End every connection that is overdue at this time of the event loop."""
+        """End every connection that has passed a deadline at `now_s`, a time of the event loop."""
         for connection in [*self._connections]:
             connection.look(now_s)
 

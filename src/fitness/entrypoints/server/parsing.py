@@ -13,23 +13,23 @@ MAX_TARGET_BYTES = 8 * 1024
 
 FRAMING_BYTES = 16 * 1024
 FRAMING_FACTOR = 8
-"""A chunked body may have so much around its chunks: a constant, and a multiple of what is in them."""
+"""The most bytes around the chunks of a body: FRAMING_BYTES, and FRAMING_FACTOR times the bytes within the chunks."""
 
 _NOTED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
 
 _BLANK_LINE = b"\r\n\r\n"
-"""Ends a head, and a chunked body, in which it may also stand."""
+"""Ends a head, and a chunked body; it may also occur within a chunked body."""
 
 MOST_SPLITS = 16
-"""Blank lines in a read of a chunked body before the rest is taken as a whole: one ends the body, but one may also be
-made of nothing else, which would cost as many calls of the parser.
+"""Pieces into which one read of a chunked body is split, each up to a blank line; the rest is parsed as a whole. A
+blank line ends the body, but a body may also consist of blank lines only, which would cost as many calls of the parser.
 """
 
 HEAD_TOO_LARGE = f"the request's head has more than {MAX_HEAD_BYTES} bytes"
 
 
 class Refused(Exception):
-    """What came cannot be read as a request of HTTP/1.1: the answer's status, and a sentence."""
+    """The bytes are no valid request of HTTP/1.1, or exceed a bound. `status` and `detail` are the answer's."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -38,7 +38,7 @@ class Refused(Exception):
 
 
 class Reader(Protocol):
-    """Who is told what was parsed."""
+    """Receives the parsed parts of each request."""
 
     def head_came(self, head: Head) -> None: ...
 
@@ -48,29 +48,29 @@ class Reader(Protocol):
 
 
 class RequestParser:
-    """`feed` raises Refused; after that, and after `ended`, it is not to be called again.
+    """`feed` raises Refused. It must not be called again after that, or once `ended` is true.
 
-    A client sends the same headers again and again: what the last request was, is remembered, and one that differs only
-    in its target is not parsed.
+    A client sends the same headers again and again, so the last request is remembered, and a request that differs from
+    it only in its target is not parsed.
     """
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._parser = httptools.HttpRequestParser(self)
         self._last: LastRequest | None = None
-        """None if anything has come since that request."""
+        """The remembered request; None if anything else has arrived since."""
         self._heads: list[Head] = []
-        """Those that ended in what is being fed."""
+        """The heads that ended in the bytes that are being fed."""
         self._in_body = False
         self._body_left: int | None = 0
-        """Of the body that is coming; None where it ends with its last chunk."""
+        """Bytes of the body that are still to come; None for a chunked body, which ends with its last chunk."""
         self._tail = b""
-        """The last bytes of what a blank line will end."""
+        """The last three bytes that were parsed, in which a blank line may have begun."""
         self._head_bytes = self._fed_bytes = self._framing_bytes = self._content_bytes = 0
         self.rest = b""
-        """What came behind the last request."""
+        """The bytes after the last request."""
         self.ended = False
-        """Whether nothing after the last request is HTTP: the client asked to speak something else."""
+        """Whether the client asked for another protocol, so that the bytes after the last request are not HTTP."""
         self._begin()
 
     @property
@@ -91,7 +91,7 @@ class RequestParser:
             self._last = remembered(data, self._heads[0])
 
     def _parse(self, data: bytes) -> None:
-        """In pieces of which each is of one request, so that none is charged with the bytes of another."""
+        """Parse in pieces that belong to one request each, so that no request is charged with the bytes of another."""
         begin = splits = 0
         while begin < len(data):
             splits += self._in_body and self._body_left is None
@@ -100,7 +100,7 @@ class RequestParser:
             begin = end
 
     def _piece_end(self, data: bytes, begin: int) -> int:
-        """Always behind `begin`."""
+        """The end of the piece that starts at `begin`; always greater than `begin`."""
         if self._in_body and self._body_left is not None and self._body_left > 0:
             return min(begin + self._body_left, len(data))
         tail = self._tail
@@ -136,7 +136,7 @@ class RequestParser:
             if self._head_bytes > MAX_HEAD_BYTES:
                 raise Refused(431, HEAD_TOO_LARGE)
 
-    # What httptools calls.
+    # Called by httptools.
 
     def on_url(self, part: bytes) -> None:
         self._target += part
@@ -200,7 +200,7 @@ class RequestParser:
             raise Refused(431, HEAD_TOO_LARGE)
 
     def _body_bytes(self) -> int | None:
-        """As the head says; None where the body ends with its last chunk."""
+        """The length that the head states; None for a chunked body, which ends with its last chunk. Raises Refused."""
         coding = self._noted.get(b"transfer-encoding")
         if coding is None:
             return int(self._noted.get(b"content-length", b"0"))
@@ -217,7 +217,7 @@ class RequestParser:
 
 
 def _origin_form(target: bytes) -> bytes:
-    """Of a target that names a whole address. Raises Refused for what is none."""
+    """Path and query of a target that is an absolute URL; `*` stays as it is. Raises Refused for any other target."""
     if target == b"*":
         return target
     try:

@@ -1,4 +1,4 @@
-"""A request whose whole answer the application gives by itself, mostly without a task."""
+"""A request that the application's quick way answers as a whole, mostly without a task."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,7 +10,7 @@ from fitness.entrypoints.server.heads import Head
 
 
 class QuickConnection(Protocol):
-    """What it needs of its connection."""
+    """What a Quick needs of its connection."""
 
     @property
     def date(self) -> bytes: ...
@@ -23,11 +23,11 @@ class QuickConnection(Protocol):
     def ended(self, exchange: "Quick") -> None: ...
 
     async def answer_at_length(self, quick: "Quick", head: Head, found: object) -> None:
-        """By the application as ever, with what its quick way found."""
+        """Let the application answer as usual, given what its quick way `found`."""
 
 
 class Quick:
-    """Stands in for an Exchange while a connection answers it."""
+    """Takes the place of an Exchange while the connection answers the request."""
 
     __slots__ = ("_connection", "_head", "_waits_for", "answered", "keep_alive", "task")
     received_all = True

@@ -1,6 +1,6 @@
 """A connection that has become a WebSocket (RFC 6455), between the transport and the ASGI application.
 
-websockets' protocol knows frames and handshake; this module has the deadlines, the bounds, and what ASGI says of it.
+The library websockets handles the frames and the handshake; this module adds deadlines, bounds and the ASGI messages.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ from fitness.entrypoints.server.home import Home, Kept
 
 MOST_MESSAGE_BYTES = 4 * 1024
 MOST_UNREAD_MESSAGES = 8
-"""Of the client, before it is cut off: clients have little to say."""
+"""Messages that may wait for the application; one more closes the WebSocket, since clients have little to say."""
 
 PING_S = 20.0
-"""Of silence, before the client is asked whether it is there."""
+"""How long a client may be silent before a ping is sent."""
 
 PONG_S = 20.0
-"""For any sign of life then."""
+"""The time after a ping for the client to send anything; then it is cut off."""
 
 CLOSING_S = 5.0
-"""For the client to take what was written and to answer the close, before it is cut off."""
+"""The time for the client to read what was written and to answer the close; then it is cut off."""
 
 SERVICE_RESTART = 1012
 
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 def become_socket(
     before: Kept, home: Home, transport: asyncio.Transport, head: Head, scope: Message
 ) -> "Socket | None":
-    """The socket that is the transport's protocol from now on. None where the handshake is none; that is answered."""
+    """Make a Socket the transport's protocol, and return it. None for an invalid handshake, answered with 400."""
     headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers])
     request = Request(head.target.decode("latin-1"), headers, method=head.method)
     response = ServerProtocol(logger=_quiet).accept(request)
@@ -77,7 +77,7 @@ class Socket(asyncio.Protocol):
         self._protocol = ServerProtocol(state=State.OPEN, max_size=MOST_MESSAGE_BYTES, logger=_quiet)
         self._events: deque[Message] = deque([{"type": "websocket.connect"}])
         self._come: asyncio.Future[None] | None = None
-        """Of the next event, once the application waits for one."""
+        """Completed by the next event, once the application waits for one."""
         self._spoken = False
         """Whether the application has sent a message."""
         self._parts: list[bytes] = []
@@ -85,19 +85,19 @@ class Socket(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._heard_s = self._loop.time()
         self._asked_s: float | None = None
-        """Since when an answer to a ping is due."""
+        """When the unanswered ping was sent; None while no ping is unanswered."""
         self._closing_s: float | None = None
         self._told = False
-        """Whether the application knows, or will know, that it is over."""
+        """Whether `websocket.disconnect` has been queued for the application."""
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, app: ASGIApp, first: bytes) -> None:
-        """`first` is what came behind the handshake."""
+        """`first` holds the bytes that came after the handshake."""
         self._task = self._loop.create_task(self._run(app))
         if first:
             self.data_received(first)
 
-    # What the transport says.
+    # Called by the transport.
 
     def data_received(self, data: bytes) -> None:
         self._heard_s, self._asked_s = self._loop.time(), None
@@ -119,7 +119,7 @@ class Socket(asyncio.Protocol):
         self._home.left(self)
 
     def pause_writing(self) -> None:
-        """Then nothing is read either, since pings are answered."""
+        """Reading pauses as well, since each ping that is read makes an answer to write."""
         self._drained = self._loop.create_future()
         with suppress(RuntimeError):
             self._transport.pause_reading()
@@ -132,10 +132,10 @@ class Socket(asyncio.Protocol):
             with suppress(RuntimeError):
                 self._transport.resume_reading()
 
-    # What the listener says.
+    # Called by the listener.
 
     def look(self, now_s: float) -> None:
-        """End what is overdue, and ask after who has been silent."""
+        """End the connection if it has passed a deadline; send a ping if the client has been silent."""
         if self._closing_s is not None:
             if now_s - self._closing_s > CLOSING_S:
                 self._transport.abort()
@@ -149,8 +149,8 @@ class Socket(asyncio.Protocol):
 
     @property
     def waits_for_client(self) -> bool:
-        """Until the application has said something, it waits for the client to say who it is; after that the client
-        waits for what there is to say.
+        """True while the WebSocket closes, and while the application waits for the client to say who it is. Once the
+        application has sent a message, the client waits for it.
         """
         if self._closing_s is not None:
             return True
@@ -160,10 +160,10 @@ class Socket(asyncio.Protocol):
         self._transport.abort()
 
     def end_if_idle(self) -> None:
-        """It is never done by itself."""
+        """Close in any case: a WebSocket never ends by itself."""
         self._close(SERVICE_RESTART, "the service restarts: connect again")
 
-    # What the application calls.
+    # Called by the application.
 
     async def _run(self, app: ASGIApp) -> None:
         try:
@@ -181,7 +181,7 @@ class Socket(asyncio.Protocol):
         return self._events.popleft()
 
     async def _send(self, message: Message) -> None:
-        """Returns once the client has taken most of what was written. Raises RuntimeError where nobody is there."""
+        """Returns once the client has taken most of what was written. Raises RuntimeError if the WebSocket is over."""
         kind = message["type"]
         if kind == "websocket.close":
             self._close(message.get("code", CloseCode.NORMAL_CLOSURE), message.get("reason") or "")
@@ -199,7 +199,7 @@ class Socket(asyncio.Protocol):
         if self._drained is not None:
             await asyncio.shield(self._drained)
 
-    # How it goes on.
+    # Frames, messages and the close.
 
     def _frame_came(self, frame: Frame) -> None:
         if frame.opcode is Opcode.CLOSE:
@@ -224,7 +224,7 @@ class Socket(asyncio.Protocol):
         self._tell({"type": "websocket.receive", self._kind: content})
 
     def _close(self, code: int, reason: str) -> None:
-        """What was written before is still sent, and then the close."""
+        """Send the close after everything that was written; before the application accepts, answer with 403 instead."""
         if self._accepting is not None and not self._transport.is_closing():
             self._accepting = None
             self._transport.write(_refusal(self._home, 403, reason))
@@ -235,12 +235,12 @@ class Socket(asyncio.Protocol):
         self._over(code)
 
     def _flush(self) -> None:
-        """Write what the protocol has to say."""
+        """Write what the protocol has to send."""
         for data in self._protocol.data_to_send():
             if self._accepting is not None or self._transport.is_closing():
                 continue
             if data == SEND_EOF:
-                self._transport.close()  # after what was written
+                self._transport.close()  # once everything written before is sent
             else:
                 self._transport.write(data)
         if self._protocol.state is not State.OPEN:

@@ -1,4 +1,4 @@
-"""Worker processes of this one: begun, replaced when they die, and ended together."""
+"""Worker processes: started by this one, replaced when they die, and ended together."""
 
 import logging
 import multiprocessing
@@ -15,7 +15,7 @@ from typing import Any
 from fitness.foundation.parent_death import die_with_parent
 
 RESTART_PAUSE_S = 0.5
-"""Before a worker that died is replaced, so that one which dies at once does not keep a core busy."""
+"""The pause before a dead worker is replaced, so that a worker that dies at once does not keep a core busy."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -23,9 +23,9 @@ _log = logging.getLogger(__name__)
 
 
 class StopSignals:
-    """SIGTERM, SIGINT and SIGHUP, however often and at whatever moment they come, as one wish to stop.
+    """Sets `wanted` on SIGTERM, SIGINT or SIGHUP, however often and at whatever moment they arrive.
 
-    A handler that did more could be interrupted in it by the next signal. Blocking calls go on after a signal; only
+    The handler does nothing else, since the next signal could interrupt it. Blocking calls go on after a signal; only
     `wait_for` returns.
     """
 
@@ -39,7 +39,7 @@ class StopSignals:
             signal.signal(one, self._want)
 
     def wait_for(self, others: Sequence[int], timeout_s: float | None = None) -> list[Any]:
-        """Those of the `others` that are ready, which may be none once stopping is wanted, or the time is over."""
+        """Wait for any of `others`, a signal or the timeout. Returns those of the `others` that are ready."""
         ready = wait([self._read_end, *others], timeout_s)
         if self._read_end in ready:
             with suppress(BlockingIOError):
@@ -54,10 +54,11 @@ Work = Callable[[int, Callable[[], None]], None]
 
 
 class Workers:
-    """A process for each of `works`, which runs `work(stopping, ready)`: until SIGTERM comes or the descriptor
-    `stopping` is at its end, after it has called `ready()`. Before it has a handler for SIGTERM it has nothing to
-    finish, and SIGTERM ends it. `sockets` are what they accept connections from; here they are closed when the workers
-    stop.
+    """A process for each of `works`, which runs `work(stopping, ready)`.
+
+    A work calls `ready()` when it has begun to serve, and returns after SIGTERM or after the end of file on `stopping`.
+    Until it has a handler for SIGTERM, the signal kills the process, which has nothing to finish yet. The workers
+    accept connections from `sockets`; this process closes its own copies when the workers stop.
     """
 
     def __init__(self, works: Sequence[Work], *, sockets: Sequence[socket], drain_s: float) -> None:
@@ -65,7 +66,7 @@ class Workers:
         self._sockets = sockets
         self._drain_s = drain_s
         self._context = multiprocessing.get_context("fork")
-        # At their end for the workers once this process closes its own, or is gone.
+        # The workers read the end of file from `_stopping` once this process closes `_stop`, or is gone.
         self._stopping, self._stop = os.pipe()
         self._begun, self._beginning = os.pipe()
 
@@ -92,7 +93,7 @@ class Workers:
 
     def _started(self, work: Work) -> BaseProcess:
         process = self._context.Process(target=self._run, args=(os.getpid(), work))
-        # One that comes while the new process still has this one's handlers waits until it has its own.
+        # A signal that comes while the new process still has this one's handlers waits until it has its own.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             process.start()
@@ -113,7 +114,7 @@ class Workers:
         ]
 
     def _run(self, parent_pid: int, work: Work) -> None:
-        """In the worker process."""
+        """Runs in the worker process."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process: the parent acts on it
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -1,1 +1,1 @@
-"""The composition root, and the only place that imports adapters: what is made, when it opens and closes, on what."""
+"""The composition root, and the only place that imports adapters: the container, its lifecycle, the stores, doctor."""

@@ -1,4 +1,4 @@
-"""Which adapter stands behind which port. Providers only: what opens and closes them is in lifecycle.py."""
+"""Which adapter stands behind which port. Providers only: lifecycle.py opens and closes what they provide."""
 
 import os
 from functools import partial

@@ -1,4 +1,4 @@
-"""What there is to say about how the stores are set up."""
+"""Findings about how the stores are set up."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ async def diagnose(
 ) -> dict[str, list[Finding]]:
     """The findings about each store that `settings` name, by the store's name.
 
-    `data_dir` is that of embedded engines, `audit_head` an end of the audit log that was noted before.
+    `data_dir` is the data folder of embedded engines, `audit_head` an end of the audit log that was noted before.
     """
     if settings.in_memory:
         return {"memory": [Finding(Verdict.DOUBTFUL, IN_MEMORY)]}
@@ -65,7 +65,7 @@ async def diagnose(
     if settings.state_redis_url == settings.redis_url:
         found["state Redis"] = [Finding(Verdict.DOUBTFUL, SHARED)]
     if settings.limits_redis_url == settings.state_redis_url:
-        del found["limits Redis"]  # the same, and said already
+        del found["limits Redis"]  # the state's Redis, whose findings are there already
     elif settings.limits_redis_url == settings.redis_url:
         found["limits Redis"] = [Finding(Verdict.DOUBTFUL, LIMITS_SHARED)]
     return found

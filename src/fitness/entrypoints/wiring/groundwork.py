@@ -1,4 +1,4 @@
-"""What the rest of the container is made with: settings, resources, the stores, and how repositories are made."""
+"""What the rest of the container builds on: settings, resources, stores, and how repositories are made."""
 
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,9 @@ from fitness.entrypoints.wiring.resources import Resources
 def _repository(
     either: Any, observed: Any, store: Any, postgres: Any, name: str, memory: Any, kept: Any, **then: Any
 ) -> Any:
-    """A repository in memory or in PostgreSQL, whose queries are timed; `then` is told what its methods return."""
+    """A repository in memory or in PostgreSQL, whose calls are timed. `then` maps method names to what is called with
+    the result.
+    """
     chosen = either(memory=providers.Singleton(memory, store), stores=providers.Singleton(kept, postgres))
     return observed(chosen, name, then=providers.Dict(**then))
 
@@ -33,7 +35,7 @@ class Groundwork(containers.DeclarativeContainer):
     """Everything is made once, on first use."""
 
     settings: providers.Dependency[CompleteSettings] = providers.Dependency(instance_of=CompleteSettings)
-    # Where the processes of an instance exchange their metrics; only a process that serves them needs one.
+    # The folder where the processes of an instance exchange metrics; only a process that serves metrics needs it.
     metrics_dir: providers.Dependency[Path] = providers.Dependency(instance_of=Path)
 
     once = providers.Singleton
@@ -56,7 +58,7 @@ class Groundwork(containers.DeclarativeContainer):
     changed = partial(providers.Callable, partial, instruments.provided.changed)
     database = either(memory=once(InMemoryDatabase), stores=postgres)
     database_probe = either(memory=database, stores=once(SchemaProbe, postgres))
-    # Apart from the other pool, so that the lease is renewed while all of its connections are busy.
+    # A pool of its own, so that the lease is renewed while all connections of the other pool are busy.
     postgres_for_leases = kept(Database.close, lease_database, settings.provided.database_url)
     lease_database = either(memory=once(InMemoryDatabase), stores=postgres_for_leases)
     schema = once(Migrations, settings.provided.owner_url, service_url=settings.provided.database_url)

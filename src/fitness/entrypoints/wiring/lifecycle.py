@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 async def running(settings: CompleteSettings) -> AsyncIterator[Container]:
     """A container for one command: its connections are open, and nothing runs in the background.
 
-    What the command counted is left for the service's scrapes.
+    The counts of the command are left in `metrics_dir`, for the service's scrapes.
     """
     container = Container(settings=settings)
     async with lifespan(container, background=False):
@@ -39,7 +39,7 @@ async def running(settings: CompleteSettings) -> AsyncIterator[Container]:
 
 @contextmanager
 def metrics_folder(settings: CompleteSettings) -> Iterator[Path]:
-    """Where the processes of a service exchange their metrics, without what an earlier run left. Raises BadSetup."""
+    """The folder where the processes of a service exchange metrics, cleared of an earlier run's. Raises BadSetup."""
     with ExitStack() as stack:
         folder = settings.metrics_dir or Path(stack.enter_context(temporary_folder("fitness-metrics-")))
         try:
@@ -52,17 +52,17 @@ def metrics_folder(settings: CompleteSettings) -> Iterator[Path]:
 
 @asynccontextmanager
 async def lifespan(container: Container, *, background: bool) -> AsyncIterator[None]:
-    """Open until the context ends; then whatever was made by then is closed.
+    """The container is open until the context ends; then every resource that was made is closed.
 
-    With `background`, the outbox is relayed and the metrics are sampled all the while; where everything is kept in
-    memory, the jobs are worked off, too.
+    With `background`, the outbox is relayed, the live feed runs and the metrics are sampled meanwhile; if everything is
+    kept in memory, jobs are carried out as well.
     """
     async with AsyncExitStack() as stack:
         stack.push_async_callback(container.resources().close)
         await container.database().open()
         await container.lease_database().open()
         relay, lease = container.outbox_relay(), container.lease()
-        # One round takes the lease, also for a command that changes something and then ends.
+        # One round takes the lease. A command needs it too, if it changes something before it ends.
         failure = await _round(relay, logged=None)
         if background:
             tasks = SupervisedTasks()
@@ -76,10 +76,10 @@ async def lifespan(container: Container, *, background: bool) -> AsyncIterator[N
 
 
 def begin_drain(container: Container) -> None:
-    """To be called when the service is told to stop, while it still answers what is under way.
+    """To be called when the service is told to stop, while it still answers the requests under way.
 
-    Connections to the live feed end once no more are taken: they are made anew, to another process.
-    Files that are not read READING_GRACE_S later are cut off, and answered with 503: reading one may take a minute.
+    Connections to the live feed end once no new ones are accepted, so that clients connect again to another process.
+    Files that are still being read after READING_GRACE_S are answered with 503, since reading one may take a minute.
     """
     loop = asyncio.get_running_loop()
     for reader in (container.recording_reader(), container.picture_reader()):
@@ -94,7 +94,7 @@ async def _rounds(relay: OutboxRelay, lease: Lease, failure: type[Exception] | N
 
 
 async def _round(relay: OutboxRelay, *, logged: type[Exception] | None) -> type[Exception] | None:
-    """Why it failed, if it did. Of rounds in a row that fail for the same reason only the first is logged."""
+    """The type of the error that the round failed with, or None. If it is `logged`, it is not logged again."""
     try:
         await relay.relay()
     except Outage as outage:

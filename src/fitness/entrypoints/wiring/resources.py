@@ -1,4 +1,4 @@
-"""What was made and has to be closed again."""
+"""Resources that have to be closed again."""
 
 import inspect
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Resources:
-    """Closes what `keep` made: the latest first, so that each is closed before what it stands on."""
+    """Closes what `keep` made, the latest first, so that each resource is closed before those that it uses."""
 
     def __init__(self) -> None:
         self._stack = AsyncExitStack()
@@ -21,7 +21,7 @@ class Resources:
         return made
 
     async def close(self) -> None:
-        """Closes everything, also where closing one of them raises."""
+        """Closes everything, even if closing one resource raises."""
         await self._stack.aclose()
 
 

@@ -16,7 +16,7 @@ from fitness.entrypoints.settings import CompleteSettings, Settings, read_settin
 from fitness.ports.setup import BadSetup
 
 SPARE_CONNECTIONS = 20
-"""For the command line, migrations and people who look."""
+"""Connections to PostgreSQL for the command line, migrations and people who look into the database."""
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -30,7 +30,7 @@ def with_engines(
 ) -> Iterator[CompleteSettings]:
     """`settings` with stores to use: those that are set, or embedded engines for as long as the context lasts.
 
-    `engine_ended` is called, on a thread of its own, with the name of an engine that ended before its time.
+    `engine_ended` is called, on a thread of its own, with the name of an engine that ended unexpectedly.
     """
     if settings.in_memory:
         keys = settings.secret_keys or (secrets.token_hex(32),)
@@ -50,7 +50,9 @@ def with_engines(
 
 
 def connections_of(settings: Settings, *, at_least_one_worker: bool = False) -> int:
-    """How many to PostgreSQL `fitness serve` may hold; with a job worker beside it, where it has none itself."""
+    """How many connections to PostgreSQL `fitness serve` may hold. With `at_least_one_worker`, those of a job worker
+    beside it are counted if it has none itself.
+    """
     job_workers = max(settings.job_workers, int(at_least_one_worker))
     return settings.workers * CONNECTIONS_OF_A_PROCESS + job_workers * CONNECTIONS_OF_A_WORKER
 
@@ -67,7 +69,7 @@ def with_running_engines(settings: Settings) -> Iterator[CompleteSettings]:
 
 
 def rotate_kept_keys(data_dir: Path) -> None:
-    """Raises BadSetup where there is no data folder, or it belongs to somebody else."""
+    """Raises BadSetup if there is no data folder, or the folder belongs to somebody else."""
     try:
         rotate_secrets(data_dir)
     except OSError as error:
