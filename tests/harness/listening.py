@@ -23,7 +23,7 @@ async def listening(app: Any, *, per_address: int = 1_000, exempt: bool = False)
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # as the service's own
     sock.bind(("127.0.0.1", 0))
-    sock.listen(100)
+    sock.listen(1_000)
     refused: list[int] = []
     listener = Listener(
         app,

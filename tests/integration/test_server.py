@@ -1,6 +1,7 @@
 """The HTTP server by itself, over real sockets: deadlines, bounds, framing, and how it ends."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ import pytest
 from fitness.entrypoints.server import deadlines
 from fitness.entrypoints.server.connection import Connection
 from fitness.entrypoints.server.exchange import ANSWERED, MOST_UNREAD_BYTES, UNANSWERED, Answer
-from fitness.entrypoints.server.listener import Listener
+from fitness.entrypoints.server.listener import ACCEPTS, Listener
 from fitness.entrypoints.server.parsing import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES
 from tests.harness.listening import listening
 from tests.patience import PATIENCE_S
@@ -570,6 +571,18 @@ class TestQuickAnswers:
         assert (await client.answer())[2] == b"GET / 0"
         assert [scope[UNANSWERED] for scope in app.seen] == [7]
 
+    async def test_one_that_fails_is_answered_500(self, served: Served, app: Any):
+        async def fails() -> object:
+            raise ZeroDivisionError
+
+        for fail in (lambda: 1 // 0, fails):
+            app.asked, app.pending = False, Pending(None)
+            client = await self.asked(served, app)
+            app.pending.answer = fail
+            app.pending.ready(None)
+            assert (await client.answer())[0] == 500
+            assert await client.closed()
+
     async def test_who_leaves_meanwhile_abandons_it(self, served: Served, app: Any):
         client = await self.asked(served, app)
         client.writer.transport.abort()
@@ -612,6 +625,18 @@ class TestDraining:
         status, headers, _ = await client.ask(GET)
         assert (status, headers["connection"]) == (200, "close")
         await draining
+
+    async def test_who_is_connected_already_is_answered_however_many_there_are(self):
+        many = 2 * ACCEPTS + 1
+        async with serving(App(), per_address=many) as served:
+            # The event loop does not run meanwhile: the kernel alone has connected them.
+            waiting = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(many)]
+            for one in waiting:
+                one.sendall(GET)
+            await served.listener.drain(notice_s=0, patience_s=PATIENCE_S)
+            for one in waiting:
+                with one:
+                    assert one.recv(1_000).startswith(b"HTTP/1.1 200")
 
     async def test_until_the_notice_is_over_connections_are_taken(self, served: Served):
         draining = asyncio.ensure_future(served.listener.drain(notice_s=PATIENCE_S, patience_s=10))

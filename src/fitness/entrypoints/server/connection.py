@@ -147,7 +147,8 @@ class Connection(asyncio.Protocol):
         if exchange is not self._answering or self._transport is None or self._transport.is_closing():
             return
         if not exchange.answered:  # the application failed, or gave up
-            assert isinstance(exchange, Exchange)
+            if isinstance(exchange, Quick):
+                self._answering = exchange = self._exchange(exchange.head)
             self._answer_by_itself(exchange, 500, "the service failed to answer this; the failure has been logged")
         elif exchange.received_all or not exchange.keep_alive:
             self._next(exchange)

@@ -78,7 +78,8 @@ class Listener:
         """
         self.draining = True
         await asyncio.sleep(notice_s)
-        self._accept()  # a client that the kernel has connected already is answered
+        while self._accept():  # clients that the kernel has connected already are answered
+            pass
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
         await asyncio.gather(*self._accepting, return_exceptions=True)
@@ -113,18 +114,22 @@ class Listener:
         if not self._connections:
             self._empty.set()
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Returns whether more connections may be waiting."""
         for _ in range(ACCEPTS):
             try:
                 sock, peer = self._socket.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+            except ConnectionAbortedError:  # this client has left; others may wait behind it
+                continue
+            except (BlockingIOError, InterruptedError):
+                return False
             except OSError as error:  # no descriptor is left: the connections wait in the kernel until there is one
                 _log.warning("cannot accept connections: %s", error.strerror)
                 self._loop.remove_reader(self._socket.fileno())
                 self._loop.call_later(UNUSABLE_S, self._accept_again)
-                return
+                return False
             self._take(sock, (peer[0], peer[1]))
+        return True
 
     def _accept_again(self) -> None:
         if not self.draining:

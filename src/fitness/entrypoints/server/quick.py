@@ -1,12 +1,15 @@
 """A request that the application's quick way answers as a whole, mostly without a task."""
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from types import CoroutineType
 from typing import Any, Protocol, cast
 
 from fitness.entrypoints.server.exchange import Answer, QuickAnswer
 from fitness.entrypoints.server.heads import Head
+
+_log = logging.getLogger(__name__)
 
 
 class QuickConnection(Protocol):
@@ -29,7 +32,7 @@ class QuickConnection(Protocol):
 class Quick:
     """Takes the place of an Exchange while the connection answers the request."""
 
-    __slots__ = ("_connection", "_head", "_waits_for", "answered", "keep_alive", "task")
+    __slots__ = ("_connection", "_waits_for", "answered", "head", "keep_alive", "task")
     received_all = True
     received_bytes = 0
 
@@ -38,7 +41,7 @@ class Quick:
         self.keep_alive = head.keep_alive
         self.task: asyncio.Task[None] | None = None
         self._connection = connection
-        self._head = head
+        self.head = head
         self._waits_for: QuickAnswer | None = None
 
     @property
@@ -63,18 +66,29 @@ class Quick:
         waits_for, self._waits_for = self._waits_for, None
         if waits_for is None:  # the client has left
             return
-        found = waits_for.answer()
-        if isinstance(found, Answer):
-            self._answer(found)
-        else:
-            self.begin(found)
+        try:
+            found = waits_for.answer()
+            if isinstance(found, Answer):
+                self._answer(found)
+            else:
+                self.begin(found)
+        except Exception:  # noqa: BLE001 - whatever the application raises, the client gets an answer
+            self._failed()
 
     async def _run(self, answering: Coroutine[Any, Any, object]) -> None:
-        found = await answering
-        if isinstance(found, Answer):
-            self._answer(found)
-        else:
-            await self._connection.answer_at_length(self, self._head, found)
+        try:
+            found = await answering
+            if isinstance(found, Answer):
+                self._answer(found)
+                return
+        except Exception:  # noqa: BLE001 - as in `_ready`
+            self._failed()
+            return
+        await self._connection.answer_at_length(self, self.head, found)
+
+    def _failed(self) -> None:
+        _log.exception("%s %s failed", self.head.method, self.head.target.decode("latin-1"))
+        self._connection.ended(self)
 
     def _answer(self, answer: Answer) -> None:
         connection = self._connection
