@@ -1,4 +1,4 @@
-"""Passwords hashed by argon2id, beside the event loop and never many at once."""
+"""Passwords hashed by argon2id, on threads beside the event loop, at most AT_ONCE at a time."""
 
 import asyncio
 import secrets
@@ -14,13 +14,13 @@ from fitness.ports.outages import Overloaded
 T = TypeVar("T")
 
 AT_ONCE = 2
-"""Each takes 19 MiB and a core."""
+"""Hashes computed at the same time; each takes 19 MiB and a core."""
 
 MOST_OF_STRANGERS = 64
-"""That are worked on or wait: about a second of work, at some 30 ms each on two cores."""
+"""Passwords that are being hashed or wait: about a second of work, at some 30 ms each on two cores."""
 
 MOST_OF_KNOWN = 32
-"""Beyond those."""
+"""Further passwords, of known callers alone."""
 
 # OWASP's first choice for argon2id: 19 MiB, two passes, one lane.
 COST = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -50,7 +50,7 @@ class Argon2PasswordHasher:
         self._threads.shutdown()
 
     async def _in_turn(self, known: bool, work: Callable[..., T], *given: str) -> T:
-        """Whoever is known may take a stranger's place, but no stranger one of theirs."""
+        """Known callers may also take the strangers' places; strangers may not take theirs. Raises Overloaded."""
         if self._admitted >= MOST_OF_STRANGERS + (MOST_OF_KNOWN if known else 0):
             raise Overloaded("too many passwords wait to be checked")
         self._admitted += 1

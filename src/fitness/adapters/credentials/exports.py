@@ -1,4 +1,4 @@
-"""What stands in the link to an export: its number, signed, so that only whoever was given it knows the link."""
+"""The token in the link to an export: the export's id, signed, so that nobody can guess the link."""
 
 import hashlib
 import hmac
@@ -12,7 +12,7 @@ _TOKEN = re.compile(rf"[0-9a-f]{{{2 * (_ID.size + _MAC_BYTES)}}}")
 
 
 class HmacExportTokens:
-    """Signed by the first of `secret_keys`, good if signed by any."""
+    """Signed with the first of `secret_keys`, valid if signed with any of them."""
 
     def __init__(self, secret_keys: Sequence[str]) -> None:
         self._keys = [key.encode() for key in secret_keys]

@@ -23,7 +23,7 @@ MAX_TOKEN_LENGTH = 2_000
 
 
 class _Keys:
-    """The first of `secret_keys` signs, each verifies. A new one is put in front once every process knows it."""
+    """The first of `secret_keys` signs, each verifies. A new key is put in front once every process knows it."""
 
     def __init__(self, secret_keys: Sequence[str]) -> None:
         self.all = {_key_id(key): key for key in secret_keys}
@@ -35,8 +35,8 @@ class _Keys:
         return jwt.encode(stated, self.signing, ALGORITHM, headers={"kid": self.signing_id})
 
     def claims(self, token: str, audience: str, required: Sequence[str]) -> dict[str, Any]:
-        """Raises jwt.InvalidTokenError, KeyError, ValueError. Whether the token has expired is not looked at: that
-        would be at the machine's clock, and ours is passed in.
+        """Raises jwt.InvalidTokenError, KeyError, ValueError. The expiry is not checked: PyJWT would use the machine's
+        clock, and ours is passed in.
         """
         if len(token) > MAX_TOKEN_LENGTH:
             raise ValueError("too long")
@@ -52,9 +52,7 @@ class _Keys:
 
 
 class JwtAccessTokens:
-    """What was verified is remembered: only a token's first use costs a signature check. Its expiry is checked every
-    time.
-    """
+    """Remembers verified tokens: only a token's first use costs a signature check. The expiry is checked every time."""
 
     def __init__(self, secret_keys: Sequence[str], clock: ClockPort) -> None:
         self._keys = _Keys(secret_keys)
@@ -88,7 +86,7 @@ class JwtAccessTokens:
     def _checked(self, token: str) -> tuple[Caller, datetime]:
         try:
             claims = self._keys.claims(token, AUDIENCE, ("exp", "sub", "sid"))
-            # A token of the version before does not say when its session began; no later than it was issued.
+            # A token of an earlier version does not say when its session began: at the latest when it was issued.
             logged_in_s = float(claims.get("auth_time", claims.get("iat", 0)))
             expires = datetime.fromtimestamp(float(claims["exp"]), UTC)
             return Caller(int(claims["sub"]), str(claims["sid"]), round(logged_in_s * 1_000_000), expires), expires

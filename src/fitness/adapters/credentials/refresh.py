@@ -1,4 +1,4 @@
-"""Refresh tokens: what they claim, and a MAC over it, so that the same claim makes the same token and none is kept."""
+"""Refresh tokens: a claim and a MAC over it. The same claim makes the same token, so no token is stored."""
 
 import base64
 import binascii
@@ -11,15 +11,15 @@ from fitness.domain.model.sessions import RefreshClaim
 from fitness.domain.model.users import Caller
 
 _CLAIM = struct.Struct(">6sQ16sQI")
-"""The key's id, the account, the session, its login in microseconds, the number."""
+"""The key's id, the account's id, the session's id, its login in microseconds since 1970, the token's number."""
 _MAC_BYTES = 32
 _LENGTH = -(-(_CLAIM.size + _MAC_BYTES) * 4 // 3)
 
 
 class HmacRefreshTokens:
-    """Signed by the first of `secret_keys`, good if signed by any.
+    """Signed with the first of `secret_keys`, valid if signed with any of them.
 
-    Each session has a key of its own, made of the secret and the session; the token's number is signed with that.
+    Each session has a key of its own, derived from the secret and the session; that key signs the token's number.
     """
 
     def __init__(self, secret_keys: Sequence[str]) -> None:

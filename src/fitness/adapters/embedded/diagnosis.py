@@ -1,4 +1,4 @@
-"""Whether others on this machine can read what the embedded engines keep and log."""
+"""Checks whether other users of this machine can read the data and the logs of the embedded engines."""
 
 import stat
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from fitness.ports.health import Finding, Verdict
 
 PRIVATE = ("log", "log/*.log", "run", "postgres", "valkey-*", "secret_key", "engines.json")
-"""In the data folder, which others may enter: as root the engines run as another user."""
+"""Private paths in the data folder. Others may enter the folder itself: as root, the engines run as another user."""
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 

@@ -28,7 +28,7 @@ MAX_RUN_FOLDER_LENGTH = 80
 
 DATABASE = "fitness"
 OWNER = "fitness"
-"""Made by initdb, a superuser: it owns the tables and migrates them."""
+"""The superuser that initdb makes: it owns the tables and migrates them."""
 SERVICE = "fitness_service"
 """The role that the service connects as; migrations give it its rights."""
 
@@ -39,7 +39,7 @@ PRIVATE_LOG_SETTINGS = (
     "log_parameter_max_length=0",
 )
 
-# A cache that came back from the disk would bring copies that were invalidated since.
+# A cache that is loaded from disk would bring back copies that have been invalidated since.
 CACHE_SETTINGS = {"save": "", "appendonly": "no", "maxmemory": "256mb", "maxmemory-policy": "allkeys-lru"}
 STATE_SETTINGS = {"save": "", "appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
 
@@ -47,13 +47,13 @@ STATE_SETTINGS = {"save": "", "appendonly": "yes", "appendfsync": "everysec", "m
 @dataclass(frozen=True, slots=True)
 class EngineUrls:
     database_url: str
-    """The service's role."""
+    """The URL for the service's role."""
     owner_database_url: str
-    """The tables' owner, who migrates them."""
+    """The URL for the owner of the tables, who migrates them."""
     redis_url: str
-    """The cache's: what is in it may be dropped, and is gone after a restart."""
+    """The URL of the cache, whose content may be dropped and is gone after a restart."""
     state_redis_url: str
-    """The sessions': what is in it stays."""
+    """The URL of the store of sessions and other state, whose content is kept."""
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def running_engines(
 ) -> Iterator[EngineUrls]:
     """The engines on the data in `data_dir`, made on first use. Raises EnginesUnusable.
 
-    They end with the context, and with this process even if it is killed. PostgreSQL takes so many `connections`.
+    They end with the context, and with this process even if it is killed. `connections` is PostgreSQL's limit.
     `ended` is called, on a thread of its own, with the name of an engine that ended before the context did.
     """
     account = Account.for_engines()
@@ -84,7 +84,10 @@ def running_engines(
 
 
 def running_urls(data_dir: Path, *, patience_s: float = 10.0) -> EngineUrls | None:
-    """The engines that another process runs on `data_dir`, if one does; while they start, wait for them."""
+    """The engines that another process runs on `data_dir`, or None. While they start, wait for up to `patience_s`.
+
+    Raises EnginesUnusable if they are not ready by then.
+    """
     give_up_s = time.monotonic() + patience_s
     while time.monotonic() < give_up_s:
         if not _in_use(data_dir):
@@ -100,7 +103,7 @@ def _prepare(data_dir: Path, account: Account) -> None:
     try:
         if not data_dir.exists():
             data_dir.mkdir(parents=True)
-            data_dir.chmod(0o755)  # whatever the umask: the engines' own folders inside are closed
+            data_dir.chmod(0o755)  # whatever the umask; the engines' own folders inside are closed to others
     except OSError as error:
         raise EnginesUnusable(f"the data folder {data_dir} cannot be made: {error.strerror}") from error
     if not account.succeeds(["/bin/sh", "-c", 'cd "$0"', data_dir]):
@@ -169,13 +172,13 @@ def _announced(data_dir: Path, urls: EngineUrls) -> Iterator[None]:
 
 @contextmanager
 def _run_folder(data_dir: Path, account: Account) -> Iterator[Path]:
-    """Where the sockets are: closed to everybody else, and not too deep."""
+    """The folder of the sockets: closed to other users, and its path not too long."""
     # PostgreSQL takes a comma for the end of one folder and the beginning of another.
     if len(os.fsencode(data_dir / "run")) <= MAX_RUN_FOLDER_LENGTH and "," not in str(data_dir):
         yield account.own(data_dir / "run")
         return
     with temporary_folder("fitness-run-") as folder:
-        folder.chmod(0o711)  # the account may go through it, and into its own folder inside alone
+        folder.chmod(0o711)  # the account may pass through it, and open only its own folder inside
         yield account.own(folder / "run")
 
 
@@ -217,7 +220,7 @@ def _complete(connection: psycopg.Connection[Any]) -> None:
 
 def initialize(folder: Path, account: Account, programs: Path, *, log: Path) -> None:
     """Make an empty cluster in `folder`, whatever an earlier attempt left there. Raises EnginesUnusable."""
-    for leftover in folder.iterdir():  # of a start that was killed here
+    for leftover in folder.iterdir():  # of a start that was killed at this point
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     command: list[str | Path] = [
         programs / "initdb",

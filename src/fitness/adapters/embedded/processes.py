@@ -14,7 +14,7 @@ from fitness.foundation.parent_death import die_with_parent
 
 
 def private_log(path: Path) -> BinaryIO:
-    """The file to append to, which nobody else may read, also where it was made open to others."""
+    """The file, opened to append; nobody else may read it, even if an earlier version left it open to others."""
     opened = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.fchmod(opened, 0o600)
     return open(opened, "ab")
@@ -56,7 +56,7 @@ class Account:
             user=self.uid if root else None,
             group=self.gid if root else None,
             extra_groups=[] if root else None,
-            # Runs after the change of user, which would clear it.
+            # Runs after the change of user, which would clear the death signal.
             preexec_fn=partial(die_with_parent, os.getpid(), death_signal),
         )
 

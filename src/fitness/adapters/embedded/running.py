@@ -26,7 +26,7 @@ def running(
     name: str,
     ended: Callable[[str], None],
 ) -> Iterator[None]:
-    """The engine runs within, from when it answers; after, it has ended."""
+    """A context in which the engine runs: it answers at the beginning, and has ended after the end."""
     stopping = threading.Event()
     with private_log(log) as output:
 
@@ -35,12 +35,12 @@ def running(
 
         engine = _answering(start, answers, stop_signal, name, log)
         try:
-            # A thread, because nothing else here would notice: the service talks to the engine through sockets only.
+            # A thread, since nothing else would notice an engine's end: the service knows it through sockets only.
             watch = threading.Thread(target=_watch, args=(engine, stopping, lambda: ended(name)), daemon=True)
             watch.start()
             yield
         finally:
-            stopping.set()  # before the signal, or the watch would report this end as an accident
+            stopping.set()  # before the signal, else the watch would report this end as unexpected
             _stop(engine, stop_signal)
 
 
@@ -51,7 +51,7 @@ def _answering(
     name: str,
     log: Path,
 ) -> subprocess.Popen[bytes]:
-    """A started engine, once it answers. Raises EnginesUnusable, and leaves none running then."""
+    """Start the engine and return it once it answers. Raises EnginesUnusable, and then leaves no engine running."""
     started_s = time.monotonic()
     engine = start()
     try:

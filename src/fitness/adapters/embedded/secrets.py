@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 
 MOST_KEPT = 2
-"""The first signs; what the second one signed is good until the next rotation."""
+"""Keys that are kept: the first one signs; tokens that the second one signed are valid until the next rotation."""
 
 
 def kept_secrets(data_dir: Path) -> tuple[str, ...]:
@@ -17,7 +17,7 @@ def kept_secrets(data_dir: Path) -> tuple[str, ...]:
 
 
 def rotate_secrets(data_dir: Path) -> None:
-    """Put a new key in front of the one that signs now, at once: one service reads them, when it starts."""
+    """Put a new key in front of the signing one, without a wait: one service reads the keys, when it starts."""
     keys = [_new_key(), *kept_secrets(data_dir)]
     _write(_path(data_dir), keys[:MOST_KEPT])
 
@@ -31,7 +31,7 @@ def _new_key() -> str:
 
 
 def _write(path: Path, keys: list[str]) -> None:
-    """In one step, so that a crash leaves the old keys or the new ones."""
+    """Write the keys in one step, so that a crash leaves the old keys or the new ones."""
     half = path.with_suffix(".half")
     half.unlink(missing_ok=True)
     with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

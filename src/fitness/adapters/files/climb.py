@@ -1,8 +1,8 @@
-"""How far a track goes up, told from elevations that waver.
+"""The climb of a track, computed from noisy elevations.
 
-Barometers waver by decimetres and receivers by metres, many times a minute: the sum of all that goes up is mostly
-noise. So each elevation is averaged with its neighbours, and a rise counts once it is higher than STEP_M. Of the ways
-tried on files that have their device's own figure beside the elevations, this came closest.
+Barometers vary by decimetres and receivers by metres, many times a minute: the sum of all rises is mostly noise. So
+each elevation is averaged with its neighbours, and a rise counts once it reaches STEP_M. Of the methods tried on files
+that have the device's own figure beside the elevations, this one came closest.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,19 +13,19 @@ from fitness.adapters.files.points import Points
 from fitness.domain.model.recordings import MAX_CLIMB_M_S
 
 NEIGHBOURS = 5
-"""On each side; fewer at the ends."""
+"""The neighbours on each side of an elevation; fewer at the ends."""
 
 STEP_M = 2.0
 
 SETTLED_M = 20.0
-"""So much a barometer may waver at once."""
+"""The most that a barometer may vary at once."""
 
 
 def climb_m(points: Points) -> float | None:
-    """None without two elevations.
+    """The climb in metres; None without two elevations.
 
-    An altimeter that settles after the start, or that is set on the way, jumps: what it says on the two sides of a jump
-    is not compared.
+    An altimeter that settles after the start, or that is set on the way, jumps: elevations on the two sides of a jump
+    are not compared.
     """
     found = False
     climb = 0.0
@@ -37,7 +37,7 @@ def climb_m(points: Points) -> float | None:
 
 
 def _levels(points: Points) -> Iterator[list[float]]:
-    """The elevations, apart where the recording was interrupted or they jump."""
+    """The known elevations, split where the recording was interrupted or where they jump."""
     if not points.cuts and _is_even(points.elevations_m):
         yield points.elevations_m.tolist()
         return
@@ -62,7 +62,7 @@ def _is_even(elevations_m: Sequence[float]) -> bool:
 
 
 def _smoothed(elevations_m: Sequence[float]) -> Iterator[float]:
-    """The mean of each and of as many neighbours on both sides, which leaves the first and the last as they are."""
+    """The mean of each elevation and as many neighbours on both sides; the first and the last stay as they are."""
     count, width = len(elevations_m), 2 * NEIGHBOURS + 1
     sums = [0.0, *accumulate(elevations_m)]
     for at in range(min(NEIGHBOURS, (count + 1) // 2)):
@@ -74,7 +74,7 @@ def _smoothed(elevations_m: Sequence[float]) -> Iterator[float]:
 
 
 def _rise_m(elevations_m: Iterator[float]) -> float:
-    """The sum of all rises of STEP_M or more, each from its lowest to its highest."""
+    """The sum of all rises of STEP_M or more, each from its lowest to its highest point."""
     rise = 0.0
     low = high = next(elevations_m)
     for elevation_m in elevations_m:

@@ -11,7 +11,7 @@ _TIME = re.compile(
 
 
 def moment(text: str | None) -> datetime | None:
-    """None where there is no such time. Without an offset it is in UTC."""
+    """The time that `text` states, in UTC if it has no offset; None if it is not a valid time."""
     parts = _TIME.fullmatch((text or "").strip())
     if parts is None:
         return None
@@ -32,8 +32,8 @@ _SECONDS = {f"{second:02}{end}": float(second) for second in range(60) for end i
 
 
 def seconds(text: str) -> float | None:
-    """Since 1970, in UTC; None where there is no such time."""
-    # Of a track, many points in succession are of one minute. So nearly all are found without reading a date.
+    """Seconds since 1970, in UTC; None if `text` is not a valid time."""
+    # Many successive points of a track are in the same minute. So nearly all are found without reading a date.
     second = _SECONDS.get(text[_MINUTE_LENGTH:])
     if second is not None and (minute_s := _minute_s(text[:_MINUTE_LENGTH])) is not None:
         return minute_s + second
@@ -47,6 +47,6 @@ def seconds(text: str) -> float | None:
 
 @lru_cache(maxsize=100)
 def _minute_s(text: str) -> float | None:
-    """`text` is a time in UTC without its seconds. None where it is anything else."""
+    """`text` is a time in UTC without its seconds. None if it is anything else."""
     at = moment(f"{text}00Z") if _MINUTE.fullmatch(text) else None
     return None if at is None else at.timestamp()

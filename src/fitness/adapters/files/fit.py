@@ -22,11 +22,11 @@ from fitness.adapters.files.tracks import is_indoor, recording_of
 from fitness.domain.model.file_refusals import RecordingCorrupt, RecordingWithoutActivity, RecordingWithoutTimes
 from fitness.domain.model.recordings import RecordedFile, Recording, refuse_too_many
 
-# A FIT clock counts from here, so that the epoch itself means that it was never set.
+# A FIT clock counts from 1989-12-31, so that a time before 1990 means that the clock was never set.
 FIRST_REAL_DATE = datetime(1990, 1, 1, tzinfo=UTC)
 
 ONE_EVENT_WITHIN = timedelta(hours=1)
-"""From the end of a session to the start of the next one, in a triathlon with its transitions."""
+"""The longest time from the end of a session to the start of the next one, in a triathlon with its transitions."""
 
 _SEMICIRCLE_DEGREES = 180 / 2**31
 
@@ -36,7 +36,7 @@ def is_fit(content: bytes) -> bool:
 
 
 def read_fit(content: bytes) -> RecordedFile:
-    """A recording for each session; where there is none, one of all records.
+    """A recording for each session; without sessions, one recording of all records.
 
     Raises RecordingCorrupt, RecordingWithoutActivity, RecordingWithoutTimes.
     """
@@ -65,7 +65,7 @@ def read_fit(content: bytes) -> RecordedFile:
 
 
 def _as_events(recordings: list[Recording], number: int) -> list[Recording]:
-    """Those that follow each other share a number, from `number` on."""
+    """Number the events, from `number` on: recordings that follow each other within ONE_EVENT_WITHIN share one."""
     events: list[Recording] = []
     for recording in recordings:
         if events and recording.started_at - _end(events[-1]) > ONE_EVENT_WITHIN:
@@ -80,18 +80,18 @@ def _end(recording: Recording) -> datetime:
 
 @dataclass
 class _Part:
-    """A part on its way to its recordings."""
+    """Reads the recordings of one part."""
 
     content: bytes
     part: FitPart
     remarks: Remarks
     before: int
-    """Sessions of the parts before."""
+    """The number of sessions in earlier parts."""
     sessions: int = 0
     is_of_records: bool = False
     utc_offset: timedelta | None = None
     sport: tuple[Any, Any, str | None] = (None, None, None)
-    """Sport, sub-sport and their name, as said before the session."""
+    """Sport, sub-sport and their name, from the `sport` message before the session."""
     found: list[Recording] = field(default_factory=list)
 
     def recordings(self) -> list[Recording]:
@@ -109,7 +109,7 @@ class _Part:
     def _read_messages(self) -> None:
         with fitdecode.FitReader(
             io.BytesIO(self.part.telling),
-            check_crc=fitdecode.CrcCheck.DISABLED,  # `parts_of` has looked at that of the whole file
+            check_crc=fitdecode.CrcCheck.DISABLED,  # `parts_of` has checked the CRC of the whole file
             error_handling=fitdecode.ErrorHandling.IGNORE,  # newer devices' own fields, not damage
         ) as frames:
             for frame in frames:
@@ -137,7 +137,7 @@ class _Part:
         return f"session {self.before + self.sessions}"
 
     def _recover(self) -> None:
-        """One recording of all records."""
+        """Make one recording of all records."""
         if fit_records.TIMESTAMP not in self.part.record_fields:
             return
         *names, title = self.sport
@@ -181,7 +181,7 @@ class _Part:
         return self._completed(recording)
 
     def _times(self, session: Any, started_at: datetime | None) -> tuple[float | None, float | None]:
-        """Timer and elapsed time, in seconds. Where one is missing or absurd the other one stands in for it."""
+        """Timer and elapsed time, in seconds. If one is missing or absurd, the other one replaces it."""
         timer_s, elapsed_s = _number(session, "total_timer_time"), _number(session, "total_elapsed_time")
         ended_at = _moment(session, "timestamp")
         for name, value in (("timer", timer_s), ("elapsed time", elapsed_s)):
@@ -209,7 +209,7 @@ class _Part:
         return not self.part.record_fields.isdisjoint(numbers)
 
     def _completed(self, recording: Recording) -> Recording:
-        """With what the records tell and the session does not."""
+        """The recording with the values that the session lacks, computed from the records."""
         if recording.distance_m is None and self._has_records_of(fit_records.DISTANCE, fit_records.LATITUDE):
             points = self._points_in(recording)
             recording = replace(recording, distance_m=way_m(points, steps_of(points)))
@@ -237,7 +237,7 @@ def _value(message: Any, field: str) -> Any:
 
 
 def _number(message: Any, field: str) -> float | None:
-    """None also where the file has a text, an array or a NaN in place of the number."""
+    """None also if the file has a text, an array or a NaN in place of the number."""
     value = _value(message, field)
     return value if isinstance(value, int | float) and isfinite(value) else None
 
@@ -253,7 +253,7 @@ def _moment(message: Any, field: str) -> datetime | None:
 
 
 def _utc_offset(activity: Any) -> timedelta | None:
-    """How far the watch's own clock stood from UTC, in whole quarters of an hour as all zones do."""
+    """The offset of the watch's own clock from UTC, in whole quarters of an hour like all zones; None if unknown."""
     utc, local = _moment(activity, "timestamp"), _moment(activity, "local_timestamp")
     if utc is None or local is None:
         return None

@@ -1,7 +1,7 @@
-"""The FIT files that are chained into one, and of each the few messages that tell of its sessions.
+"""Splits a file into the FIT files that are chained in it, and picks from each the few messages about its sessions.
 
-Decoding takes twenty microseconds a field, and nearly all of a file are `record` messages, one for each second. So they
-are skipped by their sizes, and what is left is a FIT file again, of some kilobytes.
+Decoding takes twenty microseconds a field, and nearly all messages of a file are `record` messages, one for each
+second. So records are skipped by their sizes, and the rest is again a FIT file, of some kilobytes.
 """
 
 import struct
@@ -29,7 +29,7 @@ _FIELD_BYTES = 3
 
 @dataclass(frozen=True, slots=True)
 class FitPart:
-    """One of the chained files. Its messages stand from `begin` to `end`."""
+    """One of the chained files. Its messages are the bytes from `begin` to `end`."""
 
     begin: int
     end: int
@@ -38,17 +38,17 @@ class FitPart:
     record_fields: frozenset[int]
     """The numbers of the fields that its records have."""
     is_cut: bool
-    """It ends before its own end, or was never finished."""
+    """True if the content ends before the part does, or the part was never finished."""
 
 
 class _Damaged(Exception):
-    """Says what is wrong."""
+    """The message says what is wrong."""
 
 
 def parts_of(content: bytes) -> tuple[list[FitPart], str | None]:
-    """The parts that are sound or cut off, and what is wrong with another one.
+    """The parts that are sound or cut off, and what is wrong with a damaged one, or None.
 
-    Raises RecordingCorrupt where there are too many.
+    Raises RecordingCorrupt if there are more than MAX_PARTS.
     """
     parts: list[FitPart] = []
     damage = None
@@ -85,14 +85,14 @@ def _bounds(content: bytes, at: int) -> tuple[int, int, bool]:
         raise _Damaged("a part of it does not begin as a FIT file does")
     if end + _CRC.size > len(content):
         return begin, len(content), True
-    # The size is what a device writes last.
+    # A device writes the size last: it is 0 in a part that was never finished.
     if not body_bytes and _crc(content[at:end]) != _CRC.unpack_from(content, end)[0]:
         return begin, len(content), True
     return begin, end, False
 
 
 def _part(content: bytes, at: int, begin: int, end: int, is_cut: bool) -> FitPart:
-    """Raises _Damaged, also where one that is cut off has no message."""
+    """Raises _Damaged, also for a part that is cut off and has no message."""
     if not is_cut and _crc(content[at:end]) != _CRC.unpack_from(content, end)[0]:
         raise _Damaged("its checksum is wrong")
     kept: list[bytes] = []
@@ -141,21 +141,21 @@ def _kept(content: bytes, at: int, end: int, record_fields: set[int]) -> Iterato
 
 
 def local_type(header: int) -> int:
-    """Which definition a message follows."""
+    """The number of the definition that a message follows."""
     return header >> 5 & 0x03 if header & COMPRESSED else header & 0x0F
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
     number: int
-    """Of the kind of message."""
+    """The number of the kind of message."""
     order: str
-    """As `struct` writes it."""
+    """The byte order as `struct` writes it."""
     packed_fields: bytes
     message_size: int
-    """Without its header."""
+    """The bytes of a message, without its header."""
     size: int
-    """Of the definition itself."""
+    """The bytes of the definition itself."""
 
     def fields(self) -> Iterator[tuple[int, int, int]]:
         """Each one's number, size and base type."""
@@ -164,7 +164,7 @@ class Definition:
 
 
 def definition_at(content: bytes, at: int) -> Definition:
-    """Raises struct.error, IndexError where the content ends before it."""
+    """Raises struct.error, IndexError if the content ends before the definition does."""
     order = ">" if content[at + 2] else "<"
     (number,) = struct.unpack_from(order + "H", content, at + 3)
     fields_end = at + 6 + _FIELD_BYTES * content[at + 5]
@@ -183,11 +183,11 @@ def fit_file(protocol: int, profile: int, body: bytes) -> bytes:
 
 
 def _crc(data: bytes) -> int:
-    """CRC-16 as FIT has it.
+    """FIT's CRC-16.
 
-    Its polynomial divides x**_PERIOD - 1. So bits that lie a multiple of _PERIOD apart count alike, and a long message
-    has the remainder of a short one in which they are added up, which large numbers do in no time. Bits in front that
-    are 0 count nothing.
+    Its polynomial divides x**_PERIOD - 1. So bits that lie a multiple of _PERIOD apart count alike: a long message has
+    the same remainder as a short one in which such bits are added up, and Python's large integers add them quickly.
+    Leading bits that are 0 do not count.
     """
     remainder, remainders = 0, _remainders()
     for byte in _folded(data) if len(data) > _PERIOD // 8 else data:
@@ -196,7 +196,7 @@ def _crc(data: bytes) -> int:
 
 
 def _folded(data: bytes) -> bytes:
-    """A message of _PERIOD bits, and one more in front, of the same remainder. A byte's lowest bit is its first."""
+    """A message of _PERIOD bits, after one leading 0, with the same remainder. A byte's lowest bit is its first."""
     added = 0
     for end in range(len(data), 0, -_PERIOD):
         begin = max(0, end - _PERIOD)
@@ -209,7 +209,7 @@ def _folded(data: bytes) -> bytes:
 
 @cache
 def _remainders() -> tuple[int, ...]:
-    """Of each byte."""
+    """The remainder of each byte."""
     found = []
     for remainder in range(256):
         for _ in range(8):

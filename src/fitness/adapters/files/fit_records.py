@@ -1,6 +1,6 @@
 """The records of a FIT file, one for each second or so, as points.
 
-They are read only where the sessions leave something unsaid. So only the few fields that are asked for are unpacked.
+They are read only for values that the sessions lack. So only the few fields that are needed are unpacked.
 """
 
 import struct
@@ -22,7 +22,7 @@ FIT_EPOCH_S = 631_065_600
 """1989-12-31 in seconds since 1970."""
 
 _DEGREES = 180 / 2**31
-"""Of a semicircle."""
+"""The degrees in one of FIT's units of angle, called semicircles."""
 
 TIMESTAMP = 253
 LATITUDE, LONGITUDE, ALTITUDE, HEART_RATE, DISTANCE, ENHANCED_ALTITUDE = 0, 1, 2, 3, 5, 78
@@ -36,7 +36,7 @@ _WANTED: dict[int, tuple[str, int]] = {
     DISTANCE: ("I", 0x86),
     HEART_RATE: ("B", 0x02),
 }
-"""How each is packed, and FIT's number for that."""
+"""The fields that are read: how `struct` packs each one, and FIT's number for that type."""
 
 _TIME_BITS = 0x1F
 
@@ -45,7 +45,7 @@ Record = tuple[int | None, int | None, int | None, int | None, int | None, int |
 
 
 def points_of(content: bytes, part: FitPart) -> tuple[Points, int]:
-    """Those records that have a time, as far as the part is sound, and how many have none."""
+    """The records that have a time, as far as the part is sound, and the number of records without a time."""
     points, untimed = Points(), 0
     add = points.add
     for time_s, (_, latitude, longitude, altitude, enhanced_altitude, distance, heart_rate) in _records(content, part):
@@ -102,7 +102,7 @@ class _Layout:
 
 
 def _records(content: bytes, part: FitPart) -> Iterator[tuple[int | None, Record]]:
-    """Each with its time, in seconds of FIT, where it has one. Ends where the part is damaged."""
+    """The records, each with its time in seconds since FIT's epoch, or None. Ends where the part is damaged."""
     layouts: dict[int, _Layout] = {}
     at, end = part.begin, part.end
     last_s: int | None = None

@@ -1,4 +1,4 @@
-"""Which format a recorded file is in, and what it holds."""
+"""Finds out the format of a recorded file, and reads it."""
 
 import logging
 import re
@@ -15,7 +15,7 @@ from fitness.domain.model.recordings import RecordedFile
 _ROOT_ELEMENT = re.compile(rb"<(?:\w+:)?(?:gpx|TrainingCenterDatabase)[\s>/]")
 _SEARCHED_BYTES = 64 * 1024
 
-# What parsers raise for damage that they do not look for.
+# The exceptions of parsers for damage that they do not check for.
 _PARSER_ERRORS = (
     ArithmeticError,
     AssertionError,
@@ -44,7 +44,7 @@ def read_recordings(content: bytes) -> RecordedFile:
 
 
 def _looks_known(content: bytes) -> bool:
-    """Whether damage in it is damage, and not another kind of file. Without its zeros, UTF-16 looks like Latin-1."""
+    """Whether it is GPX or TCX, if perhaps damaged. Without its zeros, UTF-16 looks like Latin-1."""
     return _ROOT_ELEMENT.search(content[:_SEARCHED_BYTES].replace(b"\0", b"")) is not None
 
 

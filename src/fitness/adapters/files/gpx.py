@@ -16,29 +16,29 @@ from fitness.domain.model.file_refusals import RecordingWithoutActivity, Recordi
 from fitness.domain.model.recordings import Recording, refuse_too_many
 
 FOLLOWS_WITHIN_S = 3 * 3_600.0
-"""Receivers that are switched off on the way begin another track when they are on again."""
+"""The longest break between tracks of one recording: a receiver that is switched off and on begins another track."""
 
 
 @dataclass(slots=True)
 class _Track:
-    """A track on its way through the parser."""
+    """The state of a track while it is parsed."""
 
     number: int
     title: str | None = None
     sport_name: str | None = None
     points: Points = field(default_factory=Points)
-    """Those with a time."""
+    """The points that have a time."""
     utc_offset: timedelta | None = None
     seen: int = 0
     untimed: int = 0
     begins_timed: bool = False
     ends_timed: bool = False
     without_places: list[str] = field(default_factory=list)
-    """Those of the tracks in `points` of which no place is known."""
+    """The names of the tracks in `points` that have no known place."""
 
     @property
     def is_timed(self) -> bool:
-        """Of a planned route that was followed at its end, the rest has no times."""
+        """Whether it is a recording. If a planned route was followed only at its end, the rest has no times."""
         ends = self.begins_timed and self.ends_timed
         return len(self.points) > 1 and (ends or self.untimed <= len(self.points))
 
@@ -57,7 +57,7 @@ class _Track:
 
 
 class GpxTracks:
-    """A recording for each timed track of a GPX file; `root` reads it, and after that `recordings` tells."""
+    """Makes a recording of each timed track of a GPX file: `root` reads the file, then `recordings` returns them."""
 
     def __init__(self, remarks: Remarks) -> None:
         point = Element(
@@ -133,7 +133,7 @@ class GpxTracks:
         points.add(time_s, latitude, longitude, elevation_m, UNKNOWN, heart_rate_bpm)
 
     def _track_ended(self) -> None:
-        """Nothing comes of a track without times. One that follows the last one is a part of it."""
+        """Leave out a track without times. A track that follows the last one becomes a part of it."""
         track = self._track
         self._walked = self._walked or track.seen > 1
         where = f"track {track.number}"
@@ -158,6 +158,6 @@ def _recording(track: _Track) -> Recording | None:
 
 
 def _utc_offset(text: str | None) -> timedelta | None:
-    """UTC is what devices write that do not know where they are."""
+    """None for UTC, which is written by devices that do not know where they are."""
     at = moment(text)
     return at.utcoffset() or None if at is not None else None

@@ -1,4 +1,4 @@
-"""What is done with a file in a process of its own: unpacked, read, and its activities checked."""
+"""The functions that run in a separate process: they unpack a file, read it, and check its activities."""
 
 from collections.abc import Callable
 from datetime import datetime

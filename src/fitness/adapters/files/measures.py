@@ -1,4 +1,4 @@
-"""Measurements as devices give them, without impossible values, and those made from tracks."""
+"""Heart rates as devices give them, without impossible values, and distances between places."""
 
 import math
 from collections.abc import Sequence
@@ -7,25 +7,25 @@ EARTH_RADIUS_M = 6_378_137.0
 DEGREE_M = math.tau * EARTH_RADIUS_M / 360
 
 LOWEST_BPM, HIGHEST_BPM = 20, 250
-"""Of a heart that beats in somebody who moves."""
+"""The range of a heart rate during exercise."""
 
 FAR_DEGREES = 0.2
-"""Up to here a piece of the globe counts as flat."""
+"""Up to this difference of degrees, the globe counts as flat."""
 
 
 def heart_rate(bpm: float | None) -> int | None:
-    """None where no sensor was worn, which devices write as 0, or where the value is impossible."""
+    """None if no sensor was worn, which devices write as 0, or if the value is impossible."""
     return round(bpm) if bpm is not None and LOWEST_BPM <= bpm <= HIGHEST_BPM else None
 
 
 def heart_rates(samples_bpm: Sequence[float]) -> tuple[int | None, int | None]:
-    """Average and maximum of the samples that a sensor can have sent."""
+    """Average and maximum of the possible samples; None without any."""
     real = [bpm for bpm in samples_bpm if LOWEST_BPM <= bpm <= HIGHEST_BPM]
     return (round(sum(real) / len(real)), round(max(real))) if real else (None, None)
 
 
 def distance_m(latitude: float, longitude: float, other_latitude: float, other_longitude: float) -> float:
-    """Between two positions in degrees, along the ground."""
+    """The distance between two positions in degrees, along the ground."""
     if abs(latitude - other_latitude) > FAR_DEGREES or abs(longitude - other_longitude) > FAR_DEGREES:
         return _great_circle_m(latitude, longitude, other_latitude, other_longitude)
     x = latitude - other_latitude

@@ -1,4 +1,4 @@
-"""How long somebody moved on a track, and how far."""
+"""The time in motion on a track, and its distance."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -17,7 +17,7 @@ SLOWEST_M_S: Mapping[ActivityType, float] = {
     **dict.fromkeys((ActivityType.RUN, ActivityType.TRAIL_RUN, ActivityType.WHEELCHAIR), 0.5),
     ActivityType.SWIM: 0.1,
 }  # fmt: skip
-"""Slower is standing still: people who wait wander, and so do their receivers."""
+"""A slower speed is standing still: people who wait walk about, and positions from their receivers drift."""
 
 SLOWEST_OF_OTHERS_M_S = 0.25
 
@@ -29,25 +29,26 @@ WITHOUT_SPEED = frozenset(
      ActivityType.TABLE_TENNIS, ActivityType.TENNIS, ActivityType.VOLLEYBALL, ActivityType.WEIGHT_TRAINING,
      ActivityType.YOGA)
 )  # fmt: skip
-"""Who does these on one spot moves all the same."""
+"""In these sports a person moves even on one spot."""
 
 SURELY = 3.0
-"""So many times the slowest speed, from one point to the next, is not an error of a receiver's."""
+"""Above so many times the slowest speed, a step from one point to the next is not a receiver's error."""
 
 AROUND_S = 10.0
-"""Before and after: over so long a receiver's error is small beside the way of somebody who moves."""
+"""The time before and after a step that is looked at too: over so long, somebody who moves goes much farther than a
+receiver's error."""
 
 LONG_GAP_S = 300.0
-"""A pause for those whose speed is not known."""
+"""A longer gap between two points is a pause, if the speed is not known."""
 
 
 Steps = Sequence[float] | None
-"""In metres, from each point to the next one. None where neither the device's distances nor places are known; NaN where
-they are known of other parts of the recording alone."""
+"""The metres from each point to the next one. None if neither the device's distances nor places are known; a step is
+NaN if they are known only in other parts of the recording."""
 
 
 def way_m(points: Points, steps: Steps) -> float | None:
-    """None where it is not known."""
+    """The distance in metres, without steps across cuts; None if it is not known."""
     if steps is None:
         return None
     cuts = {cut - 1 for cut in points.cuts}
@@ -55,9 +56,9 @@ def way_m(points: Points, steps: Steps) -> float | None:
 
 
 def motion_s(points: Points, steps: Steps, sport: ActivityType) -> float:
-    """The elapsed time without what lies between two parts of a recording, and without pauses.
+    """The elapsed time without the time between two parts of a recording, and without pauses.
 
-    All of it where nothing moves at all: then the threshold is wrong, not the person.
+    If nothing moves at all, pauses count as motion: then the threshold is wrong, not the person.
     """
     times_s = points.times_s
     lasted = [later - sooner for sooner, later in pairwise(times_s)]
@@ -70,7 +71,7 @@ def motion_s(points: Points, steps: Steps, sport: ActivityType) -> float:
 
 
 def _moving_s(points: Points, lasted: Sequence[float], steps: Sequence[float], slowest_m_s: float) -> float:
-    """`first` and `last` only go on, so that this takes no longer where many points share a second."""
+    """`first` and `last` only move forward, so that this takes no longer if many points share a second."""
     times_s = points.times_s
     surely = SURELY * slowest_m_s
     moved = 0.0
@@ -86,14 +87,14 @@ def _moving_s(points: Points, lasted: Sequence[float], steps: Sequence[float], s
             last = max(last, at + 1)
             while last + 1 < len(times_s) and times_s[last + 1] <= times_s[at + 1] + AROUND_S:
                 last += 1
-            # How far is not known (NaN) where the next part, of which no place is known, begins within AROUND_S.
+            # The distance is NaN if the next part begins within AROUND_S and has no known place.
             if not _far_m(points, first, last) < slowest_m_s * (times_s[last] - times_s[first]):
                 moved += seconds
     return moved
 
 
 def _far_m(points: Points, first: int, last: int) -> float:
-    """By the device, else as the crow flies."""
+    """The distance by the device, else in a straight line."""
     if _has_distances(points):
         return points.distances_m[last] - points.distances_m[first]
     return distance_m(
@@ -102,7 +103,7 @@ def _far_m(points: Points, first: int, last: int) -> float:
 
 
 def steps_of(points: Points) -> Steps:
-    """By the device where it tells, else from place to place. A jump is no way."""
+    """The steps by the device's distances if it has any, else from place to place. A jump is a step of 0."""
     if _has_distances(points):
         return _told_steps(points)
     if points.first_place() is None:
@@ -117,8 +118,8 @@ def steps_of(points: Points) -> Steps:
 
 
 def _told_steps(points: Points) -> list[float]:
-    """Beyond the furthest before, so that a device that falls back once counts nothing twice. Where it jumps and goes
-    on from there, the jump is no way."""
+    """The steps by the device's distances, each only beyond the furthest before, so that nothing counts twice if the
+    device falls back once. If it jumps and goes on from there, the jump is a step of 0."""
     steps = []
     before_m = furthest_m = points.distances_m[0]
     for (sooner_s, later_s), told_m in zip(pairwise(points.times_s), points.distances_m[1:], strict=True):
@@ -136,5 +137,5 @@ def _told_steps(points: Points) -> list[float]:
 
 
 def _has_distances(points: Points) -> bool:
-    """Of sound points either all are known or none is, since the tracks that are joined have none."""
+    """Whether sound points have the device's distances: all have or none has, since joined tracks have none."""
     return bool(points.distances_m) and points.distances_m[0] == points.distances_m[0]

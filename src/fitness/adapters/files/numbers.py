@@ -6,12 +6,12 @@ from math import isfinite, nan
 import msgspec
 
 number = msgspec.json.Decoder(float).decode
-"""Of a text, as float() has it, in a quarter of the time. Raises msgspec.DecodeError for what JSON does not write so,
-such as "+1" and "inf"."""
+"""Reads a text as float() does, in a quarter of the time. Raises msgspec.DecodeError for a text that is not a number in
+JSON, such as "+1" and "inf"."""
 
 
 def numbers(said: Mapping[str, str], names: Sequence[str]) -> list[float]:
-    """Under these names, for the case that `number` refuses one of them. NaN where there is none."""
+    """The numbers under these names, if `number` refuses one of them. NaN for a missing one."""
     try:
         return [float(said[name]) for name in names]
     except (KeyError, ValueError):
@@ -19,7 +19,7 @@ def numbers(said: Mapping[str, str], names: Sequence[str]) -> list[float]:
 
 
 def usable_number(text: str | None) -> float:
-    """NaN where it is none, also for infinity."""
+    """NaN if `text` is not a number, also for infinity."""
     try:
         value = float(text) if text is not None and len(text.strip()) < 40 else nan
     except ValueError:

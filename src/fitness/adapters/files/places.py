@@ -12,7 +12,7 @@ def load() -> None:
 
 
 def zone_at(place: tuple[float, float] | None) -> str | None:
-    """The IANA name of the zone at a latitude and longitude in degrees; None where nobody lives, as at sea."""
+    """The IANA name of the zone at a latitude and longitude in degrees; None if nobody lives there, as at sea."""
     if place is None:
         return None
     latitude, longitude = place

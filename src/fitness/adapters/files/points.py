@@ -1,4 +1,4 @@
-"""The points of a track, as columns of numbers, and what of them makes no sense."""
+"""The points of a track as columns of numbers, and the removal of values that make no sense."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -14,23 +14,23 @@ from fitness.domain.model.recordings import MAX_SPEED_M_S
 UNKNOWN = float("nan")
 
 MAX_SPAN_S = 30 * 86_400.0
-"""As long as the longest activity."""
+"""The length of the longest activity."""
 
 LONGEST_PAUSE_S = 2 * 86_400.0
-"""Of a tour that is one recording: longer than two nights with a day of rest between them."""
+"""The longest pause of a tour in one recording: longer than two nights with a day of rest between them."""
 
 NO_FIX_DEGREES = 0.001
-"""So close to 0° N, 0° E is a receiver that does not know where it is."""
+"""A receiver that shows a place so close to 0° N, 0° E does not know where it is."""
 
 _ELEVATIONS_M = -1_000.0, 12_000.0
 _DISTANCES_M = 0.0, 2_000_000.0
 
 _MANY = 10
-"""Points that agree with one another are where somebody was. Fewer may be an error."""
+"""So many points that agree with one another show where somebody was. Fewer may be an error."""
 
 
 class Points:
-    """One entry in each column for each point that has a time. What else is not known of a point is NaN."""
+    """Each column has one entry for each point that has a time. Other values that are not known are NaN."""
 
     __slots__ = (
         "cuts", "distances_m", "elevations_m", "heart_rates_bpm", "latitudes", "longitudes", "pieces_m", "times_s",
@@ -39,21 +39,21 @@ class Points:
 
     def __init__(self) -> None:
         self.times_s = array("d")
-        """Since 1970, in UTC."""
+        """Seconds since 1970, in UTC."""
         self.latitudes = array("d")
         self.longitudes = array("d")
         self.elevations_m = array("d")
         self.distances_m = array("d")
-        """By the device, since the start."""
+        """Distances since the start, by the device."""
         self.heart_rates_bpm = array("d")
         self.cuts: list[int] = []
         """Positions before which the recording was interrupted."""
         self.pieces_m: list[float] | None = None
-        """What `pieces_m` tells of them, once it did."""
+        """The result of the function `pieces_m`, once it is computed."""
         self.without_place = 0
-        """Points whose place is not known."""
+        """The number of points whose place is not known."""
         self.without_fix = 0
-        """Those of them whose place is none on Earth, or is 0° N, 0° E."""
+        """The number of these whose place is not on Earth, or is 0° N, 0° E."""
 
     def __len__(self) -> int:
         return len(self.times_s)
@@ -81,7 +81,7 @@ class Points:
         self.heart_rates_bpm.append(heart_rate_bpm)
 
     def cut(self) -> None:
-        """What comes next does not follow what was last."""
+        """Note that the recording was interrupted between the last point and the next one."""
         if len(self) and self.cuts[-1:] != [len(self)]:
             self.cuts.append(len(self))
 
@@ -91,7 +91,7 @@ class Points:
         )  # fmt: skip
 
     def kept(self, positions: Sequence[int]) -> "Points":
-        """Those at the ascending `positions` alone."""
+        """Only the points at the ascending `positions`."""
         points = Points()
         for column, old in zip(points.columns(), self.columns(), strict=True):
             column.extend(map(old.__getitem__, positions))
@@ -101,12 +101,12 @@ class Points:
         return points
 
     def between(self, first_s: float, last_s: float) -> "Points":
-        """Of points in order, both ends inclusive."""
+        """The points between two times, both inclusive; the points must be in order."""
         first, last = bisect_left(self.times_s, first_s), bisect_right(self.times_s, last_s)
         return self if (first, last) == (0, len(self)) else self.kept(range(first, last))
 
     def extend(self, others: "Points") -> None:
-        """With a cut between them."""
+        """Append other points, with a cut before them."""
         before = len(self)
         self.cuts += [before, *(before + cut for cut in others.cuts)]
         for column, new in zip(self.columns(), others.columns(), strict=True):
@@ -119,16 +119,16 @@ class Points:
         return self.times_s[-1] - self.times_s[0] if self else 0.0
 
     def first_place(self) -> tuple[float, float] | None:
-        """Latitude and longitude."""
+        """The first known latitude and longitude; None without any."""
         places = zip(self.latitudes, self.longitudes, strict=True)
         return next((place for place in places if place[0] == place[0]), None)
 
 
 def sound(points: Points, remarks: Remarks, where: str) -> Points:
-    """The points whose times ascend, without places, elevations and distances that are impossible.
+    """The points whose times ascend, without impossible places, elevations and distances.
 
-    Places and distances that are not known are put where somebody of steady speed would have been. So each of these
-    columns is known in full or not at all.
+    Places and distances that are not known are interpolated, as if the speed were steady. So each of these columns is
+    known in full or not at all.
     """
     remarks.add(where, counted(points.without_fix, "place", "off the globe or at 0° N, 0° E"))
     points = _of_one_time(points, remarks, where)
@@ -147,8 +147,8 @@ def sound(points: Points, remarks: Remarks, where: str) -> Points:
 
 
 def _of_one_time(points: Points, remarks: Remarks, where: str) -> Points:
-    """Those within 30 days of the middle one: watches that lost the time write 1970, 1990 or the far future. Before a
-    receiver sets its clock, that may also be some days slow: the few points made with it are left out as well.
+    """The points within 30 days of the middle one: watches that lost the time write 1970, 1990 or the far future. A
+    clock may also be some days slow before the receiver sets it: the few points made with it are left out as well.
     """
     if not points or max(points.times_s) - min(points.times_s) <= LONGEST_PAUSE_S:
         return points
@@ -164,7 +164,7 @@ def _of_one_time(points: Points, remarks: Remarks, where: str) -> Points:
 
 def _without_few_apart(times_s: Sequence[float]) -> tuple[float, float]:
     """The first and the last of the ascending `times_s`, without a few at each end that a gap of more than
-    LONGEST_PAUSE_S parts from the rest: fewer than _MANY, and at most a tenth. Where the rest has such a gap itself,
+    LONGEST_PAUSE_S separates from the rest: fewer than _MANY, and at most a tenth. If the rest has such a gap itself,
     the recording has such pauses, and all of it counts.
     """
     few = min(_MANY - 1, len(times_s) // 10)
@@ -178,7 +178,7 @@ def _without_few_apart(times_s: Sequence[float]) -> tuple[float, float]:
 
 
 def _in_order(points: Points, remarks: Remarks, where: str) -> Points:
-    """Without the fewest points that keep the times from ascending."""
+    """The points whose times ascend, with as few left out as possible."""
     times_s = points.times_s
     if all(map(le, times_s, islice(times_s, 1, None))):
         return points
@@ -188,7 +188,7 @@ def _in_order(points: Points, remarks: Remarks, where: str) -> Points:
 
 
 def longest_ascent(values: Sequence[float]) -> list[int]:
-    """Positions of the longest part of `values`, picked from anywhere in it, that never falls."""
+    """Positions of the longest subsequence of `values` that never falls."""
     lowest_ends: list[float] = []
     ends_at: list[int] = []
     before: list[int] = []
@@ -210,7 +210,7 @@ def longest_ascent(values: Sequence[float]) -> list[int]:
 
 
 def pieces_m(points: Points) -> list[float]:
-    """The way from each point to the next one, along the ground; NaN where a place is not known."""
+    """The metres from each point to the next one, along the ground; NaN if a place is not known."""
     pieces = []
     before_latitude = before_longitude = UNKNOWN
     for latitude, longitude in zip(points.latitudes, points.longitudes, strict=True):
@@ -225,7 +225,7 @@ def pieces_m(points: Points) -> list[float]:
 
 
 def _forget_far_places(points: Points) -> int:
-    """How many there were. Of the stretches between jumps, short ones to and from which one jumps are no places."""
+    """Forget the places in short stretches of points that only a jump connects to longer ones; how many there were."""
     if not points.without_place:
         points.pieces_m = pieces_m(points)
         if max(points.pieces_m, default=0.0) <= MAX_SPEED_M_S:
@@ -247,7 +247,7 @@ def _forget_far_places(points: Points) -> int:
 
 
 def _stretches(points: Points) -> Iterator[Sequence[int]]:
-    """Positions of points with places, one after the other as far as nobody has to jump."""
+    """Positions of successive points with places, split where the way to the next one is a jump."""
     stretch: list[int] = []
     for at, latitude in enumerate(points.latitudes):
         if latitude == latitude:
@@ -260,14 +260,14 @@ def _stretches(points: Points) -> Iterator[Sequence[int]]:
 
 
 def _jumps(points: Points, one: int, other: int) -> bool:
-    """Whether the way between them is too far for the time."""
+    """Whether the way between the two points is too far for the time."""
     far_m = distance_m(points.latitudes[other], points.longitudes[other], points.latitudes[one], points.longitudes[one])
     return far_m > MAX_SPEED_M_S * (points.times_s[other] - points.times_s[one] + 1)
 
 
 def _forget_beyond(column: "array[float]", lowest: float, highest: float) -> int:
-    """How many there were."""
-    # NaN is neither less nor more than anything: `min` and `max` pass over it, or tell it where it comes first.
+    """Forget the values beyond the two bounds; how many there were."""
+    # NaN is neither less nor more than anything: `min` and `max` pass over it, or return it if it comes first.
     if _nothing_known(column) or (lowest <= min(column) and max(column) <= highest):
         return 0
     absurd = [at for at, value in enumerate(column) if not lowest <= value <= highest and value == value]
@@ -281,7 +281,7 @@ def _nothing_known(column: "array[float]") -> bool:
 
 
 def _fill(column: "array[float]", times_s: Sequence[float]) -> None:
-    """Interpolate what is unknown; before the first and after the last that is known, these are repeated."""
+    """Interpolate unknown values; repeat the first and last known ones at the ends; forget all if fewer than two."""
     if _nothing_known(column) or (len(column) > 1 and all(map(eq, column, column))):
         return
     known = [at for at, value in enumerate(column) if value == value]

@@ -1,4 +1,4 @@
-"""Recorded files read in processes of their own, each within bounds, so that nobody's file keeps others waiting."""
+"""Recorded files read in separate processes with limits, so that no user's file keeps other users waiting."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -17,26 +17,26 @@ from fitness.ports.outages import Overloaded, ReaderUnavailable
 from fitness.ports.recordings import FileIdentity
 
 QUICK = ProcessLimits(at_once=2, cpu_s=0.3, timeout_s=30, memory_bytes=128 * 1024**2)
-"""Identifies files, and reads those that take no long: a file of QUICK_BYTES takes a tenth of a second, unless it was
-made to take more. So nobody waits long for one of these processes.
+"""Limits for identifying files, and for reading those that are quick to read: a file of QUICK_BYTES takes a tenth of a
+second, unless it was made to take more. So nobody waits long for one of these processes.
 """
 
 LONG = ProcessLimits(at_once=1, cpu_s=8, timeout_s=120, memory_bytes=256 * 1024**2)
-"""Reads all others, one at a time and at a low priority. The limits are those of one worker of the service."""
+"""Limits for reading all other files, one at a time and at a low priority, in one worker of the service."""
 
 QUICK_BYTES = 1_000_000
 
 IDENTIFY_CPU_S = 2.0
-"""Five times what unpacking 25 MB takes."""
+"""Five times the CPU time of unpacking 25 MB."""
 
 MOST_LONG = 8
-"""Files in the queue for a long reading, the one that is read included."""
+"""Files in the queue for a long reading, including the one that is read."""
 
 NICENESS = 10
 
 MOST_ADMITTED = 64
 MOST_OF_A_USER = 16
-"""Files being read or waiting for it."""
+"""Files that are read or wait to be read."""
 
 
 class FileRecordingReader:
@@ -73,28 +73,28 @@ class FileRecordingReader:
         return read
 
     async def _read_quickly(self, job: Job) -> object | None:
-        """None where it takes too much for that."""
+        """None if it takes more than QUICK allows."""
         with suppress(OutOfTime, OutOfMemory):
             return await self._quick.run(job)
         return None
 
     @property
     def long_readings(self) -> int:
-        """Files that are read or wait for it in the queue for those that take long."""
+        """The number of files in the queue for a long reading, including the one that is read."""
         return self._long_turns.count
 
     def pids(self) -> list[int]:
-        """Of the processes that run now."""
+        """The ids of the processes that run now."""
         return [*self._quick.pids(), *self._long.pids()]
 
     def close(self) -> None:
-        """What is being read is cut off, and raises ReaderUnavailable."""
+        """End the processes; a `read` that is under way raises ReaderUnavailable."""
         self._quick.close()
         self._long.close()
 
 
 def _get_ready(on_start: Callable[[], None]) -> None:
-    """What takes time is done before the first call, whose time it is not."""
+    """Do what takes time before the first call, so that it does not count as that call's time."""
     on_start()
     load()
 

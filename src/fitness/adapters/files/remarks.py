@@ -1,7 +1,7 @@
-"""What was left out of a file, said to the person whose file it is."""
+"""Remarks to the owner of a file about what was left out of it."""
 
 MOST = 30
-"""A file with more faults than these is told so."""
+"""The most sentences about a file; a last sentence counts the faults beyond these."""
 
 
 class Remarks:
@@ -12,7 +12,7 @@ class Remarks:
         self._more = 0
 
     def add(self, where: str, what: str | None) -> None:
-        """`where` is a part of the file, such as "track 2"; nothing is said where `what` is None."""
+        """`where` is a part of the file, such as "track 2". Does nothing if `what` is None."""
         if what is None:
             return
         if len(self._said) < MOST:
@@ -25,7 +25,7 @@ class Remarks:
 
 
 def counted(count: int, thing: str, which: str = "") -> str | None:
-    """None where there was none to leave out."""
+    """None if `count` is 0."""
     if not count:
         return None
     return f"left out {count} {thing}{'' if count == 1 else 's'} {which}".rstrip()

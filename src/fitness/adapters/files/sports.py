@@ -1,4 +1,4 @@
-"""What devices and apps call a sport, as our activity types."""
+"""Maps the names that devices and apps give to sports to our activity types."""
 
 import re
 from typing import NamedTuple
@@ -84,7 +84,7 @@ _BY_WORD = {word: kind for kind, words in _BY_SPORT.items() for word in words.sp
 _OWN_NAMES = {kind.value: kind for kind in ActivityType}
 
 
-# What stands in the GPX files that Strava makes of its own activities.
+# The numbers for sports in the GPX files that Strava makes of its own activities.
 _BY_NUMBER = {
     "1": ActivityType.RIDE,
     "2": ActivityType.ALPINE_SKI,

@@ -19,13 +19,13 @@ from fitness.domain.model.recordings import Recording, refuse_too_many
 
 TIMER_TOLERANCE_S = 2.0
 TIMER_TOLERANCE = 0.02
-"""A device that counts this much less than what passed from start to end has stopped its timer in pauses."""
+"""A timer that shows less than the time from start to end, by more than both tolerances, was stopped in pauses."""
 
 FIRST_POINT_WITHIN_S = 3_600.0
-"""Of the start of the first lap."""
+"""The longest time from the start of the first lap to the first point."""
 
 TIMER_BEYOND_TRACK_S = 600.0
-"""A timer that ran so much longer than there are points is wrong."""
+"""A timer that ran so much longer than the track is wrong."""
 _MANY_POINTS = 10
 
 _POINT = ("latitude", "longitude", "elevation", "distance", "heart rate")
@@ -55,7 +55,7 @@ class _Activity:
     laps_without_distance: int = 0
     calories_kcal: float | None = None
     beats: float = 0.0
-    """The laps' average heart rates, each times its seconds."""
+    """The sum of the laps' average heart rates, each times the seconds of its lap."""
     beaten_s: float = 0.0
     highest_bpm: int | None = None
 
@@ -65,9 +65,9 @@ class _Activity:
 
 
 class TcxActivities:
-    """A recording for each activity of a TCX file; `root` reads it, and then `recordings` tells.
+    """Makes a recording of each activity of a TCX file: `root` reads the file, then `recordings` returns them.
 
-    What the laps do not say is told from their points.
+    Values that the laps lack are computed from their points.
     """
 
     def __init__(self, remarks: Remarks) -> None:
@@ -78,7 +78,7 @@ class TcxActivities:
         self._told: dict[str, float] = {}
         self._lap_begins = 0
         self._event: int | None = None
-        """A number of the session of several sports that is read."""
+        """The number of the session of several sports that is being read; None outside of one."""
         self._tracks = 0
         self._activity = _Activity(0, sport_named(None))
         activity = self._activity_element()
@@ -145,7 +145,7 @@ class TcxActivities:
             self._activity.started_at = started_at
 
     def _tell(self, name: str, text: str) -> None:
-        """Of a lap. Impossible values are not known."""
+        """Keep a value of the lap. Impossible values are left out."""
         lowest, highest, words, unit = _BOUNDS[name]
         value = usable_number(text)
         if lowest <= value <= highest:
@@ -156,7 +156,7 @@ class TcxActivities:
             self._remarks.add(where, said)
 
     def _track_began(self, _: dict[str, str]) -> None:
-        """Within a lap, another track begins after a pause."""
+        """Within a lap, each further track begins after a pause."""
         self._tracks += 1
         if self._tracks > 1:
             self._activity.points.cut()
@@ -185,7 +185,7 @@ class TcxActivities:
         self._add_heart_rates(told, timer_s or len(activity.points) - self._lap_begins)
 
     def _add_heart_rates(self, told: dict[str, float], weight: float) -> None:
-        """Of a lap. `weight` is how long it took."""
+        """Add a lap's heart rates. `weight` is how long the lap took."""
         activity = self._activity
         average, highest = told.get("AverageHeartRateBpm"), heart_rate(told.get("MaximumHeartRateBpm"))
         if heart_rate(average) is None or highest is None:
@@ -200,7 +200,7 @@ class TcxActivities:
             activity.highest_bpm = max(highest, activity.highest_bpm or highest)
 
     def _activity_ended(self) -> None:
-        """Nothing comes of an activity without a start or a duration."""
+        """Make the activity's recording. An activity without a start or a duration is left out."""
         activity = self._activity
         if not activity.laps:
             return
@@ -238,7 +238,7 @@ def _recording(activity: _Activity) -> Recording | None:
     return replace(
         whole,
         started_at=started_at.astimezone(UTC),
-        utc_offset=started_at.utcoffset() or None,  # UTC says nothing of where it was
+        utc_offset=started_at.utcoffset() or None,  # UTC says nothing about the place
         duration_s=whole.duration_s if activity.laps_without_time and in_points else _timer_s(activity, elapsed_s),
         elapsed_s=elapsed_s,
         distance_m=whole.distance_m if activity.laps_without_distance and in_points else activity.distance_m,
@@ -249,7 +249,7 @@ def _recording(activity: _Activity) -> Recording | None:
 
 
 def _span(activity: _Activity) -> tuple[datetime | None, float]:
-    """When it began, and how long it took with all pauses."""
+    """The start, and the seconds from start to end with all pauses."""
     points, started_at = activity.points, activity.started_at
     if not points:
         return started_at, activity.timer_s
@@ -260,7 +260,7 @@ def _span(activity: _Activity) -> tuple[datetime | None, float]:
 
 
 def _timer_s(activity: _Activity, elapsed_s: float) -> float:
-    """Without pauses. Some devices stop the laps' timer in them; others do not, and then the track tells of them."""
+    """The seconds without pauses. Some devices stop the laps' timer in pauses; for others the track shows pauses."""
     if activity.timer_s < elapsed_s * (1 - TIMER_TOLERANCE) - TIMER_TOLERANCE_S:
         return activity.timer_s
     points = activity.points

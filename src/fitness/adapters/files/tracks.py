@@ -14,7 +14,7 @@ from fitness.domain.model.recordings import Recording
 def recording_of(
     points: Points, sport: Sport, *, title: str | None = None, utc_offset: timedelta | None = None
 ) -> Recording | None:
-    """Of sound points; None where they tell no time span."""
+    """A recording of sound points; None if they span no time."""
     if points.elapsed_s <= 0:
         return None
     average, highest = heart_rates(points.heart_rates_bpm)
@@ -36,5 +36,5 @@ def recording_of(
 
 
 def is_indoor(sport: Sport, place: tuple[float, float] | None) -> bool | None:
-    """As the sport's name says; else what has places was outdoors."""
+    """Decided by the sport's name; else an activity with a known place was outdoors. None if not known."""
     return sport.indoor if sport.indoor is not None or place is None else False

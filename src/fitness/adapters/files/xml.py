@@ -1,7 +1,8 @@
 """XML read as a stream: by one parser, from the file's own bytes, without a DTD, in memory that does not grow with it.
 
-A document is described as a tree of `Element`s, each with what to do where one begins or ends. What the tree does not
-name is skipped. Nothing is kept of an element but its text, and that only until the next tag or the end of its row.
+A document is described as a tree of `Element`s, each with functions to call where such an element begins or ends.
+Elements that the tree does not name are skipped. Only the text of an element is kept, and only until the next tag or
+the end of its row.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,20 +12,20 @@ from xml.parsers import expat
 from fitness.domain.model.file_refusals import RecordingCorrupt, RecordingUnknown
 
 ENCODINGS = ("UTF-8", "UTF-16", "ISO-8859-1")
-"""Expat decodes these by itself. For any other one it asks Python, whose codec of that name may read other characters
-than every other XML parser does: markup could hide from one and show to the other."""
+"""Expat decodes these by itself. For any other encoding it asks Python, whose codec of that name may read other
+characters than other XML parsers do: markup could be hidden from one parser and visible to another."""
 
 MAX_DEPTH = 100
 MAX_TEXT_LENGTH = 4_000
-"""Of an element's text so much is kept."""
+"""The number of characters of an element's text that are kept."""
 
 MAX_MARKUP_BYTES = 1_000_000
-"""A tag or a comment, of which the parser keeps all, and begins it anew with each piece until its end is there."""
+"""The longest tag or comment: the parser keeps all of it, and begins it anew with each piece until its end is there."""
 
 _CHUNK_BYTES = 64 * 1024
 
 _MOST_NAMES = 10_000
-"""Of so many names, in all of the document, it is remembered what to do with them at their place."""
+"""The number of names in a document, each at its place, for which it is remembered what to do."""
 
 _CUT = {
     expat.errors.codes[message]
@@ -35,7 +36,7 @@ _CUT = {
         expat.errors.XML_ERROR_UNCLOSED_CDATA_SECTION,
     )
 }
-"""What is wrong with a document that ends too early, once its end was told to the parser."""
+"""The parser's errors for a document that ends too early, once the parser was told of the end."""
 
 _WRONG = {
     expat.errors.codes[message]: what
@@ -52,7 +53,7 @@ _WRONG = {
         (expat.errors.XML_ERROR_INCORRECT_ENCODING, "the document has another encoding than it declares"),
     )
 }
-"""What the parser finds in files, in our words."""
+"""The parser's other errors, in our words."""
 
 
 @dataclass(slots=True, eq=False)
@@ -61,16 +62,16 @@ class Element:
 
     children: Mapping[str, "Element"] = field(default_factory=dict)
     began: Callable[[dict[str, str]], object] | None = None
-    """Is given the attributes."""
+    """Called with the attributes."""
     ended: Callable[[], object] | None = None
     text: Callable[[str], object] | None = None
-    """Is given the text since the last tag that began, once the element ended."""
+    """Called once the element has ended, with the text since the last start tag."""
     row: Callable[[dict[str, str]], object] | None = None
-    """In place of `began` and `ended`, where an element comes a million times: is given, once it ended, its attributes
-    and with them the texts of its cells. Rows do not nest."""
+    """In place of `began` and `ended`, for elements that come a million times: called once the element has ended, with
+    its attributes and the texts of its cells. Rows do not nest."""
     cell: str | None = None
-    """Makes the element a cell of the row that it is in, at any depth, and is the name of its text there. That is as
-    it was written, with blanks around. Of cells of one name the last one counts."""
+    """Makes the element a cell of the row that it is in, at any depth, and is the name of its text there. The text is
+    as it was written, with blanks around. Of cells of one name the last one counts."""
     anywhere: bool = False
     """Whether `children` are looked for at any depth, below elements that have no name here."""
 
@@ -87,7 +88,7 @@ _SKIPPED = Element()
 class _Place:
     """A path in the document, such as gpx/trk/trkseg/trkpt: a million elements may be at one place.
 
-    It has copies of what its Element says, since that is asked for at every tag.
+    It copies the fields of its Element, since they are needed at every tag.
     """
 
     __slots__ = ("above", "began", "cell", "depth", "element", "ended", "found", "in_text", "row", "skipped", "text")
@@ -99,9 +100,9 @@ class _Place:
         if self.depth > MAX_DEPTH:
             raise RecordingCorrupt(f"its XML is nested more than {MAX_DEPTH} deep")
         self.found: dict[str, _Place] = {}
-        """Those right below, by their names as they are written, prefixes and all."""
+        """The places right below, by the names as they are written, with their prefixes."""
         self.skipped: _Place | None = None
-        """The one below for all names that are skipped."""
+        """The place below for all names that are skipped."""
         self.began, self.ended, self.row = element.began, element.ended, element.row
         self.text, self.cell = element.text, element.cell
         self.in_text: bool = self.cell is not None or self.text is not None or (above is not None and above.in_text)
@@ -109,7 +110,7 @@ class _Place:
 
 
 class _Document(Element):
-    """What is above the root. `children` are the roots that are known."""
+    """The level above the root. `children` are the known roots."""
 
     def child(self, name: str) -> Element:
         local = name.rpartition(":")[2]
@@ -122,12 +123,12 @@ class _Document(Element):
 
 
 def read_xml(content: bytes, roots: Mapping[str, Element]) -> tuple[str, bool]:
-    """Walk the document below that one of `roots` which is its own. Returns its name, and whether the document is
-    whole.
+    """Walk the document below its root, one of `roots`. Returns the root's name, and whether the document is whole.
 
-    One that is cut off is walked as far as it goes: then `ended` and `row` are called for what is open, `text` is not.
-    Raises RecordingUnknown where no root is known, RecordingCorrupt for what is no XML, has a DTD (and so entities) or
-    declares an encoding that is not in ENCODINGS. What the Elements' functions raise is passed on.
+    A document that is cut off is walked as far as it goes: then `ended` and `row` are called for the open elements,
+    `text` is not. Raises RecordingUnknown if the root is not known, RecordingCorrupt if the document is not XML, has a
+    DTD (and so entities) or declares an encoding that is not in ENCODINGS. Exceptions of the Elements' functions are
+    passed on.
     """
     document = _Document(roots)
     parser, end_all = _parser(document)
@@ -155,10 +156,10 @@ def _corrupt(error: expat.ExpatError) -> RecordingCorrupt:
 
 
 def _parser(document: Element) -> tuple[expat.XMLParserType, Callable[[], None]]:
-    """A parser that calls the elements' functions, and what ends the elements that are open, the innermost first.
+    """A parser that calls the elements' functions, and a function that ends the open elements, the innermost first.
 
-    Closures over local variables: of all ways to be called a million times they take the least time. The parser is told
-    to pass text on only where it is asked for: most of it is the blanks between two tags, and each is a call.
+    The handlers are closures over local variables, the fastest functions to call a million times. The parser is told to
+    pass text on only where it is needed: most text is the blanks between two tags, and each would be a call.
     """
     place = _Place(document)
     row: dict[str, str] = {}
@@ -199,7 +200,7 @@ def _parser(document: Element) -> tuple[expat.XMLParserType, Callable[[], None]]
         return "".join(texts)[:MAX_TEXT_LENGTH]
 
     def below(name: str) -> _Place:
-        """For a name that is not remembered here."""
+        """The place for a name that is not remembered here."""
         nonlocal names_left
         element = place.element.child(name)
         if element is _SKIPPED:

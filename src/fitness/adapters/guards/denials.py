@@ -15,7 +15,7 @@ MOST_REMEMBERED = 10_000
 class DenialMemory:
     """A refusal stays valid until its `retry_us` has passed, so it can be repeated from memory until then.
 
-    That holds for requests of the same cost. Only those that cost 1, as nearly all do, are remembered and repeated.
+    That holds for requests of the same cost. Only refusals of cost 1, as nearly all are, are remembered and repeated.
     """
 
     def __init__(

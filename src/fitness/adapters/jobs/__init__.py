@@ -1,1 +1,1 @@
-"""Background jobs, worked off by procrastinate."""
+"""Background jobs, run by procrastinate."""

@@ -1,9 +1,9 @@
-"""Works off the queue by procrastinate, and begins anew after whatever a connection to PostgreSQL can suffer.
+"""Runs the jobs of the queue with procrastinate, and starts it anew after any failure of a connection to PostgreSQL.
 
-Three things are ours. A job of a worker that died is given back to the queue, which procrastinate leaves to its users.
-After any error of its connector procrastinate goes on with jobs that it cannot report on, or stops: here each run of it
-ends with its first error, and the next run has another worker id, so that the jobs of the one before count as stalled.
-And its shutdown, which can hang on a connection that is half open, has a deadline.
+Three things are our own. The jobs of a worker that died are given back to the queue, which procrastinate leaves to its
+users. After an error of its connector, procrastinate either stops or goes on with jobs whose end it cannot report: here
+each run ends with its first error, and the next run has another worker id, so that the jobs of the run before count as
+stalled. And procrastinate's shutdown, which can hang on a half-open connection, has a deadline.
 """
 
 import asyncio
@@ -29,30 +29,31 @@ AT_ONCE: Mapping[Queue, int] = {Queue.PROMPT: 2, Queue.UPKEEP: 1}
 """Jobs of each queue that run at the same time in one process."""
 
 POLL_S = 0.5
-"""Between two looks at an empty queue. There is no LISTEN: its connection is what makes shutdowns hang, and a pooler in
-transaction mode has none to give."""
+"""The pause between two looks at an empty queue. LISTEN is not used: its connection is what makes shutdowns hang, and a
+pooler in transaction mode does not offer one."""
 
 HEARTBEAT_S = 1.0
 STALLED_S = 6.0
-"""Since the last heartbeat of its worker, a job is given back to the queue."""
+"""A job whose worker has sent no heartbeat for so long is given back to the queue."""
 
 RESCUE_S = 1.0
-"""Between two looks for stalled jobs."""
+"""The pause between two searches for stalled jobs."""
 
 GRACE_S = 8.0
-"""For running jobs, once the worker is to stop; then they are cancelled, and tried again by the next one."""
+"""The time that running jobs have once the worker is told to stop; then they are cancelled, and the next worker tries
+them again."""
 
 SHUTDOWN_S = 12.0
-"""For procrastinate to stop; then it is abandoned, and the process is to end."""
+"""The time that procrastinate has to stop; then it is abandoned, and the process is to end."""
 
 BEGIN_ANEW_S = 0.5
-"""After a run that failed."""
+"""The pause after a run that failed."""
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
 _log = logging.getLogger(__name__)
 
-logging.getLogger("procrastinate").setLevel(logging.CRITICAL)  # several lines a job; what matters is said here
+logging.getLogger("procrastinate").setLevel(logging.CRITICAL)  # several lines a job; this module logs what matters
 
 
 class ProcrastinateWorker:
@@ -74,7 +75,7 @@ class ProcrastinateWorker:
                 await _set_or_late([stop], BEGIN_ANEW_S)
 
     async def _run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set, or PostgreSQL failed to answer anything. Raises ConnectorException."""
+        """Run until `stop` is set or a query of PostgreSQL fails. Raises ConnectorException."""
         failed = asyncio.Event()
         async with _open(self._pool_of()) as pool:
             connector = _Connector(failed)
@@ -106,7 +107,7 @@ class ProcrastinateWorker:
             periodic = task in self._every
             work = self._carried_out(task)
             options: dict[str, Any] = {"name": str(task), "queue": str(task.queue)}
-            # One that the clock enqueues is not tried again: its next turn comes anyway. One at a time is enough.
+            # A periodic job is not tried again: its next turn comes anyway. One of each at a time is enough.
             options |= {"lock": str(task)} if periodic else {"retry": _Retries()}
             registered = app.task(**options)(work)
             if periodic:
@@ -115,7 +116,7 @@ class ProcrastinateWorker:
 
     def _carried_out(self, task: Task) -> Callable[..., Any]:
         async def carried_out(**arguments: int) -> None:
-            given = {name: value for name, value in arguments.items() if name != "timestamp"}  # the clock's own
+            given = {name: value for name, value in arguments.items() if name != "timestamp"}  # of periodic jobs
             try:
                 await self._runner.run(Job(task, given))
             except Exception:
@@ -126,10 +127,10 @@ class ProcrastinateWorker:
 
 
 class _Connector(PsycopgConnector):
-    """Sets `failed` at the first error, after which this run of the worker is over.
+    """Sets `failed` at the first error, which ends this run of the worker.
 
-    What the functions of the queue raise themselves is none: the job to be retried or finished is another worker's by
-    now, or has been carried out by one.
+    An exception that the queue's own SQL functions raise is not such an error: the job to be retried or finished
+    belongs to another worker by now, or another worker has carried it out.
     """
 
     def __init__(self, failed: asyncio.Event) -> None:
@@ -137,7 +138,7 @@ class _Connector(PsycopgConnector):
         self._failed = failed
 
     async def execute_query_async(self, query: Any, **arguments: Any) -> None:
-        # Raised, it would end a task of procrastinate's whose exception nobody looks at.
+        # An error raised here would end a task of procrastinate whose exception nobody looks at.
         with suppress(ConnectorException), self._noted():
             await super().execute_query_async(query, **arguments)
 
@@ -164,7 +165,7 @@ class _Connector(PsycopgConnector):
 
 
 class _Retries(BaseRetryStrategy):
-    """After 2, 4, 8 … seconds, FAILED_FOR_GOOD times in all; at once where the worker ended under the job."""
+    """Retries after 2, 4, 8 … seconds, FAILED_FOR_GOOD attempts in all; at once if the worker ended during the job."""
 
     def get_retry_decision(self, *, exception: BaseException, job: QueuedJob) -> RetryDecision | None:
         if isinstance(exception, asyncio.CancelledError):
@@ -199,7 +200,7 @@ async def _rescue_until(over: asyncio.Event, app: App) -> None:
 
 
 async def rescue(app: App) -> None:
-    """Give the jobs of workers that died back to the queue; one that was given back too often has failed."""
+    """Give the jobs of dead workers back to the queue; a job that was given back too often is marked as failed."""
     for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
         _log.warning("the worker of job %s (%s) died, and it is tried again", job.id, job.task_name)
         if job.attempts + 1 >= FAILED_FOR_GOOD:

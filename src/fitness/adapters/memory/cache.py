@@ -17,7 +17,7 @@ MOST_KEPT = 10_000
 
 
 class InMemoryCache:
-    """For one process: another process's changes are not noticed here. Keeps MOST_KEPT copies, the oldest out first."""
+    """For one process: changes by other processes go unnoticed. Keeps MOST_KEPT copies, and drops the oldest first."""
 
     poisoned = 0  # nothing is decoded here
 
@@ -87,7 +87,7 @@ class InMemoryCache:
         return
 
     async def sizes(self) -> Mapping[str, int]:
-        """`keys` and `evicted` copies; nobody knows how many `bytes` they take."""
+        """`keys` and `evicted` copies; `bytes` are not known."""
         return {"keys": len(self._copies), "evicted": self._evicted}
 
     async def check(self) -> None:
@@ -115,7 +115,7 @@ class InMemoryCache:
 
 
 def _shortened(entries: OrderedDict[Any, Any]) -> int:
-    """How many of the oldest had to go."""
+    """Remove the oldest entries beyond MOST_KEPT; how many there were."""
     excess = max(0, len(entries) - MOST_KEPT)
     for _ in range(excess):
         entries.popitem(last=False)

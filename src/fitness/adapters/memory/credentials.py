@@ -28,7 +28,7 @@ class InMemoryPasswordHasher:
 
 
 class InMemoryAccessTokens:
-    """Tokens that mean nothing in themselves: who they were issued to is kept here."""
+    """Random tokens; the callers that they were issued to are kept here."""
 
     def __init__(self, clock: ClockPort) -> None:
         self._clock = clock
@@ -48,7 +48,7 @@ class InMemoryAccessTokens:
 
 
 class InMemoryDeviceTokens:
-    """Tokens that mean nothing in themselves."""
+    """Random tokens; the devices that they were issued to are kept here."""
 
     def __init__(self, clock: ClockPort) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""What stands for PostgreSQL where everything is kept in memory."""
+"""Stand-ins for PostgreSQL when everything is kept in memory."""
 
 from collections.abc import Mapping, Sequence
 from typing import Never

@@ -96,7 +96,7 @@ class InMemoryExportRepo:
         return len(old)
 
     def _shown(self, kept: KeptExport) -> Export:
-        """It expires with the first purge of its owner's after it was asked for."""
+        """The export as callers see it: it expires with the first purge by its owner after its request."""
         export = kept.export
         if export.ready_at is None or export.expires_at is None:
             return replace(export, expires_at=None)

@@ -1,4 +1,4 @@
-"""The queue of background jobs in a list, and what works it off, in the same process."""
+"""The queue of background jobs in a dictionary, and its worker in the same process."""
 
 import asyncio
 import logging
@@ -72,7 +72,7 @@ class InMemoryWorker:
                 await asyncio.wait_for(stop.wait(), POLL_S)
 
     async def work_off(self) -> None:
-        """Carry out what waits now, each once."""
+        """Carry out the jobs that wait now, each once."""
         for one in [one for one in self._store.jobs.values() if one.status is JobStatus.WAITING]:
             one.status = JobStatus.RUNNING
             one.attempts += 1

@@ -49,7 +49,7 @@ class InMemoryLoginHistory:
         self._kept.setdefault((account, network), _Kept()).logged_in_at = at
 
     def _forget(self, at: datetime) -> None:
-        """What no longer counts, at most once in FORGOTTEN_AFTER: it looks at everything."""
+        """Delete what no longer counts, at most once in FORGOTTEN_AFTER, since this looks at every entry."""
         if self._forget_at is None or at >= self._forget_at:
             self._forget_at = at + FORGOTTEN_AFTER
             self._kept = {name: kept for name, kept in self._kept.items() if kept.counting(at) != LoginsFrom()}

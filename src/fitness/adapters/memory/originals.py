@@ -1,4 +1,4 @@
-"""Uploaded files in dictionaries: what is known of them, and what was read of them."""
+"""Uploaded files in dictionaries: the files' metadata, and what was read from them."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace

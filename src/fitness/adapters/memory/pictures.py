@@ -1,4 +1,4 @@
-"""A reader that knows some pictures by heart."""
+"""A reader that is given the results for some pictures in advance."""
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager

@@ -12,7 +12,7 @@ MOST_ACCOUNTS = 100_000
 
 
 class InMemoryRateLimiter:
-    """For one process. Beyond MOST_ACCOUNTS those asked about longest ago are forgotten."""
+    """For one process. Keeps MOST_ACCOUNTS states, one for each policy and subject; the oldest are forgotten first."""
 
     def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._monotonic_s = monotonic_s

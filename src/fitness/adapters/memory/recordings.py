@@ -1,4 +1,4 @@
-"""A reader that knows some files by heart."""
+"""A reader that is given the recordings of some files in advance."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager

@@ -1,4 +1,4 @@
-"""What the in-memory repositories share, as the tables of one database would."""
+"""The rows that all in-memory repositories share, as the tables of one database would."""
 
 import time
 from collections.abc import Callable
@@ -27,24 +27,24 @@ class InMemoryStore:
     users: dict[int, User] = field(default_factory=dict)
     password_hashes: dict[int, str] = field(default_factory=dict)
     deleted_users: dict[int, tuple[User, datetime]] = field(default_factory=dict)
-    """Each with when that was."""
+    """Deleted users by id, each with the time of the deletion."""
     api_keys: dict[bytes, ApiKey] = field(default_factory=dict)
-    """By their digests."""
+    """API keys by digest."""
     sessions_ended: dict[int, "SessionsEnded"] = field(default_factory=dict)
     answers: dict[tuple[int, str], "StoredAnswer"] = field(default_factory=dict)
     photos: dict[int, Photo] = field(default_factory=dict)
     originals: dict[int, Original] = field(default_factory=dict)
     readings: dict[int, "StoredReading"] = field(default_factory=dict)
-    """By the ids of their activities."""
+    """Readings by the ids of their activities."""
     released: list[str] = field(default_factory=list)
     """Names of objects whose rows were deleted for good."""
     exports: dict[int, "KeptExport"] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
     outbox: dict[int, "OutboxEntry"] = field(default_factory=dict)
     jobs: dict[int, "WaitingJob"] = field(default_factory=dict)
-    """In their order."""
+    """Jobs by id, in the order in which they were enqueued."""
     changes: dict[int, "ChangesOfOne"] = field(default_factory=dict)
-    """By their owners."""
+    """Change logs by owner."""
     cache_state: CacheState = field(default_factory=lambda: CacheState(era=None, closed=True, unread=True, epoch=0))
     monotonic_s: Callable[[], float] = time.monotonic
     ids: "count[int]" = field(default_factory=lambda: count(1))
@@ -67,7 +67,7 @@ class InMemoryStore:
         self.readings.clear()
 
     def delete(self, activity_id: int) -> None:
-        """Of an activity all that there is, and its original, if that was its last one."""
+        """Delete an activity with all that belongs to it, and its original if no other activity was read from that."""
         del self.activities[activity_id]
         for name in [name for name, answer in self.answers.items() if answer.activity.id == activity_id]:
             del self.answers[name]
@@ -85,13 +85,13 @@ class InMemoryStore:
         self.released += self.exports.pop(export_id).parts.values()
 
     def end_exports(self, owner: int, *, at: datetime) -> None:
-        """Also those that are still being made, which will have expired by the time they are ready."""
+        """End the owner's exports, also those that are still being made: they have expired once they are ready."""
         for kept in self.exports.values():
             if kept.export.user_id == owner:
                 kept.export = replace(kept.export, expires_at=min(kept.export.expires_at or at, at))
 
     def write(self, messages: Messages) -> None:
-        """What a change carries: an outbox entry, unless it carries no invalidation, and jobs."""
+        """Write a change's messages: its jobs, and an outbox entry if it invalidates anything."""
         for job in messages.jobs:
             self.enqueue(job)
         if messages.invalidates:
@@ -104,13 +104,13 @@ class InMemoryStore:
         self.jobs[one.id] = one
 
     def log_change(self, kind: ChangeKind, activity: Activity, *, at: datetime) -> None:
-        """A change of that activity, which is as after the change."""
+        """Write an entry of the change log; `activity` is as it is after the change."""
         of_owner = self.changes.setdefault(activity.user_id, ChangesOfOne())
         of_owner.last_seq += 1
         of_owner.kept.append(Change(of_owner.last_seq, kind, activity.id, activity.version, at, None))
 
     def log(self, action: AuditAction, messages: Messages, *, subject_id: int, owner_id: int) -> None:
-        """The authority that a change carries, in the audit log."""
+        """Write the authority of a change to the audit log."""
         authority = messages.authority
         assert authority is not None, f"{action} needs an authority"
         entry = AuditEntry(
@@ -131,28 +131,28 @@ class InMemoryStore:
 
 @dataclass(slots=True)
 class ChangesOfOne:
-    """What happened to one owner's activities; the activities themselves stand elsewhere."""
+    """The change log of one owner; the activities themselves are kept elsewhere."""
 
     kept: list[Change] = field(default_factory=list)
-    """In the order of their numbers."""
+    """Changes in the order of their numbers."""
     last_seq: int = 0
     trimmed_seq: int = 0
 
 
 @dataclass(slots=True)
 class SessionsEnded:
-    """Of one account."""
+    """The ended sessions of one account."""
 
     before: datetime | None = None
-    """Those whose login began earlier, but for the one that is `spared`."""
+    """Sessions whose login was earlier than this have ended, except for the `spared` one."""
     spared: str | None = None
     revoked: dict[str, datetime] = field(default_factory=dict)
-    """Since when."""
+    """Revoked sessions, each with the time of its revocation."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """What the first request with an Idempotency-Key was answered."""
+    """The answer to the first request with an Idempotency-Key."""
 
     fingerprint: str
     activity: Activity
@@ -178,7 +178,7 @@ class KeptExport:
     export: Export
     run: int = 0
     parts: dict[int, str] = field(default_factory=dict)
-    """Names of objects, by their numbers."""
+    """The names of the parts' objects, by the numbers of the parts."""
 
 
 @dataclass(slots=True)

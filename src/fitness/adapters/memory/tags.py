@@ -1,4 +1,4 @@
-"""Tags, read off the activities."""
+"""Tags, counted from the activities."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Deleting for good what is past its time, from dictionaries."""
+"""Deletes expired activities, accounts and idempotency keys for good, from dictionaries."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -10,7 +10,7 @@ class InMemoryWakeUps:
 
     @property
     def listens(self) -> bool:
-        """Whether anybody does."""
+        """Whether there is a listener."""
         return bool(self._listeners)
 
     def announce(self, user_id: int) -> None:

@@ -23,14 +23,14 @@ if TYPE_CHECKING:  # obstore has them for type checkers only
     from obstore.store import ClientConfig, RetryConfig
 
 DEADLINE_S = 20.0
-"""For an object of 25 MB; smaller ones take milliseconds."""
+"""The longest time for one call, even for an object of 25 MB; smaller objects take milliseconds."""
 
 CONNECT_TIMEOUT = timedelta(seconds=2)
 READ_TIMEOUT = timedelta(seconds=10)
-"""For the next bytes of an answer."""
+"""The longest wait for the next bytes of an answer."""
 
 DOWNLOAD_TIMEOUT = timedelta(minutes=5)
-"""Somebody's slow connection may take that long for an object that is passed on piece by piece."""
+"""The longest time for an object that is passed on piece by piece, perhaps over a client's slow connection."""
 
 RETRIES = 2
 CHUNK_BYTES = 64 * 1024
@@ -38,7 +38,7 @@ CHUNK_BYTES = 64 * 1024
 
 class ObstoreObjects:
     def __init__(self, opened: Callable[[], ObjectStore]) -> None:
-        """`opened` is called on first use: the service starts without its store of files, too."""
+        """`opened` is called on first use, so that the service also starts while its store of files is missing."""
         self._opened = opened
 
     @cached_property
@@ -85,11 +85,11 @@ class ObstoreObjects:
                 yield [StoredObject(one["path"], one["size"], one["last_modified"]) for one in some]
 
     async def _stored(self, name: str) -> None:
-        """An S3-compatible store answers when it keeps the object."""
+        """Nothing to do: an S3-compatible store answers only once it has stored the object."""
 
 
 class FolderObjects(ObstoreObjects):
-    """In a folder of this machine."""
+    """Objects in a folder of this machine."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(self._open)
@@ -114,7 +114,7 @@ class FolderObjects(ObstoreObjects):
         await asyncio.to_thread(_written_to_disk, self._folder / name)
 
     def _half_written(self) -> Iterator[StoredObject]:
-        """obstore writes to `name#1` and renames that. What a killed process leaves is in no list of obstore's."""
+        """obstore writes to `name#1`, which it renames at the end. It never lists what a killed process left there."""
         for path in self._folder.glob("??/*#*"):
             with suppress(FileNotFoundError):
                 about = path.stat()
@@ -123,9 +123,9 @@ class FolderObjects(ObstoreObjects):
 
 
 def objects_at(url: str | None, data_dir: Path) -> ObstoreObjects:
-    """At file:///folder or s3://bucket/prefix; None stands for a folder in `data_dir`.
+    """The store at file:///folder or s3://bucket/prefix; None stands for a folder in `data_dir`.
 
-    Where the bucket is and whom it lets in, AWS_* in the environment say.
+    The bucket's endpoint and credentials are the AWS_* variables of the environment.
     """
     if url is None:
         return FolderObjects(data_dir / "objects")
@@ -139,14 +139,14 @@ def _bucket(url: str) -> ObjectStore:
         "timeout": DOWNLOAD_TIMEOUT,
         "connect_timeout": CONNECT_TIMEOUT,
         "read_timeout": READ_TIMEOUT,
-        "allow_http": True,  # whoever names an endpoint without TLS has decided that
+        "allow_http": True,  # an endpoint without TLS is the operator's decision
     }
     retry: RetryConfig = {"max_retries": RETRIES, "retry_timeout": READ_TIMEOUT}
     return S3Store.from_url(url, client_options=client, retry_config=retry)
 
 
 def _written_to_disk(path: Path) -> None:
-    """The file, and its names in the folders above it."""
+    """Flush the file, and its names in the two folders above it, to the disk."""
     for one in (path, path.parent, path.parent.parent):
         descriptor = os.open(one, os.O_RDONLY)
         try:

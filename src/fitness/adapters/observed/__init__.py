@@ -1,1 +1,1 @@
-"""Wrappers that count and time what goes through a port; nothing else."""
+"""Wrappers that count and time the calls of a port; nothing else."""

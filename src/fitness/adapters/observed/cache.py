@@ -10,7 +10,7 @@ from fitness.ports.outages import CacheUnavailable
 from fitness.ports.reply import Reply
 
 INVALIDATION = "invalidation"
-"""Stands for the kind where an invalidation fails: it concerns copies of every kind."""
+"""The kind under which a failed invalidation is counted: it concerns copies of every kind."""
 
 
 class ObservedCache:
@@ -36,7 +36,7 @@ class ObservedCache:
             raise
 
     def peek_soon(self, era: Era, *keys: CacheKey[Any]) -> Reply[Sequence[Peeked]] | None:
-        """Its failures are not counted: whoever met one asks again, the other way."""
+        """Failures of the reply are not counted: the caller then asks again, by a method that counts."""
         return self._cache.peek_soon(era, *keys)
 
     async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:

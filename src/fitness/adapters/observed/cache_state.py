@@ -1,4 +1,4 @@
-"""The cache's state, whose closings are counted by their reason."""
+"""The cache's state, with its closings counted by reason."""
 
 from collections import Counter
 

@@ -32,7 +32,7 @@ class ObservedRateLimiter:
         return decision
 
     def acquire_soon(self, charges: Sequence[Charge]) -> Reply[Decision] | None:
-        """Its failures are not counted: whoever met one asks again, the other way."""
+        """Failures of the reply are not counted: the caller then asks again by `acquire`, which counts."""
         reply = self._limiter.acquire_soon(charges)
         return None if reply is None else reply.then(self._counted)
 

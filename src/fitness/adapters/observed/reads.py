@@ -1,13 +1,13 @@
-"""What readers got from the cache, counted."""
+"""Counts of cache reads, by result: hit, miss or bypass."""
 
 from collections import Counter
 
 INTERNAL_KINDS = {"tier", "timezone", "calendar"}
-"""Read for every request by the service itself: in a hit ratio they would drown what readers get."""
+"""Kinds that the service reads for itself with every request; in a hit ratio they would hide the clients' reads."""
 
 
 class ReadCounts:
-    """By kind of copy; what the service reads for itself stands apart, by kind and result."""
+    """Counts by kind of copy; the service's own reads are counted apart, by kind and result."""
 
     def __init__(self) -> None:
         self.hits: Counter[tuple[str, ...]] = Counter()

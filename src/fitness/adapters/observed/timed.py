@@ -23,7 +23,7 @@ def timed(
 ) -> P:
     """A stand-in for `adapter` whose public coroutine methods record their duration as `name.method`, within a span.
 
-    `then` has, by a method's name, what is called with its result. Raises ValueError for a name that `adapter` lacks.
+    `then` maps a method's name to a function that is called with its result. Raises ValueError if `adapter` lacks it.
     """
     # One wrapper for every repository, instead of a class for each: the methods come from the adapter, so a new one is
     # timed without anybody thinking of it. mypy cannot follow that; the cast says what holds by construction.
@@ -63,7 +63,7 @@ def _timed(
         try:
             with span(name):
                 result = await method(*args, **kwargs)
-        finally:  # a query that failed took time as well; only what succeeded goes on to `done`
+        finally:  # a failed query took time as well; only the result of a successful one is passed to `done`
             record(time.perf_counter() - started_s, name)
         done(result)
         return result

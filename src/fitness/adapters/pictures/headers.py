@@ -1,4 +1,4 @@
-"""What a picture says of itself before it is decoded, and whether decoding it fits into the memory for that."""
+"""Reads a picture's header before the picture is decoded, and refuses pictures whose decoding takes too much memory."""
 
 from io import BytesIO
 
@@ -9,22 +9,22 @@ from PIL.JpegImagePlugin import JpegImageFile
 from fitness.domain.model.file_refusals import PictureCorrupt, PictureRefused, PictureTooManyPixels, PictureUnknown
 
 FORMATS = (JpegImageFile.format, PngImagePlugin.PngImageFile.format, WebPImagePlugin.WebPImageFile.format)
-"""Pillow is asked for no other: its readers of rare formats are seldom looked at."""
+"""The only formats that Pillow may read: its readers of rare formats are seldom reviewed."""
 
 MEGAPIXEL = 1_000_000
 MAX_PIXELS = 24 * MEGAPIXEL
 
 MAX_WEBP_PIXELS = 8 * MEGAPIXEL
-"""libwebp's decoder of animations, the one that Pillow has, takes 16 to 20 bytes a pixel; the others take 4."""
+"""Pillow decodes WebP by libwebp's decoder of animations, which takes 16 to 20 bytes a pixel; other formats take 4."""
 
 MAX_SIDE_PX = 65_535
-"""That of JPEG. Pillow takes memory for each row, so that a narrow picture of very many rows would take too much."""
+"""The limit of JPEG. Pillow takes memory for each row, so a narrow picture of very many rows would take too much."""
 
 MAX_COEFFICIENT_BYTES = 3 * MAX_PIXELS
-"""libjpeg keeps all coefficients of a progressive JPEG, two bytes each, until its last scan. So many has the largest
-picture if its colours have half of its resolution, as cameras write them."""
+"""libjpeg keeps all coefficients of a progressive JPEG, two bytes each, until its last scan. This is enough for the
+largest picture if its colours have half of its resolution, as cameras write them."""
 
-# Our own caps are lower, and are looked at before anything is decoded.
+# Our own limits are lower, and are checked before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
@@ -32,9 +32,7 @@ _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b
 
 
 def opened(data: bytes) -> ImageFile:
-    """The picture, of which only the header has been read. Raises a PictureRefused, and whatever Pillow raises
-    for damage.
-    """
+    """The picture, with only its header read. Raises PictureRefused, and whatever Pillow raises for damage."""
     try:
         image = Image.open(BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -45,7 +43,7 @@ def opened(data: bytes) -> ImageFile:
 
 
 def _unknown(data: bytes) -> PictureRefused:
-    """Photos of phones are named, since their owners cannot know why they are refused."""
+    """HEIC and AVIF are named, since owners of phones cannot know why their photos are refused."""
     if data.startswith(_BEGINNINGS) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP"):
         return PictureCorrupt("its header makes no sense")
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
@@ -65,7 +63,7 @@ def _refuse_too_many(image: ImageFile) -> None:
 
 
 def _coefficient_bytes(image: JpegImageFile) -> int:
-    """Those that are kept of a progressive one; of others, next to none."""
+    """Bytes of coefficients that a progressive JPEG keeps; 0 for others, which keep next to none."""
     if not image.info.get("progressive"):
         return 0
     factors = [(across, down) for _, across, down, _ in image.layer]

@@ -1,4 +1,4 @@
-"""Uploaded pictures read in a process of its own, within bounds, so that nobody's picture keeps others waiting."""
+"""Uploaded pictures read in a separate process with limits, so that no user's picture keeps other users waiting."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,18 +13,19 @@ from fitness.foundation.turns import Turns
 from fitness.ports.outages import Overloaded, ReaderUnavailable
 
 LIMITS = ProcessLimits(at_once=1, cpu_s=8, timeout_s=60, memory_bytes=200 * 1024**2)
-"""Of one worker of the service: pictures are read one after the other. The largest take 2 s."""
+"""The limits of one worker of the service, which reads one picture after the other. The largest take 2 s."""
 
 NICENESS = 10
 
 MOST_ADMITTED = 64
 MOST_OF_A_USER = MAX_PHOTOS
-"""Pictures being read or waiting for it. Of each user one at a time is, so that nobody waits for all of another's."""
+"""Pictures that are read or wait to be read. Of each user one is read at a time, so that nobody waits for all pictures
+of another user."""
 
 
 class PillowPictureReader:
     def __init__(self, on_start: Callable[[], None], limits: ProcessLimits = LIMITS) -> None:
-        """`on_start` runs first in the process, which is started when the first picture comes."""
+        """`on_start` runs first in the process, which starts with the first picture."""
         self._processes: KillableProcesses[bytes | PickleBuffer, Picture] = KillableProcesses(
             _render, limits, partial(_begin, on_start)
         )
@@ -39,15 +40,15 @@ class PillowPictureReader:
 
     @property
     def readings(self) -> int:
-        """Pictures that are read or wait for it."""
+        """The number of pictures that are read or wait to be read."""
         return self._turns.count
 
     def pids(self) -> list[int]:
-        """Of the processes that run now."""
+        """The ids of the processes that run now."""
         return self._processes.pids()
 
     def close(self) -> None:
-        """What is being read is cut off, and raises ReaderUnavailable."""
+        """End the processes; a `read` that is under way raises ReaderUnavailable."""
         self._processes.close()
 
 

@@ -1,4 +1,4 @@
-"""A picture decoded and encoded anew in both sizes: what runs in a process of its own."""
+"""Decodes a picture and encodes it anew in both sizes; runs in a separate process."""
 
 import logging
 import struct
@@ -30,7 +30,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""By the values of EXIF's Orientation."""
+"""The turn that makes a picture upright, by the value of EXIF's Orientation; 1 is upright."""
 
 # What Pillow raises for damage; its own classes are OSErrors.
 _DAMAGE = (
@@ -68,7 +68,7 @@ class _Decoded:
     """RGB, no smaller than the large size."""
     large_size: tuple[int, int]
     orientation: int
-    """As EXIF counts them; 1 is upright."""
+    """The value of EXIF's Orientation; 1 is upright."""
     profile: bytes | None
 
 
@@ -82,27 +82,27 @@ def _rendered(content: bytes) -> Picture:
 
 
 def _decoded(content: bytes) -> _Decoded:
-    """What Pillow needs to decode it is free again when this returns: before more memory is taken."""
+    """Pillow's memory for decoding is free again when this returns, before more memory is taken."""
     with opened(content) as image:
         size = _fitted(image.size, PhotoSize.LARGE)
         # JPEG is decoded at a half or a quarter of its size where that is still large enough.
         image.draft(None, size)
         image.load()
-        if image.fp is not None:  # of a WebP, the decoded pixels once more
+        if image.fp is not None:  # for a WebP it holds the decoded pixels once more
             image.fp.close()
         profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA", "P") else None
         return _Decoded(_reduced(image), size, _orientation(image), profile)
 
 
 def _fitted(size: tuple[int, int], to: PhotoSize) -> tuple[int, int]:
-    """The same shape with its longest side as that size has it, or as it is if it is shorter."""
+    """`size` in the same shape, with the longest side that `to` allows; unchanged if it is not longer."""
     longest = max(*size, LONGEST_SIDE_PX[to])
     width, height = (max(1, round(side * LONGEST_SIDE_PX[to] / longest)) for side in size)
     return width, height
 
 
 def _reduced(image: Image.Image) -> Image.Image:
-    """RGB, on white where it was transparent, by a whole factor that leaves it at least as large as it is stored."""
+    """RGB, white where it was transparent, reduced by a whole factor but no smaller than the large size."""
     factor = max(1, max(image.size) // LONGEST_SIDE_PX[PhotoSize.LARGE])
     rows = BAND_PX * factor
     reduced = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
@@ -113,7 +113,7 @@ def _reduced(image: Image.Image) -> Image.Image:
 
 
 def _opaque(band: Image.Image) -> Image.Image:
-    if band.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
+    if band.mode.startswith("I"):  # 16 bits a pixel: Pillow would cut off values at 255
         band = band.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     if not band.has_transparency_data:
         return band.convert("RGB")
@@ -124,7 +124,7 @@ def _opaque(band: Image.Image) -> Image.Image:
 
 
 def _in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """With the colours that the profile means; as they are where there is none, or one that makes no sense."""
+    """The picture with its colours converted from `profile`; unchanged without one, or if it makes no sense."""
     if not profile:
         return picture
     try:
@@ -137,7 +137,7 @@ def _in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """1, which is upright, where nothing else can be read."""
+    """The value of EXIF's Orientation; 1, which is upright, if it cannot be read."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except _DAMAGE:
@@ -145,7 +145,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _encoded(picture: Image.Image, size: PhotoSize) -> Rendition:
-    """Of the pixels alone: a picture without `info`, from which Pillow would take comments and profiles."""
+    """Encode the pixels alone: `info` is emptied, since Pillow would copy comments and profiles from it."""
     picture.info = {}
     content = BytesIO()
     picture.save(content, "JPEG", quality=QUALITY[size], optimize=True)

@@ -1,1 +1,1 @@
-"""PostgreSQL: the truth, its SQL and its migrations."""
+"""PostgreSQL, the source of truth: its SQL and its migrations."""

@@ -97,10 +97,10 @@ PURGE = carrying(
 )
 
 ORIGIN = "activities_origin"
-"""The unique index of user, source and external id among the living."""
+"""The unique index of user, source and external id among live activities."""
 
 BEFORE_ALL = "-infinity"
-"""An instant as PostgreSQL writes it."""
+"""The instant before all others, as PostgreSQL writes it."""
 
 TRASHED = "FROM activities WHERE user_id = %(owner)s AND deleted_at IS NOT NULL"
 
@@ -187,7 +187,7 @@ class PostgresActivityRepo:
         parameters = {"id": activity_id, "owner": owner, "at": at, "trashed_after": trashed_after or BEFORE_ALL}
         parameters |= _versions(versions)
         parameters |= messages_parameters([messages])
-        # Ends: either the twin that the restore clashed with is found, or it is gone and the next try succeeds.
+        # The loop ends: the twin that the restore clashed with is found, or it is gone and the next try succeeds.
         while True:
             try:
                 row = await self._database.one(RESTORE, parameters)
@@ -208,7 +208,7 @@ class PostgresActivityRepo:
         return listing(rows, page, dates_of, lambda one: Position(one.created_at, one.id))
 
     async def _once_per_origin(self, activities: Sequence[Activity], attempt: Callable[[], Awaitable[T]]) -> T:
-        # Ends: no two of `activities` share an origin, so that a clash of origins is with a row of somebody else's
+        # The loop ends: no two of `activities` share an origin, so a clash of origins is with a row of another
         # transaction. Either that row is found, or it is gone and the next try succeeds.
         while True:
             try:
@@ -226,7 +226,7 @@ class PostgresActivityRepo:
 
 
 def _refuse_twins(activities: Sequence[Activity]) -> None:
-    """The unique index would refuse them too, but nobody could say which live activity they clash with."""
+    """Refuse activities of the same origin. The unique index would too, but there is no live activity to name."""
     origins = [(one.user_id, one.source, one.external_id) for one in activities if one.external_id is not None]
     if len({*origins}) < len(origins):
         raise DuplicateActivity(None)

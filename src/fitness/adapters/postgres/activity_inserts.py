@@ -45,7 +45,7 @@ INSERT_ONE = carrying(_INSERT, returning="id", logged=ChangeKind.CREATED)
 INSERT = carrying(_INSERT, returning="id", logged=ChangeKind.CREATED, several=True)
 
 Row = tuple[Activity, Messages]
-"""An activity, and what its creation carries."""
+"""An activity, and the messages of its creation."""
 
 
 class ActivityInserts:
@@ -58,7 +58,7 @@ class ActivityInserts:
     async def new_ids(self, count: int) -> list[int]:
         given = [self._reserved.popleft() for _ in range(min(count, len(self._reserved)))]
         missing = count - len(given)
-        if missing:  # one statement for all who wait, who are all refused if there is no answer
+        if missing:  # one statement for all that wait; if it gets no answer, all of them fail
             given += await asyncio.gather(*(self._reservations.ask(None) for _ in range(missing)))
         return given
 
@@ -69,18 +69,18 @@ class ActivityInserts:
         return ids[: len(asked)]
 
     async def one(self, activity: Activity, messages: Messages) -> Activity:
-        """Together with what others insert at the same time. Raises psycopg's Error for this activity alone."""
+        """Insert it, in one statement with concurrent inserts. Raises psycopg's Error for this activity alone."""
         return await self._together.ask((await self._named(activity), messages))
 
     async def all(self, activities: Sequence[Activity], messages: Messages) -> list[Activity]:
-        """All or none, in one statement; also none later, where it raises an outage. Raises psycopg's Error."""
+        """Insert all or none, in one statement; after an outage none later either. Raises psycopg's Error."""
         ids = iter(await self.new_ids(sum(not one.id for one in activities)))
         named = [one if one.id else replace(one, id=next(ids)) for one in activities]
         await all_or_nothing(self._database, lambda connection: insert(connection, [(one, messages) for one in named]))
         return named
 
     async def on(self, connection: Connection, activity: Activity, messages: Messages) -> Activity:
-        """In the transaction of that connection. Raises psycopg's Error."""
+        """Insert it in the transaction of `connection`. Raises psycopg's Error."""
         named = await self._named(activity)
         await insert(connection, [(named, messages)])
         return named
@@ -89,7 +89,7 @@ class ActivityInserts:
         return activity if activity.id else replace(activity, id=(await self.new_ids(1))[0])
 
     async def _each(self, rows: Sequence[Row]) -> Sequence[Activity | Exception]:
-        """Where one of them cannot be inserted, no one was: then each is tried alone."""
+        """If one row cannot be inserted, the statement inserts none: then each is tried alone."""
         try:
             await self._database.run(lambda connection: insert(connection, rows))
         except Error as error:
@@ -98,7 +98,7 @@ class ActivityInserts:
 
 
 async def insert(connection: Connection, rows: Sequence[Row]) -> None:
-    """In one statement. Raises psycopg's Error."""
+    """Insert the rows in one statement. Raises psycopg's Error."""
     activities = records(activity for activity, _ in rows)
     carried = messages_parameters({messages.id: messages for _, messages in rows}.values())
     await connection.execute(INSERT if len(rows) > 1 else INSERT_ONE, {"activities": activities} | carried)

@@ -41,7 +41,7 @@ async def insert_once(
     messages: Messages,
     idempotency: IdempotencyKey,
 ) -> Created:
-    """Insert it in the transaction of that connection, unless that was done under its key before.
+    """Insert it in the transaction of `connection`, unless a request with its key has done so before.
 
     Raises IdempotencyKeyReused, IdempotentRequestInFlight, and psycopg's Error.
 
@@ -59,7 +59,7 @@ async def insert_once(
             raise IdempotencyKeyReused
         return Created(_decode(text), replayed=True)
     kept = await inserts.on(connection, activity, messages)
-    # After the insert, which locks the user's counter: a purge locks that before the keys of what it deletes.
+    # After the insert, which locks the user's counter: a purge also locks the counter before the keys that it deletes.
     await connection.execute(FORGET_KEYS, expired)
     answer_kept = {
         "fingerprint": idempotency.fingerprint,

@@ -1,9 +1,9 @@
 """A list of activities as one statement: its conditions, its order, its total.
 
-A person's activities lie scattered over the table, so that looking into each row costs milliseconds per thousand. What
-can narrow or order a list is therefore kept in the entries of two indexes, `activities_listed` and, with the text,
-`activities_searched`: which activities a page is of, and how many there are, is read from one person's stretch of one
-index, and only the page's own rows are looked into.
+A user's activities lie scattered over the table, so that reading their rows costs milliseconds per thousand. Therefore
+the columns that can narrow or order a list are kept in the entries of two indexes, `activities_listed` and, with the
+text, `activities_searched`: the ids of a page and the total are read from one user's stretch of one index, and only the
+page's own rows are read from the table.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ DURATION_TO: LiteralString = "duration_minutes <= %(max_duration_minutes)s"
 
 
 def _by_tags(kept: LiteralString, entry: LiteralString) -> LiteralString:
-    """CASE: PostgreSQL then looks into a row only where the index entry does not say, since the text is too long."""
+    """A CASE, so that PostgreSQL reads a row only if its index entry lacks the tags, since their text is too long."""
     return f"""
     CASE WHEN search_tags IS NULL
         THEN (SELECT {kept} FROM activities AS kept WHERE kept.id = live_activities.id)
@@ -35,7 +35,7 @@ def _by_tags(kept: LiteralString, entry: LiteralString) -> LiteralString:
 """
 
 
-# A tenth of what statistics by tag cost is saved where one tag, as is usual, is not looked for as an array of one.
+# One tag, the usual case, is not looked for as an array of one: this saves a tenth of the cost of statistics by tag.
 HAS_TAG = _by_tags("kept.tags @> %(tags)s", "LIKE %(tag_pattern)s")
 HAS_TAGS = _by_tags("kept.tags @> %(tags)s", "LIKE ALL(%(tag_patterns)s)")
 LACKS_TAG = _by_tags("NOT kept.tags && %(excluded_tags)s", "NOT LIKE %(excluded_tag_pattern)s")
@@ -58,7 +58,7 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """By `column` and id, both in one direction; NULLs, where there may be any, last."""
+    """The order by `column` and id, both in one direction; NULLs last, if the column is `nullable`."""
 
     column: LiteralString
     direction: LiteralString = "DESC"
@@ -70,7 +70,7 @@ class Order:
         return f"{source}.{self.column} {self.direction} {last}, {source}.id {self.direction}"
 
     def after(self, page: Page) -> LiteralString:
-        """The condition of what comes after the page's position."""
+        """The condition for rows after the page's position."""
         if page.after is None:
             return "true"
         if page.after.value is None:
@@ -90,9 +90,9 @@ ORDERS = {
 
 
 def list_sql(which: ActivityFilter, page: Page) -> LiteralString:
-    """Rows of a total and COLUMNS. Takes `list_parameters`.
+    """A query for rows of a total and COLUMNS. Takes `list_parameters`.
 
-    LIMIT 1 keeps PostgreSQL from joining the page to the whole table: each of its rows is one look-up by its id.
+    LIMIT 1 in ITEM keeps PostgreSQL from joining the page to the whole table: each row is one look-up by its id.
     """
     order = ORDERS[which.sort]
     found: LiteralString = f"""
@@ -138,7 +138,7 @@ def filter_parameters(owner: int, which: ActivityFilter) -> dict[str, Any]:
         "excluded_tags": [*which.excluded_tags],
         "excluded_tag_pattern": _tag_pattern("".join(which.excluded_tags[:1])),
         "excluded_tag_patterns": [_tag_pattern(tag) for tag in which.excluded_tags],
-        # The longest is the rarest as a rule, and an entry without it is not looked at for the others.
+        # The longest word is usually the rarest, and an entry without it is not searched for the other words.
         "word_patterns": [_pattern(word) for word in sorted(which.words, key=len, reverse=True)],
         "min_distance_km": which.distance_km.low,
         "max_distance_km": which.distance_km.high,
@@ -156,9 +156,9 @@ ITEM: LiteralString = f"""
 
 
 def _looked_through_once(found: LiteralString, order: Order) -> LiteralString:
-    """Total and page from one look through the index, where a condition may leave few of many entries.
+    """Total and page from one scan of the index, for conditions that may leave few of many entries.
 
-    In the order of the index it ends after as many as are counted, beyond which no page by number goes.
+    In the order of the index the scan ends after as many entries as are counted: no numbered page goes beyond them.
     """
     enough: LiteralString = f"ORDER BY {order.by()} LIMIT %(most)s" if order.column == "activity_date" else ""
     return f"""
@@ -181,7 +181,7 @@ def _looked_through_once(found: LiteralString, order: Order) -> LiteralString:
 
 
 def _instants(which: ActivityFilter) -> list[LiteralString]:
-    """What the index finds its entries by. For dates it is wider than they are: a bracket that no time zone leaves."""
+    """The conditions by which the index finds entries. For dates they are wider: they hold those days in any zone."""
     asked: list[tuple[bool, LiteralString]] = [
         (_started_since(which.since) is not None, STARTED_SINCE),
         (_started_until(which.until) is not None, STARTED_UNTIL),
@@ -190,7 +190,7 @@ def _instants(which: ActivityFilter) -> list[LiteralString]:
 
 
 def _conditions(which: ActivityFilter) -> list[LiteralString]:
-    """What each entry is looked at for. Only those that narrow, so that the planner sees what it needs of an index."""
+    """The conditions that each entry is checked for; only those that narrow, so that the planner sees what it needs."""
     days = {"since": _is_day(which.since), "until": _is_day(which.until)}
     asked: list[tuple[bool, LiteralString]] = [
         (days["since"], DAY_SINCE),
@@ -243,6 +243,6 @@ def _tag_pattern(tag: str) -> str:
 
 
 def _pattern(text: str) -> str:
-    """For LIKE: what holds `text`, in which nothing stands for anything else."""
+    """A pattern for LIKE that finds texts with `text` in them, in which no character is a wildcard."""
     literal = text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
     return f"%{literal}%"

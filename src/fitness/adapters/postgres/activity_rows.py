@@ -21,7 +21,7 @@ RECORD: LiteralString = """
     source text, external_id text, created_at timestamptz, updated_at timestamptz,
     elapsed_minutes double precision, is_indoor boolean, group_id bigint
 """
-"""What json_to_recordset makes of `records`."""
+"""The columns that json_to_recordset makes of `records`."""
 
 DATES: LiteralString = "id, user_id, created_at, updated_at, deleted_at"
 
@@ -68,5 +68,5 @@ def activity_of(row: Row) -> Activity:
 
 
 def records(activities: Iterable[Activity]) -> str:
-    """JSON, for RECORD: two dozen parameters for each activity would cost more than the statement itself."""
+    """The activities as JSON, for RECORD: two dozen parameters for each would cost more than the statement itself."""
     return _encode([*activities]).decode()

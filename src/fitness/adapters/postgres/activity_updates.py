@@ -1,4 +1,4 @@
-"""Updating activities: many in one statement, each only if it has the version right before."""
+"""Updating activities: many in one statement, each only if the stored version is the one right before."""
 
 from collections.abc import Sequence
 from typing import LiteralString
@@ -13,8 +13,8 @@ from fitness.domain.model.activities import Activity
 from fitness.domain.model.changes import ChangeKind
 from fitness.ports.messages import Messages
 
-# The rows are locked by id before the first one is updated: two statements with the same rows do not wait in a circle.
-# Of two changes of one activity in a statement one is made, as the second one would find another version.
+# The rows are locked by id before the first one is updated, so that two statements with the same rows do not deadlock.
+# Of two changes of one activity in a statement only one is made: the second one would find another version.
 _UPDATE: LiteralString = f"""
     UPDATE activities AS activity
     SET version = revised.version, activity_type = revised.activity_type, title = revised.title,
@@ -42,7 +42,7 @@ UPDATE_ONE = carrying(_UPDATE, returning="message_id", logged=ChangeKind.UPDATED
 UPDATE = carrying(_UPDATE, returning="message_id", logged=ChangeKind.UPDATED, several=True, each=True)
 
 Row = tuple[Activity, Messages]
-"""An activity as it will be, and what the change carries."""
+"""An activity as it will be, and the messages of the change."""
 
 
 class ActivityUpdates:
@@ -51,11 +51,11 @@ class ActivityUpdates:
         self._together = Together[Row, bool](self._each)
 
     async def one(self, activity: Activity, messages: Messages) -> bool:
-        """Whether it was changed; together with what others change at the same time. Raises psycopg's Error."""
+        """Update it, in one statement with concurrent updates. Whether it was changed. Raises psycopg's Error."""
         return await self._together.ask((activity, messages))
 
     async def _each(self, rows: Sequence[Row]) -> Sequence[bool | Exception]:
-        """Where one of them cannot be stored, no one was: then each is tried alone."""
+        """If one row cannot be stored, the statement stores none: then each is tried alone."""
         try:
             return await self._database.run(lambda connection: update(connection, rows))
         except Error as error:
@@ -63,7 +63,7 @@ class ActivityUpdates:
 
 
 async def update(connection: Connection, rows: Sequence[Row]) -> list[bool]:
-    """In one statement; which of them were changed. Raises psycopg's Error."""
+    """Update the rows in one statement. For each, whether it was changed. Raises psycopg's Error."""
     ids = [messages.id for _, messages in rows]
     given = {"activities": records(activity for activity, _ in rows), "message_ids": ids}
     carried = messages_parameters(messages for _, messages in rows)

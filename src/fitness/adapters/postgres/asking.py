@@ -12,9 +12,9 @@ Connection = psycopg.Connection[Any]
 
 
 async def findings(url: str, ask: Callable[[Connection], Sequence[Finding]]) -> Sequence[Finding]:
-    """What `ask` finds over a connection of its own, in autocommit.
+    """The findings of `ask` over a connection of its own, in autocommit.
 
-    None where PostgreSQL does not answer or lacks what is asked for: PostgresDiagnosis says why.
+    There are none if PostgreSQL does not answer or refuses the query: PostgresDiagnosis says why.
     """
 
     def asked() -> Sequence[Finding]:

@@ -1,4 +1,4 @@
-"""The audit log in PostgreSQL, to read: each entry is written by the transaction that it records."""
+"""Reads the audit log in PostgreSQL; each entry is written by the transaction that it records."""
 
 from typing import Any, LiteralString
 
@@ -9,7 +9,7 @@ from fitness.domain.model.listings import Listing, Page, Position
 
 COLUMNS: LiteralString = "id, at, actor_id, action, subject_id, owner_id, reason, position, hash"
 
-# By the fields of AuditFilter.
+# The conditions by the fields of AuditFilter.
 _NARROWED: dict[str, LiteralString] = {
     "actor_id": "actor_id = %(actor_id)s",
     "action": "action = %(action)s",

@@ -1,4 +1,4 @@
-"""Whether the audit log is as it was written."""
+"""Checks that no entry of the audit log was changed or removed."""
 
 from collections.abc import Iterator, Sequence
 
@@ -48,7 +48,7 @@ class AuditDiagnosis:
 
 
 def _links(connection: Connection) -> Iterator[Link]:
-    with connection.cursor("links") as cursor:  # on the server, so that a long log needs no memory
+    with connection.cursor("links") as cursor:  # a cursor on the server, so that a long log needs no memory here
         cursor.itersize = FETCHED_AT_ONCE
         for position, entry_id, at_us, actor_id, action, subject_id, owner_id, reason, digest in cursor.execute(LINKS):
             yield Link(

@@ -21,8 +21,8 @@ LOCK = f"""
     FOR UPDATE
 """
 
-# The lock comes first, so that the row is the present one. Whoever opens the cache holds the same lock while it looks
-# for unconfirmed entries: either it sees this one, or this statement sees the cache open and closes it.
+# The lock comes first, so that the row is current. A process that opens the cache holds the same lock while it looks
+# for unconfirmed entries: either it sees this entry, or this statement sees the cache open and closes it.
 CLOSE = """
     WITH before AS (
         SELECT closed_at
@@ -64,7 +64,7 @@ NAME_SERVER = f"""
 
 
 class PostgresCacheState:
-    """`for_leases` is a pool of its own: leases are renewed also while all connections of the other one are busy."""
+    """`for_leases` is a separate pool: leases are renewed even while all connections of `database` are busy."""
 
     def __init__(self, database: Database, for_leases: Database) -> None:
         self._database = database
@@ -84,7 +84,7 @@ class PostgresCacheState:
     async def open(self, *, epoch: int) -> Transition:
         async def work(connection: Connection) -> Transition:
             # Two statements: the second one begins after the lock is held, so that it sees every entry that was marked
-            # before. One statement would look for them in a snapshot from before it waited for the lock.
+            # before. A single statement would look for entries in a snapshot from before it waited for the lock.
             before = await fetch_one(connection, LOCK)
             after = await fetch_one(connection, OPEN, {"epoch": epoch})
             row = after or before

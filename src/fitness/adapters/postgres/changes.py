@@ -10,8 +10,8 @@ from fitness.domain.model.changes import Change, ChangeKind, ChangePage
 
 _OF_LIVE: LiteralString = ", ".join(f"live.{name.strip()}" for name in COLUMNS.split(","))
 
-# One statement, so that all of it is of one moment. The owner is asked of both tables: no activity of somebody else's
-# is ever shown, whatever the log says.
+# One statement, so that all rows are of one moment. Both tables are filtered by owner: an activity of another user is
+# never shown, whatever the log says.
 AFTER = f"""
     SELECT
         counter.last_seq, counter.trimmed_seq, entry.seq, entry.kind, entry.activity_id, entry.version, entry.at,

@@ -1,4 +1,4 @@
-"""A transaction that ends with its caller: of what was answered with an outage nothing is committed later."""
+"""A transaction that ends with its caller: once the caller was told of an outage, nothing is committed later."""
 
 import asyncio
 from typing import TypeVar
@@ -16,12 +16,12 @@ class _Abandoned(Exception):
 
 
 async def all_or_nothing(database: Database, work: Work[T]) -> T:
-    """What `work` returns, once all that it did is committed.
+    """The result of `work`, once all its changes are committed.
 
-    A statement that is abandoned at its deadline is carried out by the server, and alone it would be committed too. So
-    COMMIT is a message of its own, which is sent only while the caller still waits. Once it is sent the caller waits
-    for it, COMMIT_PATIENCE_S longer. So only where PostgreSQL falls silent over the COMMIT itself does nobody know
-    whether DatabaseUnavailable means that nothing was done.
+    The server carries out a statement even if it is abandoned at its deadline, and would commit a lone statement too.
+    So COMMIT is a separate message, which is sent only while the caller still waits. Once COMMIT is sent, the caller
+    waits for it COMMIT_PATIENCE_S longer. DatabaseUnavailable therefore means that nothing was done, except if
+    PostgreSQL falls silent during the COMMIT itself: then the outcome is unknown.
     """
     abandoned = committing = False
     committed: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -31,7 +31,7 @@ async def all_or_nothing(database: Database, work: Work[T]) -> T:
         try:
             async with connection.transaction():
                 result = await work(connection)
-                if abandoned:  # nothing is awaited between this look and the COMMIT
+                if abandoned:  # nothing is awaited between this check and the COMMIT
                     raise _Abandoned
                 committing = True
             committed.set_result(result)

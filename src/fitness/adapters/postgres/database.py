@@ -16,10 +16,10 @@ from fitness.foundation.tasks import SupervisedTasks, mark_retrieved
 from fitness.ports.outages import DatabaseUnavailable, Overloaded
 
 DEADLINE_S = 0.8
-"""For an answer, from when there is a connection for the question."""
+"""The longest wait for an answer, from when the question has a connection."""
 
 CONNECTING = 0.9
-"""Of the deadline, for a connection; so that its refusal comes before the deadline."""
+"""The part of the deadline in which to get a connection, so that a refusal comes before the deadline."""
 
 MAX_CONNECTIONS = 10
 LEASE_CONNECTIONS = 2
@@ -30,10 +30,10 @@ LEASE_DEADLINE_S = 0.4
 
 MAX_WAITING = 2_000
 PATIENCE_S = 5.0
-"""So many questions may wait for a connection, and so long. Beyond that they are refused; PostgreSQL is well."""
+"""Up to MAX_WAITING questions wait for a connection, each up to PATIENCE_S. Others are refused; PostgreSQL is up."""
 
 LATE_S = 0.05
-"""A deadline that comes later than this says nothing about PostgreSQL: the event loop was busy, and the answer may be
+"""A deadline that passes later than this says nothing about PostgreSQL: the event loop was busy, and the answer may be
 there, unread."""
 
 CONNECT_TIMEOUT_S = 2
@@ -42,7 +42,7 @@ CONNECT_TIMEOUT_S = 2
 # A query that is abandoned at the deadline is ended by the server after this, so that its connection is free again.
 STATEMENT_TIMEOUT_MS = 1_500
 
-# One of several statements is ended after this; a request makes two or three.
+# A transaction of several statements is ended after this; a request makes two or three.
 TRANSACTION_TIMEOUT_MS = 4_000
 
 # Every query here takes milliseconds: compiling one, or starting processes for it, takes longer than it saves.
@@ -60,7 +60,7 @@ KEEPALIVE = {
     "connect_timeout": CONNECT_TIMEOUT_S,
 }
 
-# These say that the server is not up. A server that refuses a statement is up, and the fault is ours.
+# These errors mean that the server is not up. A server that refuses a statement is up, and the fault is ours.
 _OUTAGES = (OperationalError, InterfaceError, PoolTimeout, PoolClosed, TooManyRequests)
 
 Row = tuple[Any, ...]
@@ -96,7 +96,7 @@ class _Worker:
         tasks.start_for_all(self._work())
 
     def give(self, work: Work[T]) -> "asyncio.Future[T]":
-        """What comes of `work`; never cancelled. The worker takes more once that is there."""
+        """The outcome of `work`; never cancelled. The worker takes more work once the outcome is there."""
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._given.set_result((work, outcome))
         return outcome
@@ -176,7 +176,7 @@ class Database:
         return await self.run(work)
 
     async def transaction(self, work: Work[T]) -> T:
-        """What `work` returns, once all that it did is committed."""
+        """The result of `work`, once all its changes are committed."""
 
         async def within(connection: Connection) -> T:
             async with connection.transaction():
@@ -185,11 +185,11 @@ class Database:
         return await self.run(within)
 
     async def run(self, work: Work[T], *, deadline_s: float | None = None) -> T:
-        """What `work` returns, each of its statements a transaction of its own."""
+        """The result of `work`; each of its statements is a transaction of its own."""
         loop = asyncio.get_running_loop()
         asked_s = loop.time()
         await self._place()
-        # Where PostgreSQL did not answer lately, it is what the wait for a connection was for: both are one deadline.
+        # If PostgreSQL did not answer lately, the wait for a connection was a wait for it: both share one deadline.
         patience_s = (deadline_s or self._deadline_s) - (loop.time() - asked_s if self._failing else 0.0)
         worker = self._idle.pop() if self._idle else _Worker(self._run, self._tasks)
         outcome = worker.give(work)
@@ -215,7 +215,7 @@ class Database:
             self._idle.append(worker)
 
     async def _place(self) -> None:
-        """Wait for a connection. While abandoned statements hold some, it is PostgreSQL that keeps us waiting."""
+        """Wait for a connection. While abandoned statements hold some, the wait is for PostgreSQL, and an outage."""
         if not self._places.locked():
             await self._places.acquire()
             return
@@ -261,7 +261,7 @@ class Database:
             raise DatabaseUnavailable("PostgreSQL does not answer") from error
 
     def _look_for_dead_connections(self) -> None:
-        """Where one connection is dead the idle ones may be too; a check finds them before requests do."""
+        """If one connection is dead, the idle ones may be too; a check finds them before requests do."""
         if self._checking is None or self._checking.done():
             self._checking = self._tasks.start(self._pool.check(), log_errors=False)
 

@@ -1,4 +1,4 @@
-"""Whether what should have been deleted for good is gone, and whether the background jobs are carried out."""
+"""Checks that no activity or account is overdue to be deleted for good, and that background jobs are carried out."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,10 +12,10 @@ from fitness.ports.health import Finding, Verdict
 GOOD, DOUBTFUL, WRONG = Verdict
 
 LATE_S = 6 * 3600.0
-"""As the alert PurgeOverdue has it."""
+"""The threshold of the alert PurgeOverdue."""
 
 WAITING_S = 900.0
-"""As the alert JobsLate has it."""
+"""The threshold of the alert JobsLate."""
 
 FAILED = """
     SELECT count(*)

@@ -1,4 +1,4 @@
-"""Whether PostgreSQL is set up so that what was acknowledged stays, with room for every worker."""
+"""Checks that PostgreSQL is set up to keep acknowledged writes, with enough connections for every worker."""
 
 import asyncio
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ GOOD, DOUBTFUL, WRONG = Verdict
 
 
 class PostgresDiagnosis:
-    """`connections` is how many the service may hold."""
+    """`connections` is the number that the service may hold."""
 
     def __init__(self, url: str, migrations: Migrations, connections: int) -> None:
         self._url = url

@@ -9,9 +9,9 @@ from fitness.adapters.postgres.messages import carrying, enqueued_parameters
 from fitness.domain.model.exports import Export
 from fitness.ports.messages import Messages
 
-# What is deleted for good is in no archive either: the first purge after it was asked for is its end. The log of
-# changes has the purge as soon as it is committed, and an index of purges alone makes it quick to find. Of photos there
-# is no log: END_ALL sets `expires_at`, also of one that is still being made.
+# An archive must not hold what has been deleted for good: it ends with the first purge after its request. The change
+# log has a purge as soon as it is committed, and an index of purges alone makes it quick to find. For photos there is
+# no log: END_ALL sets `expires_at`, also of an export that is still being made.
 _GOOD_UNTIL: LiteralString = """
     CASE WHEN ready_at IS NOT NULL THEN least(expires_at, (
         SELECT min(purge.at)
@@ -24,8 +24,8 @@ COLUMNS: LiteralString = f"id, user_id, requested_at, ready_at, {_GOOD_UNTIL}, s
 
 _OF_LIVING = "EXISTS (SELECT FROM users WHERE users.id = exports.user_id AND users.deleted_at IS NULL)"
 
-# Of two requests at the same time the second finds the first one's row in the index of those that wait. One that is
-# asked for anew belongs to no run any more: what an earlier run read may have been deleted for good since.
+# Of two concurrent requests the second finds the first one's row in the unique index of waiting exports. An export that
+# is requested anew belongs to no run any more: what an earlier run read may have been deleted for good since.
 REQUEST = carrying(
     f"""
     INSERT INTO exports (user_id, requested_at)
@@ -67,7 +67,7 @@ DELETE_PARTS = """
     WHERE export_id = %(id)s
 """
 
-# The row of the export is locked, so that a part is either deleted by a later run's beginning or not added after it.
+# The row of the export is locked: a part is either deleted when a later run begins, or not added after that.
 ADD_PART = """
     INSERT INTO export_parts (export_id, number, object_name)
     SELECT id, %(number)s, %(object_name)s

@@ -1,4 +1,4 @@
-"""The queue of background jobs in PostgreSQL: procrastinate's tables, by its functions where it has one."""
+"""The queue of background jobs in PostgreSQL: procrastinate's tables, changed by its own functions if there is one."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ STATUSES = {
     "cancelled": JobStatus.CANCELLED,
     "aborted": JobStatus.CANCELLED,
 }
-"""Of those that are kept, by procrastinate's names."""
+"""The statuses of jobs that are kept, by procrastinate's names."""
 
 LIST = f"""
     SELECT id, task_name, queue_name, status::text, attempts, scheduled_at, args
@@ -24,7 +24,7 @@ LIST = f"""
     LIMIT {MOST_SHOWN}
 """
 
-# procrastinate_retry_job_v2 takes failed jobs alone, and raises an exception for the others. Attempts are counted anew:
+# procrastinate_retry_job_v2 takes only failed jobs, and raises an exception for others. Attempts are counted anew:
 # an operator who retries has removed the reason.
 RETRY = """
     UPDATE procrastinate_jobs
@@ -37,7 +37,7 @@ CANCEL = """
     SELECT procrastinate_cancel_job_v1(%(id)s, false, false)
 """
 
-# A job that was enqueued to be done later is due since then, any other since it was enqueued.
+# A job with a scheduled time is due since that time, any other job since it was enqueued.
 BACKLOG = """
     SELECT queue_name, count(*), extract(epoch FROM clock_timestamp() - min(coalesce(scheduled_at, (
         SELECT min(at)
@@ -49,7 +49,7 @@ BACKLOG = """
     GROUP BY queue_name
 """
 
-# The rows of events go with their jobs.
+# The rows of events are deleted with their jobs.
 FORGET = """
     DELETE FROM procrastinate_jobs
     WHERE id IN (

@@ -38,7 +38,7 @@ ADD_SUCCESS = """
     RETURNING network
 """
 
-# A statement of its own, which waits for nobody's lock: within the one above, two of them could wait for each other.
+# A separate statement, which waits for no lock: as part of the statement above, two of them could deadlock.
 FORGET = """
     DELETE FROM login_networks
     WHERE (account, network) IN (

@@ -1,4 +1,4 @@
-"""What a change carries, written by the change's own statement, and only if it changes something."""
+"""The messages of a change, written by the change's own statement, and only if it changes something."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,7 +14,7 @@ from fitness.ports.messages import Messages
 _IF_ANY: LiteralString = "WHERE EXISTS (SELECT FROM changed)"
 _IF_THIS_ONE: LiteralString = "WHERE id IN (SELECT message_id FROM changed)"
 
-# As procrastinate_defer_jobs_v1 does it; what only a SELECT calls would not be called here, where nobody reads it.
+# As procrastinate_defer_jobs_v1 does it. A SELECT of that function would not run here, since nobody reads its result.
 _ENQUEUE = """
     INSERT INTO procrastinate_jobs (queue_name, task_name, args)
     SELECT queue_name, task_name, args
@@ -29,7 +29,7 @@ _COUNT = """
     RETURNING user_id, last_seq
 """
 
-# Of one activity: without the aggregate, the join and the window it costs 10 us instead of 80.
+# For one activity: without the aggregate, the join and the window it costs 10 us instead of 80.
 _COUNT_ONE: LiteralString = f"""
     INSERT INTO change_counters AS counter (user_id, last_seq)
     SELECT user_id, 1
@@ -66,17 +66,18 @@ def carrying(
     enqueues: bool = False,
     held: bool = False,
 ) -> LiteralString:
-    """One statement of `change`, which RETURNs `returning`, and its messages.
+    """One statement that makes `change`, which RETURNs `returning`, and writes its messages.
 
-    Where activities change, `logged` says how: then each has an entry in the change log, and the change RETURNs their
-    `id, user_id, version, updated_at`. They are `several`, or else one at most. Where the change needs authority,
-    `owner` is the column that holds the owner of what it changes: then there is also an entry in the audit log, whose
-    time is that of the change. Takes `messages_parameters`, and `audit_parameters` where there is an owner.
+    `logged` is how activities change: each then gets an entry in the change log, and the change must RETURN their
+    `id, user_id, version, updated_at`. `several` activities may change, else one at most. With `each`, the change
+    RETURNs the `message_id` of every change that was made, and only their outbox entries are written. If the change
+    needs authority, `owner` is the column with the owner of what changes: then the audit log gets an entry as well,
+    whose time is that of the change. Takes `messages_parameters`, and `audit_parameters` if there is an owner.
 
-    Only where it `enqueues` may the messages have jobs, for `enqueued_parameters`: for most changes, which have none,
-    that would cost 16 µs too much. Only where they are `held` may the messages be, for `held_parameters`.
+    Messages may have jobs only if the statement `enqueues`, for `enqueued_parameters`: for most changes, which have no
+    jobs, that would cost 16 µs too much. They may be held only if it is `held`, for `held_parameters`.
 
-    Every statement takes its locks in this order, and holds them until its commit, so that none waits in a circle: the
+    Every statement takes its locks in this order, and holds them until its commit, so that there is no deadlock: the
     rows that it changes; the counters of their owners, by user id; the head of the audit log's chain; and, in triggers
     that run at its end, totals of activities, by user id. A transaction of several such statements must lock all rows
     that it changes before its first counter or audit entry, and take the counters by user id: else it can wait for a
@@ -107,7 +108,7 @@ def carrying(
 
 
 def _invalidate(*, held: bool) -> LiteralString:
-    """The age of an entry that is held counts from later on."""
+    """The age of a `held` entry counts from `held_s` seconds later."""
     column: LiteralString = ", created_at" if held else ""
     value: LiteralString = ", clock_timestamp() + make_interval(secs => %(held_s)s)" if held else ""
     return f"""
@@ -118,7 +119,7 @@ def _invalidate(*, held: bool) -> LiteralString:
 
 
 def _entered(kind: ChangeKind, at: LiteralString, *, several: bool) -> LiteralString:
-    """The entries in the change log; several activities of one owner are numbered by their ids."""
+    """Writes the entries in the change log; several activities of one owner are numbered by their ids."""
     count = _COUNT_SEVERAL if several else _COUNT_ONE
     seq: LiteralString = "last_seq"
     if several:
@@ -132,7 +133,7 @@ def _entered(kind: ChangeKind, at: LiteralString, *, several: bool) -> LiteralSt
 
 
 def messages_parameters(messages: Iterable[Messages]) -> dict[str, Any]:
-    """For one change or several that are made together, by a statement that does not enqueue."""
+    """For one change, or several changes in one statement, which neither enqueues jobs nor holds entries."""
     together = [*messages]
     assert not any(one.jobs for one in together), "the statement of this change enqueues no jobs"
     assert not any(one.held_s for one in together), "the statement of this change holds no outbox entry"
@@ -152,7 +153,7 @@ def held_parameters(messages: Messages) -> dict[str, Any]:
 
 
 def scopes_text(scopes: Iterable[Scope]) -> list[str]:
-    """As the outbox stores them."""
+    """The scopes as the outbox stores them."""
     return [f"{scope.kind}:{scope.id}" for scope in scopes]
 
 

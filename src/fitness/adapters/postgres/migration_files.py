@@ -1,11 +1,12 @@
 """Migrations: numbered pairs of SQL files.
 
-Each is one transaction, and so in force in full or not at all. A file whose first line is `-- no-transaction` is not:
-each of its statements is one, as CREATE INDEX CONCURRENTLY and VACUUM need it. If it fails midway, the next run begins
-at its first statement, so each has to bear being repeated: an index that was left invalid is dropped first.
+Each file is one transaction, and so in force in full or not at all. In a file whose first line is `-- no-transaction`,
+each statement is a transaction of its own, as CREATE INDEX CONCURRENTLY and VACUUM need it. If such a file fails
+midway, the next run begins at its first statement, so each statement must be repeatable: an index that was left invalid
+is dropped first.
 
-A DO statement below a line `-- guard` refuses, by raising an exception, to take back a step that would lose data. It is
-carried out in its place, and also before any step is taken, so it must be right in every later schema too.
+A DO statement below a line `-- guard` raises an exception if taking the step back would lose data. It is carried out at
+its place in the file, and also before any step is taken, so it must be right in every later schema too.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ _FILE = re.compile(r"(\d{3})_([a-z0-9_]+)\.(up|down)\.sql")
 
 
 class MigrationRefused(BadSetup):
-    """The schema stays as it is, unless the message says otherwise; it says why."""
+    """The message gives the reason. The schema is unchanged, unless the message says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,12 @@ class Migration:
 
     @property
     def guards(self) -> list[str]:
-        """The statements of `down` that refuse it."""
+        """The statements of `down` that may refuse it."""
         return _GUARD.findall(self.down)
 
 
 def shipped_migrations() -> list[Migration]:
-    """Those that come with this version, in order. Raises MigrationRefused when one lacks its other half."""
+    """The migrations of this version, in order. Raises MigrationRefused if a file is misnamed or missing."""
     halves: dict[tuple[int, str], dict[str, str]] = {}
     for file in files("fitness.adapters.postgres").joinpath("migrations").iterdir():
         if not (match := _FILE.fullmatch(file.name)):
@@ -73,8 +74,10 @@ def needs_no_transaction(text: str) -> bool:
 
 
 def statements_of(text: str) -> list[str]:
-    """One by one, since PostgreSQL makes one transaction of what is sent together. Each ends with its line; what stands
-    between `$$` and `$$` is part of one."""
+    """The statements one by one, since PostgreSQL makes one transaction of statements that are sent together.
+
+    A statement ends with a `;` at the end of a line, but not between `$$` and `$$`.
+    """
     found: list[str] = []
     begun = ""
     for line in text.splitlines(keepends=True):

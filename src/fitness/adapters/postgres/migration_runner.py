@@ -28,7 +28,7 @@ TABLE_LOCK_TIMEOUT_MS = 500
 they are late and not refused."""
 
 TABLE_LOCK_PAUSE_S = 1.0
-"""Between two attempts to get a lock; requests that queued go on meanwhile."""
+"""The pause between two attempts to get a lock, in which queued requests go on."""
 
 TABLE_LOCK_PATIENCE_S = 15.0
 
@@ -59,7 +59,7 @@ ERASE = """
     WHERE version = %(version)s
 """
 
-# The guard of 007_create_audit_log reads it.
+# The guard of 007_create_audit_log reads this setting.
 ALLOW_DROP = "SELECT set_config('fitness.drop_audit_log', %s, false)"
 
 SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %s, false)"
@@ -76,7 +76,7 @@ class MigrationStatus:
 
 
 class Migrations:
-    """The schema's way up and down.
+    """Applies migrations, takes them back, and reports their status.
 
     Every method raises MigrationRefused, DatabaseUnavailable, and psycopg.Error where the server refuses a statement.
     """
@@ -96,7 +96,7 @@ class Migrations:
         self._lock_patience_s = lock_patience_s
 
     def up(self) -> list[str]:
-        """Apply what is missing, and give the service's role its rights; the titles of what was applied."""
+        """Apply missing migrations, and give the service's role its rights. Returns the titles of the applied ones."""
         with self._locked() as connection:
             connection.execute(CREATE_TABLE)
             role = None if self._service_url == self._url else role_of(self._service_url)
@@ -110,13 +110,13 @@ class Migrations:
         return [migration.title for migration in missing]
 
     def down(self, steps: int = 1, *, drop_audit_log: bool = False) -> list[str]:
-        """Take back the last `steps`; the titles of what was.
+        """Take back the last `steps` migrations. Returns their titles.
 
         A refusal changes nothing. First the guards of every step are asked. Between their answers and the step somebody
         may write what a guard protects, so each step asks its guards again, after it has locked the table. Steps that
-        follow one another are one transaction, and a refusal then takes back all of them. A `-- no-transaction` step
-        cannot be part of it: it is taken before the steps that follow it, and stays taken if one of those refuses at
-        that late point. It may lose nothing but indexes and settings, and the message names it.
+        follow one another are one transaction, and a refusal then rolls back all of them. A `-- no-transaction` step
+        cannot be part of the transaction: it is taken before the steps that follow it, and stays taken if one of those
+        refuses at that late point. It may lose nothing but indexes and settings, and the message names it.
 
         An audit log that has entries is dropped only with `drop_audit_log`.
         """
@@ -140,7 +140,7 @@ class Migrations:
         return taken
 
     def status(self) -> list[MigrationStatus]:
-        """Those of this version in order, then those that only a later version knows."""
+        """The migrations of this version in order, then applied ones that only a later version knows."""
         with self._connection() as connection:
             # The service's role may not create the table.
             begun = connection.execute(TABLE_IS_THERE).fetchone() == (True,)
@@ -166,7 +166,7 @@ class Migrations:
             self._with_patience(partial(_run_together, connection, halves))
 
     def _with_patience(self, attempt: Callable[[], None]) -> None:
-        """Repeat the attempt until it gets its locks. It may be repeated: it was rolled back, or bears it."""
+        """Repeat the attempt until it gets its locks. This is safe: it was rolled back, or it is repeatable."""
         give_up_s = time.monotonic() + self._lock_patience_s
         while True:
             try:
@@ -216,11 +216,11 @@ class Migrations:
 
 
 _Half = tuple[Migration, str, LiteralString, dict[str, Any]]
-"""A migration, its SQL one way, and the statement that notes it, with its parameters."""
+"""A migration, its SQL for one direction, and the statement that records it, with its parameters."""
 
 
 def _transactions(migrations: list[Migration]) -> list[list[Migration]]:
-    """Those to take back in one transaction, and alone each that cannot be in one."""
+    """Groups to take back in one transaction each; a `-- no-transaction` migration is a group of its own."""
     found: list[list[Migration]] = []
     for migration in migrations:
         if found and not migration.down_alone and not found[-1][0].down_alone:
@@ -247,7 +247,7 @@ def _run_together(connection: psycopg.Connection[Any], halves: list[_Half]) -> N
 
 
 def _run_alone(connection: psycopg.Connection[Any], migration: Migration, statement: str) -> None:
-    # Both wait for every older transaction, for as long as those last, and no request waits for them meanwhile.
+    # Such a statement waits for every older transaction, however long it lasts, and no request waits for the statement.
     blocks_nobody = "CONCURRENTLY" in statement or statement.startswith("VACUUM")
     connection.execute(SET_LOCK_TIMEOUT, ["0" if blocks_nobody else str(TABLE_LOCK_TIMEOUT_MS)])
     with _refusals_of(migration):
@@ -256,7 +256,7 @@ def _run_alone(connection: psycopg.Connection[Any], migration: Migration, statem
 
 @contextmanager
 def _refusals_of(migration: Migration) -> Iterator[None]:
-    """Translates into MigrationRefused what a guard raised, and a lock that could not be had in time."""
+    """Translates a guard's exception, and a lock that was not to be had in time, into MigrationRefused."""
     try:
         yield
     except psycopg.errors.RaiseException as error:

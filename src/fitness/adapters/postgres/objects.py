@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from fitness.adapters.postgres.database import Connection, Database
 
-# Each table that names objects.
+# All tables that name objects.
 NAMED = """
     SELECT object_name
     FROM originals

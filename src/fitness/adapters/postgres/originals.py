@@ -1,4 +1,4 @@
-"""Uploaded files in PostgreSQL: what is known of them, and what was read of them."""
+"""Uploaded files in PostgreSQL: the files' metadata, and what was read from them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,7 +25,7 @@ ORIGINAL: LiteralString = """
     request_key, stored_at
 """
 
-# No Idempotency-Key has blanks, so that none has the same lock.
+# No Idempotency-Key has blanks, so none takes the same lock.
 ONE_AT_A_TIME = """
     SELECT pg_advisory_xact_lock(hashtextextended('imports of a user', %(owner)s))
 """
@@ -67,7 +67,7 @@ BY_ORIGIN = """
     )
 """
 
-# DISTINCT: those around two starts may be the same.
+# DISTINCT: one activity may be near two of the starts.
 BY_START = f"""
     SELECT DISTINCT {COLUMNS}
     FROM unnest(%(starts)s::timestamptz[]) AS begun (at)
@@ -143,8 +143,8 @@ class PostgresOriginalRepo:
             await connection.execute(ADD, _parameters(owner, activities, numbers, original))
             return [*activities]
 
-        # Ends: a clash of origins is with a row of somebody else's transaction. Either that row is found, or it is gone
-        # and the next try succeeds.
+        # The loop ends: a clash of origins is with a row of another transaction. Either that row is found, or it is
+        # gone and the next try succeeds.
         while True:
             try:
                 return await all_or_nothing(self._database, work)

@@ -20,8 +20,8 @@ COLUMNS: LiteralString = """
 """
 RETURNED: LiteralString = COLUMNS.replace("photos.", "")
 
-# Whoever changes an activity's photos waits here for whoever does so already; so does a soft delete or a purge. The
-# statement that follows sees what they have done: its snapshot is taken once the lock is held.
+# Changes of an activity's photos wait here for one another; a soft delete or a purge of the activity waits as well. The
+# statement that follows sees what the others have done: its snapshot is taken once the lock is held.
 LOCK_ACTIVITY = """
     SELECT id
     FROM activities
@@ -185,7 +185,7 @@ class PostgresPhotoRepo:
 
 
 async def _locked(connection: Connection, parameters: dict[str, Any], seen: Photo | None) -> bool:
-    """Whether the photo may be changed; nobody else changes it until the transaction ends."""
+    """Lock the photo's activity until the transaction ends. Whether the photo may be changed."""
     if await fetch_one(connection, LOCK_ACTIVITY_OF, parameters) is None:
         return False
     if seen is None:

@@ -1,4 +1,4 @@
-"""Connections for the library that works off the jobs, set up as the service's own are."""
+"""Connections for procrastinate, which runs the jobs; they are set up as the service's own."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ JOB_CONNECTIONS = 4
 CONNECTIONS_OF_A_WORKER = CONNECTIONS_OF_A_PROCESS + JOB_CONNECTIONS
 
 PATIENCE_S = 3.0
-"""For a connection; whoever asks begins anew then."""
+"""The longest wait for a connection; the caller then begins anew."""
 
 
 def job_pool(url: str) -> AsyncConnectionPool[AsyncConnection[Any]]:
-    """Not open yet."""
+    """A pool that is not open yet."""
     return AsyncConnectionPool(
         make_conninfo(url, **KEEPALIVE),
         connection_class=AsyncConnection[Any],

@@ -1,4 +1,4 @@
-"""What the service may do in PostgreSQL, where its role is not the one that owns the tables."""
+"""The rights of the service's role in PostgreSQL, if that role does not own the tables."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ READ_ONLY = frozenset({"schema_migrations", "audit_head"})
 
 AUDIT_LOG = "audit_log"
 AUDIT_COLUMNS = ("at", "actor_id", "action", "subject_id", "owner_id", "reason")
-"""An entry's own; the others are given by the server."""
+"""The columns that the writer of an entry sets; the server sets the others."""
 
 NO_RIGHTS = (
     "the service's role may not read the schema: run `fitness migrate up` with the owner's FITNESS_MIGRATE_DATABASE_URL"
@@ -38,7 +38,7 @@ def role_of(url: str) -> str:
 
 
 def needed_rights(relation: str, kind: str) -> tuple[str, ...]:
-    """What the service needs on a relation of pg_class's `kind`; on the audit log's columns INSERT as well."""
+    """The rights that the service needs on a relation of pg_class's `kind`, besides INSERT on AUDIT_COLUMNS."""
     if kind == "S":
         return ("USAGE",)
     if kind == "v" or relation in READ_ONLY or relation == AUDIT_LOG:
@@ -47,7 +47,7 @@ def needed_rights(relation: str, kind: str) -> tuple[str, ...]:
 
 
 def grant_rights(connection: psycopg.Connection[Any], role: str) -> None:
-    """Let `role` use what this connection's role owns in the present schema, as far as the service needs it."""
+    """Grant `role` the rights that the service needs on all that the connection's role owns in the current schema."""
     name = sql.Identifier(role)
     with connection.transaction():
         relations = connection.execute(OWNED).fetchall()

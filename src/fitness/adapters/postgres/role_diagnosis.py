@@ -1,4 +1,4 @@
-"""Whether the service's role in PostgreSQL may do what the service needs, and cannot rewrite the audit log."""
+"""Checks that the service's role in PostgreSQL has the rights it needs, and cannot rewrite the audit log."""
 
 from collections.abc import Sequence
 from typing import Any

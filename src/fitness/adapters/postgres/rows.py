@@ -1,4 +1,4 @@
-"""Pages as one statement brings them: the total in each row, beside an item or beside NULLs when there is none."""
+"""Pages from one statement: each row holds the total and an item, or NULLs in place of the item if there is none."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, LiteralString
@@ -7,14 +7,14 @@ from fitness.domain.model.listings import MAX_COUNTED, Listing, Page, Position, 
 
 
 def counted_sql(source: LiteralString, *, counted: bool) -> LiteralString:
-    """One row: the `total` of `source` (a FROM and a WHERE), counted up to one more than is ever told, or NULL."""
+    """A query for the `total` of `source` (a FROM and a WHERE), up to MAX_COUNTED + 1; NULL if not `counted`."""
     if not counted:
         return "SELECT NULL::bigint AS total"
     return f"SELECT count(*) AS total FROM (SELECT {source} LIMIT %(most)s) AS found"
 
 
 def page_sql(*, columns: LiteralString, source: LiteralString, order: LiteralString, page: Page) -> LiteralString:
-    """A page of `source` (a FROM and a WHERE), by `order` (an instant's column) and id, both falling.
+    """A query for a page of `source` (a FROM and a WHERE), by `order` (an instant's column) and id, both descending.
 
     Takes `page_parameters`.
     """
@@ -49,8 +49,8 @@ def listing(
     item: Callable[[tuple[Any, ...]], T],
     position: Callable[[T], Position],
 ) -> Listing[T]:
-    """Of rows that each hold the total and then an item, of which one more than the page takes says that there are
-    more."""
+    """Makes a listing of rows that hold the total and then an item. One item more than fits on the page means that
+    there are more."""
     found = [item(row[1:]) for row in rows if row[1] is not None]
     items = tuple(found[: page.limit])
     total: int | None = rows[0][0]

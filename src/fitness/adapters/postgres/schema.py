@@ -1,4 +1,4 @@
-"""Whether PostgreSQL answers, and has the schema that this version needs."""
+"""Checks that PostgreSQL answers, and has the schema that this version needs."""
 
 from psycopg.errors import InsufficientPrivilege, UndefinedTable
 
@@ -7,7 +7,7 @@ from fitness.adapters.postgres.migration_files import shipped_migrations
 from fitness.adapters.postgres.rights import NO_RIGHTS
 from fitness.ports.setup import BadSetup
 
-# Migrations are numbered without gaps and applied in order, so their number is the version that the schema is at.
+# Migrations are numbered without gaps and applied in order, so their count is the version of the schema.
 APPLIED = """
     SELECT count(*)
     FROM schema_migrations
@@ -16,7 +16,7 @@ APPLIED = """
 
 
 class SchemaProbe:
-    """The schema's version is the question that PostgreSQL is asked: it costs no more than another one would."""
+    """Asks PostgreSQL for the schema's version, which costs no more than any other question would."""
 
     def __init__(self, database: Database, needed: int | None = None) -> None:
         """`needed` is a migration's number; the last one of this version if not given."""

@@ -53,7 +53,7 @@ REVOKE_ALL = carrying(
     returning="id",
 )
 
-# A statement of its own, which waits for nobody's lock.
+# A separate statement, which waits for no lock.
 FORGET = """
     DELETE FROM revoked_sessions
     WHERE (user_id, session_id) IN (

@@ -1,8 +1,8 @@
 """Statistics in PostgreSQL: from totals that are kept by month and by part of a week, else from the index of the lists.
 
-Whole weeks and months are read from activity_totals. Days, the cut-off ends of the range, and what is asked for by tag
-are added up from the activities: in this process where they are few, else by PostgreSQL. Where tags leave out few
-activities, those are added up, and taken from the totals.
+Whole weeks and months are read from activity_totals. Statistics by day or by tag, and incomplete weeks and months at
+the ends of the range, are added up from the activities: in this process if they are few, else by PostgreSQL. If the
+tags leave out few activities, those are added up and subtracted from the totals.
 """
 
 from collections import Counter
@@ -19,11 +19,11 @@ from fitness.domain.model.periods import DAY, Period, bucket_start
 from fitness.domain.model.statistics import Days, Found, Part, StatisticsFilter, left_of, merged
 
 FEW = 6_000
-"""Fifteen a day for the 400 days that may be asked for. Adding up so many takes this process 10 ms."""
+"""Fifteen activities a day for the 400 days that may be asked for. Adding them up takes this process 10 ms."""
 
 ONE_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
-# PostgreSQL plans for whatever parameters come, takes the activities for a few, and would sort them to add them up.
+# PostgreSQL plans without knowing the parameters: it expects few activities, and would sort them to add them up.
 BY_HASHES = "SET LOCAL enable_sort = off"
 
 KEPT = """
@@ -50,7 +50,7 @@ NEXT = "SELECT min(id) FROM users WHERE id > %(after)s"
 REBUILD = "SELECT rebuild_activity_totals(%(id)s, %(id)s)"
 
 REBUILD_S = 60.0
-"""No request waits for it. 50 000 activities take less than a second."""
+"""The longest rebuild of a user's totals; no request waits for it. 50 000 activities take less than a second."""
 
 PATIENTLY = (
     f"SELECT set_config('statement_timeout', '{REBUILD_S}s', true), set_config('transaction_timeout', '0', true)"
@@ -59,7 +59,7 @@ PATIENTLY = (
 
 class PostgresStatisticsRepo:
     def __init__(self, database: Database, *, few: int = FEW) -> None:
-        """Days of up to `few` activities, and so many at each end of a range, are added up in this process."""
+        """Up to `few` activities by day, and up to `few` at each end of a range, are added up in this process."""
         self._database = database
         self._few = few
 
@@ -103,7 +103,7 @@ class PostgresStatisticsRepo:
             return await self._from_totals(connection, owner, which)
         if not await are_most(connection, owner, which):
             return await grouped(connection, owner, which)
-        # Adding up the fewer costs less. The bounds are of all, so none of these activities is above them.
+        # Adding up the smaller part costs less. The bounds are of all activities, so none of the kept ones is above.
         every = await self._from_totals(connection, owner, replace(which, tags=(), excluded_tags=()))
         others = await others_grouped(connection, owner, which)
         return Looked([*left_of(every.parts, others.parts)], every.bounds, every.days - others.days)
@@ -134,7 +134,7 @@ class PostgresStatisticsRepo:
 
 
 def _split(which: StatisticsFilter) -> tuple[Days | None, list[Days]]:
-    """The days of whole weeks or months, for which there are totals, and what is left at the ends."""
+    """The days of whole weeks or months, for which there are totals, and the days that are left at the ends."""
     whole = [*which.whole_buckets(which.since, which.until)]
     kept = [one for one in whole if which.since <= one.since and one.until <= which.until]
     ends = [_within(one, which) for one in (whole[:1] + whole[1:][-1:]) if one not in kept]
@@ -150,7 +150,7 @@ def _month(first: date) -> Days:
 
 
 def _days(first: date, counts: int) -> Iterable[tuple[int, int]]:
-    """The ordinals of the days that have a count in the digits of `counts`, and that."""
+    """For each day that has a count in the digits of `counts`: its ordinal, and the count."""
     base = 10**DIGITS_OF_A_DAY
     day = first.toordinal()
     while counts:

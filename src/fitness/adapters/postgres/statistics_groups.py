@@ -1,8 +1,8 @@
 """Statistics of many activities, grouped by PostgreSQL from the index of the lists.
 
-`activities_listed` holds all that is added up. What is done for each of its entries is what a statement here costs, so
-each value is computed once (OFFSET 0 keeps PostgreSQL from computing it anew in each sum), and a month is looked up in
-a string of bytes.
+`activities_listed` holds all values that are added up. The cost of a statement is the work for each entry, so each
+value is computed once (OFFSET 0 keeps PostgreSQL from computing it anew in each sum), and a month is looked up in a
+string of bytes.
 """
 
 from collections import Counter
@@ -24,17 +24,17 @@ NUMBER: dict[Period, LiteralString] = {
     Period.WEEKLY: "(local_date - %(first)s::date) / 7",
     Period.MONTHLY: "get_byte(%(numbers)s::bytea, local_date - %(first)s::date)",
 }
-"""Of an activity's bucket, from 0."""
+"""The number of an activity's bucket, from 0."""
 
 NO_BOUNDS = (0, 0, 0)
 
 PLACES = 20
 SEEN_AT_A_PLACE = 50
-"""Activities, at each of so many instants in equal distances."""
+"""A sample: so many activities at each of PLACES instants in equal distances."""
 
 
 class Looked(NamedTuple):
-    """What one look at totals or activities found."""
+    """The result of one look at totals or activities."""
 
     parts: list[Part]
     bounds: list[Bounds]
@@ -47,13 +47,13 @@ async def grouped(connection: Connection, owner: int, which: StatisticsFilter) -
 
 
 async def others_grouped(connection: Connection, owner: int, which: StatisticsFilter) -> Looked:
-    """Of the activities that only the tags leave out."""
+    """The groups of the activities that only the tags leave out."""
     others: LiteralString = f"NOT ({' AND '.join(tagged(which.activities))})"
     return await _grouped(connection, owner, which, [*narrowed(_of_any_tags(which)), others])
 
 
 async def are_most(connection: Connection, owner: int, which: StatisticsFilter) -> bool:
-    """Whether the tags leave out fewer activities than they keep, as far as a thousand of them tell."""
+    """Whether the tags leave out fewer activities than they keep, judged by a sample of up to a thousand."""
     query = f"""
         SELECT count(*) FILTER (WHERE {" AND ".join(tagged(which.activities))}) * 2 > count(*)
         FROM generate_series(0, {PLACES - 1}) AS place, LATERAL (
@@ -93,7 +93,7 @@ async def _grouped(
 
 
 def part(since: date, row: Sequence[Any]) -> Part:
-    """Of a type and its sums."""
+    """`row` is an activity type and its sums."""
     return Part(since, ActivityType(row[0]), Sums._make(row[1:]))
 
 
@@ -128,6 +128,6 @@ async def _groups(
 
 
 def _numbers(which: StatisticsFilter) -> bytes:
-    """Of each day's bucket, a byte: there are fewer buckets than bytes have values."""
+    """For each day, the number of its bucket as a byte: there are fewer buckets than a byte has values."""
     whole = which.whole_buckets(which.since, which.until)
     return b"".join(bytes([number]) * ((days.until - days.since).days + 1) for number, days in enumerate(whole))

@@ -1,7 +1,7 @@
-"""The records of statistics: looked for only where bounds say that one may be.
+"""The records of statistics, searched only on days whose bounds allow a record.
 
-Totals and groups say how long, far and high their activities are at most. So a record is looked for on the days with
-the highest bound, and on others only while their bounds are above what was found.
+Totals and groups give bounds for the duration, distance and climb of their activities. So a record is searched first on
+the days with the highest bound, and on other days only while their bounds are above what was found.
 """
 
 from collections.abc import Sequence
@@ -23,16 +23,17 @@ MEASURES: dict[str, LiteralString] = {
 """In the order of the bounds that the other statements find."""
 
 SEARCHED_FIRST = 1
-"""Months, or other days with bounds, searched for one record before their bounds are compared with what was found. Then
-twice as many each time: bounds of all activities say little where tags leave out the highest of each month."""
+"""The number of months, or other days with bounds, searched for a record before the remaining bounds are compared with
+what was found. Each further round searches twice as many: bounds of all activities say little if tags leave out the
+highest of each month."""
 
 
 ONE_INSTANT = timedelta(days=2)
-"""Of two activities the earlier one may be of a day that is so much later: zones lie from 12 h west to 14 h east."""
+"""The earlier of two activities may have a local date that is so much later: zones lie from 12 h west to 14 h east."""
 
 
 class Bounds(NamedTuple):
-    """None of the activities on these days is above one of the values, which are in the order of MEASURES."""
+    """Upper bounds of the activities on these days, in the order of MEASURES."""
 
     days: Days
     values: tuple[int, ...]
@@ -46,7 +47,7 @@ async def records(connection: Connection, owner: int, which: StatisticsFilter, b
         for place, name in enumerate(MEASURES)
     }
     searched = SEARCHED_FIRST
-    while any(left.values()):  # ends: each round takes some away
+    while any(left.values()):  # ends: each round removes some
         asked = [(name, one.days) for name, some in left.items() for one in some[:searched]]
         for name, record, started in await _highest(connection, owner, which, asked):
             if name not in best or (-record.value, started) < (-best[name][0].value, best[name][1]):
@@ -67,7 +68,7 @@ def _may_hold(bounds: Bounds, place: int, best: tuple[Record, Any] | None) -> bo
 async def _highest(
     connection: Connection, owner: int, which: StatisticsFilter, asked: Sequence[tuple[str, Days]]
 ) -> list[tuple[str, Record, Any]]:
-    """The record of each measure on the days that go with it, and the time at which it started."""
+    """For each measure and its days in `asked`: the measure, its record on those days, and when that started."""
     value: LiteralString = " ".join(f"WHEN '{name}' THEN {sql}" for name, sql in MEASURES.items())
     query = f"""
         SELECT measure, found.*

@@ -1,7 +1,7 @@
 """Statistics of a few activities, read one by one from the index of the lists and added up here.
 
-For PostgreSQL that is a third of the work of grouping them, and for this process no more than reading the groups: by
-days there are hardly fewer groups than activities. Records and the days come of the same look.
+For PostgreSQL this is a third of the work of grouping them, and for this process no more than reading the groups: by
+days there are hardly fewer groups than activities. Records and days are found in the same rows.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from fitness.domain.model.periods import bucket_start
 from fitness.domain.model.statistics import Found, Part, Record, Records, StatisticsFilter, Sums
 
 Row = tuple[int, str, int, int, int | None, int | None, int | None, int | None, int]
-"""Of an activity: `date.toordinal` of its day, its type, its duration and elapsed time in thousandths of a minute, m,
-mm, kcal, bpm and its id. A plain tuple, since there are thousands."""
+"""An activity: `date.toordinal` of its day, its type, its duration and elapsed time in thousandths of a minute, m, mm,
+kcal, bpm and its id. A plain tuple, since there are thousands."""
 
 COLUMNS: LiteralString = """
     local_date - date '0001-01-01' + 1, activity_type, (duration_minutes * 1000)::integer,
@@ -42,14 +42,14 @@ async def read(connection: Connection, owner: int, which: StatisticsFilter, *, m
 
 
 def found_by_day(rows: Sequence[Row], which: StatisticsFilter) -> Found:
-    """Where `which` asks for days: then no two parts are of one bucket and type."""
+    """Only for statistics by day: in these no two parts are of one bucket and type."""
     records = Records(_record(rows, DURATION), _record(rows, DISTANCE), _record(rows, CLIMB))
     days = tuple(date.fromordinal(day) for day in sorted({row[0] for row in rows}))
     return Found(tuple(sorted(parts_of(rows, which))), records, days)
 
 
 def parts_of(rows: Sequence[Row], which: StatisticsFilter) -> list[Part]:
-    """By day and type, in no order; several may be of one bucket."""
+    """The parts by day and type, in no order; several may be of one bucket."""
     added: dict[tuple[int, str], list[int]] = {}
     for day, activity_type, duration, elapsed, distance, climb, calories, heart_rate, _ in rows:
         sums = added.get((day, activity_type))
@@ -79,7 +79,7 @@ def _bucket(day: date, which: StatisticsFilter) -> date:
 
 
 def _record(rows: Sequence[Row], place: int) -> Record | None:
-    """The highest value; of equal ones the earliest, which the rows end with."""
+    """The highest value; of equal values the earliest, which comes last in `rows`. None without a value above 0."""
     best: tuple[Any, ...] = max(reversed(rows), key=lambda row: cast(int, row[place] or 0), default=())
     if not best or not best[place]:
         return None

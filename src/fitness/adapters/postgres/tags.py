@@ -12,7 +12,7 @@ from fitness.domain.model.listings import ActivityFilter
 from fitness.domain.model.tags import MOST_LISTED, TagCount
 from fitness.ports.messages import Messages
 
-# An entry's tags stand between separators, and after the first and before the last one is nothing.
+# Each tag of an entry stands between two separators: without those at both ends, the text splits into the tags.
 COUNTS = r"""
     SELECT tag, count(*) AS activities
     FROM live_activities, LATERAL unnest(

@@ -1,4 +1,4 @@
-"""Questions that come while others are being answered go together in the next statement."""
+"""Questions that come while others are being answered are put together in the next statement."""
 
 import asyncio
 from collections import deque
@@ -13,11 +13,11 @@ A = TypeVar("A")
 
 
 class Together(Generic[Q, A]):
-    """`answer_all` answers up to `most` questions in one statement, an exception where one of them fails alone.
+    """`answer_all` answers up to `most` questions in one statement; a question that fails alone gets an exception.
 
-    Up to `at_once` statements are under way, each with all that was asked since the last one began. So a lone question
-    waits for nobody, and of many each costs a part of a statement. A statement begins after its questions were asked:
-    its answers are never older than the question.
+    Up to `at_once` statements are under way, each with all questions since the last one began. So a lone question does
+    not wait, and each of many costs a part of a statement. A statement begins after its questions were asked, so that
+    an answer is never older than its question.
     """
 
     def __init__(
@@ -35,13 +35,13 @@ class Together(Generic[Q, A]):
         self._tasks = SupervisedTasks()
 
     async def ask(self, question: Q) -> A:
-        """What `answer_all` returns or raises. It is answered also where the caller is cancelled."""
+        """The answer of `answer_all`, or its exception. The question is answered even if the caller is cancelled."""
         answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(mark_retrieved)
         self._asked.append((question, answer))
         if self._running < self._at_once:
             self._running += 1
-            self._tasks.start_for_all(self._answer())  # begins in the loop's next turn, with all that this turn asks
+            self._tasks.start_for_all(self._answer())  # begins in the loop's next turn, with all this turn's questions
         return await asyncio.shield(answer)
 
     async def _answer(self) -> None:

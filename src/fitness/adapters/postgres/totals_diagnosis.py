@@ -1,11 +1,11 @@
-"""Whether the kept totals are what the activities add up to."""
+"""Checks that the kept totals are what the activities add up to."""
 
 from collections.abc import Sequence
 
 from fitness.adapters.postgres.asking import Connection, findings
 from fitness.ports.health import Finding, Verdict
 
-# A row of totals whose activities are all gone is full of zeros. Bounds need not be reached.
+# A row of totals whose activities are all gone is full of zeros. A bound may be higher than every activity.
 DIFFERENCES = """
     SELECT count(*), count(DISTINCT user_id), min(user_id)
     FROM activity_totals AS kept

@@ -1,4 +1,4 @@
-"""Deleting for good what is past its time, in PostgreSQL."""
+"""Deletes expired activities, accounts and idempotency keys for good, in PostgreSQL."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -29,8 +29,9 @@ _OF_DEPARTED = """EXISTS (
 
 
 def _locked(which: LiteralString) -> LiteralString:
-    """All rows are locked before the first is deleted: from its first audit entry on the transaction holds the lock of
-    the chain, and must wait for nobody who waits for that. What somebody restores right now is theirs.
+    """All rows are locked before the first is deleted: from its first audit entry on, the transaction holds the lock of
+    the audit chain, and must not wait for a transaction that waits for that lock. Rows that another transaction holds,
+    such as a restore, are skipped.
     """
     return f"""
     SELECT id
@@ -83,13 +84,13 @@ LOCK_ACCOUNT = """
     FOR UPDATE SKIP LOCKED
 """
 
-# Keys without an activity, and totals, which are full of zeros by now, refer to nobody else.
+# No cascade deletes these rows: keys without an activity, and totals, which are full of zeros by now.
 ERASE_BESIDE: tuple[LiteralString, ...] = (
     "DELETE FROM idempotency_keys WHERE user_id = %(id)s",
     "DELETE FROM activity_totals WHERE user_id = %(id)s",
 )
 
-# API keys and revoked sessions go with it.
+# API keys and revoked sessions are deleted with the account.
 ERASE = carrying("DELETE FROM users WHERE id = %(id)s RETURNING id", returning="id", owner="id")
 
 FORGET_KEYS = """

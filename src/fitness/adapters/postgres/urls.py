@@ -1,11 +1,11 @@
-"""Whether a URL is one that PostgreSQL's own library takes."""
+"""Checks that a URL is one that PostgreSQL's own library accepts."""
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 
 def url_problem(url: str) -> str | None:
-    """What is wrong with `url`, without repeating it: it may hold a password. None where nothing is."""
+    """What is wrong with `url`, without repeating it, since it may hold a password. None if it is valid."""
     if not url.startswith(("postgresql://", "postgres://")):
         return "must begin with postgresql://"
     try:

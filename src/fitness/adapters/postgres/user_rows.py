@@ -1,4 +1,4 @@
-"""An account as a row: its columns, and what is made of them."""
+"""An account as a row: its columns, and the User or Account made of them."""
 
 from typing import Any, LiteralString
 

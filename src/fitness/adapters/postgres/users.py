@@ -58,7 +58,7 @@ _AS_SEEN = """
     ))
 """
 
-# A name may be cleared, so whether it is named stands apart from what it is set to.
+# A name may be cleared, so a separate parameter says whether the name is changed at all.
 UPDATE_PROFILE = carrying(
     f"""
     UPDATE users
@@ -109,9 +109,9 @@ SET_PASSWORD = carrying(
     returning="id",
 )
 
-# Whoever takes the admin's role from somebody does so alone: the second of two waits here, and its own statement, which
-# comes after, sees what the first one changed. To lock the admins' rows instead ends in deadlocks, since EXISTS locks
-# only as many of them as it looks at.
+# Only one transaction at a time takes the admin's role from an account: a second one waits here, and its next statement
+# sees what the first one changed. Locking the admins' rows instead ends in deadlocks, since EXISTS locks only as many
+# of them as it looks at.
 ALONE = "SELECT pg_advisory_xact_lock(7262816)"
 
 _OTHER_ADMIN = """
@@ -242,7 +242,7 @@ class PostgresUserRepo:
         return False
 
     async def _alone(self, query: LiteralString, parameters: Mapping[str, Any]) -> Row | None:
-        """The first row; while this transaction lasts, nobody else takes the admin's role from anybody."""
+        """The first row; while this transaction lasts, no other one takes the admin's role from an account."""
 
         async def work(connection: Connection) -> Row | None:
             await connection.execute(ALONE)

@@ -1,4 +1,4 @@
-"""The cache in Redis: each copy carries the generation it was made under, and one MGET reads both."""
+"""The cache in Redis: each copy begins with the generation it was made under; one MGET reads generation and copy."""
 
 import random
 import secrets
@@ -18,10 +18,10 @@ from fitness.ports.outages import CacheUnavailable, Overloaded
 from fitness.ports.reply import Reply
 
 SCHEMA = "v5"
-"""Raised with every change to what is stored, so that versions side by side never read each other's copies."""
+"""Raised with every change of the stored format, so that versions side by side never read each other's copies."""
 
 GENERATIONS = "v4"
-"""Never raised with it: what one version invalidates must be invalid to another one beside it."""
+"""Not raised together with SCHEMA: what one version invalidates must be invalid for another version beside it."""
 
 GENERATION_TTL_S = 24 * 60 * 60
 GENERATION_BYTES = 12
@@ -119,7 +119,7 @@ class RedisCache:
             raise _translated(error) from error
 
     async def sizes(self) -> Mapping[str, int]:
-        """`bytes` and `keys` in the store, and `evicted` ones so far; of a Cluster's servers together."""
+        """`bytes` and `keys` in the store, and keys `evicted` so far; summed over all servers of a Cluster."""
         try:
             answers = await self._line.ask_everywhere(("INFO",), ("DBSIZE",))
         except FAILURES as error:
@@ -132,13 +132,13 @@ class RedisCache:
         }
 
     async def _new_generation(self, name: str, era: Era) -> bytes:
-        """The scope's generation, whoever made it first."""
+        """The scope's generation: a new one, or the one that another process has made meanwhile."""
         mine = _new_token()
         (theirs,) = await self._ask(era, ("SET", name, mine, "NX", "GET", "EX", GENERATION_TTL_S))
         return mine if theirs is None else bytes(theirs)
 
     async def _ask(self, era: Era, *commands: Command) -> list[Any]:
-        """The replies. All commands are about keys of one slot."""
+        """The replies to `commands`, whose keys must be in one slot."""
         try:
             answer = await self._line.ask(str(commands[0][1]), *commands)
         except FAILURES as error:
@@ -148,7 +148,7 @@ class RedisCache:
 
 
 class _Peek(NamedTuple):
-    """A question for some copies, and what is read from its answer."""
+    """A packed MGET of generations and copies, and the function that reads its answer."""
 
     command: Packed
     read: Callable[[Answer], list[Peeked]]
@@ -169,7 +169,7 @@ def _peeked(generation: bytes | None, copy: bytes | None, era: Era) -> Peeked:
 
 
 def _refuse_other(era: Era, answer: Answer) -> None:
-    """What another server says, or confirms, is worth nothing: readers are on the era's."""
+    """Refuse the answer of another server than the era's: readers use only the era's server."""
     if answer.run_id not in era.run_id:
         raise CacheUnavailable("another Redis answered than the one that counts")
 
@@ -181,7 +181,7 @@ def _translated(error: Exception) -> CacheUnavailable | Overloaded:
 
 
 def _decoded(copy: bytes, holds: Any) -> Any:
-    """Raises ValueError or one of its kind for what was never encoded by `fill`."""
+    """Raises ValueError, or a subclass of it, for bytes that `fill` did not encode."""
     if len(copy) > MAX_COPY_BYTES:
         raise ValueError("larger than any copy")
     return _decoder(holds).decode(memoryview(copy)[GENERATION_BYTES:])
@@ -206,7 +206,7 @@ def _claim_name(key: CacheKey[Any], miss: Miss) -> str:
 
 @lru_cache(maxsize=NAMES_REMEMBERED)
 def _names(key: CacheKey[Any], era: Era) -> tuple[str, str]:
-    """Of the scope's generation, and of the copy."""
+    """The names of the scope's generation and of the copy."""
     return _generation_name(key.scope, era), _name(key, era)
 
 

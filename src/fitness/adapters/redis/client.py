@@ -1,4 +1,4 @@
-"""The way to Redis, be it one server, a Sentinel's primary or a Cluster: a line for requests, a client for the rest."""
+"""Connects to Redis (one server, a Sentinel's primary or a Cluster): a line for requests, a client for the rest."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from fitness.adapters.redis.connection import Connection
 from fitness.adapters.redis.line import DEADLINE_S, RedisLine
 
 GIVEN_UP_S = 1.0
-"""For a connection, and for an answer; whoever asks has a shorter deadline of their own."""
+"""The longest wait for a connection, and for an answer; callers have a shorter deadline of their own."""
 
 PATIENT_DEADLINE_S = 1.0
-"""Where nothing stands in for the answer, as for sessions: a server that is only busy is then worth the wait."""
+"""A line's deadline where nothing can replace the answer, as for sessions: it is better to wait for a busy server."""
 
 MAX_CONNECTIONS = 4
-"""Of a client; a line has one."""
+"""The most connections of one client; a line has one connection."""
 
 AnyRedis = Redis | RedisCluster
 AnyLine = RedisLine | RedisClusterLine
@@ -31,7 +31,7 @@ AnyLine = RedisLine | RedisClusterLine
 
 def line_to(url: str, deadline_s: float = DEADLINE_S) -> AnyLine:
     """A line that connects when first asked; URLs as for `connected`."""
-    # No timeout of the connection's own: the line has a deadline for all answers, and connects in the background.
+    # The connection has no timeout: the line has a deadline for all answers, and connects in the background.
     client = connected(url, socket_timeout=None)
     if isinstance(client, RedisCluster):
         return RedisClusterLine(client, deadline_s=deadline_s)
@@ -46,12 +46,12 @@ def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S) -> AnyRedi
     server the Sentinels call the primary, redis+cluster://host:port,host:port for a Cluster.
     """
     scheme = url.partition("://")[0]
-    # The library's own ten retries would cost seconds, and run a command twice that was only slow.
+    # redis-py's own ten retries would cost seconds, and would run a command twice that was only slow.
     deadlines: dict[str, Any] = {"socket_timeout": socket_timeout, "socket_connect_timeout": GIVEN_UP_S}
     if scheme == "redis+sentinel":
         return _primary(url, deadlines)
     if scheme == "redis+cluster":
-        # Its line asks for the slots through the client, which has no other deadline.
+        # The Cluster's line asks for the slots through this client, which has no other deadline.
         deadlines["socket_timeout"] = GIVEN_UP_S
         nodes = [ClusterNode(host, port) for host, port in _hosts(url)]
         return RedisCluster(
@@ -64,7 +64,7 @@ def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S) -> AnyRedi
 
 
 class _OwnLine(RedisLine):
-    """Closes whoever makes its connections as well, since that may have some of its own."""
+    """Also closes the client that makes its connections, since the client may have connections of its own."""
 
     def __init__(self, make_connection: Callable[[], Connection], maker: Redis, deadline_s: float) -> None:
         super().__init__(make_connection, deadline_s=deadline_s)

@@ -15,7 +15,7 @@ from fitness.foundation.tasks import mark_retrieved
 from fitness.ports.reply import Reply
 
 REFRESH_S = 0.2
-"""At least this long between two looks at who has which slots."""
+"""The shortest time between two background refreshes of the slot map."""
 
 
 class RedisClusterLine:
@@ -32,12 +32,12 @@ class RedisClusterLine:
 
     @property
     def run_id(self) -> str | None:
-        """Of all primaries together, sorted; None while one of them is not connected."""
+        """The run ids of all primaries, sorted, with commas between them; None while a primary is not connected."""
         ids = [line.run_id for line in self._lines.values()]
         return ",".join(sorted(one for one in ids if one)) if self._known and ids and all(ids) else None
 
     async def ask(self, key: str | bytes, *commands: Command | Packed) -> Answer:
-        """As `RedisLine.ask`. A question that meets a slot on its way is asked once more, where the slot is now."""
+        """As `RedisLine.ask`. A question whose slot has moved, or is moving, is asked once more at its new server."""
         try:
             return await (await self._line(key)).ask(key, *commands)
         except (MovedError, AskError):
@@ -48,7 +48,7 @@ class RedisClusterLine:
             raise
 
     def ask_soon(self, read: Callable[[Answer], T], *commands: Command | Packed) -> Reply[T] | None:
-        """None: which server has the keys of each command is found out first."""
+        """Always None: the line must first find out which server has the keys of each command."""
         return None
 
     async def ask_each(self, commands: Sequence[Command]) -> list[Answer]:
@@ -75,7 +75,7 @@ class RedisClusterLine:
         self._refresh()
 
     async def aclose(self) -> None:
-        self._closed = True  # the questions that fail now ask for no further look
+        self._closed = True  # questions that fail from now on start no refresh
         if self._refreshing is not None:
             await cancelled(self._refreshing)
         await asyncio.gather(*(line.aclose() for line in self._lines.values()))
@@ -92,7 +92,7 @@ class RedisClusterLine:
         return self._lines[node.name]
 
     def _refresh(self) -> None:
-        """In the background, since somebody's question failed; not more often than every REFRESH_S."""
+        """Refresh the slot map in the background after a question failed, at most once in REFRESH_S."""
         if not self._closed and asyncio.get_running_loop().time() >= self._refreshed_s + REFRESH_S:
             self._look()
 
@@ -109,9 +109,9 @@ class RedisClusterLine:
         return self._refreshing
 
     async def _look_again(self) -> None:
-        """Who has which slots now. Lines to servers that are no primaries any more are closed."""
+        """Ask which server has which slots. Lines to servers that are no longer primaries are closed."""
         try:
-            # Not `RedisCluster.initialize`, which asks for the description of every command too: 100 KB a look.
+            # Not `RedisCluster.initialize`, which also asks for the description of every command: 100 KB each time.
             await self._cluster.nodes_manager.initialize()
         finally:
             await self._disconnect()
@@ -132,9 +132,9 @@ class RedisClusterLine:
         nodes = self._cluster.nodes_manager
         await nodes.aclose()
         await nodes.aclose("startup_nodes")
-        await asyncio.gather(*nodes._background_tasks, return_exceptions=True)  # they close those of former nodes
+        await asyncio.gather(*nodes._background_tasks, return_exceptions=True)  # close connections to former nodes
 
 
 def _maker(node: Any) -> Any:
-    # A line has a deadline of its own for all its answers.
+    # No timeout of the connection: the line has a deadline for all its answers.
     return lambda: node.connection_class(**node.connection_kwargs | {"socket_timeout": None})

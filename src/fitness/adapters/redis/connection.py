@@ -1,4 +1,4 @@
-"""A connection to Redis: redis-py makes it, and then it is taken over.
+"""A connection to Redis: redis-py makes it, then the line takes over its transport.
 
 redis-py knows how to reach a server: TLS, passwords, Sentinels, a Cluster. But reading a reply through it costs more
 than the rest of a question. So once the connection is made, bytes go from the transport to hiredis and to the line.
@@ -18,7 +18,7 @@ from fitness.foundation.tasks import mark_retrieved
 Command = tuple[str | int | float | bytes | memoryview, ...]
 
 Packed = bytes
-"""A command as it is written to the server."""
+"""A command as the bytes that are written to the server."""
 
 _pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment] # its stub wants tuples of one
 
@@ -28,7 +28,7 @@ def packed(command: Command | Packed) -> Packed:
 
 
 class Connection(Protocol):
-    """What a connection of redis-py offers, as far as a line needs it."""
+    """The methods of a redis-py connection that a line needs."""
 
     async def connect(self) -> None: ...
 
@@ -40,7 +40,7 @@ class Connection(Protocol):
 
 
 class Conversation(asyncio.Protocol):
-    """Hands the replies that came together to `replied`, errors as exceptions; and to `ended` why it ended."""
+    """Passes each batch of replies to `replied`, error replies as exceptions, and the reason for its end to `ended`."""
 
     def __init__(self, replied: Callable[[list[Any]], None], ended: Callable[[Exception], None]) -> None:
         self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=_error, notEnoughData=_INCOMPLETE)
@@ -48,7 +48,7 @@ class Conversation(asyncio.Protocol):
         self._ended = ended
 
     def leave(self) -> None:
-        """Nothing more is handed on, whatever is still on its way."""
+        """Pass on nothing more, even if replies still arrive."""
         self._replied = lambda _: None
         self._ended = lambda _: None
 
@@ -57,7 +57,7 @@ class Conversation(asyncio.Protocol):
         try:
             reader.feed(data)
             while (reply := reader.gets(False)) is not _INCOMPLETE:
-                if not isinstance(reply, hiredis.PushNotification):  # what the server says unasked
+                if not isinstance(reply, hiredis.PushNotification):  # answers no question
                     replies.append(reply)
         except InvalidResponse as error:
             self._ended(error)
@@ -68,8 +68,8 @@ class Conversation(asyncio.Protocol):
 
 
 def taken_over(connection: Connection, conversation: Conversation) -> asyncio.WriteTransport:
-    """The transport of a connection on which nothing is under way; from now on its bytes go to `conversation`."""
-    writer: asyncio.StreamWriter | None = getattr(connection, "_writer", None)  # redis-py has no other way to it
+    """The transport of an idle connection, whose bytes go to `conversation` from now on."""
+    writer: asyncio.StreamWriter | None = getattr(connection, "_writer", None)  # redis-py has no public access to it
     if writer is None:
         raise RedisConnectionError("the connection was closed")
     transport = writer.transport
@@ -82,13 +82,13 @@ _ERRORS = {"NOSCRIPT": NoScriptError, "READONLY": ReadOnlyError, "MOVED": MovedE
 
 
 def _error(text: str) -> ResponseError:
-    """What redis-py would raise; its errors of a kind are made of the text behind the kind."""
+    """The exception that redis-py would raise. Its class for a kind of error takes the text without the kind."""
     kind, _, rest = text.partition(" ")
     return _ERRORS[kind](rest) if kind in _ERRORS else ResponseError(text)
 
 
 async def handshaken(connection: Connection) -> str:
-    """Connect, authenticate, and ask for the run id, once, before the connection is used."""
+    """Connect, authenticate, and return the server's run id, which is asked for once, before the connection is used."""
     await connection.connect()
     await connection.send_packed_command([packed(("INFO", "server"))], check_health=False)
     facts = facts_of(await connection.read_response(disable_decoding=True, timeout=math.inf))
@@ -98,13 +98,13 @@ async def handshaken(connection: Connection) -> str:
 
 
 async def given_up(connection: Connection, handshake: "asyncio.Task[str]") -> None:
-    """End the handshake, and close what it made."""
+    """End the handshake, and close its connection."""
     await cancelled(handshake)
     await connection.disconnect(nowait=True)
 
 
 async def cancelled(task: "asyncio.Task[Any]") -> None:
-    """Returns when it has ended. redis-py loses a cancellation that comes while it connects: cancel until it ends."""
+    """Cancel `task` until it has ended: redis-py loses a cancellation that comes while it connects."""
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=0.05)
@@ -112,6 +112,6 @@ async def cancelled(task: "asyncio.Task[Any]") -> None:
 
 
 def facts_of(reply: bytes) -> dict[str, str]:
-    """The lines `name:value` of an answer to INFO."""
+    """The values in an answer to INFO, by name."""
     lines = reply.decode("utf-8", "replace").splitlines()
     return {name: value for name, colon, value in (line.partition(":") for line in lines) if colon}

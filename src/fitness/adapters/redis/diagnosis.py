@@ -1,4 +1,4 @@
-"""Whether a Redis is set up for what it is used for: copies that may go, or state that may not."""
+"""Checks whether a Redis is set up for its purpose: cached copies that may be lost, or state that must be kept."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ GOOD, DOUBTFUL, WRONG = Verdict
 
 
 class RedisDiagnosis:
-    """By the settings of every server behind `redis`; `rules` say what they are to be."""
+    """Checks the settings of every server behind `redis` by `rules`."""
 
     def __init__(self, redis: AnyRedis, rules: Callable[[Settings], Sequence[Finding]]) -> None:
         self._redis = redis
@@ -33,7 +33,7 @@ class RedisDiagnosis:
         return found + [finding for one in settings.values() for finding in self._rules(one)]
 
     async def _asked(self, command: Callable[..., Any], what: str) -> dict[str, Any]:
-        """Each server's answer, under its name."""
+        """Each server's answer by the server's name."""
         if isinstance(self._redis, RedisCluster):
             answers: dict[str, Any] = await command(what, target_nodes=RedisCluster.PRIMARIES)
             return answers

@@ -1,7 +1,7 @@
-"""One line to a Redis server: everything that a process asks, pipelined over one connection.
+"""One line to a Redis server: all questions of a process, pipelined over one connection.
 
-What one turn of the event loop asks is written together; answers come in the order of the questions. There is no pool
-to wait for, so a thousand requests at a time are one queue and not a thousand timers.
+Questions of one turn of the event loop are written together; answers come in the order of the questions. There is no
+pool to wait for, so a thousand concurrent requests are one queue and not a thousand timers.
 """
 
 import asyncio
@@ -30,30 +30,31 @@ from fitness.ports.reply import Reply
 T = TypeVar("T")
 
 DEADLINE_S = 0.05
-"""For the next answer, from when the server gave the one before, or the question was written. A server that answers one
-question after the other is well, however many wait."""
+"""The longest wait for the next answer, counted from the previous answer or, if that is later, from the writing of the
+question. A server that keeps answering is up, however many questions wait."""
 
 LOOK_S = 0.005
 LATE_S = 0.005
 GRACE_S = 0.02
 LONGEST_WAIT_S = 1.0
-"""A busy event loop runs its timers before it reads its sockets: at the deadline the answer may be there, unread. So it
-looks again after LOOK_S, and while that timer comes late by more than LATE_S, again after GRACE_S, up to this."""
+"""A busy event loop runs its timers before it reads its sockets: at the deadline the answer may be there, unread. So
+the line looks again after LOOK_S and, as long as that timer is late by more than LATE_S, again after GRACE_S, until
+LONGEST_WAIT_S is over."""
 
 RETRY_S = 0.1
-"""Between attempts to connect to a server that is down."""
+"""The pause between attempts to connect to a server that is down."""
 
 CONNECT_S = 1.0
 MAX_WAITING = 20_000
-"""Questions without an answer. Beyond it, questions are refused."""
+"""The most questions that may wait for an answer; further ones are refused."""
 
 
 class LineFull(Exception):
-    """This process asks more than the server answers; nothing says that the server is down."""
+    """This process asks faster than the server answers; the server need not be down."""
 
 
 FAILURES = (RedisError, RedisClusterException, OSError, LineFull)
-"""What an answer that does not come is raised as."""
+"""The exceptions that are raised when there is no answer, or an error in place of it."""
 
 
 class RedisLine:
@@ -78,13 +79,13 @@ class RedisLine:
         self._answered_s = float("-inf")
         self._down: Exception | None = None
         self.run_id: str | None = None
-        """Of the server at the other end; None without a connection."""
+        """The run id of the connected server; None without a connection."""
 
     def ask(self, key: str | bytes, *commands: Command | Packed) -> "asyncio.Future[Answer]":
-        """The replies to `commands`, in their order. `key` is one of theirs; all are in its slot.
+        """The replies to `commands`, in their order. `key` is a key of theirs; all their keys are in its slot.
 
-        The future raises the first error among the replies, RedisError or OSError where there is no answer in time.
-        Raises LineFull.
+        The future raises the first error among the replies, or RedisError or OSError if there is no answer in time.
+        Raises LineFull, and RedisConnectionError while the server counts as down.
         """
         if self._down is not None:
             raise RedisConnectionError(f"Redis is down: {self._down}")
@@ -95,9 +96,9 @@ class RedisLine:
         return answer
 
     def ask_soon(self, read: Callable[[Answer], T], *commands: Command | Packed) -> Reply[T] | None:
-        """As `ask`, with a reply whose value `read` makes; None where the server is down, or too many questions wait.
+        """As `ask`, but a Reply whose value `read` makes; None if the server is down or too many questions wait.
 
-        The reply fails where there is no answer in time, or an error among the replies.
+        The reply fails if there is no answer in time, or an error among the replies.
         """
         if self._down is not None or self._full:
             return None
@@ -116,22 +117,22 @@ class RedisLine:
         self._queue.append(question)
         if not self._writes_soon and self._transport is not None:
             self._writes_soon = True
-            self._loop.call_soon(self._write)  # after all that this turn of the loop asks
+            self._loop.call_soon(self._write)  # after all questions of this turn of the loop
 
     async def mget(self, *pairs: tuple[str, str]) -> list[Answer]:
-        """The values under pairs of keys, one after the other, in one answer or in several. A pair is in one slot."""
+        """The values of the pairs of keys, in their order, in one answer or several. A pair's keys are in one slot."""
         return await self.ask_everywhere(("MGET", *[name for pair in pairs for name in pair]))
 
     async def ask_each(self, commands: Sequence[Command]) -> list[Answer]:
-        """The answers to commands in any slots; the second word of each is its key."""
+        """The answers to commands whose keys are in any slots; the second word of a command is its key."""
         return [await self.ask("", *commands)] if commands else []
 
     async def ask_everywhere(self, *commands: Command | Packed) -> list[Answer]:
-        """The answer of every server: of the one that there is."""
+        """The answer of every server; a line has one server."""
         return [await self.ask("", *commands)]
 
     def reconnect(self) -> None:
-        """Give up the connection: the server may have been replaced, as Sentinels know."""
+        """Give up the connection and make a new one: Sentinels may name another primary by now."""
         self._end(RedisConnectionError("the connection was given up"))
 
     async def aclose(self) -> None:
@@ -159,7 +160,7 @@ class RedisLine:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         looking = loop.call_at(began_s + self._deadline_s, self._connects_late, began_s, None)
-        # A task of its own: redis-py loses a cancellation that comes while it connects, and may connect after all.
+        # A separate task: redis-py loses a cancellation that comes while it connects, and may connect after all.
         handshake = asyncio.ensure_future(handshaken(connection))
         try:
             await asyncio.wait({handshake}, timeout=CONNECT_S)
@@ -178,7 +179,7 @@ class RedisLine:
         self._down = None
 
     def _connects_late(self, began_s: float, again_s: float | None) -> None:
-        """Questions stop to wait for the connection, unless it is this process that is late: see LONGEST_WAIT_S."""
+        """Stop waiting for the connection, unless this process itself is late: see LONGEST_WAIT_S."""
         loop = self._loop
         now_s = loop.time()
         if self.run_id is not None or self._down is not None:
@@ -191,7 +192,7 @@ class RedisLine:
             self._go_down(RedisTimeoutError(f"the server did not complete the handshake within {self._deadline_s} s"))
 
     async def _converse(self, connection: Connection) -> None:
-        """Until the connection breaks, is given up, or an answer is overdue: each raises."""
+        """Exchange questions and answers. Raises when the connection breaks, is given up, or an answer is overdue."""
         self._ended = ended = self._loop.create_future()
         conversation = Conversation(self._replied, self._end)
         self._transport = transport = taken_over(connection, conversation)
@@ -199,18 +200,18 @@ class RedisLine:
             self._write()
             await ended
         finally:
-            # It may end long after the next one has begun, if there is something left to write.
+            # This transport may end long after the next one has begun, if it has bytes left to write.
             conversation.leave()
             transport.abort()
 
     def _end(self, error: Exception) -> None:
-        """What is asked from now on waits for the next connection."""
+        """End the connection. Questions asked from now on wait for the next one."""
         self._transport = None
         if self._ended is not None and not self._ended.done():
             self._ended.set_exception(error)
 
     def _write(self) -> None:
-        """Everything that was asked since the last time, at once."""
+        """Write all questions since the last write at once."""
         self._writes_soon = False
         if self._transport is None:
             return
@@ -218,7 +219,7 @@ class RedisLine:
         now_s = self._loop.time()
         written = []
         for question in questions:
-            if question.answer.done():  # nobody waits any more, and nothing was written yet
+            if question.answer.done():  # nobody waits for it any more, and it was not written yet
                 continue
             question.written_s = now_s
             written += [packed(command) for command in question.commands]
@@ -242,7 +243,7 @@ class RedisLine:
                     self.reconnect()
 
     def _watch(self) -> None:
-        """One timer for the oldest unanswered question, since all that come later are due later."""
+        """Set one timer, for the oldest unanswered question: all later questions are due later."""
         if not self._watched and self._unanswered:
             self._watched = True
             self._look_at(self._due_s, again=False)
@@ -255,7 +256,7 @@ class RedisLine:
         self._loop.call_at(at_s, self._look, at_s, again)
 
     def _look(self, at_s: float, again: bool) -> None:
-        """Whether an answer is overdue; `again` if it was so already when the sockets were last read."""
+        """Check whether an answer is overdue; `again` if it was overdue before the sockets were last read."""
         now_s = self._loop.time()
         if not self._unanswered:
             self._watched = False
@@ -267,17 +268,17 @@ class RedisLine:
             self._look_at(now_s + GRACE_S, again=True)
         else:
             self._watched = False
-            # Down at once: who asks next need not wait for a second deadline, that of the handshake.
+            # Down at once: the next question need not wait for a second deadline, that of the handshake.
             self._go_down(RedisTimeoutError(f"no answer within {self._deadline_s} s"))
             self.reconnect()
 
     def _lose(self, error: Exception) -> None:
-        """Fail what was written. What was not written yet waits for the next connection."""
+        """Fail the questions that were written. The others wait for the next connection."""
         lost, self._unanswered = self._unanswered, deque()
         fail_all(lost, error)
 
     def _go_down(self, error: Exception) -> None:
-        """Fail everything, and each question from now on until a connection is made."""
+        """Fail all questions, and every question from now on until a connection is made."""
         self._down = error
         self._lose(error)
         waiting, self._queue = self._queue, deque()

@@ -1,4 +1,4 @@
-"""Tickets and places in the state Redis."""
+"""Tickets and places of the live feed in the state Redis."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +12,7 @@ from fitness.domain.model.users import Caller
 from fitness.ports.live import PLACE_TTL_S, TICKET_TTL_S, Place
 from fitness.ports.outages import Overloaded, TicketsUnavailable
 
-# By the server's own clock, so that all processes count alike.
+# The server's clock is used, so that all processes agree on when a place expires.
 TAKE = """
 local now = redis.call('TIME')
 local at = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -45,7 +45,7 @@ class RedisTickets:
 
 
 class RedisPlaces:
-    """One sorted set a user: connections by when their places are free again."""
+    """One sorted set for each user: the names of connections, by the time when their places are free again."""
 
     def __init__(self, line: AnyLine) -> None:
         self._line = line

@@ -1,4 +1,4 @@
-"""What one line to Redis was asked, until it is answered."""
+"""The questions that a line to Redis was asked, until they are answered."""
 
 from asyncio import Future
 from collections.abc import Iterable
@@ -10,12 +10,12 @@ from fitness.ports.reply import Reply
 
 class Answer(NamedTuple):
     run_id: str
-    """Of the server that answered."""
+    """The run id of the server that answered."""
     replies: list[Any]
 
 
 class Question:
-    """Commands whose replies are one answer, and who waits for it."""
+    """Commands whose replies make one answer, and the future or reply that waits for the answer."""
 
     __slots__ = ("answer", "commands", "replies", "written_s")
 
@@ -26,7 +26,7 @@ class Question:
         self.written_s = 0.0
 
     def settle(self, run_id: str) -> Exception | None:
-        """Once all replies are there. Returns the first error among them."""
+        """Complete the answer, once all replies are there. Returns the first error among them, or None."""
         for reply in self.replies:
             if isinstance(reply, Exception):
                 if not self.answer.done():

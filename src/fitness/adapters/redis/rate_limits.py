@@ -1,4 +1,4 @@
-"""The rate limiter in Redis: one script a request."""
+"""The rate limiter in Redis: one call of a script for each request."""
 
 import hashlib
 from collections import OrderedDict
@@ -18,7 +18,7 @@ from fitness.ports.outages import LimiterUnavailable, Overloaded
 from fitness.ports.reply import Reply
 
 SCHEMA = "v1"
-"""Raised with every change to what is kept."""
+"""Raised with every change of the stored format."""
 
 MOST_REMEMBERED = 10_000
 
@@ -37,7 +37,7 @@ class RedisRateLimiter:
         try:
             try:
                 (answer,) = (await self._line.ask(call.key, call.by_digest)).replies
-            except NoScriptError:  # the server restarted, and is sent the text
+            except NoScriptError:  # the server restarted: send it the script's text
                 (answer,) = (await self._line.ask(call.key, ("EVAL", self._script, *call.arguments))).replies
         except LineFull as error:
             raise Overloaded(str(error)) from error
@@ -46,12 +46,12 @@ class RedisRateLimiter:
         return _decision(charges, answer)
 
     def acquire_soon(self, charges: Sequence[Charge]) -> Reply[Decision] | None:
-        """Its reply fails where the server has to be sent the script first."""
+        """The reply fails if the server must first be sent the script."""
         call = self._known(charges)
         return self._line.ask_soon(call.read, call.by_digest)
 
     def _known(self, charges: Sequence[Charge]) -> "_Call":
-        """A caller's requests come with the very same charges, whose command is made once."""
+        """The call for `charges`, made once: a caller's requests come with the same `charges` object."""
         call = self._calls.get(id(charges))
         if call is not None and call.charges is charges:
             return call
@@ -91,8 +91,8 @@ def _decision(charges: Sequence[Charge], answer: Sequence[int]) -> Decision:
 
 
 def _name(charge: Charge) -> str:
-    # Braces are a cluster's hash tag: what one script judges together shares a slot. That is all of one user's, or
-    # else an address's and an account's, which have nothing in common but that nobody is logged in.
+    # Braces are a cluster's hash tag: the keys that one call of the script judges share a slot. They are all of one
+    # user, or else of an address and an account, which have nothing in common but that nobody is logged in.
     tag = charge.subject if charge.subject.startswith(USER) else "anonymous"
     algorithm = charge.limit.algorithm.name.lower()
     return f"{SCHEMA}:limit:{{{tag}}}:{charge.policy}:{algorithm}:{charge.subject}"

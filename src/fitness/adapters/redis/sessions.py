@@ -1,4 +1,4 @@
-"""Sessions in the state Redis: one hash an account, and one script to use a refresh token."""
+"""Sessions in the state Redis: one hash for each account, and one script to use a refresh token."""
 
 import hashlib
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from fitness.ports.outages import Overloaded, SessionsUnavailable
 from fitness.ports.sessions import Outcome, Rotation
 
 SCHEMA = "v1"
-"""Raised with every change to what is kept; sessions under another one are lost."""
+"""Raised with every change of the stored format; sessions stored under another schema are lost."""
 
 SCRIPT = files("fitness.adapters.redis").joinpath("sessions.lua").read_text(encoding="utf-8")
 SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -36,7 +36,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Kept(msgspec.Struct):
-    """One session as JSON. Numbers are text, since Lua's own JSON would shorten them."""
+    """One session as JSON. Numbers are text, since Lua's JSON would write them with too few digits."""
 
     number: str
     since: str
@@ -72,7 +72,7 @@ class RedisSessionStore:
         call: Command = (*given, *_SPANS_US, KEPT_MS)
         try:
             (answer,) = await self._ask(name, ("EVALSHA", SHA, *call))
-        except NoScriptError:  # the server restarted, and is sent the text
+        except NoScriptError:  # the server restarted: send it the script's text
             (answer,) = await self._ask(name, ("EVAL", SCRIPT, *call))
         outcome, number = answer[0].decode(), int(answer[1])
         return None if outcome == "unknown" else Rotation(Outcome(outcome), number)
@@ -96,7 +96,7 @@ class RedisSessionStore:
             await self._ask(name, ("HDEL", name, *surplus))
 
     async def _all(self, user_id: int) -> list[tuple[Session, bool]]:
-        """Each with whether a token of it was reused."""
+        """The account's sessions, each with whether a token of it was reused."""
         name = _name(user_id)
         (answer,) = await self._ask(name, ("HGETALL", name))
         pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=True)

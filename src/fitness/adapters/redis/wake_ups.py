@@ -15,10 +15,11 @@ from fitness.foundation.tasks import SupervisedTasks, mark_retrieved
 CHANNEL = "v1:live:changed"
 
 TOGETHER_S = 0.05
-"""What is announced within this time after a message goes together in the next one: hearing one costs some 0.1 ms."""
+"""Announcements within this time after a message go into the next message: receiving a message costs some 0.1 ms."""
 
 SILENCE_S = 5.0
-"""Then the server is asked for a sign of life; without one, the connection is made anew after another SILENCE_S."""
+"""After so long without a message the server is pinged; without an answer for another SILENCE_S, the connection is made
+anew."""
 
 RETRY_S = 0.5
 
@@ -26,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class RedisWakeUps:
-    """`line` tells, and a connection of its own to `url` hears."""
+    """Publishes over `line`, and listens on a separate connection to `url`."""
 
     def __init__(self, line: AnyLine, url: str) -> None:
         self._line = line

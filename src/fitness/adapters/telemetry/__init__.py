@@ -1,1 +1,1 @@
-"""What this process measured, and how Prometheus and a tracing backend get it."""
+"""The measurements of this process, and their way to Prometheus and to a tracing backend."""

@@ -12,13 +12,13 @@ from fitness.adapters.telemetry.sources import Labels
 from fitness.adapters.telemetry.table import INSTRUMENTS
 
 Counted = Mapping[str, Mapping[Labels, float]]
-"""Values by the labels', by the metric's name."""
+"""For each metric's name, the counts by the values of its labels."""
 
 _log = logging.getLogger(__name__)
 
 
 def leave_counts(folder: Path, counted: Counted) -> None:
-    """Add `counted` to what ended processes counted, for later scrapes. Nothing happens where `folder` is not there."""
+    """Add `counted` to the counts of ended processes, for later scrapes. Does nothing if there is no `folder`."""
     if not counted or not folder.is_dir():
         return
     try:
@@ -29,7 +29,7 @@ def leave_counts(folder: Path, counted: Counted) -> None:
 
 
 def left_counts(folder: Path) -> str:
-    """What ended processes counted, in Prometheus's text format."""
+    """The counts of ended processes, in Prometheus's text format."""
     counted = _read(folder)
     lines = []
     for row in INSTRUMENTS:
@@ -59,7 +59,7 @@ def _read(folder: Path) -> Counted:
 
 
 def _write(folder: Path, counted: Counted) -> None:
-    """Readers take no lock: they find the file as it was or as it is."""
+    """Replace the file in one step. Readers take no lock: they find the old file or the new one."""
     half = folder / "ended.json.half"
     half.write_text(json.dumps({name: [*counts.items()] for name, counts in counted.items()}))
     half.rename(_file(folder))

@@ -1,8 +1,8 @@
 """All of an instance's metrics in one answer, however many processes it has.
 
-Each process has a slot, the lowest that is free, and serves its metrics on a unix socket of that number. A scrape asks
-every slot and puts the answers together, with the slot as the label `worker`: a number and not a process id, so that
-there is never more than one series for each. Processes that have ended count as the worker `cli`: see ended.py.
+Each process takes the lowest free slot, and serves its metrics on a unix socket of that number. A scrape asks every
+slot and merges the answers, with the slot as the label `worker`: a slot and not a process id, so that new processes
+continue the old series. Processes that have ended count as the worker `cli`: see ended.py.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ ANSWER_S = 1.0
 MOST_SLOTS = 1_024
 
 ENDED = "cli"
-"""The label of processes that have ended."""
+"""The value of the label `worker` for processes that have ended."""
 
 
 def begin_exchange(folder: Path) -> None:
@@ -37,7 +37,7 @@ def begin_exchange(folder: Path) -> None:
 
 
 class MetricsExchange:
-    """In `folder`, which belongs to this instance of the service alone; see `begin_exchange`."""
+    """`folder` belongs to this instance of the service alone; see `begin_exchange`."""
 
     def __init__(self, folder: Path, render: Callable[[], bytes]) -> None:
         self._folder = folder
@@ -58,7 +58,7 @@ class MetricsExchange:
                 path.unlink(missing_ok=True)
 
     async def collect(self) -> bytes:
-        """Every process's metrics, in Prometheus's text format. One that takes longer than ANSWER_S is left out."""
+        """Every process's metrics, in Prometheus's text format. Processes slower than ANSWER_S are left out."""
         with _short(self._folder) as folder:
             sockets = sorted(folder.glob("*.sock"))
             answers = await asyncio.gather(*(_ask(path) for path in sockets))
@@ -74,7 +74,7 @@ class MetricsExchange:
 
 
 def merged(answers: Iterable[tuple[str, str]]) -> bytes:
-    """One text of many, each sample under its worker, each family's samples together."""
+    """Merge the texts of all workers into one: each sample with its worker, each family's samples together."""
     families: dict[str, list[str]] = {}
     for worker, text in answers:
         family: list[str] = []
@@ -113,7 +113,7 @@ async def _ask(path: Path) -> bytes:
 
 @contextmanager
 def _short(folder: Path) -> Iterator[Path]:
-    """The folder by a path short enough for a socket in it: the kernel takes 108 bytes."""
+    """A path of the folder that is short enough for a socket in it: the kernel takes 108 bytes."""
     opened = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     try:
         yield Path(f"/proc/self/fd/{opened}")

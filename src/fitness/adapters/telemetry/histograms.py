@@ -13,10 +13,10 @@ Cell = list[float]
 
 
 class Histogram(Collector):
-    """Durations by the values of its labels.
+    """Durations in seconds, in one cell for each combination of label values.
 
-    A cell holds how many durations fell into each bucket, the last one without a bound, and then their sum. Recording
-    through OpenTelemetry costs a request ten times as much, and it has no histogram that is read at scrape.
+    A cell holds the number of durations in each bucket, of which the last has no bound, and then their sum. Recording
+    through OpenTelemetry costs a request ten times as much, and OpenTelemetry has no histogram that is read at scrape.
     """
 
     def __init__(self, name: str, description: str, labels: Sequence[str], buckets_s: Sequence[float]) -> None:
@@ -39,7 +39,7 @@ class Histogram(Collector):
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         family = HistogramMetricFamily(self._name, self._description, labels=self._labels)
-        # A scrape runs on another thread than what records, which may add cells meanwhile.
+        # A scrape runs on another thread than the recording, which may add cells meanwhile.
         for labels, cell in [*self._cells.items()]:
             *counts, total_s = [*cell]
             buckets = [*zip(self._bounds, accumulate(counts), strict=True)]

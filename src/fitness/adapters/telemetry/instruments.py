@@ -1,4 +1,4 @@
-"""Records what happens in this process, and shows all of the table's metrics."""
+"""Records the events of this process, and shows all metrics of the table."""
 
 import asyncio
 import logging
@@ -82,15 +82,16 @@ class Instruments:
         self._own.changes[(ChangeKind.CREATED,)] += count
 
     def changed(self, kind: ChangeKind, result: object) -> None:
-        """What a repository's method returned that makes changes of this kind: how many, or whether or what it was."""
+        """Count changes of this kind by the result of the repository's method: their number, a bool, or a value; None
+        is no change."""
         self._own.changes[(kind,)] += result if isinstance(result, int) else result is not None
 
     def connected(self, via: str, more: int) -> None:
-        """So many more connections to the live feed, or fewer: by `websocket` or by `events`."""
+        """The live feed's connections via `websocket` or `events` are `more` than before, or fewer if negative."""
         self._own.connected[(via,)] += more
 
     def told(self, late_s: float) -> None:
-        """A change was given to somebody who follows, so long after it was made."""
+        """A change was delivered to a follower of the live feed `late_s` after it was made."""
         self._tellings.record(late_s, self._tellings.cell(()))
 
     def activities_purged(self, ids: Sequence[int]) -> None:
@@ -103,8 +104,8 @@ class Instruments:
         self._own.photos[()] += photo is not None
 
     def declare(self, sources: MetricSources, expected_requests: Iterable[Labels], tasks: Iterable[str] = ()) -> None:
-        """Show every metric of the table. Counters begin at 0 for every combination of labels that is known; `tasks`
-        are the background jobs that this process carries out."""
+        """Show every metric of the table. Counters begin at 0 for every known combination of labels; `tasks` are the
+        background jobs that this process carries out."""
         self._begin_at_zero(sources, expected_requests)
         for task in tasks:
             for outcome in JOB_OUTCOMES:
@@ -115,7 +116,7 @@ class Instruments:
                 show(row.name, row.help, row.labels, partial(row.source, self._own, sources))
 
     def counted(self, sources: MetricSources) -> Mapping[str, Mapping[Labels, float]]:
-        """What this process's own counters have reached, by name; those at 0 are left out."""
+        """The values of this process's own counters, by name; zeros are left out."""
         found: dict[str, Mapping[Labels, float]] = {}
         for row in INSTRUMENTS:
             if row.kind is Kind.COUNTER and not row.from_store and not isinstance(row.source, tuple):
@@ -124,7 +125,7 @@ class Instruments:
         return found
 
     def _first(self, method: str, endpoint: str, status: int) -> tuple[Labels, Cell]:
-        """Under which responses of this kind are counted. A client may send any method: those are not remembered."""
+        """Labels and cell for such responses. A client may send any method: unknown methods are not remembered."""
         known = method if method in METHODS else OTHER_METHOD
         # Requests without a route take next to no time: one series for all methods is enough.
         timed_method = OTHER_METHOD if endpoint == UNMATCHED else known
@@ -134,7 +135,7 @@ class Instruments:
         return seen
 
     async def sample(self, sources: MetricSources) -> None:
-        """Until cancelled, look at the stores every SAMPLE_S; one that does not answer has no values until it does."""
+        """Until cancelled, read the stores every SAMPLE_S; a store that does not answer has no values until it does."""
         loop, next_s = asyncio.get_running_loop(), 0.0
         while True:
             began_s = loop.time()

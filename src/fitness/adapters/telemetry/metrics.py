@@ -1,4 +1,4 @@
-"""This process's metrics: OpenTelemetry's instruments, read by its exporter for Prometheus, and histograms beside."""
+"""This process's metrics: OpenTelemetry's instruments, read by its exporter for Prometheus, and our own histograms."""
 
 import os
 import threading
@@ -16,9 +16,9 @@ Read = Callable[[], Mapping[Labels, float]]
 
 
 class Metrics:
-    """Instruments by the name that Prometheus shows.
+    """Makes instruments, each by the name that Prometheus shows.
 
-    OTEL_SDK_DISABLED=true, as OpenTelemetry has it, switches all of them off.
+    OTEL_SDK_DISABLED=true, OpenTelemetry's own switch, turns all of them off.
     """
 
     def __init__(self) -> None:
@@ -38,15 +38,15 @@ class Metrics:
         self._meter.create_observable_gauge(name, [_observe(read, labels)], description=description)
 
     def durations(self, name: str, description: str, labels: Sequence[str], buckets_s: Sequence[float]) -> Histogram:
-        """In the registry that OpenTelemetry's exporter writes to, so that a scrape shows both."""
+        """A histogram in the registry of OpenTelemetry's exporter, so that a scrape shows both."""
         histogram = Histogram(name, description, labels, buckets_s)
         if os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true":
             self._registry.register(histogram)
         return histogram
 
     def render(self) -> bytes:
-        """In Prometheus's text format; takes some milliseconds."""
-        with self._rendering:  # the exporter hands over through a queue that two scrapes would share
+        """All metrics in Prometheus's text format; takes some milliseconds."""
+        with self._rendering:  # two scrapes would share the queue through which the exporter passes its values
             return generate_latest(self._registry)
 
     def close(self) -> None:
@@ -55,7 +55,7 @@ class Metrics:
 
 def _observe(read: Read, labels: Sequence[str]) -> Callable[[CallbackOptions], Iterable[Observation]]:
     def observe(_: CallbackOptions) -> Iterable[Observation]:
-        values = dict(read())  # a scrape runs on another thread than what counts, which may add keys meanwhile
+        values = dict(read())  # a scrape runs on another thread than the counting, which may add keys meanwhile
         return [Observation(value, dict(zip(labels, of, strict=True))) for of, value in values.items()]
 
     return observe

@@ -1,4 +1,4 @@
-"""What the instruments read: the wrappers and stores that keep counts, seen through Protocols."""
+"""The sources of the instruments' values: wrappers and stores that keep counts, as Protocols."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,14 @@ from fitness.ports.upkeep import Overdue
 
 Labels = tuple[str, ...]
 Counts = Counter[Labels]
-"""By the values of a counter's labels. Plain numbers: recording through OpenTelemetry costs more than most of what is
-counted."""
+"""Counts by the values of a counter's labels. Plain numbers: recording through OpenTelemetry costs more than most of
+the counted work."""
 
 
 class CountedCache(Protocol):
     @property
     def errors(self) -> Counts:
-        """By kind of copy."""
+        """Errors by kind of copy."""
 
 
 class CountedReads(Protocol):
@@ -35,19 +35,19 @@ class CountedReads(Protocol):
 
     @property
     def internal(self) -> Counts:
-        """By kind and result."""
+        """The service's own reads, by kind and result."""
 
 
 class CountedState(Protocol):
     @property
     def closings(self) -> Counts:
-        """By reason."""
+        """Times that the cache was closed, by reason."""
 
 
 class CountedLimiter(Protocol):
     @property
     def decisions(self) -> Counts:
-        """By policy and outcome."""
+        """Decisions by policy and outcome."""
 
 
 class CacheStore(Protocol):
@@ -56,7 +56,10 @@ class CacheStore(Protocol):
         """Copies that could not be decoded."""
 
     async def sizes(self) -> Mapping[str, int]:
-        """`bytes` and `keys` in the store, and keys `evicted` so far, as far as it knows. Raises CacheUnavailable."""
+        """`bytes` and `keys` in the store, and keys `evicted` so far; unknown ones are missing.
+
+        Raises CacheUnavailable.
+        """
 
 
 class CacheLease(Protocol):
@@ -78,12 +81,12 @@ class Pool(Protocol):
 
 class Upkeep(Protocol):
     async def overdue(self) -> Overdue:
-        """What should have been deleted for good by now. Raises DatabaseUnavailable."""
+        """Activities and accounts that should have been deleted for good by now. Raises DatabaseUnavailable."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricSources:
-    """Read at each scrape, or every few seconds where reading means asking a store."""
+    """Every source is read at each scrape, or every few seconds if reading it asks a store."""
 
     cache: CountedCache
     reads: CountedReads
@@ -99,7 +102,7 @@ class MetricSources:
 
 
 class Readings:
-    """What this process counted itself, and its last look at the stores."""
+    """The counts of this process, and its last readings of the stores."""
 
     def __init__(self) -> None:
         self.requests: Counts = Counter()
@@ -123,6 +126,6 @@ class Readings:
         return {(): self.outbox[what]} if what in self.outbox else {}
 
     def take_lag(self) -> Mapping[Labels, float]:
-        """The longest since it was last taken."""
+        """The longest lag of the event loop since the last call."""
         lag_s, self.lag_s = self.lag_s, 0.0
         return {(): lag_s}

@@ -1,4 +1,4 @@
-"""Every metric there is: its name, kind, labels and help, and where its values come from. README's table is equal."""
+"""Every metric: its name, kind, labels and help, and the source of its values. README's table lists the same."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -33,14 +33,14 @@ class Kind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Instrument:
     name: str
-    """As Prometheus shows it."""
+    """The name that Prometheus shows."""
     kind: Kind
     help: str
     labels: tuple[str, ...]
     source: Source | tuple[float, ...]
-    """A function that reads the values; of a histogram, the upper bounds of its buckets."""
+    """A function that reads the values; for a histogram, the upper bounds of its buckets in seconds."""
     from_store: bool = False
-    """A store counts it, not this process."""
+    """True if a store counts it, not this process."""
 
 
 COUNTER, GAUGE, HISTOGRAM = Kind

@@ -1,4 +1,4 @@
-"""Spans for a tracing backend, where one is configured in the way of OpenTelemetry; otherwise none."""
+"""Spans for a tracing backend, if OpenTelemetry's environment variables name one; otherwise no spans."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ NO_SPAN = nullcontext()
 
 
 class Tracing:
-    """On where one of ENDPOINTS is set: spans go there over HTTP, in batches, from a thread of their own."""
+    """On if one of ENDPOINTS is set: a separate thread sends spans there over HTTP, in batches."""
 
     def __init__(self) -> None:
         self._provider: TracerProvider | None = None
@@ -39,16 +39,16 @@ class Tracing:
         return self._tracer is not None
 
     def span(self, name: str) -> AbstractContextManager[object]:
-        """A span of what is done within, under the span that is open."""
+        """A span of the work within the context, under the span that is open."""
         return NO_SPAN if self._tracer is None else self._tracer.start_as_current_span(name)
 
     def request(self, name: str, headers: Mapping[str, str]) -> AbstractContextManager[trace.Span | None]:
-        """A span of a whole request, under the caller's span where `headers` have a traceparent."""
+        """A span of a whole request, under the caller's span if `headers` have a traceparent."""
         if self._tracer is None:
             return nullcontext()
         return self._tracer.start_as_current_span(name, context=extract(headers), kind=SpanKind.SERVER)
 
     async def aclose(self) -> None:
-        """Sends what is left, which may take seconds."""
+        """Send the spans that are left, which may take seconds."""
         if self._provider is not None:
             await asyncio.to_thread(self._provider.shutdown)
