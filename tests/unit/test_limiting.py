@@ -15,6 +15,7 @@ from fitness.adapters.memory.clock import ManualClock
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
 from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.store import InMemoryStore
+from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.domain.model.logins import Device, Guess, login_delay, networks_of
 from fitness.domain.model.rate_limits import (
     POLICIES,
@@ -30,7 +31,8 @@ from fitness.domain.model.rate_limits import (
 from fitness.domain.model.refusals import LoginDelayed, NotAuthenticated
 from fitness.domain.model.users import Caller, Role, Standing, Tier, User, WeekStart
 from fitness.domain.use_cases.caching.keys import activity_key
-from fitness.domain.use_cases.limiting import Limits, LimitService
+from fitness.domain.use_cases.limiting import LimitService
+from fitness.domain.use_cases.local_limits import LocalLimits
 from fitness.domain.use_cases.requesters import Requester
 from fitness.entrypoints.http.addresses import client_address
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
@@ -96,13 +98,14 @@ def service(
         created_at=NOW,
         updated_at=NOW,
     )
+    observed = ObservedRateLimiter(shared)
     return LimitService(
-        shared,
-        InMemoryRateLimiter(clock.monotonic_s),
+        observed,
+        LocalLimits(observed, InMemoryRateLimiter(clock.monotonic_s), observed, processes),
         standings or InMemoryStandings(store),
         ManualClock(),
         CachingProcess(InMemoryCache(), store).reads,
-        Limits(scale, processes),
+        scale,
     )
 
 

@@ -24,6 +24,7 @@ from fitness.adapters.memory.sessions import InMemorySessionStore
 from fitness.adapters.memory.standings import InMemoryStandings
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.memory.users import InMemoryUserRepo
+from fitness.adapters.observed.rate_limits import ObservedRateLimiter
 from fitness.domain.model.activities import Activity, ActivityState, ActivityType
 from fitness.domain.model.listings import ActivityFilter, Page
 from fitness.domain.model.originals import UploadedFile
@@ -47,7 +48,8 @@ from fitness.domain.use_cases.administration import AdminService
 from fitness.domain.use_cases.caching.keys import activity_scope, user_scope
 from fitness.domain.use_cases.caching.reads import Origin
 from fitness.domain.use_cases.importing import ImportService
-from fitness.domain.use_cases.limiting import Limits, LimitService
+from fitness.domain.use_cases.limiting import LimitService
+from fitness.domain.use_cases.local_limits import LocalLimits
 from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.domain.use_cases.originals import ObjectSweep, OriginalService
 from fitness.domain.use_cases.requesters import Requester
@@ -97,7 +99,8 @@ async def house() -> House:
     repo, users, process = InMemoryActivityRepo(store), InMemoryUserRepo(store), CachingProcess(InMemoryCache(), store)
     cached, changes = process.reads, process.changes
     await process.relay.relay()
-    standings = InMemoryStandings(store)
+    standings, limiter = InMemoryStandings(store), ObservedRateLimiter(InMemoryRateLimiter())
+    limits = LocalLimits(limiter, InMemoryRateLimiter(), limiter, 1)
     tokens, refresh_tokens = InMemoryAccessTokens(clock), HmacRefreshTokens(["k" * 32])
     sessions = SessionService(InMemorySessionStore(), standings, tokens, refresh_tokens, changes, clock)
     reader = InMemoryRecordingReader({b"duathlon": [SWIM, RUN]})
@@ -112,7 +115,7 @@ async def house() -> House:
             sessions,
             LoginAttempts(
                 InMemoryLoginHistory(),
-                LimitService(InMemoryRateLimiter(), InMemoryRateLimiter(), standings, clock, cached, Limits(1.0, 1)),
+                LimitService(limiter, limits, standings, clock, cached, 1.0),
                 InMemoryDeviceTokens(clock),
                 clock,
                 b"secret",

@@ -23,3 +23,8 @@ class RateLimiterPort(Protocol):
 
         A reply that has failed has charged nothing, as far as anybody knows.
         """
+
+
+class DecisionCountsPort(Protocol):
+    def count(self, decision: Decision) -> None:
+        """Count a decision on one request that the shared limiter did not make."""

@@ -21,14 +21,16 @@ class ObservedRateLimiter:
         self.decisions: Counter[tuple[str, ...]] = Counter()
 
     async def acquire(self, charges: Sequence[Charge], *, cost: int = 1, dry_run: bool = False) -> Decision:
+        judges = cost > 0 and not dry_run
         try:
             with self._span("rate_limiter.acquire"):
                 decision = await self._limiter.acquire(charges, cost=cost, dry_run=dry_run)
         except LimiterUnavailable:
-            self.decisions.update((charge.policy, "unavailable") for charge in charges)
+            if judges:
+                self.decisions.update((charge.policy, "unavailable") for charge in charges)
             raise
-        if not dry_run:
-            self._count(decision, cost)
+        if judges:
+            self.count(decision)
         return decision
 
     def acquire_soon(self, charges: Sequence[Charge]) -> Reply[Decision] | None:
@@ -36,13 +38,14 @@ class ObservedRateLimiter:
         reply = self._limiter.acquire_soon(charges)
         return None if reply is None else reply.then(self._counted)
 
-    def _counted(self, decision: Decision) -> Decision:
-        self._count(decision, 1)
-        return decision
-
-    def _count(self, decision: Decision, cost: int) -> None:
+    def count(self, decision: Decision) -> None:
+        """Also for decisions that were made without this limiter."""
         for balance in decision.balances:
             if balance.retry_us:
                 self.decisions[balance.policy, "denied"] += 1
-            elif cost and decision.allowed:
+            elif decision.allowed:
                 self.decisions[balance.policy, "allowed"] += 1
+
+    def _counted(self, decision: Decision) -> Decision:
+        self.count(decision)
+        return decision

@@ -1,10 +1,7 @@
 """Rate limits: who is charged for what, and what happens to a request while the shared limiter does not answer."""
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fitness.domain.model.rate_limits import (
@@ -16,13 +13,13 @@ from fitness.domain.model.rate_limits import (
     RateLimited,
     Unjudged,
     WhenUnavailable,
-    stricter,
 )
 from fitness.domain.model.refusals import NotAuthenticated
 from fitness.domain.model.users import Caller, Standing, Tier
 from fitness.domain.use_cases.begun import Begun
 from fitness.domain.use_cases.caching.keys import standing_key
 from fitness.domain.use_cases.caching.reads import CachedReads
+from fitness.domain.use_cases.local_limits import LocalLimits
 from fitness.domain.use_cases.requesters import Requester, subject
 from fitness.domain.use_cases.seen import ReadAsked, Seen
 from fitness.ports.cache import CacheKey, Peeked
@@ -34,16 +31,6 @@ from fitness.ports.standings import StandingPort
 MOST_REMEMBERED = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How many requests an instance of the service admits."""
-
-    scale: float
-    """Multiplies every limit; 0 is no limits at all."""
-    processes: int
-    """Each judges by its part of a limit while the shared limiter does not answer."""
-
-
 class Admitted(NamedTuple):
     """A read that was charged, and what the cache has for it."""
 
@@ -53,28 +40,27 @@ class Admitted(NamedTuple):
 
 
 class LimitService:
-    """`limiter` is shared by all processes; `local` is this process's own and counts what either admitted here."""
+    """`limiter` is shared by all processes; `scale` multiplies every limit, and 0 switches limits off."""
 
     def __init__(
         self,
         limiter: RateLimiterPort,
-        local: RateLimiterPort,
+        local: LocalLimits,
         standings: StandingPort,
         clock: ClockPort,
         cached: CachedReads,
-        limits: Limits,
+        scale: float,
     ) -> None:
         self._limiter = limiter
         self._local = local
         self._standings = standings
         self._clock = clock
         self._cached = cached
-        self._limits = limits
-        self._one_at_a_time = asyncio.Lock()
+        self._scale = scale
         self._seen: OrderedDict[int, Seen] = OrderedDict()
         self._applying = {
             (action, tier): [
-                (policy, limit.scaled(limits.scale))
+                (policy, limit.scaled(scale))
                 for policy in POLICIES
                 if policy.action is action and (limit := policy.limit(tier)) is not None
             ]
@@ -89,16 +75,16 @@ class LimitService:
         NotAuthenticated where the caller's session has been ended or the account is gone; DatabaseUnavailable where
         neither the cache nor the database can say so.
         """
-        if not self._limits.scale:
+        if not self._scale:
             await self._tier(who)
             return None
         try:
             if WHEN_UNAVAILABLE.get(action) is WhenUnavailable.JUDGE_LOCALLY:
-                decision = await self._acquire_from_both(self._charges(action, who, await self._tier(who)))
+                decision = await self._local.acquire_from_both(self._charges(action, who, await self._tier(who)))
             else:
                 decision = await self._acquire(action, who)
         except LimiterUnavailable:
-            return await self._without_limiter(action, who)
+            return await self.admit_without_limiter(action, who)
         if not decision.allowed:
             raise RateLimited(decision)
         return decision
@@ -120,7 +106,7 @@ class LimitService:
         try:
             decision = await self._limiter.acquire(charges, cost=rest)
         except LimiterUnavailable:
-            return await self._without_limiter(action, who)
+            return await self.admit_without_limiter(action, who)
         if not decision.allowed:
             raise RateLimited(admitted.followed_by(decision.for_all_of_it()))
         return admitted.followed_by(decision)
@@ -128,7 +114,7 @@ class LimitService:
     def ask_read(self, action: Action, caller: Caller, key: CacheKey[Any]) -> ReadAsked | None:
         """Ask for limits, standing and the cached copy at once. None where that takes more than a question each."""
         seen = self._seen.get(caller.id)
-        if seen is None or not self._limits.scale or seen.standing.refuses(caller):
+        if seen is None or not self._scale or seen.standing.refuses(caller):
             return None
         peeked = self._cached.peek_soon(seen.key, key)
         if peeked is None:
@@ -174,7 +160,7 @@ class LimitService:
         seen = self._seen.get(caller.id)
         if seen is None or seen.standing.refuses(caller):
             return None
-        if not self._limits.scale:
+        if not self._scale:
             standing, found = await self._cached.peek(seen.key, key)
             return Admitted(None, found) if standing == seen.text else None
         with Begun(self._cached.peek(seen.key, key)) as asked:
@@ -188,7 +174,8 @@ class LimitService:
         if standing == seen.text:
             self._cached.count_hit(seen.key)
         else:
-            decision = await self._again_if_changed(decision, seen, action, caller)
+            who = Requester("", caller)
+            decision = await self._under(await self._tier(who), decision, seen, action, who)
         if not decision.allowed:
             raise RateLimited(decision)
         return Admitted(decision, found)
@@ -204,37 +191,21 @@ class LimitService:
         with Begun(self._tier(who)) as asked:
             decision = await self._limiter.acquire(seen.charges(action))
             tier = await asked
-        return decision if tier is seen.tier else await self._limiter.acquire(self._charges(action, who, tier))
+        return await self._under(tier, decision, seen, action, who)
 
-    async def _again_if_changed(self, decision: Decision, seen: Seen, action: Action, caller: Caller) -> Decision:
-        who = Requester("", caller)
-        tier = await self._tier(who)
-        return decision if tier is seen.tier else await self._limiter.acquire(self._charges(action, who, tier))
-
-    async def _acquire_from_both(self, charges: Sequence[Charge]) -> Decision:
-        """The shared limiter's decision, unless the local one refuses: it knows what was admitted during an outage.
-
-        Both are asked before either is charged, so that a refusal charges neither, and its Retry-After is the longer of
-        both. One request at a time: otherwise two requests could both be judged before the first one is charged.
-        """
-        async with self._one_at_a_time:
-            local = await self._local.acquire(charges, dry_run=True)
-            if not local.allowed:
-                return stricter(local, await self._limiter.acquire(charges, dry_run=True))
-            decision = await self._limiter.acquire(charges)
-            if decision.allowed:  # charged here too, so that an outage begins with what was admitted before it
-                await self._local.acquire(charges)
+    async def _under(
+        self, tier: Tier | None, decision: Decision, seen: Seen, action: Action, who: Requester
+    ) -> Decision:
+        """The decision under the present tier. A request that was admitted under another one is not charged again."""
+        if tier is seen.tier:
             return decision
+        return await self._limiter.acquire(self._charges(action, who, tier), cost=0 if decision.allowed else 1)
 
     async def before_another(self, action: Action, who: Requester) -> Decision | None:
         """What one more such request would be told, free of charge."""
-        if not self._limits.scale:
+        if not self._scale:
             return None
-        charges = self._charges(action, who, await self._tier(who))
-        local = await self._local.acquire(charges, dry_run=True)
-        with suppress(LimiterUnavailable):
-            return stricter(local, await self._limiter.acquire(charges, dry_run=True))
-        return local
+        return await self._local.before_another(self._charges(action, who, await self._tier(who)))
 
     async def standing(self, who: Requester) -> tuple[Tier | None, Decision | None]:
         """The caller's balance under every policy that can apply, free of charge; None where limits are switched off.
@@ -242,20 +213,20 @@ class LimitService:
         Raises LimiterUnavailable, NotAuthenticated.
         """
         tier = await self._tier(who)
-        if not self._limits.scale:
+        if not self._scale:
             return tier, None
         charges = [charge for action in (None, *Action) for charge in self._charges_for(action, who, tier)]
         return tier, await self._limiter.acquire(charges, cost=0)
 
-    async def _without_limiter(self, action: Action, who: Requester) -> Decision | Unjudged:
+    async def admit_without_limiter(self, action: Action, who: Requester) -> Decision | Unjudged:
+        """Admit a request while the shared limiter does not answer. Raises as `admit`."""
         tier = await self._tier(who)  # a session that was ended stays ended, whatever else is down
         outcome = WHEN_UNAVAILABLE.get(action, WhenUnavailable.ADMIT)
         if outcome is WhenUnavailable.REFUSE:
             raise LimiterUnavailable("this needs the rate limiter, which is not available; try again")
         if outcome is WhenUnavailable.ADMIT:
             return Unjudged(self._charges(action, who, tier))
-        charges = [self._part_of_this_process(charge) for charge in self._charges(action, who, tier)]
-        decision = await self._local.acquire(charges)
+        decision = await self._local.acquire_alone(self._charges(action, who, tier))
         if not decision.allowed:
             raise RateLimited(decision)
         return decision
@@ -292,6 +263,3 @@ class LimitService:
             for policy, limit in self._applying[action, tier]
             if (counted := subject(policy, who)) is not None
         ]
-
-    def _part_of_this_process(self, charge: Charge) -> Charge:
-        return charge._replace(limit=charge.limit.shared_by(self._limits.processes))

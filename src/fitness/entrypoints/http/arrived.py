@@ -5,9 +5,11 @@ import re
 import time
 from collections.abc import Mapping
 
-from fitness.domain.model.rate_limits import Decision, RateLimited
+from fitness.domain.model.rate_limits import Decision
+from fitness.domain.model.refusals import Refusal
 from fitness.domain.model.users import Caller
 from fitness.entrypoints.server.exchange import UNANSWERED
+from fitness.ports.outages import Outage
 
 ARRIVED = UNANSWERED
 """The key of the scope that holds the request's Arrived."""
@@ -20,8 +22,8 @@ _visible = re.compile(rb"[\x21-\x7e]{1,128}").fullmatch
 
 class Arrived:
     __slots__ = (
-        *("answer_headers", "caller", "charged", "decided", "headers"),
-        *("method", "name", "path", "refused", "route", "started_s"),
+        *("answer_headers", "caller", "charged", "decided", "failure", "headers"),
+        *("method", "name", "path", "route", "started_s"),
     )
 
     def __init__(self, method: str, path: str, sent: list[tuple[bytes, bytes]]) -> None:
@@ -29,7 +31,9 @@ class Arrived:
         self.method = method
         self.path = path
         self.headers = dict(sent)
-        """The request's headers; of a repeated header, the last."""
+        """The request's headers; the values of a repeated header with commas between them (RFC 9110, 5.3)."""
+        if len(self.headers) < len(sent):
+            self.headers = _joined(sent)
         request_id = _request_id(self.headers.get(b"x-request-id"))
         self.name = request_id.decode()
         self.answer_headers = [(b"x-request-id", request_id)]
@@ -40,12 +44,21 @@ class Arrived:
         self.charged = False
         self.decided: Decision | None = None
         """The decision on all policies that the request was charged under so far."""
-        self.refused: RateLimited | None = None
-        """The refusal of the short way, for the long way to answer: the limiter is not asked, nor counts it, twice."""
+        self.failure: Refusal | Outage | None = None
+        """Why the short way could not admit the request. The long way takes it over: it does not ask the stores again,
+        and so neither charges nor counts the request twice.
+        """
 
     def texts(self) -> Mapping[str, str]:
         """The headers as text."""
         return {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers.items()}
+
+
+def _joined(sent: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    joined: dict[bytes, bytes] = {}
+    for name, value in sent:
+        joined[name] = joined[name] + b", " + value if name in joined else value
+    return joined
 
 
 def _request_id(given: bytes | None) -> bytes:

@@ -12,6 +12,7 @@ from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.domain.use_cases.requesters import Requester
 from fitness.entrypoints.http.addresses import Network, client_address
 from fitness.entrypoints.http.arrived import ARRIVED, UNMATCHED, Arrived
+from fitness.ports.outages import LimiterUnavailable
 
 LIMIT_HEADERS = (b"x-ratelimit-", b"ratelimit")
 """The names of all rate limit headers begin with one of these."""
@@ -51,8 +52,11 @@ class Charging:
             raise
 
     async def _judged(self, action: Action, requester: Requester, arrived: Arrived) -> Decision | Unjudged | None:
-        if arrived.refused is not None:
-            raise arrived.refused
+        failure, arrived.failure = arrived.failure, None
+        if isinstance(failure, LimiterUnavailable):
+            return await self._limits.admit_without_limiter(action, requester)
+        if failure is not None:
+            raise failure
         return await self._limits.admit(action, requester)
 
     async def charge_guess(self, account: EmailAddress | None, requester: Requester, scope: Scope) -> None:
@@ -66,7 +70,10 @@ class Charging:
         """
         arrived: Arrived = scope[ARRIVED]  # type: ignore[literal-required]
         admitted, arrived.decided = arrived.decided, None
-        await self._told(self._limits.admit_rest(action, requester, admitted, cost=cost), requester, scope)
+        try:
+            await self._told(self._limits.admit_rest(action, requester, admitted, cost=cost), requester, scope)
+        finally:
+            arrived.decided = arrived.decided or admitted  # if the limiter did not answer, what it said before holds
 
     async def _told(self, judged: Awaitable[Decision | Unjudged | None], requester: Requester, scope: Scope) -> None:
         """Add the decision to the response's headers, beside earlier decisions on other policies."""

@@ -198,11 +198,11 @@ class Edge:
         except Exception as error:
             # Litestar answers what its handlers raise. The charge of a request that no route matches raised this.
             if sending.status != CLIENT_GONE:
+                sending.status = 500  # a response that is cut off is not what its head said
                 raise
             await _sent(_problem(error, arrived), sending)
         finally:  # a request is counted and logged once, also if its client left and it was cancelled
             arrived.route = scope.get("path_template", UNMATCHED)
-            arrived.caller = scope.get("user")
             self._report(arrived, _seen_status(scope, sending.status), sending.streams_since_s)
 
     def _headers(self, headers: RawHeaders, arrived: Arrived, template: str | None) -> RawHeaders:

@@ -63,6 +63,8 @@ class Gate:
         # The limits are charged before any refusal is given, so that guessing tokens costs as much as asking properly.
         # The headers alone say whom to charge, so the charge comes before any body is read as well.
         caller, auth_error = await self._caller(scope, route)
+        arrived: Arrived = scope[ARRIVED]  # type: ignore[literal-required]
+        arrived.caller = caller
         device = self._device(scope) if route.action is Action.LOGIN else None
         requester = Requester(self._charging.address(scope), caller, device)
         if route.limited or auth_error is not None:

@@ -132,6 +132,7 @@ class ShortWay:
         caller = bearer(self._tokens, arrived.headers)
         if caller is None or b"if-match" in arrived.headers:
             return None
+        arrived.caller, arrived.route = caller, asked.route
         if asked.which is None:
             return Read(asked, arrived, caller, Action.OTHER, activity_key(asked.activity_id))
         return Read(asked, arrived, caller, Action.LIST, self._key(caller.id, asked, asked.which))
@@ -153,23 +154,22 @@ class ShortWay:
     async def answer(self, read: "Read", replies: ReadAsked | None) -> Answer | None:
         """None if the long way has to answer; it does not charge again what was charged here.
 
-        Raises the Outage of a store that is needed to answer.
+        Raises the Refusal or the Outage that is the answer to a charged request.
         """
-        if not read.arrived.charged:
-            try:
-                admitted = await self._admitted(read, replies)
-            except RateLimited as refusal:
-                read.arrived.refused = refusal
-                return None
-            except (NotAuthenticated, Outage):
-                return None  # nothing was charged, and the long way meets the error again
-            if admitted is None:
-                return None
-            self._charged(read, admitted)
-            with suppress(msgspec.DecodeError, Refusal):
-                if isinstance(admitted.found, bytes):
-                    return self._hit(read, admitted.found)
-                return await self._miss(read, admitted.found)
+        if read.arrived.charged:
+            return None
+        try:
+            admitted = await self._admitted(read, replies)
+        except (RateLimited, NotAuthenticated, Outage) as failure:
+            read.arrived.failure = failure
+            return None
+        if admitted is None:
+            return None
+        self._charged(read, admitted)
+        if not isinstance(admitted.found, bytes):
+            return await self._miss(read, admitted.found)
+        with suppress(msgspec.DecodeError, Refusal):
+            return self._hit(read, admitted.found)
         return None
 
     def _key(self, user_id: int, asked: Asked, which: tuple[ActivityFilter, Page]) -> CacheKey[Any]:
@@ -191,7 +191,7 @@ class ShortWay:
 
     def _charged(self, read: "Read", admitted: Admitted) -> None:
         arrived = read.arrived
-        arrived.charged, arrived.caller, arrived.route = True, read.caller, read.asked.route
+        arrived.charged = True
         if admitted.decision is not None:
             arrived.answer_headers += limit_headers(admitted.decision)
 

@@ -83,9 +83,10 @@ from fitness.domain.use_cases.caching.reads import CachedReads
 from fitness.domain.use_cases.changes import ChangeService
 from fitness.domain.use_cases.exporting import ExportService
 from fitness.domain.use_cases.importing import ImportService
-from fitness.domain.use_cases.limiting import Limits, LimitService
+from fitness.domain.use_cases.limiting import LimitService
 from fitness.domain.use_cases.live import LiveFeed
 from fitness.domain.use_cases.live_access import LiveAccess
+from fitness.domain.use_cases.local_limits import LocalLimits
 from fitness.domain.use_cases.logins import LoginAttempts
 from fitness.domain.use_cases.originals import ObjectSweep, OriginalService
 from fitness.domain.use_cases.photos import PhotoService
@@ -198,11 +199,11 @@ class Container(Groundwork):
     limits = once(
         LimitService,
         rate_limiter,
-        local_limiter,
+        once(LocalLimits, rate_limiter, local_limiter, rate_limiter, settings.provided.workers),
         standings,
         clock,
         cached_reads,
-        once(Limits, settings.provided.rate_limit_scale, settings.provided.workers),
+        settings.provided.rate_limit_scale,
     )
     login_attempts = once(LoginAttempts, login_history, limits, device_tokens, clock, account_secret)
     sessions = once(SessionService, session_store, standings, access_tokens, refresh_tokens, changes, clock)
