@@ -46,44 +46,44 @@ def _exactly(pipe: IO[bytes], size: int) -> bytes:
 
 
 OUT_OF_MEMORY = 77
-"""The exit status of a process whose call needed more memory than it may have. What is left may be in pieces, and too
-little to say so in a frame.
+"""The exit status of a process whose call needed more memory than it may have. The process may then be damaged, and may
+have too little memory left to say so in a frame.
 """
 
 
 def main() -> None:
     """Take the function, then call it with each argument, until the pipe is closed."""
     with os.fdopen(os.dup(0), "rb") as arguments, os.fdopen(os.dup(1), "wb") as results:
-        os.dup2(2, 1)  # what a library prints is none of the results
+        os.dup2(2, 1)  # what a library prints must not get among the results
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the parent
         function, on_start, memory_bytes = received(arguments)
         on_start()
-        gc.freeze()  # what is here now stays: it is not looked through after each call
+        gc.freeze()  # objects that exist now stay: the collector need not look through them after each call
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
         _send(results, True)
         try:
             while True:
                 _answer(function, arguments, results)
-                # What a call leaves in cycles counts as the memory of the calls after it. Few large objects do not make
-                # the collector run by itself.
+                # Garbage in cycles would count as memory of the next calls, and a few large objects do not make the
+                # collector run by itself.
                 gc.collect()
         except EOFError:
             return
         except MemoryError:
-            pass  # after this what the error held is free again
+            pass  # after this block the memory that the error held is free again
         os._exit(OUT_OF_MEMORY)
 
 
 def _answer(function: Callable[[Any], object], arguments: IO[bytes], results: IO[bytes]) -> None:
-    """The argument is forgotten with this call's variables, before the next one comes."""
+    """A function of its own, so that the argument is freed with its variables before the next argument comes."""
     argument, cpu_s = received(arguments)
     _send(results, _outcome(function, argument, cpu_s))
 
 
 def _outcome(function: Callable[[Any], object], argument: object, cpu_s: float) -> tuple[bool, object]:
-    """Whether it returned, and what it returned or raised.
+    """Whether the function returned, and what it returned or raised.
 
-    At the end of its time the kernel ends the process, also where the call is deep inside a library's own code.
+    When the call's CPU time is over, the kernel ends the process, even if the call is deep inside a library's own code.
     """
     signal.setitimer(signal.ITIMER_PROF, cpu_s)
     try:

@@ -1,4 +1,4 @@
-"""A function run in processes of its own, which can be killed: with bounded time and memory for each call."""
+"""Calls of a function in processes that can be killed, with bounded time and memory for each call."""
 
 import asyncio
 import os
@@ -17,20 +17,20 @@ from fitness.foundation.called import OUT_OF_MEMORY, Frame, frame, received
 A = TypeVar("A")
 R = TypeVar("R")
 
-# Not by multiprocessing: its children import what the parent was started with, here the whole service.
+# Not multiprocessing: its children import what the parent was started with, here the whole service.
 _PROGRAM = "from fitness.foundation.called import main; main()"
 
 
-# The settings of the service are secrets, and none of its business.
+# The processes inherit no other variables: the service's settings hold secrets, and the function does not need them.
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "PYTHONWARNINGS")
 
 
-# Each thread that a library starts would have 64 MiB of the address space for itself, whether it used them or not.
+# Otherwise each thread that a library starts would reserve 64 MiB of the address space, whether it used them or not.
 _FIXED = {"MALLOC_ARENA_MAX": "1"}
 
 
 class ProcessKilled(Exception):
-    """The process ended in mid-call, through no fault of the function's: another call may succeed."""
+    """The process was ended in mid-call, not because of the function: another call may succeed."""
 
 
 class OutOfTime(Exception):
@@ -44,11 +44,11 @@ class OutOfMemory(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessLimits:
     at_once: int
-    """Processes, and so calls that run at the same time; further calls wait."""
+    """The number of processes, and so of calls that run at the same time; further calls wait."""
     cpu_s: float
     """CPU time for each call."""
     timeout_s: float
-    """For each call, from when it begins to run: on a busy machine, CPU time takes longer."""
+    """Real time for each call, from when it begins to run: on a busy machine, CPU time takes longer."""
     memory_bytes: int
     """Address space of each process, the interpreter included."""
 
@@ -56,8 +56,8 @@ class ProcessLimits:
 class KillableProcesses(Generic[A, R]):
     """Calls `function`, which must be importable by name, in processes that are started when they are needed.
 
-    `on_start` runs first in each process. A call's argument and result are pickled. A call that is cancelled ends with
-    its process; so does one that runs when this is closed. Whatever ends a process, the next call has another one.
+    `on_start` runs first in each process. A call's argument and result are pickled. When a call is cancelled, its
+    process is killed; `close` kills all processes. Whatever ends a process, the next call gets another one.
     """
 
     def __init__(self, function: Callable[[A], R], limits: ProcessLimits, on_start: Callable[[], None]) -> None:
@@ -67,11 +67,11 @@ class KillableProcesses(Generic[A, R]):
         self._idle: list[_Process] = []
         self._busy: set[_Process] = set()
         self._closed = self._prepared = False
-        # They wait for the processes' answers. One more each, for the moment in which a killed process is waited for.
+        # Threads that wait for the answers of the processes, and as many more that wait for the end of killed ones.
         self._threads = ThreadPoolExecutor(2 * limits.at_once, thread_name_prefix="killable")
 
     def prepare(self) -> None:
-        """Start all processes now, and from now on others in place of those that end, so that no call waits for it."""
+        """Start all processes now, and from now on replace each one that ends, so that no call waits for a start."""
         self._prepared = True
         while not self._closed and len(self._busy) + len(self._idle) < self._limits.at_once:
             process = _Process(self._setup)
@@ -109,7 +109,7 @@ class KillableProcesses(Generic[A, R]):
 
     async def _answered(self, process: "_Process", call: Frame) -> R:
         loop = asyncio.get_running_loop()
-        if not process.begun:  # also while `prepare` begins it
+        if not process.begun:  # also while a thread of `prepare` is beginning it: then this waits for that
             await loop.run_in_executor(self._threads, process.begin)
         timer = loop.call_later(self._limits.timeout_s, process.end_late)
         try:
@@ -122,11 +122,11 @@ class KillableProcesses(Generic[A, R]):
         return answer
 
     def pids(self) -> list[int]:
-        """Of the processes that run now."""
+        """The ids of the processes that run now."""
         return [process.pid for process in (*self._busy, *self._idle)]
 
     def close(self) -> None:
-        """End every process, also those in mid-call, whose callers are told ProcessKilled."""
+        """End every process. Callers whose call is running get ProcessKilled."""
         if self._closed:
             return
         self._closed = True
@@ -166,7 +166,7 @@ class _Process:
         return self._process.poll() is None
 
     def begin(self) -> None:
-        """Blocks until the function is there to be called. Raises ProcessKilled."""
+        """Blocks until the process is ready to call the function. Raises ProcessKilled."""
         with self._beginning:
             if not self.begun:
                 self._exchange(self._setup)
@@ -197,7 +197,7 @@ class _Process:
         self.kill()
 
     def kill(self) -> None:
-        """Returns at once; its pipes break, also for the thread that waits for its answer."""
+        """Returns at once. The pipes of the process break, also for the thread that waits for its answer."""
         self.usable = False
         self._process.kill()
 
@@ -205,5 +205,5 @@ class _Process:
         """Blocks until a process that was killed is gone."""
         self._process.wait()
         for pipe in (self._arguments, self._answers):
-            with suppress(OSError):  # what was not written any more
+            with suppress(OSError):  # closing flushes bytes that were never written, into a broken pipe
                 pipe.close()

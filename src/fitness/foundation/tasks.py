@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 
 def mark_retrieved(task: "asyncio.Future[Any]") -> None:
-    """For a task that has ended: whoever awaited it has its exception, or gave up at a deadline."""
+    """Mark the exception of an ended task as retrieved: whoever awaited the task has it, or gave up at a deadline."""
     if not task.cancelled():
         task.exception()
 
@@ -34,7 +34,7 @@ class SupervisedTasks:
         return task
 
     def start_for_all(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """As `start`, for work that serves many requests: its log lines and spans are none of the present request's."""
+        """As `start`, for work that serves many requests: its log lines and spans do not belong to the present one."""
         return Context().run(self.start, work)
 
     async def wait(self) -> None:

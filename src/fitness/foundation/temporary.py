@@ -1,4 +1,4 @@
-"""Temporary folders that a later run removes where the process that made them was killed."""
+"""Temporary folders that a later run removes if the process that made them was killed."""
 
 import fcntl
 import os
@@ -9,14 +9,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 OWNER = "owner.lock"
-"""In each folder: locked by the process that made it, as long as that lives. The kernel lets go of the lock."""
+"""The lock file in each folder. The process that made the folder holds the lock until the process ends: then the kernel
+releases it.
+"""
 
 
 @contextmanager
 def temporary_folder(prefix: str) -> Iterator[Path]:
-    """A folder for this process, which is removed after; those of `prefix` that killed processes left are removed now.
+    """A folder for this process, removed at the end. Folders of `prefix` that killed processes left are removed now.
 
-    Children that are forked inherit the lock, so the folder stays while one of them lives.
+    Forked children inherit the lock, so other runs leave the folder alone while one of the children lives.
     """
     sweep(prefix)
     folder, lock = _made(prefix)
@@ -30,7 +32,7 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
 def sweep(prefix: str) -> None:
     """Remove this user's folders of `prefix` whose processes are gone."""
     for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-        with suppress(OSError), ExitStack() as stack:  # somebody else removes it, or it is not ours to open
+        with suppress(OSError), ExitStack() as stack:  # another process removes it, or this user may not open it
             # A link, or what another user put there under such a name, is left alone.
             opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             stack.callback(os.close, opened)
@@ -41,8 +43,8 @@ def sweep(prefix: str) -> None:
 def _made(prefix: str) -> tuple[Path, int]:
     """A new folder and its lock.
 
-    A sibling that sweeps may take the folder before it is locked, and remove it. So it counts only if the file that was
-    locked is still there after. This ends: whoever sweeps does so once, when it starts.
+    Another process that sweeps may remove the folder before it is locked. So the folder counts only if the locked file
+    is still there afterwards. The loop ends: each process sweeps only once, when it starts.
     """
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix))
@@ -62,9 +64,10 @@ def _is(path: Path, opened: int) -> bool:
 
 
 def _all_locked(folder: int, stack: ExitStack) -> bool:
-    """Lock every lock in the folder; False where somebody has one.
+    """Lock every lock file in the folder; False if another process holds one of the locks.
 
-    Also those of other names: an earlier version made no OWNER, but its worker processes locked files of their own.
+    Lock files of other names count, too: an earlier version made no OWNER, but its worker processes locked files of
+    their own.
     """
     names = {OWNER, *(name for name in os.listdir(folder) if name.endswith(".lock"))}
     for name in sorted(names):

@@ -1,4 +1,4 @@
-"""Turns: one at a time for each key, and not more in a queue than fit into it."""
+"""Turns: one at a time for each key, with a bounded queue."""
 
 import asyncio
 from collections import Counter
@@ -7,7 +7,10 @@ from contextlib import asynccontextmanager
 
 
 class Turns:
-    """At most `most` have a turn or wait for one, and `most_each` under one key. More are refused with `full`."""
+    """At most `most` callers have a turn or wait for one, and at most `most_each` of them under one key.
+
+    Further callers are refused with the exception that `full` makes.
+    """
 
     def __init__(self, *, most: int, most_each: int, full: Callable[[], Exception]) -> None:
         self._most = most
@@ -18,12 +21,12 @@ class Turns:
 
     @property
     def count(self) -> int:
-        """Who has a turn or waits for one."""
+        """The number of callers that have a turn or wait for one."""
         return self._admitted.total()
 
     @asynccontextmanager
     async def of(self, key: Hashable) -> AsyncIterator[None]:
-        """Begins when everybody who came before under this key has ended. Raises what `full` makes."""
+        """A turn that begins when all earlier turns under this key have ended. Raises what `full` makes."""
         if self.count >= self._most or self._admitted[key] >= self._most_each:
             raise self._full()
         self._admitted[key] += 1

@@ -20,13 +20,13 @@ class ApiKeyPort(Protocol):
         at: datetime,
         expires_at: datetime | None,
     ) -> ApiKey | None:
-        """A new key of a living account; None where it has MOST_KEYS already."""
+        """Add a key to a living account; None if the account has MOST_KEYS already."""
 
     async def of(self, digest: bytes, *, at: datetime) -> ApiKey | None:
-        """The key with this digest, if it is kept and has not expired; that it is used is noted."""
+        """The key with this digest, if it is kept and has not expired. The use of the key is noted."""
 
     async def revoke(self, key_id: int, *, owner: int) -> bool:
         """Forget one of the owner's keys."""
 
     async def list(self, owner: int, *, at: datetime) -> Sequence[ApiKey]:
-        """The owner's keys, as far as they have not expired and were not ended with the sessions; the latest first."""
+        """The owner's keys, latest first, without those that have expired or were ended together with the sessions."""

@@ -15,7 +15,7 @@ CLAIM_TTL_S = 1.0
 
 
 class Scope(NamedTuple):
-    """What cached values are made of, and become invalid together with: an activity, or all that one user sees."""
+    """The data that cached values are made from and become invalid with: an activity, or all that one user sees."""
 
     kind: str
     id: int
@@ -32,12 +32,12 @@ class CacheKey(NamedTuple, Generic[T]):
 
 
 class Era(NamedTuple):
-    """A time in which one server's copies count. Nothing that was stored in an earlier era is ever read again."""
+    """A period in which one server's copies count. Nothing that was stored in an earlier era is ever read again."""
 
     run_id: str
-    """Of the server; of a Cluster's primaries together, separated by commas."""
+    """The run id of the server; for a Cluster, the run ids of its primaries, separated by commas."""
     name: str
-    """Part of every name in the store; never used twice."""
+    """The era's name, which is part of every key's name in the store; never used twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Hit(Generic[T]):
 
 
 class Miss(NamedTuple):
-    """No valid copy; `generation` is the scope's at that moment, and dates whatever is loaded next."""
+    """No valid copy. `generation` is the scope's generation at that moment: a value loaded next is stored under it."""
 
     generation: bytes
     era: Era
@@ -58,14 +58,14 @@ Peeked = bytes | Miss | None
 
 class ReadCountsPort(Protocol):
     def count(self, kind: str, origin: str) -> None:
-        """A read through the cache was answered: HIT, MISS or BYPASS."""
+        """Count one read through the cache; `origin` is HIT, MISS or BYPASS."""
 
 
 class CachePort(Protocol):
     """A shared, expiring store of copies.
 
     Every method raises CacheUnavailable when the store does not answer in time, refuses, or is not the era's server,
-    and Overloaded when this process asks more than the store answers.
+    and Overloaded when this process asks more than the store can answer.
 
     Each scope has a generation, a token that names the state its copies were made of. A copy counts only while its
     scope still has the generation it was loaded under, so that a new generation drops every copy of a scope at once.
@@ -75,43 +75,43 @@ class CachePort(Protocol):
         """A Hit only if a copy was made under its scope's present generation and still decodes."""
 
     async def peek(self, era: Era, *keys: CacheKey[Any]) -> Sequence[Peeked]:
-        """As `read` for each of the keys, in one round trip, and without decoding: a copy as its JSON text.
+        """As `read` for each of the keys, in one round trip and without decoding: a copy is returned as its JSON text.
 
-        None where the scope has no generation: then nothing is kept, and `read` gives it one.
+        None for a key whose scope has no generation: no valid copy is kept then, and `read` makes a generation.
         """
 
     def peek_soon(self, era: Era, *keys: CacheKey[Any]) -> "Reply[Sequence[Peeked]] | None":
-        """As `peek`, asked at once. None where that takes more than one question to the store, or it is down.
+        """As `peek`, but sent at once. None if the store is down, or if it takes more than one question to the store.
 
-        The value of the reply raises CacheUnavailable if another server than the era's has answered.
+        The value of the reply raises CacheUnavailable if a server other than the era's has answered.
         """
 
     async def begin(self, key: CacheKey[Any], era: Era) -> Miss | None:
-        """Give the scope its first generation, for a `fill` with what is still to be made. None if it has one."""
+        """Give the scope its first generation, for a `fill` with a value still to be made. None if it has one."""
 
     async def fill(self, key: CacheKey[T], value: T, miss: Miss) -> None:
         """Keep `value` for `key.ttl_s` under the generation that `miss` saw, which is older than the load of `value`.
 
-        The time to live is spread by a tenth either way, and a value too large to be worth it is not kept.
+        The time to live is spread by a tenth either way. A value that is too large is not kept.
         """
 
     async def invalidate(self, era: Era, *scopes: Scope) -> None:
-        """Give each scope a new generation: every copy made before is dead at once, however many there are.
+        """Give each scope a new generation: every copy made before is invalid at once, however many there are.
 
-        Where it raises, that may still be happening, or happen soon.
+        If this raises, the scopes may still get their new generations, now or soon.
         """
 
     async def claim(self, key: CacheKey[Any], miss: Miss) -> bool:
-        """Whether the caller is to load the missing value. The others find it soon, or claim it CLAIM_TTL_S later.
+        """Whether the caller has to load the missing value. Others find it soon, or can claim it CLAIM_TTL_S later.
 
         A claim ends with the fill under the same generation, or when it is given up.
         """
 
     async def give_up(self, key: CacheKey[Any], miss: Miss) -> None:
-        """End a claim without a fill: there was nothing to load, and another reader may try."""
+        """End a claim without a fill: the load gave no value, and another reader may try."""
 
     async def run_id(self) -> str:
-        """Of the server that this process is connected to; another one after a restart or a failover."""
+        """The run id of the server that this process is connected to; it is another one after a restart or failover."""
 
     async def reconnect(self) -> None:
-        """Look for the server anew: where Sentinels or a Cluster know of another one, `run_id` is that one's then."""
+        """Look for the server again. If Sentinels or a Cluster know another server, `run_id` is then that server's."""

@@ -10,33 +10,33 @@ from fitness.ports.outbox import PendingInvalidation
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheState:
     era: Era | None
-    """None until the first server is named."""
+    """The present era; None until the first server is named."""
     closed: bool
-    """No process may read from the cache."""
+    """Whether the cache is closed: no process may read from it."""
     unread: bool
-    """The era was never open: nobody has read or stored anything in it yet."""
+    """Whether the era was never open: no process has read or stored anything in it yet."""
     epoch: int
-    """Rises by one with each change of the row."""
+    """A number that rises by one with each change of the row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What the row is after a change was tried, and whether it changed."""
+    """The row after an attempt to change it, and whether the attempt changed it."""
 
     state: CacheState
     changed: bool
 
 
 class CacheStatePort(Protocol):
-    """Shared by all processes. Every method raises DatabaseUnavailable."""
+    """The row, which all processes share. Every method raises DatabaseUnavailable."""
 
     async def read(self) -> CacheState: ...
 
     async def close(self, unconfirmed: PendingInvalidation) -> Transition:
         """Close the cache if it is open, and in the same step mark the outbox entry as unconfirmed.
 
-        Its writer answers because the cache is closed, not because the cache was invalidated: the cache is not opened
-        until the entry is carried out. An entry that is gone already is written again.
+        The writer of the entry answers because the cache is closed, not because the entry was carried out. So the cache
+        is not opened until the entry has been carried out. An entry that was deleted already is written again.
         """
 
     async def open(self, *, epoch: int) -> Transition:
@@ -46,8 +46,8 @@ class CacheStatePort(Protocol):
         """
 
     async def name_server(self, run_id: str, *, epoch: int) -> Transition:
-        """Begin a new era with another server, closed; if the row is still as it was at `epoch`.
+        """Begin a new era with another server, and with the cache closed, if the row is still as it was at `epoch`.
 
-        At most one such change in 5 s: two primaries that fight keep the cache closed, not wrong. The era of the very
-        first server is open at once, since nobody can hold an older lease.
+        At most one such change in 5 s: two primaries that compete keep the cache closed, but never wrong. The era of
+        the very first server is open at once, since no process can hold an older lease.
         """

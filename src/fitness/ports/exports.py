@@ -1,4 +1,4 @@
-"""Which exports were asked for, and of which objects their archives are made."""
+"""Where exports are kept, and the names of the objects that their archives are made of."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,41 +9,45 @@ from fitness.ports.messages import Messages
 
 
 class ExportRepoPort(Protocol):
-    """When an export is deleted, its parts are, and the names of their objects are then among those that
-    `ObjectNamesPort.released` tells. Of a deleted account nothing is found. Once an activity of its owner's is purged,
-    or a photo removed, an export that was asked for before has expired; or has when it is ready, if it still waits.
-    Every method raises DatabaseUnavailable.
+    """When an export is deleted, its parts are deleted, too; `ObjectNamesPort.released` then returns their objects'
+    names. Exports of a deleted account are not found. When an activity of the owner is purged, or a photo removed,
+    every earlier export expires: a ready one at once, a waiting one as soon as it is ready. Every method raises
+    DatabaseUnavailable.
     """
 
     async def request(self, user_id: int, *, at: datetime, given_up_before: datetime, messages: Messages) -> bool:
-        """A new export, which waits to be made; or one that was asked for before that time and still waits, anew.
+        """Add an export that waits to be made. If one that was requested by `given_up_before` still waits, request that
+        one anew instead.
 
-        False, and nothing is written, where a later one waits or one is ready.
+        False, and nothing is written, if one that was requested later waits, or if one is ready.
         """
 
     async def latest(self, user_id: int) -> Export | None:
-        """The one that was asked for last."""
+        """The export that was requested last."""
 
     async def begin(self, user_id: int, *, run: int) -> Export | None:
-        """The one that waits, to be made by this run alone, a random number. What earlier runs stored is deleted."""
+        """The waiting export, made from now on by this `run` alone, a random number. Parts of earlier runs are deleted.
+
+        None if no export waits.
+        """
 
     async def add_part(self, export_id: int, *, run: int, number: int, object_name: str) -> bool:
-        """False, and nothing is written, where another run has begun, or the export is gone."""
+        """False, and nothing is written, if another run has begun, or the export is gone."""
 
     async def finish(self, export_id: int, *, run: int, size_bytes: int, at: datetime, expires_at: datetime) -> bool:
-        """It is ready. False where another run has begun, or the export is gone."""
+        """Mark the export as ready. False if another run has begun, or the export is gone."""
 
     async def ready(self, export_id: int, *, at: datetime) -> Export | None:
-        """The one that `use` would return now."""
+        """The export that `use` would return now."""
 
     async def use(self, export_id: int, *, at: datetime) -> tuple[Export, Sequence[str]] | None:
-        """The export and the names of its parts, in order, for whoever asks first; None for all others, and once it
-        has expired."""
+        """The export and the object names of its parts, in order, for the first caller; None for all other callers, and
+        once the export has expired."""
 
     async def give_back(self, export_id: int, *, used_at: datetime) -> None:
-        """It was used at that time and not downloaded: it may be used again until it expires. Nothing is changed where
-        somebody else has used it since."""
+        """Let an export that was used at that time, but not downloaded, be used again until it expires. Nothing is
+        changed if somebody else has used it since."""
 
     async def forget(self, *, used_before: datetime, expired_before: datetime, requested_before: datetime) -> int:
-        """Delete exports that were used by then, those that nobody used and that expired by then, and those that still
-        wait and were asked for by then."""
+        """Delete some of the exports that were used by `used_before`, that expired unused by `expired_before`, or that
+        still wait and were requested by `requested_before`. Returns how many; call it until it returns 0."""

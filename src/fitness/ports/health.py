@@ -10,8 +10,8 @@ class ProbePort(Protocol):
     async def check(self) -> None:
         """Returns when the store answers and can be used.
 
-        Raises an Outage when it does not answer, within a second, and BadSetup when it answers, but an operator has to
-        change something before it can be used.
+        Raises an Outage, within a second, when the store does not answer, and BadSetup when it answers, but an operator
+        has to change something before it can be used.
         """
 
 
@@ -23,7 +23,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing about a store, and where it is not good, what follows and what to do."""
+    """One fact about a store. If it is not good, the message also says what follows from it and what to do."""
 
     verdict: Verdict
     message: str
@@ -31,4 +31,4 @@ class Finding:
 
 class DiagnosisPort(Protocol):
     async def diagnose(self) -> Sequence[Finding]:
-        """What there is to say about the store's settings; a store that does not answer is a finding, too."""
+        """The findings about the store's settings; that a store does not answer is a finding, too."""

@@ -10,35 +10,37 @@ from fitness.domain.model.jobs import Job, JobStatus, KeptJob
 MOST_SHOWN = 1_000
 
 FAILED_FOR_GOOD = 10
-"""After so many attempts a job is no longer tried by itself."""
+"""After this many attempts a job is no longer retried automatically."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobBacklog:
-    """Of one queue."""
+    """The backlog of one queue."""
 
     waiting: int
     oldest_s: float
-    """For how long the one that waits longest has been due; 0 where none is."""
+    """Seconds for which the job that waits longest has been due; 0 if none waits."""
 
 
 class JobQueuePort(Protocol):
-    """A change's `messages` hold jobs, which are in the queue once it is committed. Raises DatabaseUnavailable."""
+    """The `messages` of a change carry jobs, which are in the queue once the change is committed. Every method raises
+    DatabaseUnavailable.
+    """
 
     async def list(self, status: JobStatus | None = None) -> Sequence[KeptJob]:
-        """In the order in which they were enqueued; at most MOST_SHOWN."""
+        """The jobs in the order in which they were enqueued; at most MOST_SHOWN."""
 
     async def retry(self, job_id: int) -> bool:
-        """Have a failed or cancelled job carried out again; whether there is one."""
+        """Have a failed or cancelled job carried out again. False if there is no such job."""
 
     async def cancel(self, job_id: int) -> bool:
-        """Take a waiting job out of its turn; whether there is one. One that runs goes on."""
+        """Cancel a waiting job. False if there is no such job. A job that runs goes on."""
 
     async def backlog(self) -> dict[str, JobBacklog]:
-        """By queue, for each that there is; jobs that are not due yet do not wait."""
+        """The backlog of each queue that has one, by the queue's name. Jobs that are not due yet do not count."""
 
     async def forget(self, *, before: datetime) -> int:
-        """Delete some of the failed and cancelled jobs that nothing happened to since then; how many."""
+        """Delete some of the failed and cancelled jobs that nothing happened to since that time. Returns how many."""
 
 
 class JobRunner(Protocol):

@@ -1,4 +1,4 @@
-"""From where somebody got into an account, and from where somebody failed to."""
+"""The history of logins: from which networks logins to an account have succeeded or failed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 FORGOTTEN_AFTER = timedelta(days=1)
-"""Failures, since the last of them."""
+"""How long failures count, from the last of them on."""
 
 KNOWN_FOR = timedelta(days=90)
-"""A network, since the last login from it."""
+"""How long a network is known, from the last login on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,30 +17,30 @@ class LoginsFrom:
     """What is known of one network's logins to one account."""
 
     failures: int = 0
-    """In a row, since the last login from there."""
+    """Failures in a row, since the last login from the network."""
     failed_at: datetime | None = None
-    """The last of them."""
+    """The time of the last failure."""
     known: bool = False
-    """Somebody logged in from there in the last KNOWN_FOR."""
+    """Whether somebody logged in from the network in the last KNOWN_FOR."""
 
 
 class LoginHistoryPort(Protocol):
-    """Keeps it under the names of account and network, whether or not there is such an account.
+    """The history is kept under the names of account and network, whether or not the account exists.
 
     Every method raises DatabaseUnavailable.
     """
 
     async def of(self, account: str, networks: Sequence[str], *, at: datetime) -> list[LoginsFrom]:
-        """For each of the networks, in their order, what counts at that time."""
+        """What counts at that time for each of the networks, in their order."""
 
     async def add_failure(self, account: str, networks: Sequence[str], *, at: datetime) -> None:
-        """One more from each of the networks; those before FORGOTTEN_AFTER without any no longer count."""
+        """Count one more failure from each of the networks. The count begins anew after FORGOTTEN_AFTER without any."""
 
     async def forget(self, account: str) -> None:
-        """Everything about the account."""
+        """Delete everything about the account."""
 
     async def forget_expired(self, *, at: datetime) -> int:
-        """Delete some of what no longer counts at that time; how much."""
+        """Delete some of the entries that no longer count at that time. Returns how many."""
 
     async def add_success(self, account: str, network: str, *, within: Sequence[str] = (), at: datetime) -> None:
-        """The network is known from now on; failures from it, and from those that it is `within`, no longer count."""
+        """Make the network known. Failures from it, and from the networks that it is `within`, no longer count."""

@@ -17,22 +17,22 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Messages:
-    """A repository method that changes something writes all of them, or, if it changes nothing, none of them.
+    """A repository method that changes something writes all messages; a method that changes nothing writes none.
 
     The next kind of message is one more field here and one more line in the SQL of
-    `adapters/postgres/messages.py`; the methods of the repositories stay as they are. The entries of the change log are
-    no field: they are made of the change itself, in the same SQL.
+    `adapters/postgres/messages.py`; the methods of the repositories stay as they are. Entries of the change log have no
+    field: the same SQL makes them from the change itself.
     """
 
     id: int
-    """Of the outbox entry; random, so that no transaction waits for another's number."""
+    """The id of the outbox entry; random, so that no transaction waits for another's number."""
     invalidates: tuple[Scope, ...] = ()
-    """Scopes of the cache that the change makes stale: an outbox entry until they have a new generation."""
+    """Scopes of the cache that the change makes stale: an outbox entry until they have new generations."""
     held_s: float = 0.0
-    """The entry's age counts from so much later. For a step of a larger change, which invalidates at its end."""
+    """Seconds by which the entry's age begins later: for a step of a larger change, which invalidates at its end."""
     authority: Authority | None = None
-    """On whose authority the change is made: an entry in the audit log."""
+    """The authority on which the change is made; it becomes an entry in the audit log."""
     idempotency: IdempotencyKey | None = None
-    """The client's name for the request: kept with the answer, which later requests of that name get."""
+    """The client's name for the request. It is kept with the answer, which later requests of that name get."""
     jobs: tuple[Job, ...] = ()
-    """What is to be done after the change: in the queue once it is committed."""
+    """Jobs to be done after the change; they are in the queue once it is committed."""

@@ -10,7 +10,7 @@ class CacheUnavailable(Outage):
 
 
 class Overloaded(Outage):
-    """This process has more to do than it can; the stores are well. Try again."""
+    """This process has more work than it can do; the stores are well. Try again."""
 
 
 class ReaderUnavailable(Outage):
@@ -22,7 +22,7 @@ class LimiterUnavailable(Outage):
 
 
 class SessionsUnavailable(Outage):
-    """The store of sessions does not answer: none can be begun, carried on or listed."""
+    """The store of sessions does not answer: sessions cannot be begun, continued or listed."""
 
 
 class TicketsUnavailable(Outage):
@@ -34,4 +34,4 @@ class DatabaseUnavailable(Outage):
 
 
 class ObjectsUnavailable(Outage):
-    """The store of files does not answer: none can be stored, read or deleted."""
+    """The store of files does not answer: files cannot be stored, read or deleted."""

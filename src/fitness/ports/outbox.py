@@ -11,7 +11,7 @@ MOST_AT_ONCE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class PendingInvalidation:
-    """An outbox entry: scopes that need a new generation since the change that wrote it."""
+    """An outbox entry: scopes that need a new generation because of the change that wrote the entry."""
 
     id: int
     scopes: tuple[Scope, ...]
@@ -28,16 +28,17 @@ class OutboxPort(Protocol):
     """Entries are written by changes, in their own transactions. Every method raises DatabaseUnavailable."""
 
     async def pending(self, *, older_than_s: float = 0.0) -> Sequence[PendingInvalidation]:
-        """Entries of at least that age, oldest first; at most MOST_AT_ONCE. None that is held."""
+        """Entries of at least that age, oldest first, without held ones; at most MOST_AT_ONCE."""
 
     async def pending_of(self, scope: Scope) -> Sequence[PendingInvalidation]:
-        """Those that name this scope, held ones too, oldest first; at most MOST_AT_ONCE."""
+        """Entries that name this scope, held ones too, oldest first; at most MOST_AT_ONCE."""
 
     async def backlog(self) -> Backlog:
         """How many entries are pending, and since when."""
 
     async def acknowledge(self, ids: Iterable[int], *, era: Era) -> None:
-        """Delete the entries that were carried out in `era`, if that is the present one. Unknown ids are ignored.
+        """Delete entries that were carried out in `era`, if that is the present era. Unknown ids are ignored.
 
-        A process that does not know of the present era yet has invalidated names that nobody reads any more.
+        Entries carried out in an earlier era stay: their process did not know of the present era yet, and invalidated
+        names that nobody reads any more.
         """

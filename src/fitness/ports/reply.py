@@ -1,4 +1,4 @@
-"""What a store was asked, and its reply once it is there: a coroutine without the cost of one."""
+"""The reply of a store to a question that was sent: like a coroutine, without the cost of one."""
 
 from asyncio import get_running_loop
 from collections.abc import Callable
@@ -9,9 +9,9 @@ U = TypeVar("U")
 
 
 class Reply(Generic[T]):
-    """It is settled once, as a Future is, but who waits for it is called in the same turn of the event loop.
+    """A reply is settled once, as a Future is, but its callback is called in the same turn of the event loop.
 
-    `read` makes the value of what it is settled with, when somebody first looks.
+    `read` makes the value from the answer, when the value is first looked at.
     """
 
     __slots__ = ("_answer", "_callback", "_reads", "_settled", "failed")
@@ -19,14 +19,14 @@ class Reply(Generic[T]):
     def __init__(self, read: Callable[[Any], T] | None = None) -> None:
         self._settled = False
         self.failed = False
-        """Whether there is no value, since the store did not answer, or nobody looks any more."""
+        """Whether there is no value, because the store did not answer, or because the reply was abandoned."""
         self._reads: tuple[Callable[[Any], Any], ...] = () if read is None else (read,)
         self._answer: Any = None
         self._callback: Callable[[Reply[T]], None] | None = None
 
     @classmethod
     def of(cls, value: T) -> "Reply[T]":
-        """One that is there."""
+        """A reply that is done, with this value."""
         reply = cls()
         reply.set_result(value)
         return reply
@@ -44,7 +44,7 @@ class Reply(Generic[T]):
 
     @property
     def value(self) -> T:
-        """Of one that is done and has not failed. Raises what `read` raises."""
+        """The value of a reply that is done and has not failed. Raises what `read` raises."""
         if self._reads:
             answer = self._answer
             for read in self._reads:
@@ -53,19 +53,19 @@ class Reply(Generic[T]):
         return cast("T", self._answer)
 
     def then(self, read: Callable[[T], U]) -> "Reply[U]":
-        """The same reply, whose value is read on."""
+        """The same reply; its value is then what `read` makes of the present value."""
         self._reads += (read,)
         return cast("Reply[U]", self)
 
     def when_done(self, callback: Callable[[object], None]) -> None:
-        """At once, if it is done. One callback at most."""
+        """Call `callback` with this reply when it is done; at once if it is done already. One callback at most."""
         if self._settled:
             callback(self)
         else:
             self._callback = callback
 
     def abandon(self) -> None:
-        """Nobody looks at it any more."""
+        """Drop the callback. A reply that is not done yet counts as failed from now on."""
         self._callback = None
         if not self._settled:
             self._settled = self.failed = True
@@ -76,6 +76,6 @@ class Reply(Generic[T]):
         if callback is not None:
             try:
                 callback(self)
-            except Exception as error:  # noqa: BLE001 - who settles it must not fail for who waits for it
+            except Exception as error:  # noqa: BLE001 - an error of the callback must not reach the settling code
                 context = {"message": "a callback of a reply failed", "exception": error}
                 get_running_loop().call_exception_handler(context)

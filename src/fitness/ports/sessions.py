@@ -1,4 +1,4 @@
-"""Where sessions are kept, and the tokens that carry them on."""
+"""Where sessions are kept, and the refresh tokens that continue them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,26 +21,28 @@ class Outcome(StrEnum):
 class Rotation:
     outcome: Outcome
     number: int
-    """Of the refresh token that is good now; 0 where the token was reused."""
+    """The number of the refresh token that is valid now; 0 if the token was reused."""
 
 
 class SessionStorePort(Protocol):
-    """Living sessions, each with the number of the refresh token that is good now. No token is kept.
+    """Living sessions, each with the number of the refresh token that is valid now. No token is kept.
 
     Every method raises SessionsUnavailable when the store does not answer, and Overloaded when this process asks more
-    than the store answers. A crash of the store may lose what it did in its last second: a session that began then, or
-    a rotation.
+    than the store can answer. A crash of the store may lose what it did in its last second: a session that began then,
+    or a rotation.
     """
 
     async def begin(self, session: Session) -> None:
-        """Its first refresh token has the number 1. Of more than MOST_SESSIONS the least recently used one ends."""
+        """Add a session, whose first refresh token has the number 1. If the account then has more than MOST_SESSIONS,
+        the least recently used session ends.
+        """
 
     async def rotate(self, claim: RefreshClaim, *, at: datetime, network: str) -> Rotation | None:
-        """Use a refresh token that was issued for the session, in one step. None where there is no such session.
+        """Use a refresh token that was issued for the session, in one step. None if there is no such session.
 
-        The token that is good now is replaced by the next one. So is one with a higher number: it was issued, and the
-        store lost that. The one before, within REPEAT_WITHIN of its use, changes nothing. An older one is REUSED, and
-        so is every token of the session from then on.
+        The token that is valid now is replaced by the next one. So is a token with a higher number: it was issued, and
+        the store lost that. The previous token changes nothing within REPEAT_WITHIN of its use. An older token is
+        REUSED, and so is every token of the session from then on.
         """
 
     async def list(self, user_id: int, *, at: datetime) -> Sequence[Session]:
@@ -54,10 +56,10 @@ class SessionStorePort(Protocol):
 
 
 class RefreshTokenPort(Protocol):
-    """Opaque proof that a session is the client's. No store is asked, so a token that was made up costs nothing."""
+    """Opaque proof that a session is the client's. No store is asked, so a made-up token costs nothing."""
 
     def issue(self, claim: RefreshClaim) -> str:
         """The very same token for the same claim, as long as the same key signs."""
 
     def verify(self, token: str) -> RefreshClaim | None:
-        """What it was issued for; None for any token that was not issued here."""
+        """The claim that the token was issued for; None for a token that was not issued here."""

@@ -8,15 +8,15 @@ from fitness.domain.model.statistics import Found, StatisticsFilter
 class StatisticsRepoPort(Protocol):
     """Totals of live activities. Every method raises DatabaseUnavailable when there is no answer.
 
-    Totals may be kept beside the activities. They are then changed within each change of an activity, so that what is
-    found here is always what the live activities add up to at one moment.
+    Totals may be kept beside the activities. Each change of an activity then changes them in the same transaction, so
+    that the totals found are always those of the live activities at one moment.
     """
 
     async def find(self, owner: int, which: StatisticsFilter) -> Found:
-        """Of the owner's live activities that `which` asks for, but for UNCOUNTED_TYPES."""
+        """Totals of the owner's live activities that `which` asks for, without UNCOUNTED_TYPES."""
 
     async def rebuild(self, *, after: int = 0) -> int | None:
-        """Compute the kept totals of one account anew, the first one after that id; meanwhile its changes wait.
+        """Compute the kept totals of one account anew: the first account after that id, whose changes wait meanwhile.
 
-        Its id, to go on after; None when that was all.
+        Returns the account's id, to go on after it; None when there is no further account.
         """

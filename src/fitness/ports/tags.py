@@ -9,10 +9,10 @@ from fitness.ports.messages import Messages
 
 
 class TagRepoPort(Protocol):
-    """Every method is one transaction. It raises DatabaseUnavailable when there is no answer."""
+    """Every method is one transaction, and raises DatabaseUnavailable when there is no answer."""
 
     async def list(self, owner: int) -> Sequence[TagCount]:
-        """Of the owner's live activities: the most used first, ties by name; at most MOST_LISTED."""
+        """The tags of the owner's live activities: the most used first, ties by name; at most MOST_LISTED."""
 
     async def tagged(self, owner: int, tag: str, *, most: int) -> Sequence[int]:
         """Ids of the owner's activities with that tag, live or in the trash; at most `most`."""
@@ -20,7 +20,8 @@ class TagRepoPort(Protocol):
     async def replace(
         self, owner: int, tag: str, *, instead: str | None, ids: Sequence[int], at: datetime, messages: Messages
     ) -> int:
-        """Put `instead` in place of the tag, or nothing, in those of the owner's activities of these ids that have it.
+        """Replace the tag by `instead`, or remove it if that is None, in those of the owner's activities with these ids
+        that have the tag.
 
-        How many have changed; each has another version then, and no tag twice.
+        Returns how many activities changed. Each of them then has another version, and no tag twice.
         """

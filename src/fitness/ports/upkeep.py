@@ -1,4 +1,4 @@
-"""Deleting for good what is past its time, some at a time."""
+"""Deletion for good of what is past its time, some at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ class Departed:
 
     id: int
     email: str | None
-    """None where another account has the address by now."""
+    """The account's address; None if another account has it by now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """What should be gone by now: how many, at most MOST_COUNTED, and for how long the oldest should have been."""
+    """What should be gone by now: how many, at most MOST_COUNTED, and for how many seconds the oldest is overdue."""
 
     activities: int
     activities_s: float
@@ -39,18 +39,20 @@ MOST_COUNTED = 10_000
 
 
 class UpkeepRepoPort(Protocol):
-    """Every method is one transaction, and waits for no other one. It raises DatabaseUnavailable.
+    """Every method is one transaction, waits for no other transaction, and raises DatabaseUnavailable.
 
-    A method that deletes looks again, in its transaction, whether what it is given is still past its time, and leaves
-    what another transaction holds to the next round. Its `messages` are written only if something is deleted; they
+    A method that deletes checks again, in its transaction, that what it is given is still past its time. It leaves rows
+    that another transaction has locked to the next round. Its `messages` are written only if something is deleted; they
     carry the authority, and the audit log has an entry for each activity and account.
     """
 
     async def expired(self, *, before: datetime, most: int) -> Sequence[Doomed]:
-        """In anybody's trash since `before` or longer, the longest first."""
+        """Activities that have been in anybody's trash since `before` or longer, the longest first."""
 
     async def purge_expired(self, ids: Sequence[int], *, before: datetime, messages: Messages) -> Sequence[int]:
-        """Delete for good those of the activities that are in the trash since `before` or longer; their ids."""
+        """Delete for good those of the activities that have been in the trash since `before` or longer. Returns their
+        ids.
+        """
 
     async def departed(self, *, before: datetime, most: int) -> Sequence[Departed]:
         """Accounts that have been deleted since `before` or longer, the longest first."""
@@ -59,7 +61,9 @@ class UpkeepRepoPort(Protocol):
         """Ids of the user's activities, live or trashed."""
 
     async def purge_of_departed(self, ids: Sequence[int], *, before: datetime, messages: Messages) -> Sequence[int]:
-        """Delete for good those activities whose owner's account has been deleted since `before` or longer."""
+        """Delete for good those activities whose owner's account has been deleted since `before` or longer. Returns
+        their ids.
+        """
 
     async def erase(self, user_id: int, *, before: datetime, messages: Messages) -> bool:
         """Delete the account with all that belongs to it, if it has been deleted since `before` or longer.
@@ -68,7 +72,7 @@ class UpkeepRepoPort(Protocol):
         """
 
     async def forget_keys(self, *, before: datetime, most: int) -> int:
-        """Delete idempotency keys from before that time; how many."""
+        """Delete up to `most` idempotency keys from before that time. Returns how many."""
 
     async def overdue(self, *, trashed: datetime, departed: datetime) -> Overdue:
-        """What has been in the trash since `trashed` or longer, and accounts that were deleted by `departed`."""
+        """Activities that have been in the trash since `trashed` or longer, and accounts deleted by `departed`."""

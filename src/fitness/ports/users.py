@@ -18,7 +18,7 @@ class Credentials:
 
 
 class UserRepoPort(Protocol):
-    """The kept accounts. Every method is one transaction. It raises DatabaseUnavailable when there is no answer."""
+    """The kept accounts. Every method is one transaction, and raises DatabaseUnavailable when there is no answer."""
 
     async def add(self, registration: Registration, *, password_hash: str, at: datetime) -> User:
         """A new account: role user, tier free, weeks from Monday. Raises EmailTaken."""
@@ -27,16 +27,18 @@ class UserRepoPort(Protocol):
         """A living account."""
 
     async def find(self, email: str) -> User | None:
-        """The living account with this address, in the form it is kept in."""
+        """The living account with this address, which must be given in the form it is kept in."""
 
     async def credentials(self, email: str) -> Credentials | None:
-        """What to check a login for this address against."""
+        """What a login for this address is checked against."""
 
     async def password_hash(self, user_id: int) -> str | None:
-        """The living account's."""
+        """The password hash of the living account."""
 
     async def hash_to_reset(self, user_id: int, *, messages: Messages) -> str | None:
-        """As `password_hash`; the messages carry the authority, since whoever is given it can set another password."""
+        """As `password_hash`, but the messages carry the authority: a reset token made with the hash lets its holder
+        set another password.
+        """
 
     async def rehash(self, user_id: int, *, before: str, after: str) -> None:
         """Replace the hash of the same password, if it is still the one `before`."""
@@ -44,14 +46,14 @@ class UserRepoPort(Protocol):
     async def set_password(
         self, user_id: int, *, before: str | None, after: str, at: datetime, spared: str | None, messages: Messages
     ) -> bool:
-        """Set another password's hash, if it is still the one `before`, where that is given. Every session whose login
-        began before `at` is ended, but the `spared` one.
+        """Set the hash of another password; if `before` is given, only while that is still the account's hash. Every
+        session whose login began before `at` is ended, but the `spared` one.
         """
 
     async def soft_delete(self, user_id: int, *, before: str, at: datetime, messages: Messages) -> bool:
         """Delete a living account, if its password hash is still `before`, with all its sessions.
 
-        It is there for `restore` and `list` alone; its address is free. Raises LastAdmin.
+        Then only `restore` and `list` find the account, and its address is free. Raises LastAdmin.
         """
 
     async def restore(self, user_id: int, *, after: datetime, messages: Messages) -> User | None:
@@ -63,15 +65,15 @@ class UserRepoPort(Protocol):
     async def update_profile(
         self, user_id: int, changes: ProfileChanges, *, at: datetime, seen: User | None = None, messages: Messages
     ) -> User | None:
-        """Set what `changes` names and leave the rest; the account as it is then.
+        """Set what `changes` names and leave the rest. Returns the changed account.
 
-        None if it is not there, or differs in anything from what was `seen`, where that is given.
+        None if there is no such account, or, where `seen` is given, if the account differs from it in anything.
         """
 
     async def set_standing(
         self, user_id: int, *, role: Role | None = None, tier: Tier | None = None, messages: Messages
     ) -> User | None:
-        """Set the role, the tier or both; the messages carry the authority. The account as it is then.
+        """Set the role, the tier or both; the messages carry the authority. Returns the changed account.
 
         Raises LastAdmin where no other living account would be an admin, however many are demoted at once.
         """

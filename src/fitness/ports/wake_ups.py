@@ -1,4 +1,4 @@
-"""How the processes of an instance tell each other that something of a person's has changed."""
+"""How the processes of an instance tell each other that a person's activities have changed."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -8,7 +8,7 @@ class WakeUpPort(Protocol):
     """A message may come late, twice, or never. It is a reason to look at the change log, and says nothing more."""
 
     def announce(self, user_id: int) -> None:
-        """Tell every process, this one too. Nobody waits for it, and nothing is raised."""
+        """Tell every process, this one too. It does not wait, and raises nothing."""
 
     async def listen(self, woken: Callable[[int], None]) -> None:
         """Call `woken` with each user that is announced, until cancelled. It goes on by itself after an outage."""

@@ -47,7 +47,7 @@ LATEST_AHEAD = timedelta(hours=24)
 _SOURCE = re.compile(SOURCE_PATTERN)
 
 _LONGEST_TAG_GIVEN = 1_000
-"""Longer ones are refused as they are, blanks and all: to trim and compose them would take time."""
+"""Longer tags are refused as they are, blanks included: trimming and composing them would take time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +132,7 @@ DETAIL_NAMES = tuple(field.name for field in fields(Details))
 def checked(details: D, *, now: datetime, before: Details | None = None) -> D:
     """`details` in the form they are kept in. Raises InvalidFields naming every rule broken.
 
-    Texts that are as they were `before` are not judged: they may be older than the rules.
+    Texts that have not changed since `before` are not judged: they may be older than the rules.
     """
     too_many = len(details.tags) > MAX_TAGS  # composing them all would take time
     tidy = _normalized(replace(details, tags=()) if too_many else details)
@@ -149,7 +149,7 @@ def checked(details: D, *, now: datetime, before: Details | None = None) -> D:
 def recorded(
     new: NewActivity, *, user_id: int, timezone: str, now: datetime, id: int = 0, group_id: int | None = None
 ) -> Activity:
-    """The kept form of a checked `new` in `timezone`; where its id is 0, a repository gives it one."""
+    """The kept form of a checked `new` in `timezone`; if its id is 0, a repository gives it one."""
     kept = {name: getattr(new, name) for name in DETAIL_NAMES} | {"timezone": timezone}
     return Activity(
         **kept,
@@ -168,7 +168,7 @@ def recorded(
 def revised(activity: Activity, changes: DetailsChanges, *, home_timezone: str, now: datetime) -> Activity:
     """`activity` after a merge patch; the very same object when nothing changes. Raises InvalidFields.
 
-    `home_timezone` stands in for a zone that is cleared.
+    `home_timezone` replaces a zone that is cleared.
     """
     defaults: dict[str, Any] = {"timezone": home_timezone, "tags": ()}
     patch: dict[str, Any] = {name: defaults.get(name) if value is None else value for name, value in changes.items()}
@@ -231,7 +231,7 @@ def _normalized(details: D) -> D:
         "elevation_gain_m": rounded(details.elevation_gain_m),
         "tags": tuple(dict.fromkeys([normalized_tag(tag) for tag in details.tags])),
     }
-    # Most come tidy, and a copy costs as much as all of this.
+    # Most details are tidy already, and a copy costs as much as all the work above.
     return replace(details, **tidy) if any(not _same(getattr(details, name), tidy[name]) for name in tidy) else details
 
 

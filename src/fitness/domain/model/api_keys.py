@@ -1,4 +1,4 @@
-"""API keys: what programs call the service with, each for what its owner allows."""
+"""API keys: programs call the service with them, each key for what its owner allows."""
 
 import hashlib
 import secrets
@@ -15,14 +15,14 @@ from fitness.domain.model.text import TextRule
 from fitness.domain.model.users import Caller
 
 KEY_PREFIX = "fit_"
-"""Of every key, so that one is recognized where it should not be: in a log, in a repository."""
+"""The beginning of every key, so that a key is recognized where it should not be: in a log, in a repository."""
 
 KEY_NAME = TextRule(min_length=1, max_length=100)
 MOST_KEYS = 50
-"""Of one account."""
+"""The most keys of one account."""
 
 _KEY = "key-"
-"""Begins the name that stands for a key where other callers have their session's, which is hexadecimal."""
+"""The beginning of a key's name, which stands in the place of a caller's session id; session ids are hexadecimal."""
 KeyName = Annotated[str, KEY_NAME, Says("What it is for.", "backup")]
 
 USE_NOTED_EVERY = timedelta(hours=1)
@@ -42,7 +42,7 @@ ApiScopes = Annotated[tuple[ApiScope, ...], Items(fewest=1), Says("What it may d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """Without the key itself, of which only a digest is kept."""
+    """An API key as it is kept, without the key itself: only a digest of that is kept."""
 
     id: int
     user_id: int
@@ -50,13 +50,13 @@ class ApiKey:
     scopes: tuple[ApiScope, ...]
     created_at: datetime
     expires_at: datetime | None
-    """None is never."""
+    """When the key expires; None means never."""
     last_used_at: datetime | None
-    """Give or take USE_NOTED_EVERY; None is never."""
+    """The last use of the key, to within USE_NOTED_EVERY; None means never."""
 
     @property
     def caller(self) -> Caller:
-        """What ends every session of the account ends its keys, too."""
+        """The caller that the key stands for. Whatever ends all sessions of the account ends its keys, too."""
         return Caller(self.user_id, f"{_KEY}{self.id}", microseconds(self.created_at), self.expires_at)
 
 
@@ -70,7 +70,7 @@ def new_key() -> str:
 
 
 def key_digest(key: str) -> bytes:
-    """A key is random, so that a quick hash is as good as a slow one."""
+    """The digest under which a key is kept. Keys are random, so a quick hash is as good as a slow one."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 

@@ -47,14 +47,14 @@ class Authority:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """Which entries a list is of; what is None does not narrow it."""
+    """Which entries a list holds; a field that is None does not narrow it."""
 
     actor_id: int | None = None
     action: AuditAction | None = None
     subject_id: int | None = None
     since: datetime | None = None
     until: datetime | None = None
-    """Exclusive."""
+    """The end of the period, exclusive."""
 
 
 ALL_ENTRIES = AuditFilter()

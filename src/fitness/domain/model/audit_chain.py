@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from fitness.domain.model.audit import AuditEntry
 
 BEFORE_THE_FIRST = "00" * 32
-"""In place of the hash of the entry before, for the first one."""
+"""The first entry's replacement for the hash of the entry before it."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -20,7 +20,7 @@ class Link:
     """What an entry's hash is made of, and the hash that was kept with it, in hexadecimal."""
 
     position: int
-    """1 for the first entry, and without gaps."""
+    """The entry's place in the chain: 1 for the first entry, without gaps."""
     id: int
     at_us: int
     """Microseconds since 1970."""
@@ -63,7 +63,7 @@ class ChainHead:
 
     @classmethod
     def parse(cls, text: str) -> "ChainHead":
-        """What `str` made. Raises ValueError."""
+        """The head that `str` wrote as `text`. Raises ValueError."""
         if not (match := re.fullmatch(r"(\d{1,18}):([0-9a-fA-F]{64})", text, re.ASCII)):
             raise ValueError("must be a position and a hash, N:HASH, as `fitness doctor` prints them")
         return cls(int(match[1]), match[2].lower())
@@ -84,7 +84,7 @@ def link_of(entry: AuditEntry) -> Link:
 
 
 def broken_at(links: Iterable[Link], head: ChainHead, earlier: ChainHead | None = None) -> str | None:
-    """Where the chain of `links`, in order, is broken first; None where it is whole and ends at `head`.
+    """Where the chain of `links`, in order, is broken first; None if the chain is whole and ends at `head`.
 
     `earlier` is a head that somebody noted before: the chain has to go through it.
     """

@@ -20,19 +20,19 @@ class ChangeKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Change:
     seq: int
-    """Its number among the changes of its owner: 1 and up, without gaps, in the order in which they were committed."""
+    """The change's number among those of its owner: from 1, without gaps, in the order in which they were committed."""
     kind: ChangeKind
     activity_id: int
     version: int
-    """The activity's after the change; of a purged one, its last."""
+    """The activity's version after the change; the last version of a purged activity."""
     at: datetime
     activity: Activity | None
-    """As it is now, which may be after later changes; None while it is in the trash, and once it is purged."""
+    """The activity as it is now, perhaps after later changes; None while it is in the trash, and once it is purged."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangePage:
-    """Some changes of one owner, in order; `last_seq` is the number of the latest there is, 0 before the first."""
+    """Some changes of one owner, in order; `last_seq` is the number of the owner's latest change, 0 without any."""
 
     changes: tuple[Change, ...]
     last_seq: int

@@ -1,4 +1,4 @@
-"""All that is somebody's, to take away: in which form, and for how long."""
+"""Exports of all of a person's data: in which form, and for how long."""
 
 import csv
 import io
@@ -14,26 +14,26 @@ from fitness.domain.model.fields import Says
 from fitness.domain.model.photos import Photo
 
 LINK_TTL = timedelta(hours=24)
-"""From when the archive is ready, to be downloaded."""
+"""How long an archive can be downloaded, from when it is ready."""
 
 USED_KEPT_FOR = timedelta(hours=1)
-"""A download that has begun may take so long."""
+"""How long a download that has begun may take."""
 
 ASKED_AGAIN_AFTER = timedelta(minutes=30)
-"""The attempts of an export's job are over by then: whoever asks again has it made anew."""
+"""After this time the attempts of an export's job are over: whoever asks again has the export made anew."""
 
 WAITING_TTL = timedelta(hours=24)
-"""An export that could not be made by then is given up, so that another can be asked for."""
+"""An export that could not be made in this time is given up, so that another one can be requested."""
 
 _RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a cell may not begin with: the last four are full-width forms of the first ones."""
+"""Characters that a cell may not begin with; the last four are full-width forms of the first four."""
 
 
 class ExportState(StrEnum):
     WAITING = "waiting"
     READY = "ready"
     OVER = "over"
-    """It was downloaded, or nobody did so in time, or something of its owner's was deleted for good since."""
+    """The export was downloaded, or not in time, or something of its owner's was deleted for good since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class ExportStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedPhoto:
-    """What an archive says of a picture in it."""
+    """What an archive says about a picture in it."""
 
     id: int
     activity_id: int
@@ -94,12 +94,12 @@ def csv_head() -> str:
 
 
 def csv_row(activity: Activity) -> str:
-    """A line of the table whose first one is `csv_head`."""
+    """A line of the table; `csv_head` is the table's first line."""
     return csv_line(csv_cell(getattr(activity, name)) for name in ACTIVITY_COLUMNS)
 
 
 def csv_cell(value: object) -> str:
-    """Text that a spreadsheet would take for a formula begins with an apostrophe."""
+    """`value` as text. A text that a spreadsheet would take for a formula gets an apostrophe in front."""
     if value is None:
         return ""
     if isinstance(value, tuple | frozenset):
@@ -110,14 +110,14 @@ def csv_cell(value: object) -> str:
 
 
 def csv_line(cells: Iterable[str]) -> str:
-    """RFC 4180."""
+    """A line of CSV as in RFC 4180."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\r\n").writerow(cells)
     return line.getvalue()
 
 
 def json_text(record: object) -> str:
-    """A dataclass, with its fields as the API names and writes them."""
+    """A dataclass as JSON, with its fields as the API names and writes them."""
     return json.dumps(_members(record), default=_plain, ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""What a field may hold and what it is, declared once: rules judge by it, and the API's document is written from it.
+"""What a field may hold and what it is, declared once: values are judged by it, and the API's document is made from it.
 
 A declaration stands in the field's type: `Annotated[float, Number(0, 2_000), Says("Kilometres.", 9.1)]`.
 """
@@ -12,13 +12,13 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """From `low` to `high`, both inclusive, but not `low` itself where it must be `above` that."""
+    """A number from `low` to `high`, both inclusive; with `above`, `low` itself is excluded."""
 
     low: float
     high: float
     above: bool = False
     kept_to: float = 0
-    """The step to which it is rounded before it is judged; 0 where it is not."""
+    """The step to which a value is rounded before it is judged; 0 means that it is not rounded."""
 
     def problem(self, value: float) -> str | None:
         """Why `value` cannot be kept, or None."""
@@ -30,7 +30,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """Of a text, in characters, both inclusive."""
+    """The length of a text in characters, both bounds inclusive."""
 
     min_length: int
     max_length: int
@@ -38,7 +38,7 @@ class Length:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """How many a list may hold, both inclusive."""
+    """How many items a list may hold, both bounds inclusive."""
 
     most: int | None = None
     fewest: int = 0
@@ -51,7 +51,7 @@ class Says:
     words: str
     example: object = None
     format: str | None = None
-    """As JSON Schema names it; None where the type says it."""
+    """The format as JSON Schema names it; None if the type implies it."""
     pattern: str | None = None
 
 
@@ -60,7 +60,7 @@ Id = Annotated[int, Number(1, MAX_INT64)]
 
 
 def rules_of(model: type[Any], kind: type[R]) -> dict[str, R]:
-    """The fields of a dataclass or TypedDict that declare a rule of this kind, with it."""
+    """The fields of a dataclass or TypedDict that declare a rule of this kind, each with its rule."""
     hints = get_type_hints(model, include_extras=True)
     found = {
         name: next((rule for rule in marks_of(hint) if isinstance(rule, kind)), None) for name, hint in hints.items()
@@ -69,7 +69,7 @@ def rules_of(model: type[Any], kind: type[R]) -> dict[str, R]:
 
 
 def marks_of(hint: Any) -> tuple[Any, ...]:
-    """What is declared of a field beside its type, whether or not it may be None."""
+    """What a field declares beside its type, whether or not the field may be None."""
     if get_origin(hint) is Annotated:
         inner, *marks = get_args(hint)
         return (*marks, *marks_of(inner))

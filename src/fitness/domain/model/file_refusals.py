@@ -1,4 +1,4 @@
-"""Why an uploaded file, a recording or a picture, is not taken."""
+"""Why an uploaded file, a recording or a picture, is refused."""
 
 from fitness.domain.model.refusals import Refusal
 
@@ -50,7 +50,7 @@ class PhotoNotFound(Refusal):
 
 
 class PhotoMismatch(Refusal):
-    """The photo is not, or no longer, one that the caller speaks of."""
+    """The photo is not, or no longer, in a state that the caller has named."""
 
     def __init__(self, photo_id: int) -> None:
         super().__init__(f"photo {photo_id} has changed since; read it again and repeat")
@@ -76,7 +76,7 @@ class PictureTooLarge(PictureRefused):
 
 
 class PictureTooManyPixels(PictureRefused):
-    """More than are read, or in a form that takes too much memory to read."""
+    """More pixels than are read, or in a form that takes too much memory to read."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"the picture is too large: {what}; send it with fewer pixels")

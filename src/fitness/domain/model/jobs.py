@@ -1,4 +1,4 @@
-"""Background jobs: what is done after a change, or by the clock, and no request waits for."""
+"""Background jobs: work that is done after a change, or by the clock, and that no request waits for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 
 class Queue(StrEnum):
-    """Apart, so that what nobody waits for never keeps a person waiting."""
+    """The queues are separate, so that a job that nobody waits for never keeps a person waiting."""
 
     PROMPT = "prompt"
     UPKEEP = "upkeep"
@@ -44,29 +44,29 @@ class JobStatus(StrEnum):
     RUNNING = "running"
     FAILED = "failed"
     CANCELLED = "cancelled"
-    """By an operator, or because the worker ended."""
+    """Cancelled by an operator, or because the worker ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job may be carried out more than once, after a crash: each has to bear that."""
+    """After a crash a job may be carried out more than once: every task has to bear that."""
 
     task: Task
     arguments: Mapping[str, int] = field(default_factory=dict)
-    """Ids: nothing personal, since jobs are kept and logged."""
+    """Ids, and nothing personal, since jobs are kept and logged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptJob:
-    """A job that is in the queue. One that succeeded is not kept."""
+    """A job that is in the queue. Jobs that have succeeded are not kept."""
 
     id: int
     task: str
-    """A Task, unless another version of the service enqueued it."""
+    """The name of a Task, unless another version of the service enqueued the job."""
     queue: str
     status: JobStatus
     attempts: int
-    """That were made."""
+    """The number of attempts that were made."""
     due_at: datetime | None
-    """Not before that; None is at once."""
+    """The earliest time for the next attempt; None means at once."""
     arguments: Mapping[str, int]

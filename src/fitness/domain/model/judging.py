@@ -6,32 +6,32 @@ from dataclasses import dataclass
 from fitness.domain.model.rate_limits import Algorithm, Balance, Charge, Decision, Limit
 
 State = tuple[int, ...]
-"""What is stored of a subject under a policy, () at first. A token bucket: the time at which it will be full again. A
-sliding window: the times of the requests in it, ascending."""
+"""What is stored for a subject under a policy; () at first. For a token bucket: the time at which it will be full
+again. For a sliding window: the times of the requests in it, ascending."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Judgement:
-    """Of one policy on a request of some cost."""
+    """The judgement of one policy on a request of some cost."""
 
     state: State
-    """After the request, were it admitted."""
+    """The state after the request, if it were admitted."""
     retry_us: int
-    """Until the request fits; 0 where it fits now."""
+    """Microseconds until the request fits; 0 if it fits now."""
     remaining: int
     reset_us: int
 
 
-# `judged`, `_bucket` and `_window` stand a second time in adapters/redis/rate_limits.lua, where they run on Redis's own
-# clock. RateLimiterContract holds both to the same sentences, and a test compares them on random requests: change both.
+# adapters/redis/rate_limits.lua has `judged`, `_bucket` and `_window` a second time, on Redis's own clock: change both.
+# RateLimiterContract tests both for the same promises, and another test compares them on random requests.
 
 
 def judged(
     charges: Sequence[Charge], states: Sequence[State], *, now_us: int, cost: int = 1, dry_run: bool = False
 ) -> tuple[Decision, list[State]]:
-    """The decision on a request that costs so much, and every policy's state after it.
+    """The decision on a request of this cost, and every policy's state after it.
 
-    A clock that was set back is no reason to wait: times ahead of it count as now.
+    If the clock was set back, nobody has to wait for that: stored times ahead of the clock count as now.
     """
     judge = [_bucket if charge.limit.algorithm is Algorithm.TOKEN_BUCKET else _window for charge in charges]
     subjects = [*zip(judge, charges, states, strict=True)]

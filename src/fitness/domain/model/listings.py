@@ -1,4 +1,4 @@
-"""Lists and the places in them: pages by number, or onward from a position."""
+"""Lists and places in them: pages by number, or the items after a position."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 MAX_LIMIT = 100
 MAX_DEPTH = 10_000
-"""page x limit may not pass this; a cursor may."""
+"""page x limit may not pass this; a cursor may go deeper."""
 MAX_COUNTED = 10_000
 """Items are counted up to here, so that a total never costs more than this many; not below MAX_DEPTH."""
 
@@ -92,20 +92,20 @@ EVERYTHING = Range()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityFilter:
-    """Which activities a list is of, and in which order; what is left empty does not narrow it."""
+    """Which activities a list holds, and in which order; a field that is left empty does not narrow it."""
 
     activity_types: tuple[ActivityType, ...] = ()
-    """Is of one of them."""
+    """The activity is of one of these types."""
     since: date | datetime | None = None
     """A date: that local day or later. An instant: started then or later."""
     until: date | datetime | None = None
     """A date: that local day or earlier. An instant: started before it."""
     tags: tuple[str, ...] = ()
-    """Has every one of them."""
+    """The activity has every one of these tags."""
     excluded_tags: tuple[str, ...] = ()
-    """Has none of them."""
+    """The activity has none of these tags."""
     words: tuple[str, ...] = ()
-    """Each stands somewhere in the title or the notes, as part of a word too. Given in their `folded` form."""
+    """Each word stands in the title or the notes, perhaps as a part of a longer word. Given in their `folded` form."""
     distance_km: Range = EVERYTHING
     duration_minutes: Range = EVERYTHING
     sort: Sort = Sort.NEWEST

@@ -1,4 +1,4 @@
-"""Logging in: from where it is tried, and how long failures make those wait who are not known."""
+"""Logins: the networks that they come from, and how long failures delay those that are not known."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ FIRST_DELAY = timedelta(seconds=30)
 LONGEST_DELAY = timedelta(minutes=15)
 
 NETWORK_BITS = {4: 24, 6: 48}
-"""What a customer or a site has: a login from there makes it known, failures from there delay it."""
+"""The prefix length of a network, as a customer or a site has it. A login makes a network known; failures delay it."""
 NEIGHBOURHOOD_BITS = {4: 16, 6: 32}
-"""What a provider has, and one stranger seldom has several of: a failure from there makes strangers of it repeated."""
+"""The prefix length of a neighbourhood, as a provider has it; one stranger seldom has several. After a failure from a
+neighbourhood, its strangers count as repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +29,23 @@ class Guess:
     """A password that is to be checked, and that does not come from a known device."""
 
     account: str
-    """The account's name, there or not."""
+    """The account's name, whether or not the account exists."""
     known_network: str | None
-    """The name of the network, if somebody has logged in from there lately."""
+    """The name of the network, if somebody has logged in from it lately; else None."""
     repeated: bool
-    """Somebody of the same neighbourhood has failed to log in to this account lately."""
+    """Whether somebody from the same neighbourhood has failed to log in to this account lately."""
 
 
 def login_delay(failures: int) -> timedelta:
-    """How long after so many failures in a row the next attempt is looked at: nothing, then 30 s and ever twice it."""
+    """How long the next attempt has to wait after so many failures in a row: at first not at all, then FIRST_DELAY, and
+    twice as long after each further failure, up to LONGEST_DELAY.
+    """
     beyond = failures - FAILURES_BORNE
     return timedelta() if beyond < 0 else min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(beyond, 20))
 
 
 def networks_of(address: str) -> tuple[str, str]:
-    """The network and the neighbourhood of an address or network; of what is neither, it stands for both itself."""
+    """The network and the neighbourhood of an address or network; a text that is neither stands for both."""
     try:
         inner = ipaddress.ip_network(address, strict=False)
     except ValueError:

@@ -5,13 +5,14 @@ import secrets
 from datetime import timedelta
 
 UNNAMED_FOR = timedelta(hours=1)
-"""An object that no row names may be younger than its row's transaction; after this it belongs to nobody."""
+"""How long an object without a row is kept, since the transaction that writes the row may still run. After this time
+the object belongs to nobody."""
 
 _UNIQUE_BYTES = 8
 
 
 def new_name(content: bytes) -> str:
-    """Given to nothing else, also not to the same content again."""
+    """A name that is given to no other object, not even to the same content again."""
     digest = hashlib.sha256(content).hexdigest()
     return f"{digest[:2]}/{digest}-{secrets.token_hex(_UNIQUE_BYTES)}"
 

@@ -27,34 +27,34 @@ class UploadedFile:
     """A file on its way in."""
 
     content: bytes
-    """Packed or not."""
+    """The file's bytes, packed or not."""
     name: str | None = None
-    """What its owner calls it."""
+    """The owner's name for the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewOriginal:
-    """A file that was stored, for the rows that will name it."""
+    """A file that was stored, and whose rows are still to be written."""
 
     object_name: str
     media_type: str
     file_name: str | None
     size_bytes: int
     home_timezone: str
-    """The profile's when it was read, so that it is read in the same way again."""
+    """The profile's time zone when the file was read, so that it can be read in the same way again."""
     made: int
-    """How many activities the file made, those included that were there already."""
+    """How many activities the file made, including those that existed already."""
     warnings: tuple[str, ...] = ()
     recovered: bool = False
     existing_ids: tuple[int, ...] = ()
-    """The activities in whose favour others of the file were skipped."""
+    """The ids of existing activities that were kept instead of activities of the file, which were skipped."""
     request_key: str | None = None
-    """The client's name of the request that uploaded it."""
+    """The client's name for the request that uploaded the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Original(NewOriginal):
-    """A file that is kept for as long as one of its activities is, live or trashed."""
+    """A file that is kept for as long as one of its activities exists, live or trashed."""
 
     id: int
     user_id: int
@@ -68,7 +68,7 @@ class Original(NewOriginal):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read of an activity in a file, and the activity as it is now."""
+    """What was read about one activity in a file, and the activity as it is now."""
 
     number: int
     """The activity's place in the file, from 1."""
@@ -81,20 +81,20 @@ class Reread:
     """An activity after its file was read again."""
 
     activity: Activity
-    """The very same object where nothing changes."""
+    """The activity after the reading; the same object if nothing changes."""
     differing: tuple[str, ...] = ()
     """The fields that change."""
     edited: tuple[str, ...] = ()
-    """Fields that the file says other things of, and that are kept as a person has set them."""
+    """The fields that differ from the file, but are kept as a person has set them."""
 
 
 DETAILS = tuple(field.name for field in fields(Details))
 
 
 def reread(reading: Reading, anew: Details, *, now: datetime) -> Reread:
-    """Take over what the file says today, except in the fields that are no longer as the file had them.
+    """Take over what the file says today, except in fields that a person has edited since the last reading.
 
-    A field that would break a rule together with an edited one is left as well.
+    A field that would break a rule together with an edited field is left as it is, too.
     """
     activity = reading.activity
     other = [name for name in DETAILS if getattr(anew, name) != getattr(activity, name)]
@@ -117,7 +117,7 @@ def details_of(activity: Details) -> Details:
 
 
 def first_answer(reading: Reading) -> Activity:
-    """The activity as it was answered when it was imported."""
+    """The activity as the answer to its import showed it."""
     activity = reading.activity
     stated = {name: getattr(reading.details, name) for name in DETAILS}
     day = local_date(reading.details.activity_date, reading.details.timezone or activity.timezone)
@@ -125,7 +125,7 @@ def first_answer(reading: Reading) -> Activity:
 
 
 def media_type_of(content: bytes) -> str:
-    """Of a file that could be read."""
+    """The media type of a file that could be read."""
     if content.startswith(b"\x1f\x8b"):
         return GZIP
     if content[8:12] == b".FIT":

@@ -14,12 +14,12 @@ _LONGEST_DECOMPOSED = 4 * MAX_PASSWORD_LENGTH
 
 
 def normalized_password(password: str) -> str:
-    """In NFC, so that an accent typed on one keyboard is the same on another; as it is where it is too long anyway."""
+    """`password` in NFC, so that an accent is the same from every keyboard; unchanged if it is too long anyway."""
     return unicodedata.normalize("NFC", password) if len(password) <= _LONGEST_DECOMPOSED else password
 
 
 def password_problem(password: str) -> str | None:
-    """Why a normalized `password` is refused, or None. Kinds of letters are not asked for: length is what counts."""
+    """Why a normalized `password` is refused, or None. No kinds of characters are asked for: length is what counts."""
     if problem := text_problem(password, min_length=MIN_PASSWORD_LENGTH, max_length=MAX_PASSWORD_LENGTH):
         return problem
     if len(set(password)) == 1 or password.casefold() in _common():
@@ -29,5 +29,5 @@ def password_problem(password: str) -> str | None:
 
 @cache
 def _common() -> frozenset[str]:
-    """Ten thousand of 8 characters or more, lower case."""
+    """Ten thousand common passwords of 8 characters or more, in lower case."""
     return frozenset(files("fitness.domain.model").joinpath("common_passwords.txt").read_text("utf-8").split())

@@ -17,7 +17,7 @@ class Period(StrEnum):
 
     @property
     def most(self) -> int:
-        """Buckets that may be asked for at once."""
+        """The most buckets that may be asked for at once."""
         return _MOST[self]
 
     @property
@@ -26,7 +26,7 @@ class Period(StrEnum):
 
     @property
     def usual(self) -> int:
-        """Buckets up to the last day, where no first day is asked for."""
+        """The number of buckets up to the last day, if no first day is asked for."""
         return _USUAL[self]
 
 
@@ -45,7 +45,7 @@ def bucket_start(day: date, period: Period, week_start: WeekStart) -> date:
 
 
 def bucket_name(day: date, period: Period, week_start: WeekStart) -> str:
-    """Of the bucket that `day` is in: `2026-11`, `2026-W48`, or the first day where that is all the name it has."""
+    """The name of the bucket that `day` is in: `2026-11`, `2026-W48`, or the first day if it has no such name."""
     if period is Period.MONTHLY:
         return f"{day:%Y-%m}"
     if period is Period.WEEKLY and week_start is WeekStart.MONDAY:

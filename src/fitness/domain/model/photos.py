@@ -11,10 +11,10 @@ from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.domain.model.text import TextRule
 
 MAX_PHOTO_BYTES = 10_000_000
-"""As uploaded."""
+"""The largest picture that may be uploaded."""
 
 MAX_PHOTOS = 20
-"""Of one activity."""
+"""The most photos of one activity."""
 
 CAPTION = TextRule(max_length=500, lines=True)
 
@@ -34,7 +34,7 @@ LONGEST_SIDE_PX = {PhotoSize.LARGE: 2048, PhotoSize.SMALL: 400}
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """A picture in one size, as it is stored: nothing of the uploaded file is in it but what is seen."""
+    """A picture in one size, as it is stored: it holds the visible image, and nothing else of the uploaded file."""
 
     content: bytes
     content_type: str
@@ -44,7 +44,7 @@ class Rendition:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What is made of an uploaded picture."""
+    """The renditions of an uploaded picture."""
 
     large: Rendition
     small: Rendition
@@ -58,7 +58,7 @@ class PhotoFile:
     """A rendition that is stored, without its content."""
 
     object_name: str
-    """Under which the object store has the content."""
+    """The name under which the object store has the content."""
     content_type: str
     width: int
     height: int
@@ -92,7 +92,7 @@ class Photo(NewPhoto):
 
 @dataclass(frozen=True, slots=True)
 class Photos:
-    """Of one activity of that user, by position."""
+    """The photos of one activity of that user, by position."""
 
     user_id: int
     items: tuple[Photo, ...]
@@ -109,12 +109,12 @@ _POSITION = Number(1, MAX_PHOTOS)
 
 
 def checked_caption(caption: str | None) -> str | None:
-    """As it is kept; None for one that holds nothing. Raises InvalidFields."""
+    """`caption` as it is kept; None if it is empty. Raises InvalidFields."""
     return checked_changes({"caption": caption})["caption"]
 
 
 def checked_changes(changes: PhotoChanges) -> PhotoChanges:
-    """In the form they are kept in. Raises InvalidFields."""
+    """`changes` in the form they are kept in. Raises InvalidFields."""
     tidy = changes.copy()
     problems = []
     if "caption" in tidy:

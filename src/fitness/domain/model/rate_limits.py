@@ -21,16 +21,16 @@ class Action(StrEnum):
     CREATE = "create"
     IMPORT = "import"
     UPLOAD = "upload"
-    """Of a photo."""
+    """The upload of a photo."""
     LIST = "list"
     PURGE = "purge"
     REGISTER = "register"
     LOGIN = "login"
     GUESS = "guess"
-    """A login whose body is read, so that its account is known: charged after LOGIN, and apart from it."""
+    """A login whose body has been read, so that its account is known; charged after LOGIN, and apart from it."""
     REFRESH = "refresh"
     PASSWORD = "password"  # noqa: S105 - no password
-    """What asks for the password of somebody who is logged in."""
+    """A request that asks for the password of somebody who is logged in."""
 
 
 class WhenUnavailable(StrEnum):
@@ -75,16 +75,16 @@ class Limit:
 
     @property
     def interval_us(self) -> int:
-        """In which one token comes back; rounded up, so that rounding never admits one too many."""
+        """The time in which one token comes back, rounded up, so that rounding never admits one request too many."""
         return -(-self.per_us // self.requests)
 
     def scaled(self, by: float) -> "Limit":
-        """So many times as much, at least one request."""
+        """This limit times `by`; at least one request."""
         return replace(self, requests=max(1, round(self.requests * by)))
 
     def shared_by(self, processes: int) -> "Limit":
-        """The part of one of them: whole requests, or else one request in a longer time. All parts are no more than
-        the whole.
+        """The part of one process: whole requests, or else one request in a longer time. All parts together are no more
+        than the limit.
         """
         if self.requests >= processes:
             return replace(self, requests=self.requests // processes)
@@ -97,15 +97,15 @@ class Subject(StrEnum):
     CALLER = "caller"
     """The account; at a login, the known devices of the account together; else the address."""
     ADDRESS = "address"
-    """Unless the device is known."""
+    """The address, unless the device is known."""
     DEVICE = "device"
-    """That has logged in to the account before."""
+    """A device that has logged in to the account before."""
     NETWORK = "network"
-    """From which somebody has logged in to the account before."""
+    """A network from which somebody has logged in to the account before."""
     STRANGERS = "strangers"
-    """All others who want to get into the same account, there or not."""
+    """All others who try to log in to the same account, whether or not it exists."""
     REPEATED_STRANGERS = "repeated strangers"
-    """Those of them from near whom somebody has failed already."""
+    """The strangers from a neighbourhood in which somebody has failed to log in already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +114,14 @@ class Policy:
 
     name: str
     action: Action | None = None
-    """None for every request."""
+    """The action that the policy applies to; None for every request."""
     subject: Subject = Subject.CALLER
     anonymous: Limit | None = None
     free: Limit | None = None
     premium: Limit | None = None
 
     def limit(self, tier: Tier | None) -> Limit | None:
-        """For someone of this tier; None for anonymous ones."""
+        """The limit for a caller of this tier; a `tier` of None is an anonymous caller."""
         return self.anonymous if tier is None else {Tier.FREE: self.free, Tier.PREMIUM: self.premium}[tier]
 
 
@@ -139,7 +139,7 @@ POLICIES = (
     Policy(name="login_device", action=Action.LOGIN, subject=Subject.DEVICE, anonymous=_strictly(5)),
     Policy(name="login_network", action=Action.GUESS, subject=Subject.NETWORK, anonymous=_strictly(5)),
     Policy(name="login_account", action=Action.GUESS, subject=Subject.STRANGERS, anonymous=_strictly(5)),
-    # Less than `login_account`, so that those who guess leave something to an owner who comes from a new network.
+    # Less than `login_account`, so that guessing strangers leave some attempts to an owner who uses a new network.
     Policy(name="login_repeated", action=Action.GUESS, subject=Subject.REPEATED_STRANGERS, anonymous=_strictly(3)),
     Policy(name="register", action=Action.REGISTER, subject=Subject.ADDRESS, anonymous=_strictly(5)),
     Policy(name="refresh", action=Action.REFRESH, subject=Subject.ADDRESS, anonymous=_strictly(30)),
@@ -154,7 +154,7 @@ USER = "user:"
 
 
 class Charge(NamedTuple):
-    """One policy on one request, and whom it is charged to: `user:7`, or an address or account without a login."""
+    """One policy on one request, and the subject to charge: `user:7`, or an address or account without a login."""
 
     policy: str
     subject: str
@@ -167,11 +167,11 @@ class Balance(NamedTuple):
     policy: str
     limit: Limit
     remaining: int
-    """Requests that would be admitted at once."""
+    """The number of requests that would be admitted at once."""
     reset_us: int
-    """Until all of it is there again, if nothing more is asked."""
+    """Microseconds until the whole limit is there again, if no further request comes."""
     retry_us: int
-    """Until this policy would admit what it refused; 0 where it refused nothing."""
+    """Microseconds until this policy would admit the request that it refused; 0 if it refused nothing."""
 
 
 def _tightness(balance: Balance) -> tuple[int, int, int]:
@@ -180,7 +180,7 @@ def _tightness(balance: Balance) -> tuple[int, int, int]:
 
 
 class Decision(NamedTuple):
-    """On one request: admitted and charged to every policy, or refused and charged to none."""
+    """The decision on one request: admitted and charged to every policy, or refused and charged to none."""
 
     balances: tuple[Balance, ...]
 
@@ -193,7 +193,7 @@ class Decision(NamedTuple):
 
     @property
     def tightest(self) -> Balance:
-        """The one that keeps the caller waiting longest, else the one with the least left."""
+        """The balance that keeps the caller waiting longest, else the balance with the least left."""
         if len(self.balances) == 1:
             return self.balances[0]
         return max(self.balances, key=_tightness)
@@ -204,13 +204,13 @@ class Decision(NamedTuple):
         return math.ceil(max(balance.retry_us for balance in self.balances) / SECOND_US)
 
     def followed_by(self, later: "Decision") -> "Decision":
-        """This one, on a request that was judged once more under some of its policies."""
+        """This decision, after the same request was judged once more under some of its policies, by `later`."""
         judged_again = {balance.policy for balance in later.balances}
         return Decision((*(one for one in self.balances if one.policy not in judged_again), *later.balances))
 
     def for_all_of_it(self) -> "Decision":
-        """Of a refusal of all but the first token of a request: with the wait after which the whole of it is admitted,
-        which is one token more. For token buckets.
+        """For a refusal of all tokens of a request but the first one: the same refusal, with the wait after which the
+        whole request is admitted, which is one token more. For token buckets.
         """
         return Decision(
             tuple(
@@ -223,7 +223,7 @@ class Decision(NamedTuple):
 
 
 def together(first: Decision | None, then: Decision | None) -> Decision | None:
-    """Of two decisions on one request, the later one on each policy; None where there is neither."""
+    """Two decisions on one request as one: for each policy the later decision counts. None if there is neither."""
     balances = {balance.policy: balance for one in (first, then) if one is not None for balance in one.balances}
     return Decision(tuple(balances.values())) if balances else None
 

@@ -1,4 +1,4 @@
-"""What a recorded file says of an activity, whatever the device and format."""
+"""What a recorded file says about an activity, whatever the device and format."""
 
 import hashlib
 import zlib
@@ -20,15 +20,15 @@ from fitness.domain.model.time_zones import zone_of_recording
 
 MAX_RECORDING_BYTES = 25_000_000
 MAX_ACTIVITIES = 50
-"""In one file."""
+"""The most activities in one file."""
 
 MAX_GZIP_MEMBERS = 10_000
-"""What packs a file in blocks makes some hundreds of them of 25 MB. Each one costs time, also an empty one."""
+"""Programs that pack a file in blocks make some hundreds of members of 25 MB. Each member costs time, even if empty."""
 
 _OPTIONAL = {name: rule for name, rule in rules_of(NewActivity, Number).items() if name != "duration_minutes"}
 
 MAX_SPEED_M_S = 100.0
-"""No sport is faster; a receiver that lost its satellites is."""
+"""No sport is faster; a receiver that has lost its satellites records such speeds."""
 MAX_CLIMB_M_S = 10.0
 """No cable car is faster."""
 
@@ -39,7 +39,8 @@ _MOST_A_MINUTE = {
 }
 
 _INFLATED_AT_ONCE_BYTES = 16 * 1024
-"""Where a member ends within these, zlib copies the rest of them: so few that many small members cost little."""
+"""Bytes given to zlib at a time. When a member ends within them, zlib copies the rest: with so few bytes, even many
+small members cost little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +49,11 @@ class Recording:
 
     activity_type: ActivityType
     started_at: datetime
-    """Aware."""
+    """The start, as an aware time."""
     utc_offset: timedelta | None
-    """How far the device's clock stood from UTC, where the file says so."""
+    """The offset of the device's clock from UTC; None if the file does not say it."""
     duration_s: float
-    """Time in motion: the device's timer where it kept one, else as told from the track."""
+    """Time in motion: from the device's timer if there was one, else from the track."""
     elapsed_s: float | None = None
     """From the start to the end, pauses included."""
     title: str | None = None
@@ -63,21 +64,21 @@ class Recording:
     max_heart_rate_bpm: int | None = None
     is_indoor: bool | None = None
     place_zone: str | None = None
-    """The IANA time zone of where it began."""
+    """The IANA time zone of the place where it began."""
     event: int | None = None
     """A number that the parts of one event in the file share, as those of a triathlon do."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedFile:
-    """What a file was found to hold."""
+    """The content of a file."""
 
     recordings: tuple[Recording, ...]
-    """In the file's order."""
+    """The recordings in the file's order."""
     warnings: tuple[str, ...] = ()
-    """What was left out, and where: sentences for the person whose file it is."""
+    """What was left out, and where: sentences for the file's owner."""
     recovered: bool = False
-    """Some of it was made of the points of a file that is damaged or was never finished."""
+    """Whether some of it was made of the points of a file that is damaged or was never finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class ReadRecording:
     """The checked activities that a file makes, and what was left out of them."""
 
     activities: tuple[NewActivity, ...]
-    """In the file's order."""
+    """The activities in the file's order."""
     warnings: tuple[str, ...] = ()
     """As in RecordedFile."""
     groups: tuple[tuple[int, ...], ...] = ()
@@ -95,7 +96,7 @@ class ReadRecording:
 
 
 def imported(recording: Recording, *, home_timezone: str, external_id: str) -> NewActivity:
-    """The activity a recording makes."""
+    """The activity that a recording makes, still to be checked."""
     elapsed_s = max(recording.elapsed_s or recording.duration_s, recording.duration_s)
     zone = zone_of_recording(
         recording.started_at,
@@ -124,7 +125,7 @@ def imported(recording: Recording, *, home_timezone: str, external_id: str) -> N
 
 
 def _ended_at(started_at: datetime, elapsed_s: float) -> datetime:
-    """The start itself where the end is beyond all calendars."""
+    """The end; the start itself if the end is beyond the calendar."""
     try:
         return started_at + timedelta(seconds=elapsed_s)
     except OverflowError:
@@ -132,16 +133,16 @@ def _ended_at(started_at: datetime, elapsed_s: float) -> datetime:
 
 
 def _credible_maximum(recording: Recording) -> int | None:
-    """None where the device says that the average was higher."""
+    """The highest heart rate; None if the device says that the average was higher."""
     average, highest = recording.average_heart_rate_bpm, recording.max_heart_rate_bpm
     return None if average is not None and highest is not None and highest < average else highest
 
 
 def activities_of(file: RecordedFile, *, digest: str, home_timezone: str, now: datetime) -> ReadRecording:
-    """The checked activities that a file makes. Their origins are its digest, so that they are known again.
+    """The checked activities that a file makes. Their external ids hold its digest, so that the file is known again.
 
     Impossible values are left out, and so are recordings of impossible times; both with a warning. Raises InvalidFields
-    where no recording is left.
+    if no recording is left.
     """
     refuse_too_many(file.recordings)
     activities: list[NewActivity] = []
@@ -164,7 +165,7 @@ def activities_of(file: RecordedFile, *, digest: str, home_timezone: str, now: d
 
 
 def _credible(new: NewActivity) -> tuple[NewActivity, list[str]]:
-    """Without the impossible ones among the values that an activity need not have, which are named."""
+    """The activity without its impossible optional values, and a sentence about each value that was left out."""
     absurd = {name: value for name, rule in _OPTIONAL.items() if (value := _number(new, name)) and rule.problem(value)}
     minutes = new.elapsed_minutes or new.duration_minutes
     for name, most_a_minute in _MOST_A_MINUTE.items():
@@ -190,13 +191,13 @@ def _groups(recordings: Sequence[Recording]) -> tuple[tuple[int, ...], ...]:
 
 
 def refuse_too_many(found: Sized) -> None:
-    """Raises RecordingTooManyActivities; call it with each one found, so that no more are looked for."""
+    """Raises RecordingTooManyActivities; call it after each activity found, so that the search ends at once."""
     if len(found) > MAX_ACTIVITIES:
         raise RecordingTooManyActivities(MAX_ACTIVITIES)
 
 
 def digest_of(content: bytes) -> str:
-    """Of an unpacked file."""
+    """The SHA-256 of an unpacked file, in hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -211,9 +212,9 @@ def unpacked(data: bytes) -> bytes:
 
 
 def _gunzipped(data: bytes) -> Iterator[bytes]:
-    """In one pass over the data. Files may be joined end to end, with zeros after the last one.
+    """The unpacked content, in one pass over the data. Gzip files may be joined end to end, with zeros after the last.
 
-    Ends with RecordingTooLarge as soon as there is too much: a small file may unpack to gigabytes.
+    Raises RecordingTooLarge as soon as there is too much content: a small file may unpack to gigabytes.
     """
     left = MAX_RECORDING_BYTES
     at, members = 0, 0

@@ -13,7 +13,7 @@ class Refusal(Exception):
     """A use case's well-formed no. The message is a sentence for the person who asked."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An exception is copied by calling its class with its message; most of these are made of something else.
+        # By default an exception is copied by calling its class with its message; most refusals take other arguments.
         return _revived, (type(self), self.args, self.__dict__)
 
 
@@ -76,14 +76,14 @@ class SessionNotFound(Refusal):
 
 
 class WrongPassword(Refusal):
-    """Of somebody who is logged in, and is asked for the password again."""
+    """Somebody who is logged in was asked for the password again, and gave a wrong one."""
 
     def __init__(self) -> None:
         super().__init__("the password is wrong")
 
 
 class LoginDelayed(Refusal):
-    """Too many failures in a row, so that this one is not even looked at."""
+    """Too many failures in a row, so that the password of this login is not checked."""
 
     def __init__(self, retry_after_s: int) -> None:
         super().__init__(f"too many failed logins; try again in {in_seconds(retry_after_s)}")
@@ -106,7 +106,7 @@ class UserNotFound(Refusal):
 
 
 class UserNotDeleted(Refusal):
-    """Restored while living."""
+    """The account that was to be restored is living."""
 
     def __init__(self, user_id: int) -> None:
         super().__init__(f"user {user_id} is not deleted")
@@ -123,7 +123,7 @@ class TooManyKeys(Refusal):
 
 
 class InsufficientScope(Refusal):
-    """An API key is good, and not for this."""
+    """The API key is valid, but not for this request."""
 
     def __init__(self, scope: str | None) -> None:
         needed = "needs a login" if scope is None else f"needs the scope {scope}"
@@ -131,7 +131,7 @@ class InsufficientScope(Refusal):
 
 
 class LastAdmin(Refusal):
-    """Without it, nobody could make another one."""
+    """Without the last admin, nobody could make another one."""
 
     def __init__(self) -> None:
         super().__init__("this is the last admin; make another one first")
@@ -145,7 +145,7 @@ class ActivityNotFound(Refusal):
 
 
 class ActivityInTrash(Refusal):
-    """Read or changed while in its owner's trash."""
+    """The activity that was to be read or changed is in its owner's trash."""
 
     def __init__(self, activity_id: int) -> None:
         super().__init__(f"activity {activity_id} is in the trash; restore it first")
@@ -153,21 +153,21 @@ class ActivityInTrash(Refusal):
 
 
 class ActivityNotInTrash(Refusal):
-    """Restored or permanently deleted while live."""
+    """The activity that was to be restored or permanently deleted is live."""
 
     def __init__(self, activity_id: int) -> None:
         super().__init__(f"activity {activity_id} is not in the trash")
 
 
 class ActivityExpired(Refusal):
-    """In its owner's trash for longer than it can be restored; it is deleted for good soon."""
+    """The activity has been in its owner's trash for too long to be restored; it is deleted for good soon."""
 
     def __init__(self, activity_id: int) -> None:
         super().__init__(f"activity {activity_id} has been in the trash for too long, and cannot be restored any more")
 
 
 class ExportNotFound(Refusal):
-    """None was asked for; or the link to it was used before, is in use, has expired, or was made up."""
+    """No export was requested; or its link was used before, is in use, has expired, or was made up."""
 
     def __init__(self) -> None:
         super().__init__("there is no such export, or its link was used or has expired; ask for another one")
@@ -179,14 +179,14 @@ class TagNotFound(Refusal):
 
 
 class VersionMismatch(Refusal):
-    """Changed by someone since the version the caller speaks of."""
+    """Someone has changed the activity since the version that the caller has named."""
 
     def __init__(self, activity_id: int) -> None:
         super().__init__(f"activity {activity_id} has changed since; read it again and repeat")
 
 
 class ProfileMismatch(Refusal):
-    """The profile is not, or no longer, one that the caller speaks of."""
+    """The profile is not, or no longer, in a state that the caller has named."""
 
     def __init__(self) -> None:
         super().__init__("your profile has changed since; read it again and repeat")
@@ -214,7 +214,7 @@ class DuplicateActivity(Refusal):
 
 
 class RecordingNotFound(Refusal):
-    """The activity was not made of a file, or of one that was not kept yet."""
+    """The activity was not made of a file, or it was made before files were kept."""
 
     def __init__(self, activity_id: int) -> None:
         super().__init__(f"activity {activity_id} has no file")
@@ -232,7 +232,7 @@ class IdempotentRequestInFlight(Refusal):
 
 
 class ChangesNotKept(Refusal):
-    """Some of what changed since the place that is asked for has been trimmed from the change log."""
+    """Some of the changes since the requested place have been trimmed from the change log."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -242,7 +242,7 @@ class ChangesNotKept(Refusal):
 
 
 class TooManyFollowers(Refusal):
-    """Connections of one account to the live feed."""
+    """The account has as many connections to the live feed as it may have."""
 
     def __init__(self, most: int) -> None:
         super().__init__(f"an account has at most {most} connections to the live feed: close one of them")

@@ -1,4 +1,4 @@
-"""Sessions: a login begins one, refresh tokens carry it on, and a revocation or time ends it."""
+"""Sessions: a login begins a session, refresh tokens continue it, and a revocation or time ends it."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,10 +12,10 @@ LONGEST = timedelta(days=90)
 """A session ends this long after its login, however often it is used."""
 
 REPEAT_WITHIN = timedelta(seconds=60)
-"""In which the previous refresh token is answered with the same successor: a reply was lost, or two tabs asked."""
+"""How long the previous refresh token gets the same successor again: a reply was lost, or two tabs asked."""
 
 MOST_SESSIONS = 50
-"""Of one account. Beyond that, a login ends the one that was not used for the longest time."""
+"""The most sessions of one account. A further login ends the session that was not used for the longest time."""
 
 MAX_DEVICE_LENGTH = 200
 
@@ -28,11 +28,11 @@ class Session:
     user_id: int
     logged_in_at: datetime
     last_used_at: datetime
-    """Of its refresh token."""
+    """The last use of its refresh token."""
     device: str | None
-    """What the client called itself (User-Agent)."""
+    """The client's name for itself (User-Agent)."""
     network: str
-    """From which it was last used."""
+    """The network from which it was last used."""
 
     @property
     def caller(self) -> Caller:
@@ -49,15 +49,15 @@ class RefreshClaim:
 
     caller: Caller
     number: int
-    """Of the token in its session, from 1 on."""
+    """The number of the token in its session, from 1 on."""
 
 
 def device_name(user_agent: str | None) -> str | None:
-    """The header's visible ASCII; None where nothing is left of it."""
+    """The header's visible ASCII; None if nothing is left of it."""
     visible = "".join(letter for letter in user_agent or "" if " " <= letter <= "~")
     return visible.strip()[:MAX_DEVICE_LENGTH] or None
 
 
 def microseconds(at: datetime) -> int:
-    """Since 1970, as access tokens and standings tell times."""
+    """Microseconds since 1970, as access tokens and standings give times."""
     return round(at.timestamp() * 1_000_000)

@@ -16,11 +16,11 @@ from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.domain.model.users import WeekStart
 
 FIRST_DAY = EARLIEST.date() - DAY
-"""Somewhere the earliest activity is still of this day."""
+"""In some time zones the earliest activity is still of this day."""
 LAST_DAY = date(2999, 12, 31)
 
 UNCOUNTED_TYPES = frozenset({"transition"})
-"""Of activities that are in no statistic."""
+"""The types of activities that are in no statistic."""
 
 THOUSANDTHS = 1_000
 
@@ -56,7 +56,7 @@ class StatisticsFilter:
         ]
 
     def whole_buckets(self, since: date, until: date) -> Iterator["Days"]:
-        """Those that these days are in."""
+        """The whole buckets that these days are in."""
         first = bucket_start(since, self.period, self.week_start)
         while first <= until:
             following = following_start(first, self.period)
@@ -75,9 +75,9 @@ class Days(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Of some activities. Durations are in thousandths of a minute, heartbeats in thousandths.
+    """The sums of some activities. Durations are in thousandths of a minute, heartbeats in thousandths.
 
-    `duration` is in motion, `elapsed` from start to end: of an activity that does not say it, its duration.
+    `duration` is in motion, `elapsed` from start to end; an activity without an elapsed time counts with its duration.
     """
 
     activities: int = 0
@@ -94,12 +94,12 @@ class Sums(NamedTuple):
 
     @property
     def average_speed_kmh(self) -> float | None:
-        """Of those with a distance: all their kilometres in all their hours. None where there are none."""
+        """All kilometres of the activities with a distance, divided by all their hours. None if there are none."""
         return self.distance_m * 60 / self.duration_with_distance if self.duration_with_distance else None
 
     @property
     def average_heart_rate_bpm(self) -> float | None:
-        """Of those with a heart rate, weighted by their durations. None where there are none."""
+        """The average of the activities with a heart rate, weighted by their durations. None if there are none."""
         return self.heartbeats / self.duration_with_heart_rate if self.duration_with_heart_rate else None
 
 
@@ -121,7 +121,7 @@ class Record(NamedTuple):
 
 
 class Records(NamedTuple):
-    """None where no activity has a value above 0."""
+    """The records of some activities; None where no activity has a value above 0."""
 
     longest: Record | None = None
     furthest: Record | None = None
@@ -151,9 +151,9 @@ class Statistics:
     parts: tuple[Part, ...]
     records: Records
     current_streak: Streak
-    """The one that today is in, or that ended yesterday."""
+    """The streak that today is in, or that ended yesterday."""
     longest_streak: Streak
-    """The latest of several."""
+    """The longest streak; the latest of several equally long ones."""
 
 
 def statistics_filter(
@@ -167,7 +167,9 @@ def statistics_filter(
     tags: Sequence[str] = (),
     excluded_tags: Sequence[str] = (),
 ) -> StatisticsFilter:
-    """With the usual days where none are given. Raises InvalidFields where there would be too many buckets."""
+    """A filter with the usual days where none are given. Raises InvalidFields for impossible days and for too many
+    buckets.
+    """
     last = today if until is None else until
     problems = [
         FieldProblem(field, f"must lie between {FIRST_DAY} and {LAST_DAY}")
@@ -224,7 +226,7 @@ def added(sums: Iterable[Sums]) -> Sums:
 
 
 def merged(parts: Iterable[Part]) -> tuple[Part, ...]:
-    """Those of the same bucket and type as one, in order."""
+    """Parts of the same bucket and type added up to one part, in order."""
     found: dict[tuple[date, ActivityType], Sums] = {}
     for since, activity_type, sums in parts:
         name = since, activity_type
@@ -233,7 +235,7 @@ def merged(parts: Iterable[Part]) -> tuple[Part, ...]:
 
 
 def left_of(parts: Iterable[Part], taken: Iterable[Part]) -> tuple[Part, ...]:
-    """What is left of `parts` without the activities of `taken`, which are among theirs."""
+    """What is left of `parts` without the activities of `taken`, which must all be among those of `parts`."""
     negative = (Part(one.since, one.activity_type, Sums._make(-value for value in one.sums)) for one in taken)
     return tuple(one for one in merged([*parts, *negative]) if one.sums.activities)
 
@@ -246,12 +248,12 @@ def statistics_of(found: Found, which: StatisticsFilter, *, today: date) -> Stat
 
 
 def _goes_on(streak: Streak, today: date) -> bool:
-    """It may end tomorrow: somewhere that day has begun."""
+    """Whether the streak is current. It may even end tomorrow: in some time zones that day has begun."""
     return streak.since is not None and streak.until is not None and streak.since <= today <= streak.until + DAY
 
 
 def _streaks(days: Iterable[date]) -> Iterator[Streak]:
-    """Of days in order."""
+    """The streaks in `days`, which must be in order."""
     first = last = None
     for day in days:
         if first is None or last is None or day - last > DAY:

@@ -1,4 +1,4 @@
-"""A person's tags: each is there as long as an activity has it."""
+"""A person's tags: each tag exists as long as an activity has it."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from fitness.domain.model.refusals import FieldProblem, InvalidFields
 from fitness.domain.model.text import text_problem
 
 MOST_LISTED = 1_000
-"""Of one person's tags, those of the most activities."""
+"""The most tags of one person in a list: those of the most activities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,14 @@ class Tags:
 
 
 def sought_tag(name: str) -> str:
-    """The form in which it is kept; maybe one from before there was a rule. Raises InvalidFields."""
+    """The form in which the tag is kept. The tag may be older than the rules. Raises InvalidFields."""
     tag = normalized_tag(name)
     _refuse(text_problem(tag, min_length=TAG.min_length, max_length=TAG.max_length))
     return tag
 
 
 def new_tag(name: str) -> str:
-    """The form in which it will be kept. Raises InvalidFields."""
+    """The form in which the tag will be kept. Raises InvalidFields."""
     tag = normalized_tag(name)
     _refuse(TAG.problem(tag))
     return tag

@@ -25,9 +25,9 @@ _TYPED_AS = str.maketrans(
 _LINE_BREAKS_AND_TABS = "\t\n\r"
 _CONTROLS = {"Cc", "Zl", "Zp", "Cs"}
 _FORMATS = "Cf"
-# Cf too, but they are seen: the signs before numbers in Arabic, Syriac and Kaithi.
+# Also Cf, but visible: the signs before numbers in Arabic, Syriac and Kaithi.
 _SEEN_FORMATS = re.compile("[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd]")
-# Not Cf, but not seen: fillers that make a name look empty, the grapheme joiner, and what is reserved for the like.
+# Not Cf, but invisible: fillers that make a name look empty, the grapheme joiner, and characters reserved for such use.
 _UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2065\u3164\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]")
 _VARIATIONS = re.compile("[\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
 # The flags of England, Scotland and Wales are a black flag, its region in invisible letters, and an end.
@@ -47,7 +47,7 @@ _VIRAMA = 9
 class TextRule:
     """What one field may hold. Lengths are in characters, both inclusive.
 
-    Characters that are not seen or that change how others are shown (control, bidi, zero-width) are refused.
+    Characters that are invisible or that change how others are shown (control, bidi, zero-width) are refused.
     """
 
     max_length: int
@@ -55,10 +55,10 @@ class TextRule:
     joiners: bool = True
     """Whether U+200C and U+200D may join letters of scripts that need them, and pictographs."""
     lines: bool = False
-    """A text of several lines: line breaks, tabs and invisible marks of direction stay."""
+    """Whether the text may have several lines: then line breaks, tabs and invisible marks of direction stay."""
 
     def tidied(self, text: str) -> str:
-        """Trimmed and composed, if it is not too long anyway."""
+        """`text` trimmed, and composed unless it is too long anyway."""
         return composed(text.strip(), max_length=self.max_length)
 
     def problem(self, text: str) -> str | None:
@@ -69,13 +69,13 @@ class TextRule:
         return None if refused is None else f"must not hold {_named(refused)}"
 
     def cleaned(self, text: str) -> str:
-        """What of `text` can be kept, for texts that nobody can be asked to correct; maybe nothing."""
+        """The part of `text` that can be kept, maybe nothing; for texts that nobody can be asked to correct."""
         shortened = text[: 4 * self.max_length]  # composing may shorten it, but not by more than that
         spaced = "".join(
             " " if one in _LINE_BREAKS_AND_TABS or unicodedata.category(one)[0] == "Z" else one for one in shortened
         )
         cut = unicodedata.normalize("NFC", self._without_refused(spaced)).strip()[: self.max_length]
-        return self._without_refused(cut).strip()  # the cut may have left a joiner without what it joined
+        return self._without_refused(cut).strip()  # the cut may have left a joiner with nothing to join
 
     def _without_refused(self, text: str) -> str:
         return "".join(one for at, one in enumerate(text) if not self._refuses(text, at))
@@ -102,7 +102,7 @@ class TextRule:
 
 
 def text_problem(text: str, *, max_length: int, min_length: int = 0) -> str | None:
-    """Why no store could keep `text`, or why it is too long or too short; None if it is neither.
+    """Why no store could keep `text`, or why it is too long or too short; None if there is no problem.
 
     Lengths are in characters, both inclusive.
     """
@@ -118,7 +118,7 @@ def text_problem(text: str, *, max_length: int, min_length: int = 0) -> str | No
 
 
 def composed(text: str, *, max_length: int) -> str:
-    """`text` in Unicode's NFC, so that one spelling has one form; as it is where it is too long to be kept anyway.
+    """`text` in Unicode's NFC, so that one spelling has one form; unchanged if it is too long to be kept anyway.
 
     Composing takes time that grows with the square of the accents in a row.
     """
@@ -136,7 +136,7 @@ def folded(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """`text` for a terminal: what is not printable as Python escapes it, such as `\\x1b`."""
+    """`text` for a terminal: characters that are not printable are escaped as Python does it, such as `\\x1b`."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta, timezone, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
-# In the database of names, but no place's: the machine's own zone, and the one of a machine that has none.
+# Names in the database that belong to no place: the machine's own zone, and the zone of a machine that has none.
 _PLACELESS = {"localtime", "Factory"}
 
 QUARTER = timedelta(minutes=15)
@@ -25,7 +25,7 @@ def is_time_zone(name: str) -> bool:
 
 
 def is_fixed_offset(name: str) -> bool:
-    """Such as +09:00, eastwards of UTC."""
+    """Whether the name is an offset such as +09:00, which is eastwards of UTC."""
     parts = _OFFSET.fullmatch(name)
     return parts is not None and int(parts[3]) < 60 and _is_offset(_offset(parts))
 
@@ -35,7 +35,7 @@ def time_zone_problem(name: str) -> str | None:
 
 
 def recorded_zone_problem(name: str) -> str | None:
-    """Of an activity, since a watch may know no more of its zone than the offset."""
+    """Why an activity cannot have this zone, or None. An offset will do: a watch may know no more of its zone."""
     return None if is_fixed_offset(name) else time_zone_problem(name)
 
 
@@ -49,9 +49,9 @@ def zone_of_recording(
 ) -> str:
     """The zone whose calendar a recording belongs to: that of the place, else that of home.
 
-    Where the device's clock stood `utc_offset` from UTC, it must be that of the zone when the recording began or ended:
-    devices write the offset of the end, and in between clocks may change. Where neither zone fits, the offset stands
-    for itself.
+    If the device's clock had a `utc_offset`, the zone must have the same offset when the recording began or when it
+    ended: devices write the offset of the end, and clocks may change in between. If neither zone has it, the offset
+    itself is the zone.
     """
     if utc_offset is None:
         return place_zone or home
@@ -81,7 +81,7 @@ def _as_offset(offset: timedelta) -> str:
 
 
 def _offset_at(instant: datetime, name: str) -> timedelta | None:
-    """None at the edge of the calendar."""
+    """The zone's offset from UTC at that instant; None at the edge of the calendar."""
     try:
         return instant.astimezone(ZoneInfo(name)).utcoffset()
     except OverflowError:

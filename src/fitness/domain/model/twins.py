@@ -32,7 +32,7 @@ class Twin:
 
 
 def same_recording(one: Activity, other: Activity) -> bool:
-    """Of one family of sports, begun at the same time."""
+    """Whether both are of one family of sports and began at the same time, give or take SAME_START."""
     return abs(one.activity_date - other.activity_date) <= SAME_START and same_family(
         one.activity_type, other.activity_type
     )
@@ -58,4 +58,4 @@ _FAMILIES = {
 }
 
 FAMILIES: Mapping[str, str] = {kind: family for family, kinds in _FAMILIES.items() for kind in kinds.split()}
-"""By type of activity; one that is not here is a family of its own."""
+"""The family of each type of activity; a type that is not listed is a family of its own."""

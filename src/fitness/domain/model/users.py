@@ -37,7 +37,7 @@ _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f.]+(\.[^@\s\x0
 
 
 EmailAddress = NewType("EmailAddress", str)
-"""The one form of an address, as `normalized_email` makes it: trimmed, NFC, lower case; maybe no valid address."""
+"""The one form of an address, as `normalized_email` makes it: trimmed, NFC, lower case. It may be no valid address."""
 
 
 RESTORED_FOR = timedelta(days=30)
@@ -61,7 +61,7 @@ class WeekStart(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """How a person counts days: which one it is, and on which one weeks begin."""
+    """How a person counts days: in which time zone, and on which day weeks begin."""
 
     timezone: str
     week_start: WeekStart
@@ -76,25 +76,25 @@ class Caller:
     logged_in_us: int = 0
     """When the session's login began, in microseconds since 1970."""
     until: datetime | None = field(default=None, compare=False)
-    """When the token or the key expires that the request came with; None is never. It makes no other caller."""
+    """When the request's token or key expires; None means never. Callers that differ only in this are equal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What each request has to know of its caller's account.
+    """What each request has to know about its caller's account.
 
-    Every field is named wherever one is made, so that a copy that an older version cached is not taken for one.
+    No field has a default, so that a copy is not accepted if an older version cached it without one of the fields.
     """
 
     tier: Tier | None
-    """None where there is no such account, or not any more."""
+    """The account's tier; None if there is no such account, or no longer."""
     role: Role
     not_before_us: int
     """Sessions whose login began earlier have ended; in microseconds since 1970."""
     spared: str | None
-    """The one session that has not, although it began earlier: the one that ended the others."""
+    """The one session that began earlier and has not ended: the session that ended the others."""
     revoked: tuple[str, ...]
-    """Sessions that were revoked one by one while access tokens of theirs may still be good, in the order of ids."""
+    """Sessions that were revoked one by one and whose access tokens may still be valid, in the order of ids."""
 
     def refuses(self, caller: Caller) -> bool:
         """Whether the caller's session has been ended, or its account is gone."""
@@ -104,12 +104,12 @@ class Standing:
 
 
 def begun_too_early(caller: Caller, *, not_before_us: int, spared: str | None) -> bool:
-    """Whether the caller's session is one of those that were ended together, all from before that time but one."""
+    """Whether the caller's session was ended together with all others from before that time, but the `spared` one."""
     return caller.logged_in_us < not_before_us and caller.session_id != spared
 
 
 NOBODY = Standing(tier=None, role=Role.USER, not_before_us=0, spared=None, revoked=())
-"""Of an account that is not there."""
+"""The standing of an account that does not exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +152,7 @@ class AccountState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountFilter:
-    """Which accounts a list is of; what is None does not narrow it."""
+    """Which accounts a list holds; a field that is None does not narrow it."""
 
     email: EmailAddress | None = None
     id: int | None = None
@@ -216,12 +216,15 @@ def checked_profile(changes: ProfileChanges) -> ProfileChanges:
 
 
 def account_name(email: EmailAddress, secret: bytes) -> str:
-    """Under which an account's attempts are counted, there or not; no address can be read from it."""
+    """The name under which an account's logins are counted, whether or not the account exists.
+
+    The address cannot be read from the name.
+    """
     return hmac.new(secret, email.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def still_there(user: User | None) -> User:
-    """The caller's account. Raises NotAuthenticated where it is gone, although its token is good."""
+    """The caller's account. Raises NotAuthenticated if the account is gone, although its token is valid."""
     if user is None:
         raise NotAuthenticated("the account of this token no longer exists")
     return user

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """Those in `among`, or any if that is None; but none of those in `but`."""
+    """The versions in `among`, or all if that is None, except those in `but`."""
 
     among: frozenset[int] | None = None
     but: frozenset[int] = frozenset()

@@ -1,4 +1,4 @@
-"""Accounts: coming in, and one's own profile."""
+"""Accounts: registration, login, passwords, and one's own profile."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,14 +29,14 @@ from fitness.ports.credentials import PasswordHasherPort, ResetTokenPort
 from fitness.ports.users import Credentials, UserRepoPort
 
 Meant = Callable[[User], bool]
-"""Whether a profile is one of those that whoever changes it means to change."""
+"""Whether the profile is in a state that the requester means to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
     session: SessionTokens
     device_token: str
-    """To be sent with the next login from the same device."""
+    """The token to send with the next login from the same device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +54,20 @@ class AccountService:
         registration = checked_registration(registration)
         password_hash = await self.passwords.hash(registration.password)
         user = await self.users.add(registration, password_hash=password_hash, at=self.clock.now())
-        # After a backup was restored, ids are given again, and a token of this one may have been asked about: that
-        # there is no such account must not stay cached.
+        # After a backup is restored, ids are given again. A request with an old token of this id may have cached that
+        # there is no such account, and that copy must not stay.
         await self.changes.refresh(account_scope(user.id))
         return user
 
     async def login(
         self, address: EmailAddress, password: str, *, by: Requester, user_agent: str | None = None
     ) -> LoggedIn:
-        """To be asked once `LoginAttempts.admit` has let it pass.
+        """Call this only after `LoginAttempts.admit` has let the login pass.
 
         Raises BadCredentials, after the same work whether or not the account exists, and Overloaded.
         """
         own_device = self.attempts.is_own(address, by)
-        began = self.clock.now()  # a password that is changed from now on ends the session that this one begins
+        began = self.clock.now()  # a change of the password from now on ends the session that this login begins
         known = None if text_problem(address, max_length=EMAIL.max_length) else await self.users.credentials(address)
         matches = await self._matches(password, known.password_hash if known else None, known=own_device)
         if known is None or not matches or not await self._still_matches(address, password, known):
@@ -83,7 +83,7 @@ class AccountService:
         return still_there(await self.users.get(caller.id))
 
     async def update_me(self, changes: ProfileChanges, *, by: Caller, meant: Meant | None = None) -> User:
-        """Merge `changes` in, if the profile is a `meant` one.
+        """Merge `changes` into the profile, if it is a `meant` one.
 
         Raises InvalidFields, ProfileMismatch, NotAuthenticated when the account is gone.
         """
@@ -144,19 +144,21 @@ class AccountService:
         return found
 
     async def _proven(self, password: str, caller: Caller) -> str:
-        """The hash of the caller's password, if this is it. Raises WrongPassword."""
+        """The hash of the caller's password, if `password` is that. Raises WrongPassword."""
         password_hash = await self.users.password_hash(caller.id)
         if password_hash is None or not await self._matches(password, password_hash, known=True):
             raise WrongPassword
         return password_hash
 
     async def _still_matches(self, address: EmailAddress, password: str, known: Credentials) -> bool:
-        """Checking a password takes so long that it may have been changed meanwhile, or the account deleted."""
+        """Whether the login is still good: during the first check the password may have been changed, or the account
+        deleted.
+        """
         now = await self.users.credentials(address)
         return now == known or (now is not None and await self._matches(password, now.password_hash, known=True))
 
     async def _rehash(self, known: Credentials, password: str) -> None:
-        """What was hashed with less work, or in another form than the normal one, is hashed anew."""
+        """Hash the password anew if it was hashed with less work, or in another form than the normal one."""
         normal = normalized_password(password)
         if self.passwords.outdated(known.password_hash) or (
             normal != password and not await self.passwords.verify(normal, known.password_hash, known=True)
@@ -165,9 +167,10 @@ class AccountService:
             await self.users.rehash(known.user_id, before=known.password_hash, after=after)
 
     async def _matches(self, password: str, password_hash: str | None, *, known: bool) -> bool:
-        """In its normal form; else as it was typed, in which passwords were hashed before there was a normal form.
+        """Whether the password matches in its normal form, or else as it was typed.
 
-        Which of them are tried depends on the password alone, not on the account.
+        Passwords were hashed as typed before there was a normal form. Which forms are tried depends on the password
+        alone, not on the account.
         """
         normal = normalized_password(password)
         if await self.passwords.verify(normal, password_hash, known=known):

@@ -75,7 +75,7 @@ class ActivityService:
         return created
 
     async def get(self, activity_id: int, *, by: Caller, miss: Miss | None = None) -> Copy[Activity]:
-        """With the `miss` that a peek found, the cache is not asked again.
+        """`miss` is what a peek found for the activity: with it the cache is not asked again.
 
         Raises ActivityNotFound, ActivityInTrash, ActivityExpired.
         """
@@ -98,7 +98,7 @@ class ActivityService:
     async def list(
         self, which: ActivityFilter, page: Page, *, by: Caller, miss: Miss | None = None
     ) -> Copy[Listing[Activity]]:
-        """Those that `which` asks for, in its order; `miss` as for `get`."""
+        """The activities that `which` asks for, in its order; `miss` as for `get`."""
         return await self.cached.read_through(
             listing_key(by.id, which, page), lambda: self.repo.list(by.id, which, page), miss=miss
         )
@@ -106,7 +106,7 @@ class ActivityService:
     async def update(
         self, activity_id: int, changes: DetailsChanges, *, by: Caller, versions: Versions = ANY_VERSION
     ) -> Activity:
-        """Merge `changes` in, if it is at one of the `versions`.
+        """Merge `changes` into the activity, if it is at one of the `versions`.
 
         Raises InvalidFields, ActivityNotFound, ActivityInTrash, VersionMismatch.
         """
@@ -127,7 +127,7 @@ class ActivityService:
                 return changed
 
     async def delete(self, activity_id: int, *, by: Caller, versions: Versions = ANY_VERSION) -> None:
-        """Into the trash, if it is at one of the `versions`.
+        """Move the activity into the trash, if it is at one of the `versions`.
 
         Raises ActivityNotFound, ActivityInTrash, VersionMismatch.
         """
@@ -139,12 +139,12 @@ class ActivityService:
                 raise VersionMismatch(activity_id)
 
     async def trash(self, page: Page, *, by: Caller) -> Listing[TrashedActivity]:
-        """Latest deleted first, each with the time at which it will be gone for good."""
+        """Trashed activities, latest deleted first, each with the time at which it will be gone for good."""
         found = await self.repo.trash(by.id, page)
         return Listing(tuple(self._with_purge_at(one) for one in found.items), found.total, found.next)
 
     async def restore(self, activity_id: int, *, by: Caller, versions: Versions = ANY_VERSION) -> Activity:
-        """Out of the trash, if it is at one of the `versions`.
+        """Move the activity out of the trash, if it is at one of the `versions`.
 
         Raises ActivityNotFound, ActivityNotInTrash, ActivityExpired, VersionMismatch, DuplicateActivity.
         """
@@ -176,7 +176,7 @@ class ActivityService:
         return activity
 
     async def _refuse_unless_live(self, activity_id: int, by: Caller) -> None:
-        """Returns where the activity was restored since it was looked for."""
+        """Returns only if the activity was restored since the caller looked for it."""
         state = await self.repo.state(activity_id, owner=by.id)
         if state is ActivityState.TRASHED:
             raise ActivityInTrash(activity_id)
@@ -204,5 +204,5 @@ class ActivityService:
 
 
 def _stale(activity_id: int, by: Caller) -> tuple[Scope, ...]:
-    """What a change of the activity makes stale."""
+    """The scopes that a change of the activity makes stale."""
     return activity_scope(activity_id), user_scope(by.id)

@@ -1,4 +1,4 @@
-"""What takes authority: permanent deletion, others' standing, and the log of both."""
+"""Actions that take authority: permanent deletion, others' standing, and the log of both."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -122,12 +122,12 @@ class AdminService:
     async def list_activities(
         self, owner: int, page: Page, state: ActivityState | None, *, by: Caller
     ) -> Listing[ActivityDates]:
-        """A user's, trashed ones too, latest first; only when there was what. Raises AdminOnly."""
+        """A user's activities, trashed ones too, latest first: dates alone, and no content. Raises AdminOnly."""
         await self.authorize(by)
         return await self.activities.dates(owner, page, state)
 
     async def set_standing_as_operator(self, email: str, *, role: Role | None = None, tier: Tier | None = None) -> User:
-        """For the command line, whose user holds the database anyway. Raises UserNotFound, LastAdmin."""
+        """For the command line, whose user has access to the database anyway. Raises UserNotFound, LastAdmin."""
         return await self._set_standing((await self.user(email)).id, role, tier, actor_id=None)
 
     async def list_as_operator(self, page: Page) -> Listing[Account]:

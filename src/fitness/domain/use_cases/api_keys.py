@@ -16,7 +16,7 @@ MOST_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyService:
-    """A key is looked up in the database with each request, so that a revoked one is refused from the next one on."""
+    """A key is looked up in the database with each request: a revoked key is refused from the next request on."""
 
     keys: ApiKeyPort
     clock: ClockPort
@@ -25,7 +25,7 @@ class ApiKeyService:
     async def create(
         self, name: str, scopes: Sequence[ApiScope], expires_at: datetime | None, *, by: Caller
     ) -> tuple[ApiKey, str]:
-        """What is kept of the key, and the key itself, which nobody can look up later.
+        """The key as it is kept, and the key itself, which nobody can look up later.
 
         Raises InvalidFields, TooManyKeys.
         """
@@ -39,7 +39,7 @@ class ApiKeyService:
         return kept, key
 
     async def list(self, *, by: Caller) -> Sequence[ApiKey]:
-        """The latest first."""
+        """The caller's keys, the latest first."""
         return await self.keys.list(by.id, at=self.clock.now())
 
     async def revoke(self, key_id: int, *, by: Caller) -> None:
@@ -48,7 +48,7 @@ class ApiKeyService:
             raise KeyNotFound(key_id)
 
     def is_known(self, key: str) -> bool:
-        """Whether this process has verified it before. It may have been revoked since."""
+        """Whether this process has verified the key before. The key may have been revoked since."""
         return key_digest(key) in self._known
 
     async def verify(self, key: str) -> ApiKey:

@@ -16,7 +16,7 @@ class BackgroundService:
     exports: ExportService
 
     async def run(self, job: Job) -> None:
-        """Carry it out. It may have been carried out before, in part or in full."""
+        """Carry the job out. It may have been carried out before, in part or in full."""
         await self._tasks()[job.task](**job.arguments)
 
     def _tasks(self) -> Mapping[Task, Callable[..., Awaitable[object]]]:

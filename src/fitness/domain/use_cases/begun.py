@@ -9,12 +9,12 @@ T = TypeVar("T")
 
 
 class Begun(Generic[T]):
-    """`work` runs at once, up to where it first waits; whoever awaits this runs the rest.
+    """`work` runs at once, up to where it first waits; to await this object runs the rest.
 
     So one coroutine has two questions under way at a time, in one round trip. A task would do the same at ten times the
-    cost: that of two turns of the event loop and a context.
+    cost: two turns of the event loop and a context.
 
-    A context manager: work that was not awaited when the context ends is abandoned, and what it waits for cancelled.
+    A context manager: work that was not awaited when the context ends is abandoned, and what it waits for is cancelled.
     """
 
     __slots__ = ("_awaited", "_ended", "_error", "_result", "_waits_for", "_work")
@@ -49,7 +49,7 @@ class Begun(Generic[T]):
             return self._result
         waits_for = self._waits_for
         try:
-            # What is there by now need not be waited for.
+            # A future that is done by now need not be waited for.
             while isinstance(waits_for, Future) and waits_for.done():
                 waits_for = self._work.send(None)
             while True:  # what the work waits for is handed to the event loop, as `await` does

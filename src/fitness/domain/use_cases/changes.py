@@ -1,4 +1,4 @@
-"""What happened to a person's activities, to be followed from where one is."""
+"""The changes of a person's activities, which can be followed from any place in their order."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from fitness.ports.changes import ChangeLogPort
 
 @dataclass(frozen=True, slots=True)
 class ChangeService:
-    """It is not cached: who follows changes asks for what nobody has asked for yet."""
+    """The change log is not cached: a follower asks for changes that nobody has asked for yet."""
 
     log: ChangeLogPort
 
     async def after(self, seq: int | None, *, most: int, by: Caller) -> ChangePage:
-        """The caller's first changes after that number; None is where the log begins.
+        """The caller's first changes after that number; None means from the beginning of the log.
 
         Raises ChangesNotKept, and InvalidFields for a number that the caller's changes have not reached.
         """

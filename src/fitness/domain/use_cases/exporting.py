@@ -1,4 +1,4 @@
-"""Taking one's own away: an archive of all, made by a background job, or a table, made while it is sent."""
+"""Exports of one's own data: an archive of all, made by a background job, or a table, made while it is sent."""
 
 import asyncio
 import logging
@@ -40,7 +40,7 @@ from fitness.ports.photos import PhotoRepoPort
 from fitness.ports.users import UserRepoPort
 
 PART_BYTES = 4 * 1024 * 1024
-"""Of the archive, in one object: so much of it is in memory at a time."""
+"""The size of a part of the archive, which is one object: this much of the archive is in memory at a time."""
 
 LINK = "/api/v1/exports/"
 
@@ -62,7 +62,7 @@ class ExportService:
     clock: ClockPort
 
     async def request(self, *, by: Caller) -> ExportStatus:
-        """Ask for an archive. Where one waits or is ready, it is that one. Raises NotAuthenticated."""
+        """Request an archive, or get the one that already waits or is ready. Raises NotAuthenticated."""
         job = Job(Task.EXPORT, {"user_id": by.id})
         now = self.clock.now()
         request = partial(self.exports.request, by.id, at=now, given_up_before=now - ASKED_AGAIN_AFTER)
@@ -73,14 +73,14 @@ class ExportService:
         return self._status(export)
 
     async def status(self, *, by: Caller) -> ExportStatus:
-        """Of the archive that was asked for last. Raises ExportNotFound."""
+        """The status of the archive that was requested last. Raises ExportNotFound."""
         export = await self.exports.latest(by.id)
         if export is None:
             raise ExportNotFound
         return self._status(export)
 
     async def ready(self, token: str) -> Export:
-        """The one that could be downloaded now. Raises ExportNotFound."""
+        """The export that could be downloaded now. Raises ExportNotFound."""
         export_id = self.tokens.export_of(token)
         export = None if export_id is None else await self.exports.ready(export_id, at=self.clock.now())
         if export is None:
@@ -90,7 +90,7 @@ class ExportService:
     async def download(self, token: str) -> tuple[Export, AsyncGenerator[bytes, None]]:
         """The archive, once: nobody else gets it meanwhile, and afterwards only if it was not read to its end.
 
-        It has to be closed after. Raises ExportNotFound, ObjectsUnavailable.
+        The generator has to be closed afterwards. Raises ExportNotFound, ObjectsUnavailable.
         """
         export_id = self.tokens.export_of(token)
         used = None if export_id is None else await self.exports.use(export_id, at=self.clock.now())
@@ -99,14 +99,14 @@ class ExportService:
         export, names = used
         content = self._sent(export, names)
         try:
-            await anext(content)  # begun: closing one that is not would do nothing
+            await anext(content)  # begins the generator: to close one that has not begun would do nothing
         except ObjectMissing as error:
             _log.error("the archive of export %s is not in the store of files: %s", export.id, error)
             raise ExportNotFound from error
         return export, content
 
     async def make(self, user_id: int) -> None:
-        """The archive that the user waits for, if there is one. Of several runs the one that began last finishes it."""
+        """Make the archive that the user waits for, if any. Of several runs, the one that began last finishes it."""
         run = secrets.randbits(63)
         export = await self.exports.begin(user_id, run=run)
         if export is None:
@@ -122,7 +122,7 @@ class ExportService:
         await self.exports.finish(export.id, run=run, size_bytes=size, at=now, expires_at=now + LINK_TTL)
 
     async def forget_expired(self) -> None:
-        """Exports that nobody can download any more, with their archives."""
+        """Delete exports that nobody can download any more, with their archives."""
         now = self.clock.now()
         while await self.exports.forget(
             used_before=now - USED_KEPT_FOR, expired_before=now, requested_before=now - WAITING_TTL
@@ -150,18 +150,18 @@ class ExportService:
         over = False
         try:
             chunks = self._joined(names)
-            first = await anext(chunks, b"")  # before anything is answered: the store of files may be out of reach
+            first = await anext(chunks, b"")  # before anything is answered: the store of files may not answer
             yield b""
             yield first
             async for chunk in chunks:
                 yield chunk
             over = True
         except ObjectMissing:
-            over = True  # another can be asked for
+            over = True  # the archive is lost, and another one can be requested
             raise
         finally:
             if not over:
-                # To its end, although whoever waits for it is cancelled, since the client has left.
+                # Shielded: it runs to its end although the caller is cancelled, since the client has left.
                 await asyncio.shield(asyncio.ensure_future(self._give_back(export)))
 
     async def _joined(self, names: Sequence[str]) -> AsyncIterator[bytes]:
@@ -207,7 +207,7 @@ class ExportService:
                 yield one
 
     async def _captions(self, user_id: int) -> AsyncIterator[bytes]:
-        """Of the photos, which have their ids in their names."""
+        """The captions of the photos, whose file names hold their ids."""
         begun = False
         async for one in self._photos(user_id):
             yield (",\n" if begun else "[\n").encode() + json_text(exported_photo(one)).encode()
@@ -215,7 +215,7 @@ class ExportService:
         yield b"\n]\n" if begun else b"[]\n"
 
     async def _object(self, name: str) -> AsyncIterator[bytes]:
-        """Nothing where it is lost: what is there is given all the same."""
+        """The object's content; nothing if the object is lost, so that the user still gets all the rest."""
         try:
             async for chunk in self.objects.chunks(name):
                 yield chunk
@@ -238,7 +238,7 @@ async def in_parts(files: AsyncIterator["tuple[str, AsyncIterator[bytes]]"]) -> 
 
 
 class _Sink:
-    """What is written and not taken yet. It cannot be sought in, which the archive is told by `seek` being absent."""
+    """Bytes that are written and not taken yet. There is no `seek`, so the archive knows that it cannot seek here."""
 
     def __init__(self) -> None:
         self.kept = bytearray()

@@ -1,4 +1,4 @@
-"""Recorded files made into activities."""
+"""The import of recorded files as activities."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -26,7 +26,7 @@ from fitness.ports.recordings import RecordingReaderPort
 from fitness.ports.users import UserRepoPort
 
 Charge = Callable[[int], Awaitable[object]]
-"""Is told how many activities a file makes, before any is kept. What it raises keeps them from being kept."""
+"""Is called with the number of activities that a file makes, before any is kept. If it raises, none is kept."""
 
 T = TypeVar("T")
 
@@ -37,26 +37,27 @@ async def _free_of_charge(_: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ImportedFile:
-    """What came of a file."""
+    """The result of an import of one file."""
 
     activities: tuple[Activity, ...] = ()
-    """Those that it made, in its order."""
+    """The activities that the file made, in its order."""
     existing: tuple[int, ...] = ()
-    """The live activities that the others of the file are the same as; those were skipped."""
+    """The ids of live activities that other activities of the file are the same as; the latter were skipped."""
     warnings: tuple[str, ...] = ()
     """What was left out of the file, in sentences."""
     recovered: bool = False
-    """Some of it was made of the points of a file that is damaged or was never finished."""
+    """Whether some of it was made of the points of a file that is damaged or was never finished."""
     replayed: bool = False
-    """An earlier request with the same key made the activities, and they are as they were then."""
+    """Whether an earlier request with the same key made the activities, which are as they were then."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportService:
     """A file is known by its content: uploaded again, packed or not, it makes no second activity.
 
-    It is stored before the activities that it makes are, and they are stored together with its name. So no activity is
-    without its file, whenever the process is killed. A file without an activity may be left; the sweep deletes it.
+    The file is stored before its activities, and the activities are stored together with the file's name. So no
+    activity is without its file, whenever the process is killed. A file without an activity may be left; the sweep
+    deletes it.
     """
 
     repo: ActivityRepoPort
@@ -76,11 +77,11 @@ class ImportService:
         on_duplicate: OnDuplicate = OnDuplicate.REFUSE,
         idempotency: IdempotencyKey | None = None,
     ) -> ImportedFile:
-        """An activity for each session in the file, all or none but for what is to be skipped. One file of a user at a
-        time.
+        """Make an activity of each session in the file: all or none, apart from those to be skipped. One file of a user
+        at a time.
 
-        Cancelled while the file waits or is read, it ends at once and keeps nothing. From then on it is carried out.
-        The fingerprint of `idempotency` is the SHA-256 of the file as it came.
+        If cancelled while the file waits or is read, this ends at once and keeps nothing. After that it runs to its
+        end. The fingerprint of `idempotency` is the SHA-256 of the file as it was uploaded.
 
         Raises a RecordingRefused, Overloaded, ReaderUnavailable, ObjectsUnavailable, DuplicateActivity,
         IdempotencyKeyReused, IdempotentRequestInFlight, InvalidFields where the device recorded impossible values, and
@@ -104,7 +105,7 @@ class ImportService:
             return await _to_its_end(self._keep(file, made, on_duplicate))
 
     async def _answered(self, idempotency: IdempotencyKey | None, by: Caller) -> ImportedFile | None:
-        """What the request was answered before. Raises IdempotencyKeyReused."""
+        """The answer to an earlier request with the same key; None if there was none. Raises IdempotencyKeyReused."""
         if idempotency is None:
             return None
         since = self.clock.now() - REQUEST_KEY_KEPT_FOR
@@ -124,7 +125,7 @@ class ImportService:
         )
 
     async def _refuse_known(self, digest: str, by: Caller) -> None:
-        """So that a file that is known need not be read. Raises DuplicateActivity."""
+        """Refuse a file that is known, so that it need not be read. Raises DuplicateActivity."""
         known = await self.repo.live_id(by.id, source="import", external_id=digest)
         if known is not None:
             raise DuplicateActivity(known, MatchedOn.FILE)
@@ -137,7 +138,7 @@ class ImportService:
         ]
 
     async def _without_twins(self, file: "_File", on_duplicate: OnDuplicate) -> "_Made":
-        """What is to be made of it. Raises DuplicateActivity."""
+        """What is to be made of the file. Raises DuplicateActivity."""
         twins = await self.originals.twins(file.owner, file.activities)
         if on_duplicate is OnDuplicate.SKIP:
             return file.without([None if twin is None else twin.existing_id for twin in twins])
@@ -147,7 +148,7 @@ class ImportService:
         return file.without([None] * len(twins))
 
     async def _keep(self, file: "_File", made: "_Made", on_duplicate: OnDuplicate) -> ImportedFile:
-        """The file, and then its activities."""
+        """Store the file, and then its activities."""
         name = await self.objects.put(file.upload.content)
         while True:  # ends: each further round means that somebody else's activity was committed
             try:
@@ -173,7 +174,7 @@ class ImportService:
         return made.result()
 
     async def _discard(self, name: str) -> None:
-        """Of a file of which no activity was made. The sweep deletes what is left."""
+        """Delete the object of a file of which no activity was made. If that fails, the sweep deletes it later."""
         with suppress(ObjectsUnavailable):
             await self.objects.delete(name)
 
@@ -193,7 +194,7 @@ class _File:
         return self.activities[0].user_id
 
     def without(self, existing: Sequence[int | None]) -> "_Made":
-        """Without those for which there is an activity already. The parts of an event that are left share a group."""
+        """What to make of the file, without activities that exist. The remaining parts of an event share a group."""
         places = [place for place, known in enumerate(existing) if known is None]
         groups: dict[int, int] = {}
         for group in self.read.groups:
@@ -226,7 +227,7 @@ class _Made:
 
     read: ReadRecording
     places: tuple[int, ...]
-    """Of the activities in the file."""
+    """The places of the activities in the file."""
     activities: tuple[Activity, ...]
     existing: tuple[int, ...]
 
@@ -235,7 +236,9 @@ class _Made:
 
 
 async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """Also where the caller is cancelled: what is stored is committed, and what is committed is invalidated."""
+    """Run `work` to its end even if the caller is cancelled: a stored file gets its rows committed, and a committed
+    change gets its scopes invalidated.
+    """
     working = asyncio.ensure_future(work)
     working.add_done_callback(lambda done: done.cancelled() or done.exception())  # if nobody awaits it any more
     return await asyncio.shield(working)

@@ -71,9 +71,9 @@ class LimitService:
     async def admit(self, action: Action, who: Requester) -> Decision | Unjudged | None:
         """Charge a request. None where limits are switched off.
 
-        Raises RateLimited, LimiterUnavailable where the limiter does not answer and the action needs it, and
-        NotAuthenticated where the caller's session has been ended or the account is gone; DatabaseUnavailable where
-        neither the cache nor the database can say so.
+        Raises RateLimited, LimiterUnavailable if the limiter does not answer and the action needs it, NotAuthenticated
+        if the caller's session has been ended or the account is gone, and DatabaseUnavailable if neither the cache nor
+        the database can tell.
         """
         if not self._scale:
             await self._tier(who)
@@ -92,9 +92,9 @@ class LimitService:
     async def admit_rest(
         self, action: Action, who: Requester, admitted: Decision | Unjudged | None, *, cost: int
     ) -> Decision | Unjudged | None:
-        """Charge to the action's own policies what a request makes beyond the 1 it was `admitted` for.
+        """Charge the rest of a request's `cost`, beyond the 1 it was `admitted` for, to the action's own policies.
 
-        A cost that no full bucket holds counts as a full one. Returns the decision on the whole request. Raises
+        A cost larger than a full bucket counts as a full bucket. Returns the decision on the whole request. Raises
         RateLimited, and then nothing more is charged.
         """
         if not isinstance(admitted, Decision):
@@ -112,7 +112,7 @@ class LimitService:
         return admitted.followed_by(decision)
 
     def ask_read(self, action: Action, caller: Caller, key: CacheKey[Any]) -> ReadAsked | None:
-        """Ask for limits, standing and the cached copy at once. None where that takes more than a question each."""
+        """Ask for limits, standing and the cached copy at once. None if that takes more than a question each."""
         seen = self._seen.get(caller.id)
         if seen is None or not self._scale or seen.standing.refuses(caller):
             return None
@@ -126,7 +126,7 @@ class LimitService:
         return ReadAsked(seen, decided, peeked)
 
     def admitted_hit(self, asked: ReadAsked) -> Admitted | None:
-        """What was asked for, once it is there, if it is an admitted hit; else `admit_asked` knows."""
+        """The result of what was `asked`, once it has replied, if it is an admitted hit; else call `admit_asked`."""
         if asked.decided.failed or asked.peeked.failed:
             return None
         try:
@@ -142,7 +142,7 @@ class LimitService:
     async def admit_asked(
         self, asked: ReadAsked, action: Action, caller: Caller, key: CacheKey[Any]
     ) -> Admitted | None:
-        """What was asked for, whatever it is. Returns and raises as `admit_read`."""
+        """The result of what was `asked`, whatever it is. Returns and raises as `admit_read`."""
         if asked.decided.failed:
             return await self.admit_read(action, caller, key)
         standing, found = None, None
@@ -181,9 +181,9 @@ class LimitService:
         return Admitted(decision, found)
 
     async def _acquire(self, action: Action, who: Requester) -> Decision:
-        """Under the tier that this process saw last, while the present one is read: both in one round trip.
+        """Judge the request under the tier that this process saw last, while the present tier is read: one round trip.
 
-        Only where the tier has changed is the request judged again, under the present one.
+        Only if the tier has changed is the request judged again, under the present tier.
         """
         seen = self._seen.get(who.caller.id) if who.caller is not None else None
         if who.caller is None or seen is None or seen.standing.refuses(who.caller):
@@ -202,7 +202,7 @@ class LimitService:
         return await self._limiter.acquire(self._charges(action, who, tier), cost=0 if decision.allowed else 1)
 
     async def before_another(self, action: Action, who: Requester) -> Decision | None:
-        """What one more such request would be told, free of charge."""
+        """The decision on one more such request, free of charge."""
         if not self._scale:
             return None
         return await self._local.before_another(self._charges(action, who, await self._tier(who)))

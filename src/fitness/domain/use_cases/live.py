@@ -1,9 +1,9 @@
-"""The live feed: who is connected is told each change of their activities, once and in order, from any process.
+"""The live feed: each connection is told every change of its account's activities, once and in order, from any process.
 
-The change log is the truth. A follower remembers the number of the last change it was given, and asks the log for those
-behind it; what it waits for in between is only a reason to ask. Such a reason is the message that a process announces
-after its commit, or else the look at the log that every process takes each POLL_S for all whom it has connected. So a
-message that is lost costs no change, and at most a second.
+The change log is the truth. A follower remembers the number of the last change it was given, and asks the log for later
+changes. In between, it waits for a signal to ask again: the message that a process announces after its commit, or the
+poll of the log that every process makes each POLL_S for all its connections. So a lost message loses no change, and
+delays it by at most a second.
 """
 
 import asyncio
@@ -24,23 +24,23 @@ from fitness.ports.outages import DatabaseUnavailable, Outage
 from fitness.ports.wake_ups import WakeUpPort
 
 MOST_OF_USER = 5
-"""Connections, in all processes. While the store of places is down, of each process."""
+"""The most connections of a user in all processes; while the store of places is down, in each process."""
 
 PAGE = 50
-"""Changes that a follower is given at once."""
+"""The most changes that a follower is given at once."""
 
 POLL_S = 0.5
 CHECK_S = 2.0
-"""Between two looks at each connection's token and account, so that it ends with them."""
+"""The time between two checks of each connection's token and account, so that the connection ends with them."""
 
 LISTEN_AGAIN_S = 0.1
 UNKNOWN_S = 60.0
-"""After so long without an answer about somebody's standing, the connection ends."""
+"""After this long without an answer about the caller's standing, the connection ends."""
 
 CHECKED_AT_ONCE = 50
 
 MOST_NOT_FREED = 1_000
-"""Places, the oldest of which are forgotten first: they become free by themselves."""
+"""The most places that are kept to be freed later. The oldest are forgotten first: places become free by themselves."""
 
 Check = Callable[[Caller], Awaitable[object]]
 """Raises NotAuthenticated where the caller's token has expired, or session, key or account has ended, and outages."""
@@ -61,7 +61,7 @@ class Follower:
         """The number of the last change it was given."""
         self.checked_s = now_s
         self.caught_up = False
-        """Whether it has ever been given all that there was."""
+        """Whether it has ever been given all changes that there were."""
         self.name = secrets.token_hex(8)
         self._log = log
         self._news = asyncio.Event()
@@ -75,21 +75,21 @@ class Follower:
         self._news.set()
 
     def end(self, why: Exception) -> None:
-        """`next` raises it from now on, unless it has another reason already."""
+        """Have `next` raise `why` from now on, unless it has another reason already."""
         self._ended = self._ended or why
         self._news.set()
 
     async def next(self) -> tuple[Change, ...]:
-        """The changes behind the last one that was given, as soon as there are any.
+        """The changes after the last one that was given, as soon as there are any.
 
-        Raises ChangesNotKept, and why the connection is to end: NotAuthenticated, FeedStopped, an outage, or what `end`
-        was given.
+        Raises ChangesNotKept, or the reason why the connection has to end: NotAuthenticated, FeedStopped, an outage, or
+        whatever `end` was given.
         """
         while True:
-            self._news.clear()  # before the log is asked: what is committed after its answer sets it again
+            self._news.clear()  # before the log is asked: a change committed after the log's answer sets it again
             if self._ended is not None:
                 raise self._ended
-            with suppress(DatabaseUnavailable):  # the next look at the log wakes this one again
+            with suppress(DatabaseUnavailable):  # the next poll of the log wakes this follower again
                 page = await self._log.after(self.caller.id, self.seq, most=PAGE)
                 if self.seq < page.trimmed_seq:
                     raise ChangesNotKept
@@ -118,7 +118,7 @@ class LiveFeed:
         """Places that were left while their store did not answer."""
 
     async def admit(self, caller: Caller, after: int | None) -> int:
-        """The number behind which the caller's changes follow: the given one, or that of the latest change.
+        """The number after which the caller's changes follow: the given one, or that of the latest change.
 
         Raises NotAuthenticated, ChangesNotKept, InvalidFields, outages.
         """
@@ -130,7 +130,7 @@ class LiveFeed:
 
     @asynccontextmanager
     async def following(self, caller: Caller, seq: int) -> AsyncIterator[Follower]:
-        """A follower of the caller's changes behind that number. Raises TooManyFollowers, FeedStopped."""
+        """A follower of the caller's changes after that number. Raises TooManyFollowers, FeedStopped."""
         if self._stopped:
             raise FeedStopped
         follower = Follower(self._changes.log, caller, seq, self._now_s())
@@ -141,18 +141,18 @@ class LiveFeed:
             await self._leave(follower)
 
     def wake(self, user_id: int) -> None:
-        """Something of this user's has changed, or may have."""
+        """Wake the user's followers: an activity of the user has changed, or may have."""
         for follower in self._followers.get(user_id, ()):
             follower.wake()
 
     def stop(self) -> None:
-        """End all connections, and take no more."""
+        """End all connections, and accept no more."""
         self._stopped = True
         for follower in self._all():
             follower.end(FeedStopped())
 
     async def run(self) -> None:
-        """Listen and look, until cancelled."""
+        """Listen, poll and check, until cancelled."""
         await asyncio.gather(
             _every(LISTEN_AGAIN_S, self._listen),
             _every(POLL_S, self.poll),
@@ -160,7 +160,7 @@ class LiveFeed:
         )
 
     async def _listen(self) -> None:
-        """While anybody is connected: to hear of every change would cost a process that has no followers, too."""
+        """Listen while anybody is connected: a process without followers need not bear the cost of every change."""
         await self._anybody.wait()
         listening = asyncio.ensure_future(self._wake_ups.listen(self.wake))
         try:
@@ -173,7 +173,7 @@ class LiveFeed:
             listening.result()  # why it ended by itself
 
     async def poll(self) -> None:
-        """Wake whoever is behind the log, by one question for all. Raises DatabaseUnavailable."""
+        """Wake every follower that is behind the log, by one query for all. Raises DatabaseUnavailable."""
         if not self._followers:
             return
         last = await self._changes.log.last([*self._followers])
@@ -192,7 +192,7 @@ class LiveFeed:
             await asyncio.gather(*(self._check_one(follower) for follower in some))
         for _ in range(len(self._not_freed)):
             await self._free(self._not_freed.popleft())
-        # One at a time: a place that is left meanwhile must not be taken again for nobody.
+        # Lazily: a place that is left meanwhile must not be taken again for a connection that is gone.
         await self._places.keep(follower.place for follower in self._all() if self._follows(follower))
 
     async def _check_one(self, follower: Follower) -> None:
@@ -227,7 +227,7 @@ class LiveFeed:
             await asyncio.shield(asyncio.ensure_future(self._free(follower.place)))
 
     async def _free(self, place: Place) -> None:
-        """Now, or with the next round of checks. Raises TicketsUnavailable."""
+        """Free the place now, or with the next round of checks. Raises TicketsUnavailable."""
         try:
             await self._places.leave(place)
         except Outage:

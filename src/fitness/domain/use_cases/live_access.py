@@ -24,7 +24,7 @@ class LiveAccess:
     clock: ClockPort
 
     async def issue(self, caller: Caller) -> str:
-        """A ticket that connects the caller once, soon. Raises TicketsUnavailable."""
+        """A ticket with which the caller can connect once, within TICKET_TTL_S. Raises TicketsUnavailable."""
         ticket = secrets.token_urlsafe(24)
         await self.tickets.issue(_digest(ticket), caller)
         return ticket
@@ -37,7 +37,7 @@ class LiveAccess:
         return caller
 
     async def check(self, caller: Caller) -> None:
-        """Raises NotAuthenticated where the token has expired, or the session, the API key or the account has ended;
+        """Raises NotAuthenticated if the token has expired, or if the session, the API key or the account has ended;
         and DatabaseUnavailable.
         """
         # First, so that nobody's connection outlives its token while the database is down.

@@ -1,13 +1,13 @@
 """Who may have a password checked, and when: a stranger's guesses must not keep the owner of an account out.
 
-Every login is charged to `requests` of its address first. Once its body is read it is charged to the logins of its
-address and, by where it comes from, to those of its account, all or none:
+Every login is first charged to `requests` of its address. Once its body has been read, it is charged to the logins of
+its address and of its account, to all or none. The allowance of the account depends on where the login comes from:
 
-- A device that has logged in to the account before sends its token back. It is charged to itself instead of to address
-  and account, and is never delayed. So nobody else can use up what it may do.
+- A device that has logged in to the account before sends its token back. It is charged to an allowance of its own,
+  instead of address and account, and is never delayed. So nobody else can use up its allowance.
 - A network from which somebody has logged in to the account lately has an allowance of its own, and is never delayed.
-- All others are strangers, who share one allowance for the account. Failures in a row delay the network they come from;
-  an attempt that is delayed is not charged to the account. And whoever has a neighbour who failed already may use up
+- All others are strangers, who share one allowance for the account. Failures in a row delay their network; a delayed
+  attempt is not charged to the account. Strangers from a neighbourhood in which somebody has failed already may use up
   only a part of the allowance, so that an owner who comes from elsewhere finds the rest.
 """
 
@@ -31,7 +31,7 @@ from fitness.ports.logins import LoginHistoryPort
 
 @dataclass(frozen=True, slots=True)
 class LoginAttempts:
-    """Accounts and networks are counted under keyed hashes by `secret`, which give no address away."""
+    """Accounts and networks are counted under hashes that are keyed with `secret` and give no address away."""
 
     history: LoginHistoryPort
     limits: LimitService
@@ -40,15 +40,15 @@ class LoginAttempts:
     secret: bytes
 
     async def admit(self, account: EmailAddress | None, who: Requester) -> Decision | None:
-        """Charge a login that is charged as LOGIN already. None where there is nothing more to charge.
+        """Charge a login that has been charged as LOGIN already. None if there is nothing more to charge.
 
-        `account` is None where the body names none. Raises LoginDelayed and RateLimited; whoever waits as long as
-        either says may log in as far as LOGIN goes, too.
+        `account` is None if the body names no account. Raises LoginDelayed and RateLimited; the wait that either names
+        is long enough for LOGIN, too.
         """
         if account is not None and self.is_own(account, who):
             return None
         at_the_door: Decision | Unjudged | None = None
-        if who.device is not None:  # another account's, so that its holder is a stranger here
+        if who.device is not None:  # known to another account, so that its holder is a stranger here
             who = replace(who, device=None)
             at_the_door = await self.limits.admit(Action.LOGIN, who)
         if account is not None:
@@ -63,7 +63,7 @@ class LoginAttempts:
         return together(at_the_door, decision)
 
     async def failed(self, account: EmailAddress, who: Requester) -> None:
-        """A wrong password. Of those who are known nothing is kept: their allowance is all that limits them."""
+        """Note a wrong password. Nothing is noted for known devices and networks: only their allowance limits them."""
         if self.is_own(account, who):
             return
         name, (network, neighbourhood), now = self._account(account), self._networks(who), self.clock.now()
@@ -72,9 +72,10 @@ class LoginAttempts:
             await self.history.add_failure(name, [network, neighbourhood], at=now)
 
     async def succeeded(self, account: EmailAddress, who: Requester) -> str:
-        """The right password; the device is known from now on, by the token that is returned.
+        """Note the right password. From now on the device is known, by the token that is returned.
 
-        So is the network, unless the device was known already: then it may be a café's, where others guess.
+        The network becomes known, too, unless the device was known already: then it may be a café's network, from which
+        others guess.
         """
         if who.device is not None and self.is_own(account, who):
             return self.devices.issue(account, who.device.id)
@@ -84,7 +85,7 @@ class LoginAttempts:
         return self.devices.issue(account, secrets.token_hex(8))
 
     def is_own(self, account: EmailAddress, who: Requester) -> bool:
-        """Whether it comes from a device that has logged in to the account before."""
+        """Whether the login comes from a device that has logged in to the account before."""
         return who.device is not None and self.devices.belongs(who.device, account)
 
     async def _guess(self, account: EmailAddress, who: Requester) -> Guess:

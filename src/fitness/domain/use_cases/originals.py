@@ -1,4 +1,4 @@
-"""Files as they were uploaded: given back to their owners, and deleted when nothing names them any more."""
+"""Files as they were uploaded: given back to their owners, and deleted when no row names them any more."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from fitness.ports.originals import OriginalRepoPort
 from fitness.ports.outages import ObjectsUnavailable
 
 FAILED_BEFORE_DOWN = 10
-"""Objects that the store does not delete, of the first ones, before it is taken to be down."""
+"""If this many objects cannot be deleted before any object is, the store is taken to be down."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class OriginalService:
     async def original(self, activity_id: int, *, by: Caller) -> Original:
         """The file that the caller's activity was made of.
 
-        Raises ActivityNotFound, ActivityInTrash, and RecordingNotFound where it was made of none.
+        Raises ActivityNotFound, ActivityInTrash, and RecordingNotFound if the activity was not made of a file.
         """
         original = await self.originals.of_activity(activity_id, owner=by.id)
         if original is not None:
@@ -45,7 +45,7 @@ class OriginalService:
         raise RecordingNotFound(activity_id)
 
     async def content(self, original: Original, activity_id: int) -> AsyncIterator[bytes]:
-        """The file, piece by piece. Raises RecordingNotFound where it is lost, ObjectsUnavailable."""
+        """The file, piece by piece. Raises RecordingNotFound if the file is lost, and ObjectsUnavailable."""
         chunks = self.objects.chunks(original.object_name)
         try:
             first = await anext(chunks, b"")
@@ -70,10 +70,10 @@ class ObjectSweep:
     clock: ClockPort
 
     async def delete_released(self) -> int:
-        """The objects whose rows were deleted for good; returns how many.
+        """Delete the objects whose rows were deleted for good. Returns how many.
 
-        One that the store does not delete keeps no other one. Raises ObjectsUnavailable where there were such, at the
-        end, or at once where the store seems to be down.
+        If the store does not delete an object, the others are deleted all the same, and ObjectsUnavailable is raised at
+        the end, or at once if the store seems to be down.
         """
         deleted, failed = 0, dict[str, ObjectsUnavailable]()
         while names := await self.names.released(but=failed):  # ends: each is forgotten or has failed
@@ -94,7 +94,10 @@ class ObjectSweep:
         return deleted
 
     async def sweep(self) -> int:
-        """All that no row names, but for what is younger than UNNAMED_FOR: its row may come. Returns how many."""
+        """Delete all objects that no row names, except those younger than UNNAMED_FOR: their rows may still come.
+
+        Returns how many.
+        """
         deleted = await self.delete_released()
         old = self.clock.now() - UNNAMED_FOR
         async for some in self.objects.list():

@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 R = TypeVar("R")
 
 Meant = Callable[[Photo], bool]
-"""Whether a photo is as whoever changes it means it to be."""
+"""Whether the photo is in a state that the requester means to change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,10 @@ class PhotoService:
     clock: ClockPort
 
     async def add(self, activity_id: int, data: bytes, *, caption: str | None = None, by: Caller) -> Photo:
-        """Make a photo of an uploaded picture, behind the activity's others. One picture of a user at a time.
+        """Make a photo of an uploaded picture, after the activity's others. One picture of a user at a time.
 
-        Cancelled while the picture waits or is read, it ends at once and keeps nothing. From then on it is carried out.
+        If cancelled while the picture waits or is read, this ends at once and keeps nothing. After that it runs to its
+        end.
 
         Raises InvalidFields, ActivityNotFound, ActivityInTrash, ActivityExpired, TooManyPhotos, a PictureRefused,
         Overloaded, ReaderUnavailable, ObjectsUnavailable.
@@ -70,7 +71,7 @@ class PhotoService:
         if len(data) > MAX_PHOTO_BYTES:
             raise PictureTooLarge(MAX_PHOTO_BYTES)
         there = await self.list(activity_id, by=by)
-        if len(there.value.items) >= MAX_PHOTOS:  # looked at again when it is stored; here it saves the work
+        if len(there.value.items) >= MAX_PHOTOS:  # checked again when the photo is stored; here it saves the work
             raise TooManyPhotos(MAX_PHOTOS)
         async with self.pictures.turn(by.id):
             picture = await self.pictures.read(data)
@@ -79,7 +80,7 @@ class PhotoService:
         return await asyncio.shield(keeping)
 
     async def list(self, activity_id: int, *, by: Caller) -> Copy[Photos]:
-        """By position. Raises ActivityNotFound, ActivityInTrash, ActivityExpired."""
+        """The activity's photos by position. Raises ActivityNotFound, ActivityInTrash, ActivityExpired."""
 
         async def load() -> Photos:
             found = await self.repo.list(activity_id)
@@ -109,8 +110,8 @@ class PhotoService:
                 await self.activities.get(found.photo.activity_id, by=by)  # says why it is not there
 
     async def content(self, photo: Photo, file: PhotoFile, *, by: Caller) -> bytes:
-        """Of one of the photo's files. Raises PhotoNotFound where it was deleted meanwhile or the object is lost,
-        ActivityInTrash, ActivityExpired, ObjectsUnavailable.
+        """The content of one of the photo's files. Raises PhotoNotFound if the photo was deleted meanwhile or the
+        object is lost, ActivityInTrash, ActivityExpired, ObjectsUnavailable.
         """
         try:
             return await self.objects.get(file.object_name)
@@ -120,7 +121,7 @@ class PhotoService:
             raise PhotoNotFound(photo.id) from error
 
     async def change(self, photo_id: int, changes: PhotoChanges, *, by: Caller, meant: Meant | None = None) -> Photo:
-        """Its caption, or its place among the others, if the photo is a `meant` one.
+        """Change the photo's caption, or its place among the others, if the photo is a `meant` one.
 
         Raises InvalidFields, PhotoNotFound, PhotoMismatch, ActivityInTrash, ActivityExpired.
         """
@@ -129,7 +130,7 @@ class PhotoService:
         return await self._until_done(photo_id, change, by, meant)
 
     async def delete(self, photo_id: int, *, by: Caller, meant: Meant | None = None) -> None:
-        """For good, if the photo is a `meant` one; what the object store has of it is deleted later.
+        """Delete the photo for good, if it is a `meant` one. Its objects in the object store are deleted later.
 
         Raises PhotoNotFound, PhotoMismatch, ActivityInTrash, ActivityExpired.
         """
@@ -137,7 +138,7 @@ class PhotoService:
         await self._until_done(photo_id, remove, by, meant)
 
     async def _keep(self, picture: Picture, activity_id: int, caption: str | None, by: Caller) -> Photo:
-        """The objects first: what is named is there. Those that no row comes to name are swept."""
+        """Store the objects first, so that every object that a row names exists. Objects without a row are swept."""
         new = NewPhoto(
             activity_id=activity_id,
             user_id=by.id,
@@ -159,9 +160,10 @@ class PhotoService:
     async def _until_done(
         self, photo_id: int, write: Callable[..., Awaitable[R | None]], by: Caller, meant: Meant | None
     ) -> R:
-        """Ends: each further round means that somebody restored the activity, or changed the photo, between two looks.
+        """Try `write`, which takes the photo as it was `seen`, until it has changed something.
 
-        `write` takes the photo as it was `seen`.
+        This ends: each further round means that somebody restored the activity, or changed the photo, between two
+        looks.
         """
         while True:
             photo = await self.get(photo_id, by=by)

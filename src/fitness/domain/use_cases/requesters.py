@@ -1,4 +1,4 @@
-"""Who asks, and under what name each policy counts him."""
+"""Who makes a request, and under what name each policy counts the request."""
 
 from dataclasses import dataclass
 
@@ -9,18 +9,18 @@ from fitness.domain.model.users import Caller
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Where a request comes from: `caller` where somebody is logged in."""
+    """Where a request comes from; `caller` is None if nobody is logged in."""
 
     address: str
     caller: Caller | None = None
     device: Device | None = None
-    """At a login, if the device has logged in before: maybe to another account."""
+    """At a login, the device, if it has logged in before: maybe to another account."""
     guess: Guess | None = None
-    """At a login, once the account is known, unless it is the device's own."""
+    """At a login, the guess, once the account is known, unless the account is the device's own."""
 
 
 def subject(policy: Policy, who: Requester) -> str | None:
-    """Under which the request is counted; None if the policy does not apply to it."""
+    """The name under which the policy counts the request; None if the policy does not apply to it."""
     guess, device, address = who.guess, who.device, f"address:{who.address}"
     match policy.subject:
         case Subject.CALLER if who.caller is not None:

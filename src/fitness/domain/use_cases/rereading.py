@@ -17,11 +17,11 @@ from fitness.ports.recordings import RecordingReaderPort
 
 @dataclass(frozen=True, slots=True)
 class RereadFile:
-    """What came of a file."""
+    """The result of reading one file again."""
 
     original: Original
     changes: tuple[tuple[Reading, Reread], ...] = ()
-    """Of each live activity of the file that changes or keeps an edited field: what it was, and what it is now."""
+    """What each live activity of the file was and is now, if it changes or keeps an edited field."""
     failed: str | None = None
     """Why the file could not be read again; its activities stay as they are."""
 
@@ -37,7 +37,7 @@ class RereadService:
     clock: ClockPort
 
     async def reread(self, *, owner: int | None = None, dry_run: bool = False) -> AsyncIterator[RereadFile]:
-        """Each file, of the owner or of everybody, in the order in which they came. Raises outages."""
+        """Read each file again, the owner's or everybody's, in the order of their ids. Raises outages."""
         last = 0
         while some := await self.originals.after(last, owner=owner):
             for original in some:

@@ -1,4 +1,4 @@
-"""What this process has seen of accounts: the standing of each, and reads that are asked for by it."""
+"""What this process has seen of accounts: the standing of each, and the reads that are asked for under it."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -12,9 +12,9 @@ from fitness.ports.reply import Reply
 
 
 class Seen:
-    """An account's standing as this process saw it last, and what each action is charged under it.
+    """An account's standing as this process saw it last, and what each action is charged under that standing.
 
-    All of it to the account: no policy counts somebody who is logged in by address.
+    All of it is charged to the account: no policy counts a logged-in caller by address.
     """
 
     __slots__ = ("_charges", "_of", "key", "standing", "text", "tier")
@@ -26,19 +26,19 @@ class Seen:
         self.tier = tier
         self.key = standing_key(user_id)
         self.text = json.dumps(asdict(standing), separators=(",", ":")).encode()
-        """As the cache keeps the standing."""
+        """The standing in the form in which the cache keeps it."""
         self._of = charges
         self._charges: dict[Action, tuple[Charge, ...]] = {}
 
     def charges(self, action: Action) -> tuple[Charge, ...]:
-        """The very same tuple each time, so that a limiter can keep what it made of it."""
+        """The charges of the action: the same tuple each time, so that a limiter can keep what it made of the tuple."""
         if action not in self._charges:
             self._charges[action] = self._of(action)
         return self._charges[action]
 
 
 class ReadAsked:
-    """A read that limits, standing and cache were asked about."""
+    """A read for which limits, standing and cache have been asked."""
 
     __slots__ = ("_callback", "decided", "peeked", "seen")
 
@@ -48,7 +48,7 @@ class ReadAsked:
         self.peeked = peeked
 
     def when_done(self, callback: Callable[[object], None]) -> None:
-        """Once both have replied, or failed."""
+        """Call `callback` once both stores have replied, or failed."""
         self._callback = callback
         self.decided.when_done(self._is_decided)
 

@@ -1,7 +1,7 @@
-"""Sessions: begun by a login, carried on by refresh tokens, ended by their owner or by a stolen token.
+"""Sessions: begun by a login, continued by refresh tokens, ended by their owner or by a stolen token.
 
-What ends a session stands in the database and in the account's standing, which every request reads: so it holds on the
-next request on every process, whether or not the store of sessions can be reached.
+The end of a session is written to the database and is part of the account's standing, which every request reads. So it
+holds on the next request on every process, whether or not the store of sessions can be reached.
 """
 
 import logging
@@ -25,21 +25,21 @@ from fitness.ports.sessions import Outcome, RefreshTokenPort, SessionStorePort
 from fitness.ports.standings import StandingPort
 
 WITHOUT_STORE = SessionsUnavailable, Overloaded
-"""What the store raises where it does not matter: what is ended stands in the database by then."""
+"""The store's exceptions, which do not matter where they are suppressed: ended sessions are in the database by then."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """From where and with what somebody logs in or carries a session on."""
+    """From where and with what somebody logs in or continues a session."""
 
     address: str
     user_agent: str | None = None
 
     @property
     def network(self) -> str:
-        """Coarser than the address: what a session's owner needs to recognize it, and no more."""
+        """The network of the address: enough for the owner to recognize the session, and no more."""
         return networks_of(self.address)[0]
 
 
@@ -47,7 +47,7 @@ class Client:
 class SessionTokens:
     access: AccessToken
     refresh: str | None
-    """None where the store of sessions did not answer: the session ends with the access token."""
+    """The refresh token; None if the store of sessions did not answer: then the session ends with the access token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,9 @@ class SessionService:
     clock: ClockPort
 
     async def begin(self, user_id: int, client: Client, *, since: datetime) -> SessionTokens:
-        """`since` is from before the password was looked up: a change of the password ends what was begun earlier."""
+        """Begin a session. `since` is a time before the password was looked up, since a change of the password ends all
+        sessions that began earlier.
+        """
         session = Session(
             id=secrets.token_hex(16),
             user_id=user_id,
@@ -100,7 +102,7 @@ class SessionService:
         await self.end_all(caller.id)
 
     async def list(self, *, by: Caller) -> Sequence[Session]:
-        """The last used first. Raises SessionsUnavailable, Overloaded."""
+        """The caller's sessions, the last used first. Raises SessionsUnavailable, Overloaded."""
         found = await self.store.list(by.id, at=self.clock.now())
         standing = await self.standings.of(by.id, at=self.clock.now())
         return [session for session in found if not standing.refuses(session.caller)]
@@ -108,7 +110,8 @@ class SessionService:
     async def revoke(self, session_id: str, *, by: Caller) -> None:
         """End one session of the caller's. Raises SessionNotFound.
 
-        While the store of sessions does not answer, whatever is named is revoked: it can be nobody else's.
+        While the store of sessions does not answer, any id is revoked, known or not: no session of another account can
+        be ended in this way.
         """
         with suppress(*WITHOUT_STORE):
             if session_id not in [session.id for session in await self.list(by=by)] and session_id != by.session_id:
@@ -123,12 +126,12 @@ class SessionService:
         await self.forget_all(user_id, spared=spared)
 
     async def forget_all(self, user_id: int, *, spared: str | None = None) -> None:
-        """Once they are ended in the database."""
+        """Remove sessions from the store, once they are ended in the database."""
         with suppress(*WITHOUT_STORE):
             await self.store.end_all(user_id, spared=spared)
 
     async def _revoke(self, user_id: int, session_id: str) -> None:
-        """The database first: what is only forgotten by the store, it may remember after a crash."""
+        """The database comes first: after a crash the store may remember sessions that only the store has forgotten."""
         revoke = partial(self.standings.revoke, user_id, session_id, at=self.clock.now())
         await self.changes.make([account_scope(user_id)], revoke)
         with suppress(*WITHOUT_STORE):

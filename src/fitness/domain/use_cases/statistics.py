@@ -34,7 +34,7 @@ class StatisticsService:
         tags: Sequence[str] = (),
         excluded_tags: Sequence[str] = (),
     ) -> Copy[Statistics]:
-        """Of the caller's activities; up to today, by the clocks of the profile's zone, where no last day is given.
+        """Statistics of the caller's activities; if no last day is given, up to today in the profile's time zone.
 
         Raises InvalidFields, NotAuthenticated when the account is gone.
         """
@@ -50,13 +50,14 @@ class StatisticsService:
             tags=tags,
             excluded_tags=excluded_tags,
         )
-        # The key names the day, so that no copy is shown after the person's midnight: a streak may end with the day.
+        # The key names the day, so that no copy is shown after midnight in the person's zone: a streak may end with the
+        # day.
         key = statistics_key(by.id, which, today)
         return await self.cached.read_through(key, lambda: self._load(by, which, today))
 
     async def rebuild(self, *, after: int = 0) -> int | None:
-        """For the command line: see StatisticsRepoPort. No copy is invalidated, since right totals stay as they are,
-        and copies of wrong ones are gone after five minutes.
+        """For the command line: see StatisticsRepoPort. No copy is invalidated: right totals stay as they are, and
+        copies of wrong totals are gone after five minutes.
         """
         return await self.repo.rebuild(after=after)
 

@@ -14,7 +14,7 @@ from fitness.ports.outbox import OutboxPort
 from fitness.ports.tags import TagRepoPort
 
 CHANGED_AT_ONCE = 500
-"""Activities of one statement, so that no other request waits long for it."""
+"""The most activities that one statement changes, so that no other request waits long for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class TagService:
     clock: ClockPort
 
     async def list(self, *, by: Caller) -> Copy[Tags]:
-        """The most used first."""
+        """The caller's tags, the most used first."""
 
         async def load() -> Tags:
             return Tags(tuple(await self.repo.list(by.id)))
@@ -34,7 +34,7 @@ class TagService:
         return await self.cached.read_through(tags_key(by.id), load)
 
     async def rename(self, name: str, new_name: str, *, by: Caller) -> str:
-        """The new name as it is kept. Where the caller has that tag already, both are one from then on.
+        """Returns the new name as it is kept. If the caller has that tag already, both tags are one from then on.
 
         Raises InvalidFields, TagNotFound.
         """
@@ -46,22 +46,23 @@ class TagService:
         return instead
 
     async def delete(self, name: str, *, by: Caller) -> None:
-        """Take it off all activities. Raises InvalidFields, TagNotFound."""
+        """Take the tag off all activities. Raises InvalidFields, TagNotFound."""
         await self._replace(sought_tag(name), None, by)
 
     async def _replace(self, tag: str, instead: str | None, by: Caller) -> None:
-        """In the trash, too, so that nothing that is restored brings the old tag back.
+        """Activities in the trash are changed, too, so that a restored activity does not bring the old tag back.
 
-        A round is one statement. If one fails, the earlier ones stay: asked again, the rest is done.
+        A round is one statement. If a round fails, the earlier rounds stay; if the request is repeated, the rest is
+        done.
         """
         changed = 0
         async with self.changes.in_steps() as steps:
-            # It ends: none of them has the tag afterwards.
+            # This ends: after a round none of its activities has the tag.
             while ids := await self.repo.tagged(by.id, tag, most=CHANGED_AT_ONCE):
                 stale = user_scope(by.id), *map(activity_scope, ids)
                 write = partial(self.repo.replace, by.id, tag, instead=instead, ids=ids, at=self.clock.now())
                 changed += await steps.make(stale, write)
-            # An earlier attempt may have ended with its process: of what it changed, nothing was changed here.
+            # An earlier attempt may have ended with its process: what it made stale is not among the scopes above.
             steps.take_over(await self.outbox.pending_of(user_scope(by.id)))
         if not changed:
             raise TagNotFound(tag)

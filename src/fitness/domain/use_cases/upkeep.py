@@ -1,7 +1,7 @@
 """What the service does by itself, on its own authority: delete for good what people deleted, and forget what is over.
 
-Each use case does some at a time, each time in one transaction that looks again at what it deletes. So it may be ended
-at any moment and begun anew: what is done is done, and the rest is found again.
+Each use case works in batches. A batch is one transaction, which checks again what it deletes. So a use case may be
+ended at any moment and begun anew: finished batches stay, and the rest is found again.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,13 +23,14 @@ from fitness.ports.logins import LoginHistoryPort
 from fitness.ports.upkeep import Departed, Overdue, UpkeepRepoPort
 
 PURGED_AT_ONCE = 100
-"""Activities of one transaction. It holds the lock of the audit log, and each activity is a scope of the cache."""
+"""The most activities in one transaction, which holds the lock of the audit log; each activity is a scope of the cache.
+"""
 
 FORGOTTEN_AT_ONCE = 500
 
 ERASED_AFTER = RESTORED_FOR + timedelta(hours=1)
-"""After its deletion an account is erased; an hour later than it can be restored, so that processes whose clocks differ
-never do both."""
+"""How long after its deletion an account is erased: an hour longer than it can be restored, so that processes whose
+clocks differ never do both."""
 
 FAILED_JOBS_KEPT_FOR = timedelta(days=30)
 
@@ -45,10 +46,10 @@ class UpkeepService:
     clock: ClockPort
     trash_days: int
     secret: bytes
-    """As for LoginAttempts."""
+    """The same secret as in LoginAttempts."""
 
     async def empty_trash(self) -> int:
-        """Purge what has been in the trash for `trash_days`; how many."""
+        """Purge what has been in the trash for `trash_days`. Returns how many."""
         before = self._trashed_before()
         count = 0
         while found := await self.repo.expired(before=before, most=PURGED_AT_ONCE):
@@ -56,13 +57,13 @@ class UpkeepService:
             purge = partial(self.repo.purge_expired, [one.id for one in found], before=before)
             authority = self._authority(f"in the trash for {self.trash_days} days")
             purged = await self.changes.make(stale, purge, authority=authority)
-            if not purged:  # others hold all of them: the next turn comes soon
+            if not purged:  # other transactions hold all of them; the next run of the job comes soon
                 break
             count += len(purged)
         return count
 
     async def erase_accounts(self) -> int:
-        """Erase accounts ERASED_AFTER their deletion; how many."""
+        """Erase accounts ERASED_AFTER their deletion. Returns how many."""
         before = self.clock.now() - ERASED_AFTER
         count = 0
         while found := await self.repo.departed(before=before, most=FORGOTTEN_AT_ONCE):
@@ -73,7 +74,7 @@ class UpkeepService:
         return count
 
     async def forget_expired(self) -> None:
-        """Idempotency keys, logins, changes and jobs that no longer count."""
+        """Delete idempotency keys, logins, changes and jobs that no longer count."""
         now = self.clock.now()
         await _all(partial(self.repo.forget_keys, before=now - KEPT_FOR, most=FORGOTTEN_AT_ONCE))
         await _all(partial(self.logins.forget_expired, at=now))
@@ -85,7 +86,7 @@ class UpkeepService:
         return await self.repo.overdue(trashed=self._trashed_before(), departed=self.clock.now() - ERASED_AFTER)
 
     async def _erase(self, account: Departed, before: datetime) -> bool:
-        """Its activities first, the account last: what is left when this ends midway is found again by it."""
+        """Delete the activities first and the account last: if this ends midway, the rest is found by the account."""
         while ids := await self.repo.activities_of(account.id, most=PURGED_AT_ONCE):
             if not await self._purge(account.id, ids, before):
                 return False

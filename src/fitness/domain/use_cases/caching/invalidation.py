@@ -1,8 +1,8 @@
 """How a change makes cached values invalid, and how the cache recovers when an invalidation could not be confirmed.
 
-The scopes of a change are committed with it, as an outbox entry. After the commit the writer gives them a new
-generation, and only then answers. Where Redis does not confirm that, the writer closes the cache for all processes and
-answers once no process can read from it any more. Any process carries out what is pending, and opens the cache again.
+The scopes of a change are committed with it, as an outbox entry. After the commit the writer gives each scope a new
+generation, and only then answers. If Redis does not confirm this, the writer closes the cache for all processes, and
+answers once no process can read from the cache. Any process carries out pending entries, and opens the cache again.
 """
 
 import asyncio
@@ -26,27 +26,27 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 OVERDUE_S = 1.0
-"""An invalidation older than this is carried out by any process, not only by its writer."""
+"""Invalidations older than this are carried out by any process, not only by their writer."""
 
 HELD_S = 30.0
-"""Those of a change in several transactions are left to its own process for so much longer."""
+"""The outbox entries of a change in several transactions are left to their writer for this much longer."""
 
 TRY_AGAIN_S = 0.02
 TRY_UNTIL_S = 0.1
-"""While the cache is open, a failed invalidation is tried again until then: a connection that broke is soon replaced,
+"""While the cache is open, a failed invalidation is tried again for this long: a broken connection is soon replaced,
 and closing the cache costs a second."""
 
 SCOPES_AT_ONCE = 500
 
 
 class Write(Protocol[R_co]):
-    """A method of a repository, with all its arguments but the messages."""
+    """A repository method with every argument bound except `messages`."""
 
     def __call__(self, *, messages: Messages) -> Awaitable[R_co]: ...
 
 
 class Changes:
-    """The only way for a use case to change something: the write and the invalidation that follows it in one call."""
+    """The only way for a use case to change something: one call for the write and the invalidation that follows it."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Changes:
         pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
         announce: Callable[[int], object] = lambda _: None,
     ) -> None:
-        """`announce` is told each user of whose activities something changed, once that is committed."""
+        """`announce` is called with the id of each user whose activities changed, after the change is committed."""
         self._cache = cache
         self._states = states
         self._announce = announce
@@ -79,9 +79,9 @@ class Changes:
     ) -> R:
         """Have `write` commit a change together with its messages, then invalidate the scopes that it makes `stale`.
 
-        `changed` says of the result whether anything was changed. What `write` raises is passed on. Raises
-        DatabaseUnavailable also where the change is committed, but nobody can say whether the cache still shows the
-        state before it.
+        `changed` tells from the result of `write` whether anything was changed. Exceptions of `write` are passed on.
+        DatabaseUnavailable is also raised when the change is committed, but it cannot be found out whether the cache
+        still shows the state before the change.
         """
         messages = Messages(
             id=secrets.randbits(63),
@@ -99,8 +99,8 @@ class Changes:
     async def in_steps(self) -> AsyncIterator["Steps"]:
         """For one change in several transactions: one invalidation for all of them at the end, before the answer.
 
-        Each step's scopes are committed with it, and also invalidated where a later step fails. Until then all
-        processes leave them alone, for up to HELD_S.
+        The scopes of each step are committed with the step, and are invalidated even if a later step fails. Until then
+        all relays leave the outbox entries of the steps alone, for up to HELD_S.
         """
         steps = Steps()
         try:
@@ -110,28 +110,28 @@ class Changes:
                 await self._carry_out(steps.pending)
 
     async def deliver(self, committed: Messages) -> None:
-        """Carry out what a committed change carries, before the change is answered.
+        """Carry out the messages of a committed change, before the change is answered.
 
-        Who follows the user's changes is told first, since that waits for nobody. The rest runs to its end even where
-        the caller is cancelled: a client that leaves early leaves no stale value.
+        Followers of the user's changes are told first, since that waits for nothing. The invalidation runs to its end
+        even if the caller is cancelled: a client that disconnects early leaves no stale value.
         """
         await self._carry_out([PendingInvalidation(committed.id, committed.invalidates)])
 
     async def refresh(self, *scopes: Scope) -> None:
-        """Invalidate without a change, before an answer that says what the database holds.
+        """Invalidate scopes without a change, before an answer that shows what the database holds.
 
-        That may be another request's change whose invalidation is still to come, since its process is slow or has died.
-        After this answer nobody is shown anything older than it.
+        The answer may show another request's change whose invalidation is still pending, because the process of that
+        request is slow or has died. After the answer, no reader is shown anything older than the answer.
         """
         await self._carry_out([PendingInvalidation(secrets.randbits(63), scopes)])
 
     def take_carried_out(self) -> dict[Era, list[int]]:
-        """Ids of outbox entries that are carried out and can be acknowledged, by their era; each is returned once."""
+        """Ids of carried-out outbox entries that can be acknowledged, by era; each id is returned once."""
         taken, self._carried_out = self._carried_out, {}
         return taken
 
     def give_back(self, era: Era, ids: list[int]) -> None:
-        """The ids that could not be acknowledged, to be taken again."""
+        """Put ids back that could not be acknowledged: `take_carried_out` will return them again."""
         self._carried_out.setdefault(era, []).extend(ids)
 
     async def _carry_out(self, pending: Sequence[PendingInvalidation]) -> None:
@@ -142,7 +142,7 @@ class Changes:
         await asyncio.shield(asyncio.ensure_future(self._deliver(entry, [one.id for one in pending])))
 
     async def _deliver(self, entry: PendingInvalidation, ids: list[int]) -> None:
-        """`ids` are those of the entries that it stands for."""
+        """`ids` are the ids of the outbox entries that `entry` combines."""
         state = self._lease.state or await self._renewed()
         if state is not None and state.era is not None and await self._seen_by_readers(state.era, entry.scopes):
             self.give_back(state.era, ids)
@@ -151,15 +151,15 @@ class Changes:
         await self._lease.until_others_expired(closed)
 
     async def _seen_by_readers(self, era: Era, scopes: tuple[Scope, ...]) -> bool:
-        """Invalidate; whether the server confirmed, and is the one that everybody reads from.
+        """Invalidate. True if the server confirmed the invalidation, and is the server that all processes read from.
 
-        The lease is looked at after the confirmation. Before it would not do: the cache may have been closed, and
-        another server named, while the invalidation was under way.
+        The lease is checked after the confirmation. A check before the confirmation would prove nothing: while the
+        invalidation was under way, another process may have closed the cache and named another server.
         """
         return await self._confirmed(era, scopes) and (self._lease.readable() == era or await self._counts(era))
 
     async def _confirmed(self, era: Era, scopes: tuple[Scope, ...]) -> bool:
-        """Sent even while the cache is closed: by what is confirmed then it can be opened sooner."""
+        """Sending goes on while the cache is closed: each invalidation confirmed then lets the cache open sooner."""
         tried_s = 0.0
         while True:
             try:
@@ -173,9 +173,9 @@ class Changes:
                 return True
 
     async def _counts(self, era: Era) -> bool:
-        """Whether an invalidation that the server of `era` confirmed is seen by every reader.
+        """Whether every reader sees an invalidation that the server of `era` confirmed.
 
-        Closed a moment ago means that another process may still read from another server, until its lease is over.
+        If the cache has just been closed, wait: another process may read from another server until its lease expires.
         """
         state = await self._renewed()
         if state is None or state.era != era or not self._lease.valid:
@@ -185,8 +185,8 @@ class Changes:
         return True
 
     async def _renewed(self) -> CacheState | None:
-        """None where the row could not be read: after an outage changes are possible sooner than renewing is, since
-        each has connections of its own. Then the cache is closed, which needs no lease.
+        """The row, read now. None if it cannot be read: after an outage changes may be possible before renewals are,
+        since the two have separate connections. The caller then closes the cache, which needs no lease.
         """
         with suppress(DatabaseUnavailable):
             return await self._lease.renew()
@@ -200,9 +200,9 @@ class Steps:
         self.pending: list[PendingInvalidation] = []
 
     async def make(self, stale: Iterable[Scope], write: Write[R]) -> R:
-        """As `Changes.make`, but the scopes are invalidated with those of the other steps.
+        """As `Changes.make`, but the scopes are invalidated at the end, with those of the other steps.
 
-        A step whose result is false has changed nothing.
+        A false result of `write` means that the step changed nothing.
         """
         messages = Messages(id=secrets.randbits(63), invalidates=tuple(stale), held_s=HELD_S)
         result = await write(messages=messages)
@@ -211,13 +211,13 @@ class Steps:
         return result
 
     def take_over(self, pending: Iterable[PendingInvalidation]) -> None:
-        """Have entries that others left carried out with those of the steps."""
+        """Also carry out these entries, which other processes left, with those of the steps."""
         known = {one.id for one in self.pending}
         self.pending += [one for one in pending if one.id not in known]
 
 
 class OutboxRelay:
-    """Carries out the invalidations that no writer did, and opens the cache when it may be read again."""
+    """Carries out invalidations that their writers did not carry out, and opens the cache when it may be read again."""
 
     def __init__(
         self, cache: CachePort, outbox: OutboxPort, states: CacheStatePort, lease: Lease, changes: Changes
@@ -229,7 +229,7 @@ class OutboxRelay:
         self._changes = changes
 
     async def relay(self) -> None:
-        """One round: renew the lease, then do what the row asks for; call it every RENEW_S.
+        """One round: renew the lease, then do what the row requires. Call it every RENEW_S.
 
         Raises CacheUnavailable and DatabaseUnavailable.
         """
@@ -242,30 +242,30 @@ class OutboxRelay:
             await self._carry_out(state.era, older_than_s=OVERDUE_S)
 
     async def _with_this_server(self, state: CacheState) -> CacheState:
-        """Where this process is connected to a server that the row does not name, the row names it from now on."""
+        """If this process is connected to a server that the row does not name, have the row name that server."""
         run_id = await self._cache.run_id()
         if state.era is not None and state.era.run_id != run_id:
-            await self._cache.reconnect()  # Sentinels may know of the server that the row names
+            await self._cache.reconnect()  # Sentinels may know the server that the row names
             run_id = await self._cache.run_id()
         if state.era is not None and state.era.run_id == run_id:
             return state
         return (await self._lease.ask(lambda: self._states.name_server(run_id, epoch=state.epoch))).state
 
     async def _open(self, state: CacheState) -> None:
-        """The order is the proof. What is pending is carried out first. Then the row's lock is taken, and an entry that
-        a writer marked in between keeps the cache closed. Entries that are not marked need not be waited for: their
-        writers look at the row before they answer.
+        """The order of the steps is the proof. First, all pending entries are carried out. Then `open` locks the row,
+        and an entry that a writer marked in between keeps the cache closed. Unmarked entries need not be waited for:
+        before their writers answer, they look at the row, or at a valid lease on it.
         """
         if state.era is None or state.era.run_id != await self._cache.run_id():
             return
         if not state.unread:
             await self._carry_out(state.era, older_than_s=0.0)
         elif not self._lease.others_expired(state):
-            return  # somebody may still read from the server before, until the lease is over
+            return  # until its lease expires, a process may still read from the previous server
         await self._lease.ask(lambda: self._states.open(epoch=state.epoch))
 
     async def _carry_out(self, era: Era, *, older_than_s: float) -> None:
-        """Handles what is pending at the start; newer entries are left to the processes that wrote them."""
+        """Carry out the entries that are pending at the start; newer entries are left to their writers."""
         more = True
         while more:
             entries = await self._outbox.pending(older_than_s=older_than_s)
@@ -290,8 +290,8 @@ async def _invalidate(cache: CachePort, era: Era, scopes: Iterable[Scope]) -> No
 
 
 def _as_one(pending: Sequence[PendingInvalidation]) -> PendingInvalidation:
-    """What several entries invalidate, as one that has an id of its own: whoever carries out one of those
-    acknowledges no other's scopes."""
+    """One entry with the scopes of all entries and a new id: a process that carries out one of the original entries
+    must not acknowledge the scopes of the others."""
     if len(pending) == 1:
         return pending[0]
     return PendingInvalidation(

@@ -20,10 +20,10 @@ ACCOUNT_TTL_S = 60 * 60
 USER = "user"
 
 KEYS_REMEMBERED = 10_000
-"""Of activities that are read again and again."""
+"""Keys of activities that are kept in memory, for activities that are read again and again."""
 
 KINDS = ("activity", "listing", "stats", "tags", "photos")
-"""The names that the reads of users are counted under."""
+"""The names under which the reads of users are counted."""
 
 
 def activity_scope(activity_id: int) -> Scope:
@@ -31,16 +31,16 @@ def activity_scope(activity_id: int) -> Scope:
 
 
 def user_scope(user_id: int) -> Scope:
-    """All that is made of a user's activities together: pages, filters, statistics."""
+    """The scope of everything made from all of a user's activities: pages, filters, statistics."""
     return Scope(USER, user_id)
 
 
 def account_scope(user_id: int) -> Scope:
-    """All that is made of a user's account: standing, time zone and calendar."""
+    """The scope of everything made from a user's account: standing, time zone and calendar."""
     return Scope("account", user_id)
 
 
-# Braces are literal: the hash tag that puts a value into the slot of its generation.
+# Braces are literal: the cluster hash tag, which puts a value and its generation into the same slot.
 
 
 @lru_cache(maxsize=KEYS_REMEMBERED)
@@ -65,20 +65,20 @@ def tags_key(user_id: int) -> CacheKey[Tags]:
 
 
 def photos_key(activity_id: int) -> CacheKey[Photos]:
-    """In the scope of the activity, so that they are hidden, shown and gone with it."""
+    """The key is in the activity's scope, so that photos are hidden, shown and deleted together with the activity."""
     return CacheKey(f"photos:activity:{{{activity_id}}}", activity_scope(activity_id), ACTIVITY_TTL_S, Photos, "photos")
 
 
 def standing_key(user_id: int) -> CacheKey[Standing]:
-    """Also of an account that is not there: its tokens are refused without asking the database."""
+    """The absence of an account is cached, too: its tokens are then refused without asking the database."""
     return CacheKey(f"user:{{{user_id}}}:standing", account_scope(user_id), ACCOUNT_TTL_S, Standing, "tier")
 
 
 def timezone_key(user_id: int) -> CacheKey[str]:
-    """The profile's time zone, in which activities are recorded that state none."""
+    """The profile's time zone, which is the zone of activities that state none."""
     return CacheKey(f"user:{{{user_id}}}:timezone", account_scope(user_id), ACCOUNT_TTL_S, str, "timezone")
 
 
 def calendar_key(user_id: int) -> CacheKey[Calendar]:
-    """By which a person's statistics count days."""
+    """The calendar by which a person's statistics count days."""
     return CacheKey(f"user:{{{user_id}}}:calendar", account_scope(user_id), ACCOUNT_TTL_S, Calendar, "calendar")

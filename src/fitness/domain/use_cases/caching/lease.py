@@ -1,8 +1,8 @@
 """The lease: whether this process may read from the cache, and which server's copies count.
 
-One row in the database says both (`CacheStatePort`). Each process reads the row every RENEW_S; what it read is its
-lease for LEASE_S, counted from before the query was sent. So a lease's length after the row was changed, no process
-relies on what the row said before, whatever happened to the process meanwhile.
+One row in the database says both (`CacheStatePort`). Each process reads the row every RENEW_S. The row as read is the
+process's lease for LEASE_S, counted from before the query was sent. So once a lease's length has passed after a change
+of the row, no process relies on the row as it was before the change, whatever happened to the process meanwhile.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ from fitness.ports.outages import DatabaseUnavailable
 
 LEASE_S = 1.0
 RENEW_S = 0.2
-"""How often each process renews its lease, and looks at what else there is to do for the cache."""
+"""The pause between two rounds of the relay, each of which renews the process's lease."""
 
 RECOVERY_S = 0.1
-"""How often while the cache is not to be read."""
+"""The pause between two rounds of the relay while the cache may not be read."""
 
 EXPIRY_S = LEASE_S * 1.1
-"""After this every lease is over, by any process's clock: they run at the same rate within a tenth."""
+"""After this time every earlier lease has expired, by any process's clock: their rates differ by a tenth at most."""
 
 PROMPT_S = 0.5
-"""A query that failed within this failed because of the database. One that took longer may have failed because this
-process was paused or starved, and says nothing about the database."""
+"""A query that fails within this time fails because of the database. A query that takes longer may fail because this
+process was paused or starved of CPU; its failure says nothing about the database."""
 
 
 class Lease:
@@ -50,7 +50,7 @@ class Lease:
 
     @property
     def state(self) -> CacheState | None:
-        """As last read, however long ago."""
+        """The row as last read, however long ago; None before the first read."""
         return self._state
 
     @property
@@ -74,17 +74,17 @@ class Lease:
         return state.era
 
     async def to_read(self) -> Era | None:
-        """As `readable`. A process whose lease ran out, since it was paused or starved, first renews it."""
+        """As `readable`, but a lease that has expired, because the process was paused or starved, is first renewed."""
         if not self.valid:
-            with suppress(DatabaseUnavailable):  # then the last lease was prolonged, or there is none
+            with suppress(DatabaseUnavailable):  # then `renew` prolonged the last lease, or no lease is valid
                 await self.renew()
         return self.readable()
 
     async def renew(self) -> CacheState:
-        """Read the row; one query for all who wait. Raises DatabaseUnavailable.
+        """Read the row, with one query for all callers that wait. Raises DatabaseUnavailable.
 
-        A process that cannot reach the database keeps its last lease: nothing can be changed through such a process,
-        and for a stale read the cache would have to fail as well.
+        A process that cannot reach the database keeps its last lease: no change can be written through that process,
+        and a stale read would take a second fault, in the cache.
         """
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.ensure_future(self._renew())
@@ -92,29 +92,32 @@ class Lease:
         return await asyncio.shield(self._renewal)
 
     async def ask(self, query: Callable[[], Awaitable[Transition]]) -> Transition:
-        """What a change of the row answers, which is then the lease. Raises DatabaseUnavailable."""
+        """Run `query`, which changes the row; the row that it returns becomes the lease. Raises DatabaseUnavailable."""
         asked_s = self._monotonic_s()
         transition = await query()
         self._learn(transition.state, asked_s=asked_s)
         return transition
 
     def _learn(self, state: CacheState, *, asked_s: float) -> None:
-        """What the row said in the answer to a query that was sent at `asked_s` on the monotonic clock."""
+        """Take over the row from the answer to a query that was sent at `asked_s` on the monotonic clock."""
         if self._state is not None and state.epoch < self._state.epoch and asked_s < self._asked_s:
-            return  # a later answer overtook this one
+            return  # the answer to a later query arrived first
         if not state.closed:
             self._closed_since_s = float("inf")
         elif not self._closed_all_along(state):
-            self._closed_since_s = self._monotonic_s()  # it was closed before; this process knows since now
+            self._closed_since_s = self._monotonic_s()  # it was closed earlier, but this process learns of it now
         self._state, self._asked_s, self._valid_until_s = state, asked_s, asked_s + LEASE_S
 
     def _closed_all_along(self, state: CacheState) -> bool:
-        """Whether the cache was not open since the row was read last: at most one change, from closed to closed."""
+        """Whether the cache has not been open since the last read of the row.
+
+        The epoch proves it: at most one change, from closed to closed. Opening and closing again would be two changes.
+        """
         last = self._state
         return last is not None and last.closed and last.epoch <= state.epoch <= last.epoch + 1
 
     def others_expired(self, closed: CacheState) -> bool:
-        """Whether every lease from before this closure is over, on every process."""
+        """Whether every lease from before this closure has expired, on every process."""
         return self._monotonic_s() >= self._expiry_s(closed)
 
     async def until_others_expired(self, closed: CacheState) -> None:

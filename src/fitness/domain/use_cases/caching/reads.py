@@ -53,9 +53,9 @@ class CachedReads:
         self._loads: dict[tuple[str, bytes], asyncio.Task[Any]] = {}
 
     async def peek(self, *keys: CacheKey[Any]) -> Sequence[Peeked]:
-        """What is cached under each key, in one round trip, a copy as its JSON text; nothing is counted.
+        """Look up each key, in one round trip; a copy is returned as its JSON text. Nothing is counted.
 
-        None for each where the cache is not to be read, or does not answer.
+        Every result is None if the cache may not be read, or does not answer.
         """
         era = self._lease.readable()
         if era is not None:
@@ -64,18 +64,18 @@ class CachedReads:
         return [None] * len(keys)
 
     def peek_soon(self, *keys: CacheKey[Any]) -> Reply[Sequence[Peeked]] | None:
-        """As `peek`, asked at once. None where the cache is not to be read, or that takes more than one question."""
+        """As `peek`, but sent at once. None if the cache may not be read, is down, or needs more than one question."""
         era = self._lease.readable()
         return None if era is None else self._cache.peek_soon(era, *keys)
 
     def count_hit(self, key: CacheKey[Any]) -> None:
-        """A reader was shown the copy that `peek` found."""
+        """Count a hit: a reader was shown the copy that `peek` found."""
         self._counts.count(key.kind, Origin.HIT)
 
     async def read_through(self, key: CacheKey[T], load: Load[T], *, miss: Miss | None = None) -> Copy[T]:
-        """The cached value, or what `load` returns, which is then cached. What `load` raises is passed on.
+        """The cached value; on a miss the result of `load`, which is then cached. Exceptions of `load` are passed on.
 
-        With the `miss` that a `peek` found, the cache is not asked again.
+        `miss` is what a `peek` found for the key: with it the cache is not asked again.
         """
         if miss is None:
             return await self._read(key, load)
@@ -83,10 +83,10 @@ class CachedReads:
         return Copy(await self._single_flight(key, miss, load), Origin.MISS)
 
     async def begin(self, key: CacheKey[Any]) -> Miss | None:
-        """Give a scope its first generation: before something is created in it, or loaded for the first time.
+        """Give the scope of `key` its first generation, before the value is created or loaded for the first time.
 
-        The generation comes first, as always: whatever happens to the thing from then on makes another one. None where
-        the cache is not to be read, or the scope has a generation.
+        The generation is made before the value, as always: every later change of the value makes another generation.
+        None if the cache may not be read or does not answer, or if the scope has a generation already.
         """
         era = self._lease.readable()
         if era is not None:
@@ -95,14 +95,15 @@ class CachedReads:
         return None
 
     async def write_through(self, key: CacheKey[T], created: T, begun: Miss | None) -> None:
-        """Cache what was created, for those who read it next."""
+        """Cache a created value for its next readers; `begun` is what `begin` returned before the value was created."""
         if begun is not None:
             with suppress(CacheUnavailable, Overloaded):
                 await self._cache.fill(key, created, begun)
 
     async def _read(self, key: CacheKey[T], load: Load[T]) -> Copy[T]:
-        """The lease is looked at after the read began: if it is valid then, whatever was acknowledged before is either
-        invalidated in its era, or has closed the cache, which the lease would say.
+        """The lease is checked after the read has begun. If the lease is valid at that time, every write that was
+        acknowledged before the read either was invalidated in the lease's era, or closed the cache. In the second case
+        the lease says that the cache is closed.
         """
         found = await self._found(key)
         if isinstance(found, Hit):
@@ -113,7 +114,7 @@ class CachedReads:
         return Copy(await (load() if found is None else self._single_flight(key, found, load)), origin)
 
     async def _found(self, key: CacheKey[T]) -> Hit[T] | Miss | None:
-        """None where the cache is not to be read, or does not answer."""
+        """What the cache has for the key; None if the cache may not be read, or does not answer."""
         era = await self._lease.to_read()
         if era is None:
             return None
@@ -123,27 +124,27 @@ class CachedReads:
             return None
 
     async def _single_flight(self, key: CacheKey[T], miss: Miss, load: Load[T]) -> T:
-        """What one load returns to all who miss the same value under the same generation.
+        """The result of one load, for all readers that miss the same value under the same generation.
 
-        Nothing old reaches a reader who joins a running load: a write that was acknowledged before the reader came gave
-        the scope another generation, and then the reader's miss has another name.
+        A reader that joins a running load is shown nothing old. A write that was acknowledged before the reader came
+        gave the scope another generation, so the reader's miss has another name, and the reader joins another load.
         """
         name = (key.name, miss.generation)
         task = self._loads.get(name)
         if task is None:
             task = self._loads[name] = asyncio.create_task(self._load(key, miss, load))
             task.add_done_callback(lambda done: self._loaded(name, done))
-        # Shielded: a reader whose client leaves does not take the load away from the others.
+        # Shielded: if the client of one reader disconnects, the load goes on for the other readers.
         value: T = await asyncio.shield(task)
         return value
 
     def _loaded(self, name: tuple[str, bytes], task: asyncio.Task[Any]) -> None:
         del self._loads[name]
         if not task.cancelled():
-            task.exception()  # marks it as retrieved: those who wait get it, and if all left, nobody needs it
+            task.exception()  # marks it as retrieved: waiting readers get it; if all have left, nobody needs it
 
     async def _load(self, key: CacheKey[T], miss: Miss, load: Load[T]) -> T:
-        """Load and fill, or take what another process loads meanwhile. The cache may fail at any step: then load."""
+        """Load and fill, or take the value that another process loads. If the cache fails at any step, only load."""
         try:
             if not await self._cache.claim(key, miss):
                 found = await self._filled_by_another(key, miss)
@@ -162,8 +163,8 @@ class CachedReads:
         return value
 
     async def _filled_by_another(self, key: CacheKey[T], miss: Miss) -> Hit[T] | None:
-        """The value that the claiming process fills in; None when the caller is to load it: the claim has ended, the
-        generation is another one, or LONGEST_WAIT_S is over.
+        """The value that the claiming process fills in. None if the caller has to load the value: the claim has ended,
+        the scope has another generation, or LONGEST_WAIT_S has passed.
         """
         waited_s, pause_s = 0.0, FIRST_WAIT_S
         while waited_s < LONGEST_WAIT_S:
