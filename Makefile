@@ -8,16 +8,16 @@ UV := $(shell command -v uv)
 # and a second in each of the hundred processes that the tests start.
 COMPILED := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/$(VENV)/bytecode
 
-help: ## show these lines
+help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(VENV)/run.stamp ## serve on embedded PostgreSQL and Valkey (settings: FITNESS_*)
 	@exec env --block-signal=INT $(VENV)/bin/fitness serve # until it can end without a traceback: see main.py
 
-test: $(VENV)/dev.stamp ## all tests, on engines that they start themselves
+test: $(VENV)/dev.stamp ## run all tests, on engines that they start themselves
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-engines test-http test-others
 
-# The engines are waited for most of the time, so two of these run at a time, in half the time.
+# These spend most of their time waiting for the engines, so running two at a time takes half the time.
 test-engines: $(VENV)/dev.stamp
 	@$(COMPILED) $(PY) -m pytest -m engines --ignore-glob='tests/integration/test_http_*' --ignore-glob='tests/integration/*oracle.py'
 
@@ -27,10 +27,10 @@ test-http: $(VENV)/dev.stamp
 test-others: $(VENV)/dev.stamp
 	@$(COMPILED) $(PY) -m pytest -q -m "not engines"
 
-unit: $(VENV)/dev.stamp ## the tests of single parts, which need no engine, in half a minute
+unit: $(VENV)/dev.stamp ## run the unit tests, which need no engines, in half a minute
 	@$(COMPILED) $(PY) -m pytest -q tests/unit -m "not slow"
 
-soak: $(VENV)/dev.stamp ## load the service for half an hour: stale reads, faults, kill -9, rate limits, logins, revocations, uploads
+soak: $(VENV)/dev.stamp ## load the service and break things, for half an hour: stale reads, faults, kill -9, rate limits, logins, revocations, uploads
 	@$(PY) -m tests.soak.freshness
 	@$(PY) -m tests.soak.faults
 	@$(PY) -m tests.soak.busy
@@ -53,13 +53,13 @@ soak: $(VENV)/dev.stamp ## load the service for half an hour: stale reads, fault
 	@$(PY) -m tests.soak.renaming
 	@$(PY) -m tests.soak.migrating
 
-bench: $(VENV)/dev.stamp ## what each kind of request costs, in three minutes; OTHER=../other-checkout for both, in turn
+bench: $(VENV)/dev.stamp ## measure the cost of each kind of request, in three minutes; OTHER=../other-checkout compares two checkouts
 	@$(PY) -m ops.bench.speed $(if $(OTHER),--other $(OTHER))
 
 watch: $(VENV)/dev.stamp ## check dashboards, counts and alerts under a real Prometheus and Alertmanager (Debian's)
 	@$(PY) -m tests.soak.watching
 
-lint: $(VENV)/dev.stamp ## ruff, mypy --strict, import-linter, compose file, Dockerfile, Kubernetes manifests
+lint: $(VENV)/dev.stamp ## run ruff, mypy --strict and import-linter; check compose file, Dockerfile and Kubernetes manifests
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
@@ -74,31 +74,31 @@ rules: ## check the alert rules, their cases and Alertmanager's settings (needs 
 	promtool test rules ops/prometheus/rules.test.yml ops/prometheus/burn.test.yml
 	amtool check-config ops/alertmanager/alertmanager.yml
 
-proxy: $(VENV)/dev.stamp ## the proxy's tests and two minutes of load on it (needs Debian's nginx, iproute2 and wrk, and root)
+proxy: $(VENV)/dev.stamp ## test the proxy, with two minutes of load (needs Debian's nginx, iproute2 and wrk, and root)
 	@command -v nginx ip wrk >/dev/null || { echo "make: apt-get install nginx iproute2 wrk" >&2; exit 1; }
 	@$(PY) -m pytest -q tests/integration/test_proxy.py
 	@$(PY) -m tests.soak.proxy
 
-clients: $(VENV)/dev.stamp .clients/clients.stamp ## generate a Python client from the API's document, type-check it, let it do a round
+clients: $(VENV)/dev.stamp .clients/clients.stamp ## generate a Python client from the API's document, type-check it, make a round of requests with it
 	@$(PY) -m tests.clients.check python
 
-clients-typescript: $(VENV)/dev.stamp tests/clients/typescript/node_modules ## the same in TypeScript (needs node and npm)
+clients-typescript: $(VENV)/dev.stamp tests/clients/typescript/node_modules ## as clients, in TypeScript (needs node and npm)
 	@$(PY) -m tests.clients.check typescript
 
-describe: $(VENV)/dev.stamp tests/clients/describe/node_modules ## the API's document by Redocly's and Spectral's rules (needs node and npm)
+describe: $(VENV)/dev.stamp tests/clients/describe/node_modules ## check the API's document by Redocly's and Spectral's rules (needs node and npm)
 	@$(PY) -m tests.clients.check rules
 
-fuzz: $(VENV)/dev.stamp .clients/clients.stamp .clients/fuzz.stamp ## ask the service what its document allows, and what not, with three seeds (schemathesis)
+fuzz: $(VENV)/dev.stamp .clients/clients.stamp .clients/fuzz.stamp ## send random requests, valid and invalid by the API's document, with three seeds (schemathesis)
 	@$(PY) -m tests.clients.fuzz
 
 fuzz-briefly: $(VENV)/dev.stamp .clients/clients.stamp .clients/fuzz.stamp # as CI does: one seed, few cases
 	@$(PY) -m tests.clients.fuzz --examples 3 1
 
-browser: $(VENV)/dev.stamp tests/clients/browser/node_modules ## the reference and pages of other sites in Chromium (needs Debian's chromium, node and npm)
+browser: $(VENV)/dev.stamp tests/clients/browser/node_modules ## test the reference and pages of other sites in Chromium (needs Debian's chromium, node and npm)
 	@command -v chromium >/dev/null || { echo "make: apt-get install chromium" >&2; exit 1; }
 	@$(PY) -m tests.clients.browse $(SCREENSHOTS)
 
-# All of it that this machine has the programs for. It runs beside the tests, after those without engines.
+# The checks of clients that this machine has the programs for. They run beside the tests, after those without engines.
 checks-of-clients: test-others
 	@$(MAKE) --no-print-directory clients
 	@$(MAKE) --no-print-directory fuzz-briefly
@@ -107,11 +107,11 @@ checks-of-clients: test-others
 lint-aside: $(VENV)/dev.stamp
 	@$(MAKE) --no-print-directory lint
 
-# What .ci/run runs: one lane is test-engines, the other one takes the rest in this order.
+# What .ci/run runs: one job is test-engines, the other one does the rest in this order.
 ci: $(VENV)/dev.stamp
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-engines lint-aside test-http checks-of-clients
 
-format: $(VENV)/dev.stamp ## apply ruff
+format: $(VENV)/dev.stamp ## apply ruff's fixes and formatting
 	@$(VENV)/bin/ruff check --fix-only .
 	@$(VENV)/bin/ruff format .
 
@@ -135,7 +135,7 @@ else
 	@python3 -m venv $(VENV) || { echo "make: needs uv, or a python3 with venv (on Debian: python3-venv)" >&2; exit 1; }
 endif
 
-# The generators have an environment of their own, since their pins are others than the service's.
+# The generators have an environment of their own, since their pins differ from the service's.
 .clients/%.stamp: requirements/%.txt
 ifdef UV
 	@test -x .clients/bin/python || uv venv -q .clients

@@ -59,7 +59,7 @@ def main() -> None:
 def watching(
     targets: Sequence[str], webhook: str, *, every: str = "15s", rules: Callable[[str], str] = str
 ) -> Iterator[Watchers]:
-    """Prometheus and Alertmanager with this folder's settings, but for where things are; `rules` may be changed."""
+    """Prometheus and Alertmanager with this folder's settings and local addresses; `rules` may change the rules."""
     folder = Path(tempfile.mkdtemp(prefix="fitness-watching-"))
     ports = free_port(), free_port(), free_port()
     settings = {
@@ -81,7 +81,7 @@ def watching(
             f"--config.file={folder}/prometheus.yml",
             f"--storage.tsdb.path={folder}/data",
             f"--web.listen-address=127.0.0.1:{ports[0]}",
-            # An alert that fires before Alertmanager is found is sent again this much later.
+            # An alert that fires before Alertmanager can be reached is sent again after this time.
             f"--rules.alert.resend-delay={'1m' if every == '15s' else every}",
         ],
         [
@@ -108,7 +108,7 @@ def watching(
 
 @contextmanager
 def sink(on_alert: OnAlert) -> Iterator[str]:
-    """A webhook of our own, which calls `on_alert` with the receiver and each alert that comes."""
+    """A local webhook, which calls `on_alert` with the receiver and each alert that arrives."""
 
     class Handler(QuietHandler):
         def do_POST(self) -> None:

@@ -1,4 +1,4 @@
-"""Which core does what: one is the servers', the others are for the engines and the load."""
+"""Assigns cores: one to the servers, the others to the engines and the load."""
 
 import os
 from contextlib import suppress
@@ -11,11 +11,11 @@ ENOUGH_FOR_TWO = 4
 @dataclass(frozen=True, slots=True)
 class Cores:
     one: frozenset[int]
-    """For a server of one worker."""
+    """The core of a server with one worker."""
     two: frozenset[int] | None
-    """For a server of two; None where there are fewer than ENOUGH_FOR_TWO cores."""
+    """The cores of a server with two workers; None where there are fewer than ENOUGH_FOR_TWO cores."""
     others: frozenset[int]
-    """For all else; the same as `one` where the machine has one core only."""
+    """The cores for everything else; the same as `one` where the machine has only one core."""
 
 
 def divided(allowed: frozenset[int]) -> Cores:
@@ -26,7 +26,7 @@ def divided(allowed: frozenset[int]) -> Cores:
 
 
 def pin(pids: list[int], cores: frozenset[int]) -> None:
-    """Every thread of the processes. A thread that starts later runs where the one does that started it."""
+    """Run every thread of the processes on these cores; a later thread inherits the cores of the one that starts it."""
     for pid in pids:
         for thread in Path(f"/proc/{pid}/task").iterdir():
             with suppress(ProcessLookupError):  # it has ended meanwhile

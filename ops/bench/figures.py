@@ -1,4 +1,4 @@
-"""What was measured of one kind of request, and the table of all."""
+"""The figures of one kind of request, and the table of all kinds."""
 
 import statistics
 from array import array
@@ -15,20 +15,20 @@ COLUMNS = ("", "CPU µs", "× hello", "requests/s", "p50 ms", "p99 ms")  # noqa:
 
 @dataclass(slots=True)
 class Figures:
-    """Of one kind of request to one server; each list has an entry for each round."""
+    """The figures of one kind of request to one server; each list has an entry for each round."""
 
     cpu_us: list[float] = field(default_factory=list)
-    """Of the server, for a request."""
+    """The server's CPU time for a request."""
     per_s: list[float] = field(default_factory=list)
     server_share: list[float] = field(default_factory=list)
-    """Of its core, that the server used."""
+    """The share of its core that the server used."""
     sender_share: list[float] = field(default_factory=list)
     latencies_s: "array[float]" = field(default_factory=lambda: array("f"))
     answers: int = 0
     wrong: Counter[str] = field(default_factory=Counter)
 
     def add(self, turn: Turn, cpu_s: float) -> None:
-        """A turn in which the server used so much CPU."""
+        """Add a turn in which the server used `cpu_s` of CPU time."""
         assert turn.answers, f"no answer at all: {dict(turn.wrong)}"
         self.cpu_us.append(cpu_s / turn.answers * 1e6)
         self.per_s.append(turn.answers / turn.took_s)
@@ -82,7 +82,7 @@ def row(name: str, figures: Figures, hello: Figures) -> tuple[str, ...]:
 
 
 def ratio_row(name: str, here: Figures, other: Figures) -> tuple[str, ...]:
-    """Of this checkout to the other one."""
+    """The ratios of this checkout to the other one."""
     return (
         name,
         ratio(here.cpu_us, other.cpu_us),
@@ -94,14 +94,14 @@ def ratio_row(name: str, here: Figures, other: Figures) -> tuple[str, ...]:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """In Markdown."""
+    """The table in Markdown."""
     widths = [max(len(one[at]) for one in (columns, *rows)) for at in range(len(columns))]
     rule = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
     return "\n".join(_line(one, widths) for one in (columns, rule, *rows))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """The first to the left, figures to the right."""
+    """A row: the first cell aligned left, the figures right."""
     first, *rest = cells
     padded = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
     return f"| {' | '.join(padded)} |"

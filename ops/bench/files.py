@@ -1,4 +1,4 @@
-"""Recorded files of any size, as devices write them: a point each second, with all that stands beside it."""
+"""Recorded files of any size, as devices write them: a point each second, with the usual extra fields."""
 
 import struct
 from collections.abc import Callable, Iterable
@@ -42,7 +42,7 @@ def gpx_of_a_watch(points: int) -> bytes:
 
 
 def gpx_without_blanks(points: int) -> bytes:
-    """As few bytes a point as there are: of all files, those with the most points."""
+    """The fewest bytes a point, so these files have the most points for their size."""
     return _gpx(
         f'<trkpt lat="{place(second)[0]:.6f}" lon="{place(second)[1]:.6f}"><ele>{elevation_m(second):.1f}</ele>'
         f"<time>{stamp(second)}</time></trkpt>"
@@ -94,7 +94,7 @@ def tcx_of_a_watch(points: int) -> bytes:
 
 
 def fit_of_a_watch(points: int) -> bytes:
-    """Records of some forty bytes, and a session that says all that is asked for."""
+    """Records of some forty bytes, and a session with every field that the reader uses."""
     return fit_file(0x20, 2132, _records(points) + _session(points))
 
 
@@ -145,6 +145,6 @@ def _semicircles(degrees: float) -> int:
 
 
 def of_size(make: Callable[[int], bytes], size: int) -> bytes:
-    """A file of about that many bytes, and not more."""
+    """A file of about `size` bytes, never more."""
     few, more = len(make(1_000)), len(make(2_000))
     return make(1_000 + (size - few) * 1_000 // (more - few) * 99 // 100)

@@ -1,4 +1,4 @@
-"""granian before an application that answers 17 bytes: what a fast server takes for a request that does nothing.
+"""Runs granian with an application that answers 17 bytes, to measure what a fast server needs for an empty request.
 
 python -m ops.bench.hello PORT
 """
@@ -55,7 +55,7 @@ class Hello:
         self._process = subprocess.Popen([sys.executable, "-m", "ops.bench.hello", str(self.port)])
 
     def wait(self) -> None:
-        """Returns when it answers."""
+        """Return when the server answers."""
         give_up_s = time.monotonic() + PATIENCE_S
         while not self._answers():
             assert self._process.poll() is None, "hello ended"
@@ -63,7 +63,7 @@ class Hello:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """kill -9, of the worker too: there is nothing to finish."""
+        """kill -9, of the worker too, since there is nothing to finish."""
         self._process.kill()
         self._process.wait()
 

@@ -1,7 +1,7 @@
 """Sends requests over kept-alive connections, from a process of its own, and checks every answer.
 
-A request costs this process some 15 µs, so that the server is what is measured. The process that measures gives an
-`Order`, reads the server's CPU, says go, and reads it again when the `Turn` has come back.
+A request costs this process only some 15 µs, so the measurement is that of the server. The measuring process gives an
+`Order`, reads the server's CPU time, says go, and reads it again when the `Turn` has come back.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ import uvloop
 from ops.bench.pacing import paced
 
 IDLE_S = 3.0
-"""Connections that were idle for so long are opened anew: a server may close them."""
+"""Connections that were idle for this long are opened anew, since a server may close them."""
 
 PATIENCE_S = 15.0
 CLOSED = "connection closed"
@@ -33,12 +33,12 @@ class Scenario:
     name: str
     port: int
     requests: Callable[[], Iterator[bytes]]
-    """Called once, in the process that sends them; a turn ends early where there are no more."""
+    """Called once, in the sending process; a turn ends early when the iterator ends."""
     status: int = 200
     origin: str = ""
-    """What X-Cache has to say; empty where it does not matter."""
+    """The expected value of X-Cache; empty if it does not matter."""
     most: int = 1_000_000
-    """Requests in a turn."""
+    """The highest number of requests in a turn."""
 
     def is_answered_by(self, head: bytes) -> bool:
         return head.startswith(b"HTTP/1.1 %d " % self.status) and (
@@ -48,7 +48,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Closed loop: as many requests at a time as there are connections. With a rate, open loop: so many a second."""
+    """Without a rate: a closed loop, one request under way on each connection. Else an open loop of `rate` a second."""
 
     seconds: float
     connections: int
@@ -57,22 +57,22 @@ class Order:
 
 @dataclass(slots=True)
 class Turn:
-    """What came of an order."""
+    """The result of an order."""
 
     took_s: float = 0.0
-    """Until the last answer."""
+    """The time until the last answer."""
     cpu_s: float = 0.0
-    """Of the process that sends."""
+    """CPU time of the sending process."""
     answers: int = 0
     latencies_s: "array[float]" = field(default_factory=lambda: array("f"))
-    """In the closed loop, without the first answer of each connection: those met a queue that was not full yet. In the
-    open loop, from when the request was due."""
+    """The closed loop leaves out the first answer of each connection, since the queue was not full yet. In the open
+    loop, latencies count from when the request was due."""
     wrong: Counter[str] = field(default_factory=Counter)
-    """Answers that are not what is to be measured, by their status and X-Cache."""
+    """Answers of another kind than the scenario's, by their status and X-Cache."""
 
 
 class Connection(asyncio.Protocol):
-    """Has one request under way at a time."""
+    """One connection, with one request under way at a time."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._since_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class, of no base
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class has no common base class
 
     def send(self, request: bytes, since_s: float) -> None:
         self.busy = True
@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
 
 
 def whole(answer: bytes) -> int:
-    """Where the head of a complete answer ends; 0 while some of it is missing."""
+    """The position where the head of a complete answer ends; 0 while a part of the answer is missing."""
     end = answer.find(b"\r\n\r\n") + 4
     if end < 4:
         return 0
@@ -116,7 +116,7 @@ def whole(answer: bytes) -> int:
 
 
 class Sending:
-    """One turn under way. Only in the open loop can a request be due and wait, or a connection be free."""
+    """One turn under way. Requests wait, and connections are free, only in the open loop."""
 
     def __init__(self, scenario: Scenario, requests: Iterator[bytes], order: Order) -> None:
         self.turn = Turn()
@@ -142,7 +142,7 @@ class Sending:
         self._finish_if_idle()
 
     def request(self, due_s: float) -> None:
-        """One is due; it waits where every connection has one under way."""
+        """A request is due; it waits if every connection has one under way."""
         if self._free:
             self._send(self._free.popleft(), due_s)  # the one that was idle longest, before the server closes it
         else:
@@ -171,7 +171,7 @@ class Sending:
         self._finish_if_idle()
 
     def last_is_due(self) -> None:
-        """No more calls of `request` will come."""
+        """`request` will not be called any more."""
         self._all_due = True
         self._finish_if_idle()
 
@@ -194,7 +194,7 @@ def kind(head: bytes) -> str:
 
 
 class Sender:
-    """The process that sends."""
+    """The sending process."""
 
     def __init__(self, pipe: Pipe, scenarios: Sequence[Scenario]) -> None:
         self._pipe = pipe
@@ -202,7 +202,7 @@ class Sender:
         self._connections: dict[int, tuple[float, list[Connection]]] = {}
 
     async def carry_out(self, number: int, order: Order) -> Turn:
-        """Of the scenario of that number."""
+        """Carry out an order for scenario `number`."""
         scenario, requests = self._scenarios[number]
         connections = await self._opened(scenario.port, order.connections)
         self._pipe.send(None)  # ready
@@ -221,8 +221,8 @@ class Sender:
         return sending.turn
 
     async def _opened(self, port: int, number: int) -> list[Connection]:
-        """Those of the last turn, or new ones."""
-        await asyncio.sleep(0.001)  # what the server has closed meanwhile is noticed
+        """The connections of the last turn, or new ones."""
+        await asyncio.sleep(0.001)  # lets the loop notice connections that the server has closed
         used_s, connections = self._connections.pop(port, (0.0, []))
         sound = [one for one in connections if not one.closed]
         if len(sound) == number and time.monotonic() - used_s < IDLE_S:
@@ -235,7 +235,7 @@ class Sender:
 
 
 def _run(pipe: Pipe, scenarios: Sequence[Scenario]) -> None:
-    """Ends when the other end of the pipe does."""
+    """Runs until the other end of the pipe is closed."""
     gc.disable()  # nothing here makes cycles
     loop = uvloop.new_event_loop()
     sender = Sender(pipe, scenarios)
@@ -248,14 +248,14 @@ def _run(pipe: Pipe, scenarios: Sequence[Scenario]) -> None:
 
 
 class Generator:
-    """The process that sends, as the one that measures sees it."""
+    """The measuring process's handle on the sending process."""
 
     def __init__(self, pipe: Pipe, scenarios: Sequence[Scenario]) -> None:
         self._pipe = pipe
         self._scenarios = scenarios
 
     def turn(self, scenario: Scenario, order: Order, cpu_s: Callable[[], float]) -> tuple[Turn, float]:
-        """What came of it, and by how much `cpu_s` rose. Raises EOFError where the process has failed."""
+        """The turn, and by how much `cpu_s` rose. Raises EOFError if the sending process has failed."""
         self._pipe.send((self._scenarios.index(scenario), order))
         self._pipe.recv()
         before_s = cpu_s()

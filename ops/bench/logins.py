@@ -1,10 +1,10 @@
-"""What an answer to a login or a refresh tells of the account by its time: unknown beside wrong, in turn.
+"""Measures whether the time of an answer to a login or a refresh says anything about the account.
 
     python -m ops.bench.logins [--each 200]
 
-A login with an address that nobody has beside one with a wrong password, and a refresh token that was made up beside
-one of a session that has ended. Each pair is asked one after the other, in random order. Ends with 1 where the medians
-of a pair are more than 5 ms apart.
+It compares a login with an unknown address to one with a wrong password, and a refresh token that was made up to one of
+a session that has ended. The requests of a pair are sent one after the other, in random order. Exits with 1 if the
+medians of a pair are more than 5 ms apart.
 """
 
 import argparse
@@ -24,7 +24,7 @@ ACCOUNTS = 20
 SETTINGS = {"RATE_LIMIT_SCALE": "0", "WORKERS": "1", "TRUSTED_PROXIES": "127.0.0.0/8"}
 
 Ask = Callable[[int], tuple[str, dict[str, str]]]
-"""Path and body of the request of that number."""
+"""Makes the path and the body of the request with that number."""
 
 
 def wrong(number: int) -> tuple[str, dict[str, str]]:
@@ -49,13 +49,13 @@ async def ended_tokens(client: Client) -> list[str]:
 
 
 def made_up(token: str) -> str:
-    """One that was never given out: another letter in the middle."""
+    """A token that was never issued: one letter in the middle differs."""
     middle = len(token) // 2
     return token[:middle] + ("A" if token[middle] != "A" else "B") + token[middle + 1 :]
 
 
 def from_anywhere() -> str:
-    """A header for another network each time: one from which wrong passwords came would have to wait."""
+    """A header that names a new network each time, since a network that sent wrong passwords has to wait."""
     return f"x-forwarded-for: 198.{random.randrange(18, 20)}.{random.randrange(256)}.{random.randrange(256)}\r\n"
 
 

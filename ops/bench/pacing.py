@@ -1,4 +1,4 @@
-"""Calls at random times, so many a second, however long the calls before took."""
+"""Calls a function at random times, at a given rate, however long earlier calls took."""
 
 import asyncio
 import random
@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 
 async def paced(rate: float, seconds: float, call: Callable[[float], None]) -> None:
-    """On the event loop, with the time at which each call is due, by time.perf_counter.
+    """Call `call` on the event loop, with the time at which each call is due, by time.perf_counter.
 
-    From a thread, since an event loop's timers are exact to a millisecond only, which is more than an answer may take.
+    A thread keeps the time, since an event loop's timers are exact to a millisecond only, and an answer may be faster.
     """
     loop = asyncio.get_running_loop()
     over = asyncio.Event()

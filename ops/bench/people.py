@@ -1,11 +1,11 @@
-"""Some people and their activities, as many as are asked for, made by PostgreSQL itself."""
+"""Fills a database with users and a given number of activities, made by PostgreSQL itself."""
 
 import psycopg
 
 MANY = 1
-"""The id of who has 50 000 activities."""
+"""The id of the user with 50 000 activities."""
 FEW = 2
-"""The id of who has 500, as everybody else has about."""
+"""The id of the user with 500 activities; everybody else has about as many."""
 
 VOCABULARY = """
     easy long run hills lake wind cold rain sun tempo interval recovery friends felt good tired legs knee strong steady
@@ -21,8 +21,8 @@ USERS = """
     FROM generate_series(1, %(people)s) AS n
 """
 
-# Each activity's values are drawn by hashes of its number, so that they are the same each time. Its words are three
-# phrases of ten; looking up 997 phrases is a hundred times faster than putting each text together from words.
+# Each activity's values are computed from hashes of its number, so that they are the same each time. Its text is three
+# phrases of ten words; picking from 997 phrases is a hundred times faster than composing each text from words.
 ACTIVITIES = """
     WITH pool AS MATERIALIZED (
         SELECT array_agg(phrase ORDER BY n) AS phrases
@@ -69,10 +69,10 @@ HAS_COLUMNS = "SELECT FROM information_schema.columns WHERE table_name = 'activi
 
 
 def fill(url: str, rows: int) -> None:
-    """At least 100 000 activities into an empty database."""
+    """Insert `rows` activities, at least 100 000, into an empty database."""
     people = 2 + max(1, (rows - 50_500) // 500)
     with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
-        # Neither triggers nor checks of foreign keys: what the trigger would write is written here.
+        # Disables triggers and the checks of foreign keys; this function writes what the trigger would.
         connection.execute("SET session_replication_role = replica")
         connection.execute("SET synchronous_commit = off")
         connection.execute(USERS, {"people": people})
@@ -84,5 +84,5 @@ def fill(url: str, rows: int) -> None:
 
 
 def escaped(statement: str) -> str:
-    """With each % that is not a parameter's doubled, as psycopg wants it."""
+    """The statement with every % doubled that does not begin a parameter, as psycopg needs it."""
     return statement.replace("{{}}", "{}").replace("%", "%%").replace("%%(", "%(")

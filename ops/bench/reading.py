@@ -1,10 +1,10 @@
-"""What reading a recorded file costs: CPU seconds for each megabyte, and the memory of the process that reads.
+"""Measures what reading a recorded file costs: CPU seconds for each megabyte, and the memory of the reading process.
 
     python -m ops.bench.reading [--turns 5] [FILE…]
 
-Of each kind, a file of 1 MB is read `--turns` times by the reader's own functions, and the least CPU time counts: on a
-busy machine the others measure the neighbours. Files of 25 MB are read once, in a process with the service's bounds.
-Files that are named are measured in place of those. Ends with 1 where a bound is passed.
+A file of 1 MB of each kind is read `--turns` times by the reader's own functions, and the lowest CPU time counts: on a
+busy machine the others also measure other programs. Files of 25 MB are read once, in a process with the service's
+bounds. Files named on the command line are measured instead of these. Exits with 1 if a bound is exceeded.
 """
 
 import argparse
@@ -44,13 +44,13 @@ KINDS: Mapping[str, tuple[Callable[[int], bytes], float | None]] = {
     "FIT of a watch": (fit_of_a_watch, 0.1),
     "FIT without a session": (fit_without_a_session, None),
 }
-"""With the most CPU seconds that a megabyte may take."""
+"""Kinds of files, each with the most CPU seconds that a megabyte may take; None is no bound."""
 
 LARGE_FIT_CPU_S = 3.0
 
 
 def cpu_s(content: bytes, turns: int) -> float:
-    """The least of some turns."""
+    """The lowest CPU time of `turns` readings."""
     took = []
     for _ in range(turns):
         began = time.process_time()
@@ -61,7 +61,7 @@ def cpu_s(content: bytes, turns: int) -> float:
 
 
 async def in_a_process(content: bytes) -> tuple[str, float, float]:
-    """What became of it, and the CPU seconds and the most MiB of the process that read it."""
+    """The outcome, and the CPU seconds and the peak MiB of the process that read the file."""
     with closing(FileRecordingReader(partial(die_with_parent, os.getpid()))) as reader:
         identity = await reader.identify(content)
         others = {*reader.pids()}
@@ -83,7 +83,7 @@ async def in_a_process(content: bytes) -> tuple[str, float, float]:
 
 
 def usage_of(pid: int) -> tuple[float, float] | None:
-    """CPU seconds and the most MiB; None where it has ended."""
+    """CPU seconds and peak MiB of a process; None if it has ended."""
     with suppress(OSError, IndexError):
         ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         peak = int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
@@ -108,7 +108,7 @@ def main() -> None:
 
 
 def small_files(turns: int) -> list[str]:
-    """What passed its bound."""
+    """Those that exceeded their bound, a line each."""
     wrong = []
     for name, (make, most) in KINDS.items():
         content = of_size(make, MB)
@@ -120,7 +120,7 @@ def small_files(turns: int) -> list[str]:
 
 
 def large_files() -> list[str]:
-    """What passed its bound."""
+    """Those that exceeded their bound, a line each."""
     wrong = []
     for name, (make, _) in KINDS.items():
         outcome, took, mib = asyncio.run(in_a_process(of_size(make, MAX_RECORDING_BYTES)))

@@ -1,9 +1,9 @@
-"""What counting costs a cached GET: the same service with metrics and with OTEL_SDK_DISABLED, in turn.
+"""Measures what metrics cost a cached GET: the same service with metrics and with OTEL_SDK_DISABLED, in turn.
 
     python -m ops.bench.recording [--rounds 10]
 
-CPU seconds of the worker processes over the same number of requests on one connection each of eight; the ratio is
-between the medians of interleaved rounds.
+It compares the CPU seconds of the worker processes for the same number of requests over eight connections. The ratio is
+that of the medians over interleaved rounds.
 """
 
 import argparse

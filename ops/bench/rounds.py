@@ -1,4 +1,4 @@
-"""The servers, side by side, and the rounds in which each is measured."""
+"""The servers side by side, and the rounds in which each is measured."""
 
 import asyncio
 import os
@@ -31,16 +31,16 @@ class Subject:
 
     scenario: Scenario
     cpu_s: Callable[[], float]
-    """What the server has used so far."""
+    """The CPU time that the server has used so far."""
     figures: Figures = field(default_factory=Figures)
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One checkout and what is measured of it."""
+    """One checkout, and the subjects measured on it."""
 
     mark: str
-    """Follows the names of what is measured; empty for this checkout."""
+    """Appended to the names of the subjects; empty for this checkout."""
     source: Path
     stage: Stage
     subjects: dict[str, Subject]
@@ -48,7 +48,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Everything that runs while it is measured."""
+    """Everything that runs during a measurement."""
 
     load: Generator
     cores: Cores
@@ -64,7 +64,7 @@ class Bench:
         for number in range(rounds + 1):
             for side in self.sides:
                 asyncio.run(side.stage.fill())
-            random.shuffle(subjects)  # a turn is felt in the next one, which is not to be the same one's always
+            random.shuffle(subjects)  # a turn affects the next one, so their order must vary
             for subject in subjects:
                 turn, cpu_s = self.load.turn(subject.scenario, Order(TURN_S, CONNECTIONS), subject.cpu_s)
                 if number:  # the first round warms up
@@ -73,7 +73,7 @@ class Bench:
         print(file=sys.stderr)
 
     def beside_hello(self, side: Side, order: Order, turns: int) -> tuple[Figures, Figures]:
-        """Cached GETs, and hello, in turn."""
+        """The figures of cached GETs and of hello, measured in turn."""
         asyncio.run(side.stage.fill())
         found = Figures(), Figures()
         for _ in range(turns):
@@ -82,7 +82,7 @@ class Bench:
         return found
 
     def one_and_two(self, side: Side) -> tuple[Figures, Figures]:
-        """Cached GETs of one worker and of two, in turn. There have to be cores for two."""
+        """The figures of cached GETs of one worker and of two, measured in turn. Needs `cores.two`."""
         assert self.cores.two is not None
         found = Figures(), Figures()
         with serving_from(side.source, side.stage.urls, SETTINGS | {"WORKERS": "2"}) as instance:
@@ -101,7 +101,7 @@ class Bench:
 
 @contextmanager
 def prepared(roots: Sequence[Path], kinds: Sequence[str], rounds: int) -> Iterator[Bench]:
-    """This checkout and perhaps another one. This process, the engines and the load keep off the servers' core."""
+    """Starts a server for each checkout, and hello. Only the servers run on their core: all else is kept off it."""
     cores = divided(frozenset(os.sched_getaffinity(0)))
     os.sched_setaffinity(0, cores.others)
     with ExitStack() as stack:

@@ -1,16 +1,17 @@
-"""What a list costs with few activities in the database and with many, for a person who has many and one who has few.
+"""Measures what a list costs with few and with many activities in the database, for a user with many and one with few.
 
     python -m ops.bench.rows [--rows 5000000] [--folder DIR] [--inserts]
 
-In a folder of its own it starts PostgreSQL, and makes two databases: of 100 000 activities and of `--rows`. In each,
-one person has 50 000 of them and one has 500, scattered over the table; everybody else has about 500. Half are tagged;
-notes have some 30 words. Then each list is asked for 20 times through the project's own repository, over one
-connection, by both persons in turn: so the plan that PostgreSQL keeps after some runs is measured too. `total` is part
-of each list. `wall` is what the caller waits, in milliseconds, `cpu` what the server's process used of it: on a busy
-machine that is the figure to compare. A folder that is named is kept, and its databases are used again.
+It starts PostgreSQL in a folder of its own, and makes two databases: with 100 000 activities and with `--rows`. In
+each, one user has 50 000 activities and one has 500, scattered over the table; everybody else has about 500. Half are
+tagged; notes have some 30 words. Then each list is read 20 times through the project's own repository, over one
+connection, for both users in turn: so the plan that PostgreSQL keeps after some runs is measured too. Each list
+includes its `total`. `wall` is the time that the caller waits, in milliseconds, and `cpu` the CPU time of the server's
+process, which is the figure to compare on a busy machine. A folder that is named is kept, and its databases are used
+again.
 
-`--inserts` measures instead what the indexes of the lists cost an insert: into two databases of `--rows`, with the
-schema before them and with all of it, in turn.
+`--inserts` measures instead what the indexes of the lists cost an insert: it inserts into two databases of `--rows` in
+turn, one with the schema from before these indexes and one with the whole schema.
 """
 
 import argparse
@@ -46,7 +47,7 @@ INSERTS = 1_500
 BEFORE_LISTS = 11
 """The last migration without the columns and indexes of the lists."""
 WITH_COLUMNS = 13
-"""The last one before the indexes."""
+"""The last migration before the indexes."""
 
 RUN, RIDE, GOLF = (ActivityType.RUN,), (ActivityType.RIDE, ActivityType.SWIM), (ActivityType.GOLF,)
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -90,7 +91,7 @@ LISTS = {
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one list, in milliseconds."""
+    """The cost of one list or insert, in milliseconds."""
 
     wall_ms: list[float]
     cpu_ms: list[float]
@@ -101,7 +102,7 @@ class Cost:
 
 
 class Server:
-    """The process that serves a database's only connection."""
+    """The PostgreSQL process that serves a database's only connection."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -123,7 +124,7 @@ async def measured(ask: Callable[[], Awaitable[object]], server: Server, cost: C
 
 @contextmanager
 def cluster(folder: Path | None) -> Iterator[str]:
-    """A server's address; its data is in `folder`, or gone afterwards."""
+    """The address of a server; its data stays in `folder`, or is deleted afterwards if that is None."""
     if folder is not None:
         with running_engines(folder.absolute()) as urls:
             yield urls.owner_database_url
@@ -133,7 +134,7 @@ def cluster(folder: Path | None) -> Iterator[str]:
 
 
 def filled(server: str, name: str, rows: int, *, versions: int | None = None) -> str:
-    """The address of a database of that name with so many activities and the first `versions` migrations, or all."""
+    """The address of database `name`, with `rows` activities and the first `versions` migrations; None means all."""
     url = make_conninfo(server, dbname=name)
     with psycopg.connect(server, autocommit=True) as connection:
         if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is not None:
@@ -152,7 +153,7 @@ def filled(server: str, name: str, rows: int, *, versions: int | None = None) ->
 
 
 async def lists(url: str, *, runs: int = RUNS) -> dict[str, tuple[Cost, Cost]]:
-    """What each list costs the one who has many activities, and the one who has few."""
+    """What each list costs the user with many activities, and the user with few."""
     database = Database(url, max_connections=1, deadline_s=30.0)
     await database.open()
     repo, server = PostgresActivityRepo(database), Server(database)

@@ -1,18 +1,18 @@
-"""What a request costs: the service's CPU, beside that of granian answering 17 bytes, and what clients see.
+"""Measures what a request costs: the service's CPU, beside that of granian answering 17 bytes, and clients' waits.
 
     python -m ops.bench.speed [--other ../other-checkout] [--rounds 30] [--only hit list miss create patch]
 
 The servers have one core; the load and the engines have the others. Limits are charged for each request and never
-exceeded; the access log goes to a file. 64 connections ask again as soon as they are answered, for 0.4 s at a time: in
-a round it is the turn of each kind of request to each server, in random order, so that whatever else the machine does
-meets all. What one connection waits for, and what many do at half of the service's capacity, is measured beside hello
-in the same way. CPU is that of the service's processes with all their threads; the engines' is not in it. CPU and
-requests/s are medians over the rounds, p50 and p99 are of all answers. The multiple of hello is the median of the
-rounds' ratios; in brackets are the quartiles.
+exceeded; the access log goes to a file. Each of 64 connections sends its next request as soon as it has an answer, for
+0.4 s at a time. In a round each kind of request to each server has a turn, in random order, so that other load on the
+machine affects all alike. The waiting times on one connection, and on many at half of the service's capacity, are
+measured beside hello in the same way. CPU is that of the service's processes with all their threads, without the
+engines. CPU and requests/s are medians over the rounds, p50 and p99 are of all answers. The multiple of hello is the
+median of the rounds' ratios; in brackets are the quartiles.
 
 `--other` also serves another checkout from its own `src/`, on engines of its own, with this environment's Python. The
-same checkout twice differs by some 5 %. Ends with 1 where more than one answer in a thousand was not of the kind that
-is measured, such as a miss among the hits.
+same checkout twice differs by some 5 %. Exits with 1 if more than one answer in a thousand was of another kind than the
+measured one, such as a miss among the hits.
 """
 
 import argparse
@@ -35,7 +35,7 @@ ROUNDS = 30
 ALONE_S = 3.0
 OPEN_LOOP_S = 8.0
 TURNS = 4
-"""Of cached GETs and of hello, which tell what the machine does to either."""
+"""Turns of cached GETs and of hello, so that other load on the machine affects both alike."""
 
 
 def rows(bench: Bench) -> list[tuple[str, ...]]:
@@ -70,7 +70,7 @@ def two_workers(bench: Bench, side: Side) -> tuple[str, Figures]:
 
 
 def shares(bench: Bench) -> str:
-    """Whether it was the servers that were measured."""
+    """A line that shows whether the servers were the bottleneck."""
     servers = {one.scenario.name: statistics.median(one.figures.server_share) for one in bench.subjects}
     senders = {one.scenario.name: statistics.median(one.figures.sender_share) for one in bench.subjects}
     least, most = min(servers, key=servers.__getitem__), max(senders, key=senders.__getitem__)
@@ -89,7 +89,7 @@ def wrong_answers(measured: Sequence[tuple[str, Figures]]) -> Iterator[str]:
 
 
 def reported(bench: Bench) -> list[tuple[str, Figures]]:
-    """Prints what was measured and returns it."""
+    """Print the figures and return them."""
     measured = [(one.scenario.name, one.figures) for one in bench.subjects]
     beside = [alone, steady] if bench.cores.two is None else [alone, steady, two_workers]
     print(table(COLUMNS, rows(bench)), end="\n\n")

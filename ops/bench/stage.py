@@ -19,13 +19,13 @@ from ops.local.service import Instance, engines, own_folder, serving_from
 from fitness.adapters.embedded.engines import EngineUrls
 
 SETTINGS = {"RATE_LIMIT_SCALE": "10000"}
-"""Limits that are charged and never exceeded."""
+"""Limits are charged and never exceeded."""
 
 WRITERS = 20
 IN_CACHE = 200
-"""Activities of the reader, all of them in the cache."""
+"""The number of the reader's activities, all of which are in the cache."""
 PATCHED = 200
-"""Activities of the writers. More than there are connections, and taken in turn: no two patches at once meet in one."""
+"""The number of the writers' activities: more than connections, and patched in turn, so that no patches conflict."""
 MISSES_A_TURN = 2_000
 CLIENTS = 8
 LIST = "/activities?limit=20"
@@ -49,7 +49,7 @@ RETURNING id, user_id
 """
 
 Owned = list[tuple[int, str]]
-"""Activities, each with its owner's token."""
+"""Ids of activities, each with its owner's token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +59,18 @@ class Stage:
     urls: EngineUrls
     instance: Instance
     reader: str
-    """Whose activities are in the cache: a token."""
+    """The token of the user whose activities are in the cache."""
     kept: Sequence[int]
-    """The reader's activities."""
+    """The ids of the reader's activities."""
     scenarios: tuple[Scenario, ...]
 
     def hits(self, port: int) -> Scenario:
-        """Cached GETs, of any instance on these engines."""
+        """Cached GETs from the instance on `port`, on these engines."""
         requests = [get(port, activity, self.reader) for activity in self.kept]
         return Scenario(HIT, port, partial(in_any_order, requests), origin="HIT")
 
     async def fill(self) -> None:
-        """Begin with an empty cache and put into it what the hits are to find: copies live for minutes only."""
+        """Empty the cache and fill it with the copies that the hits need, since copies live for minutes only."""
         with redis.Redis.from_url(self.urls.redis_url) as cache:
             cache.flushall()
         paths = iter([LIST, *(f"/activities/{activity}" for activity in self.kept)])
@@ -84,7 +84,7 @@ class Stage:
 
 
 def staged(stack: ExitStack, source: Path, cores: frozenset[int], *, turns: int) -> Stage:
-    """The service whose code is in `source`, to be measured in so many turns."""
+    """The service whose code is in `source`, with data for `turns` turns."""
     urls = stack.enter_context(engines(source=source))
     log = stack.enter_context(own_folder()) / "log"
     instance = stack.enter_context(serving_from(source, urls, SETTINGS, log=log))
@@ -103,12 +103,12 @@ def staged(stack: ExitStack, source: Path, cores: frozenset[int], *, turns: int)
 
 
 async def _tokens(port: int) -> list[str]:
-    """Of the reader and the writers."""
+    """The tokens of the reader and the writers."""
     return [await logged_in(port, f"bench{number}@example.org") for number in range(1 + WRITERS)]
 
 
 def _activities(database_url: str, tokens: Sequence[str], misses: int) -> tuple[Owned, Owned, Owned]:
-    """Those to be read from the cache, to be patched and to be missed."""
+    """The activities to be read from the cache, to be patched, and to be missed."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         rows = connection.execute("SELECT id FROM users ORDER BY id").fetchall()
         owners = dict(zip((row[0] for row in rows), tokens, strict=True))
@@ -119,7 +119,7 @@ def _activities(database_url: str, tokens: Sequence[str], misses: int) -> tuple[
             return [(activity, owners[user]) for activity, user in found]
 
         made = added([reader], IN_CACHE), added(writers, PATCHED), added(writers, misses)
-        connection.execute("VACUUM ANALYZE activities")  # else PostgreSQL does it while it is measured
+        connection.execute("VACUUM ANALYZE activities")  # else autovacuum runs during the measurement
         return made
 
 

@@ -1,20 +1,20 @@
-"""What statistics cost someone who has 50 000 activities, in a database where others have many more.
+"""Measures what statistics cost a user with 50 000 activities, in a database where others have many more.
 
     python -m ops.bench.stats [--rows 1200000] [--folder DIR]
 
-In a folder of its own it starts PostgreSQL and makes a database of so many activities, as `python -m ops.bench.rows`
-does. The 50 000 are of 20 years. For the longest range of each period, once of whole weeks and months and once with
-both ends cut off, it asks the project's own repository for everything, for one type, for a tag that a sixth have, for
-all without that tag, and for all without a tag that a third have. After 12 runs, which warm the caches and have
-PostgreSQL choose its plans, 20 are measured; each figure is their median, in milliseconds:
+It starts PostgreSQL in a folder of its own and makes a database of `--rows` activities, as `python -m ops.bench.rows`
+does. The user's 50 000 activities are of 20 years. For the longest range of each period, once of whole weeks and months
+and once with both ends cut off, it asks the project's own repository for all activities, for one type, for a tag that a
+sixth of them have, for all without that tag, and for all without a tag that a third have. After 12 runs, which warm the
+caches and let PostgreSQL choose its plans, 20 runs are measured; each figure is their median, in milliseconds:
 
-    execution   of all statements together, as EXPLAIN (ANALYZE, TIMING OFF) tells it
-    server      CPU that the server's process used for all of it: planning, transactions and sending too
-    client      CPU that this process used
-    wall        what the caller waited
+    execution   time of all statements together, by EXPLAIN (ANALYZE, TIMING OFF)
+    server      CPU of the server's process, including planning, transactions and sending
+    client      CPU of this process
+    wall        time that the caller waited
 
-On an idle machine `execution` is to be at most 2 without tags, and 15 with. On a busy one it is mostly waiting, and
-`server` is the figure to compare.
+On an idle machine `execution` should be at most 2 without tags, and 15 with tags. On a busy machine `execution` is
+mostly waiting, and `server` is the figure to compare.
 """
 
 import argparse
@@ -57,7 +57,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Costs:
-    """Of one question, each time that it was asked, in milliseconds."""
+    """The costs of one question, each time that it was asked, in milliseconds."""
 
     activities: int = 0
     execution_ms: list[float] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Costs:
 
 
 class Noting:
-    """A connection that notes what it executes."""
+    """A connection that records the statements that it executes."""
 
     def __init__(self, connection: Connection, statements: list[Statement]) -> None:
         self._connection, self._statements = connection, statements
@@ -85,7 +85,7 @@ class Noting:
 
 
 class NotingDatabase(Database):
-    """Notes what is executed while `statements` is a list."""
+    """Records executed statements while `statements` is a list."""
 
     statements: list[Statement] | None = None
 
@@ -97,7 +97,7 @@ class NotingDatabase(Database):
 
 
 def questions(last: date) -> Iterator[tuple[str, StatisticsFilter]]:
-    """The longest ranges up to the last day, plain and filtered."""
+    """The longest ranges that end on or before the last day, without and with filters."""
     for name, period, cut in (
         ("daily, 400", Period.DAILY, 0),
         ("weekly, 160", Period.WEEKLY, 0),
@@ -117,7 +117,7 @@ def questions(last: date) -> Iterator[tuple[str, StatisticsFilter]]:
 
 
 async def execution_ms(database: Database, statements: list[Statement]) -> float:
-    """Of all of them in one transaction."""
+    """The execution time of all statements in one transaction."""
 
     async def work(connection: Connection) -> float:
         total_ms = 0.0

@@ -1,13 +1,13 @@
-"""Write-through on create beside cache-aside: what each costs a write, and what it gives to the read after it.
+"""Compares write-through on create with cache-aside: the cost for the write, and the gain for the read after it.
 
     python -m ops.bench.write_through [--rounds 40]
 
-Write-through has a new activity in the cache before the create is answered. Cache-aside leaves that to the first read.
-Both run in this process, on the same use cases and engines, without HTTP: in a round each creates 48 activities, eight
-at a time, and then reads none, half or all of them, once. The hits are among these first reads. CPU is in microseconds,
-of this process and of the engines (PostgreSQL and the cache's Valkey); "in all" is of both, for a create and the reads
-after it. The ratio, write-through to cache-aside, is the median over the rounds of CPU in all; in brackets are the
-quartiles.
+Write-through caches a new activity before the create is answered. Cache-aside leaves that to the first read. Both run
+in this process, on the same use cases and engines, without HTTP: in a round each creates 48 activities, eight at a
+time, and then reads none, half or all of them, once. The hit ratio is that of these first reads. CPU is in
+microseconds, of this process and of the engines (PostgreSQL and the cache's Valkey); "in all" adds both, for a create
+and the reads after it. The ratio, write-through to cache-aside, is the median over the rounds of CPU in all; in
+brackets are the quartiles.
 """
 
 import argparse
@@ -71,7 +71,7 @@ class CacheAside(CachedReads):
 
 
 def both(container: Container) -> dict[str, ActivityService]:
-    """All that depends on how the service writes through."""
+    """The service with write-through, and the same with cache-aside."""
     through = container.activities()
     aside = CacheAside(container.cache(), container.lease(), container.read_counts())
     return {WRITE_THROUGH: through, CACHE_ASIDE: replace(through, cached=aside)}
@@ -79,15 +79,15 @@ def both(container: Container) -> dict[str, ActivityService]:
 
 @dataclass(slots=True)
 class Part:
-    """Creates or reads."""
+    """The costs of creates or of reads."""
 
     cpu_us: list[float] = field(default_factory=list)
-    """Of this process in each turn, all of its creates or reads together."""
+    """CPU of this process in each turn, for all its creates or reads together."""
     engines_us: list[float] = field(default_factory=list)
     latencies_s: list[float] = field(default_factory=list)
 
     async def measured(self, operations: Sequence[Callable[[], Awaitable[R]]]) -> list[R]:
-        """What they return, in their order."""
+        """Measure the operations; their results, in their order."""
         engines_s, own_s = engines_cpu_s(), time.process_time()
         left = iter(list(enumerate(operations)))
         found: dict[int, R] = {}
@@ -105,7 +105,7 @@ class Part:
 
 
 def engines_cpu_s() -> dict[int, float]:
-    """What each process of the engines has used so far; they are this one's children."""
+    """The CPU time that each process of the engines has used so far; they are children of this process."""
     found: dict[int, float] = {}
     for pid in with_children(os.getpid())[1:]:
         with suppress(OSError):  # it has ended meanwhile
@@ -115,7 +115,7 @@ def engines_cpu_s() -> dict[int, float]:
 
 @dataclass(slots=True)
 class Mix:
-    """Of one way to write, with reads after so many of the creates."""
+    """The costs of one way to write, where the share `read_after` of the creates is read."""
 
     read_after: float
     creates: Part = field(default_factory=Part)
@@ -132,7 +132,7 @@ class Mix:
 
     @property
     def in_all_us(self) -> list[float]:
-        """For a create, in each turn."""
+        """CPU of this process and the engines for a create and its reads, in each turn."""
         parts = self.creates.cpu_us, self.creates.engines_us, self.reads.cpu_us, self.reads.engines_us
         return [sum(costs) / CREATES for costs in zip(*parts, strict=True)]
 
@@ -159,7 +159,7 @@ class Mix:
 
 
 Mixes = dict[tuple[float, str], Mix]
-"""By the share of creates that is read after, and the way to write."""
+"""The mixes, by the share of creates that is read, and by the way to write."""
 
 _numbers = itertools.count()
 
@@ -199,7 +199,7 @@ def fresh() -> Mixes:
 async def round_of(
     mixes: Mixes, services: dict[str, ActivityService], callers: Sequence[Caller], *, backwards: bool
 ) -> None:
-    """Neither way is always the second."""
+    """One round of all mixes; `backwards` alternates, so that neither way always comes second."""
     for share, name in list(mixes)[:: -1 if backwards else 1]:
         await mixes[share, name].turn(services[name], callers)
 

@@ -1,4 +1,4 @@
-"""Writes the dashboards: one line a panel here, Grafana's JSON in ops/grafana/dashboards/.
+"""Writes the dashboards: each panel is declared here, and written as Grafana's JSON to ops/grafana/dashboards/.
 
 python -m ops.grafana.make
 """
@@ -19,7 +19,7 @@ RATE = "$__rate_interval"
 
 @dataclass(frozen=True)
 class Panel:
-    """`queries` are legends and their PromQL; `unit` is Grafana's name for it."""
+    """`queries` maps legends to PromQL; `unit` is Grafana's name of the unit."""
 
     title: str
     unit: str
@@ -34,12 +34,12 @@ def rate(metric: str, by: str = "", where: str = "") -> str:
 
 
 def quantile(share: float, metric: str, by: str = "le") -> str:
-    """Nothing where there was nothing to measure: the comparison drops what is no number."""
+    """A quantile; no value where nothing was measured, since the comparison drops NaN."""
     return f"histogram_quantile({share}, sum by ({by}) (rate({metric}_bucket{{{ON}}}[{RATE}]))) >= 0"
 
 
 def ratio(part: str, whole: str) -> str:
-    """0 where there is nothing, so that an idle instance shows no hole."""
+    """The ratio; 0 where `whole` is 0, so that an idle instance shows no gap."""
     return f"({part}) / clamp_min({whole}, 1e-9)"
 
 
@@ -48,7 +48,7 @@ def sampled(metric: str, function: str = "max") -> str:
 
 
 def reads(by: str = "") -> str:
-    """What readers asked for, whether it was a hit, a miss or a bypass."""
+    """Reads by clients: hits, misses and bypasses together."""
     return " + ".join(rate(f"cache_{result}_total", by) for result in ("hits", "misses", "bypasses"))
 
 

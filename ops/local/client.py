@@ -1,4 +1,4 @@
-"""A kept-alive HTTP connection that costs little, so that what is measured is the service."""
+"""A kept-alive HTTP connection that costs little CPU, so that measurements show the service."""
 
 import asyncio
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _encode = msgspec.json.Encoder().encode
 class Answer:
     status: int
     headers: bytes
-    """As they came, in lower case."""
+    """The head as it was received, in lower case."""
     body: bytes
 
     def json(self) -> Any:
@@ -22,7 +22,7 @@ class Answer:
 
 
 class Client:
-    """Speaks as much of HTTP/1.1 as the service does. Raises OSError where the connection breaks."""
+    """A client for the part of HTTP/1.1 that the service uses. Raises OSError if the connection breaks."""
 
     def __init__(self, port: int, token: str = "", *, base: str = "/api/v1") -> None:
         self._port = port
@@ -63,7 +63,7 @@ PASSWORD = "correct horse"
 
 
 async def logged_in(port: int, email: str, *, headers: str = "") -> str:
-    """The access token of an account, which is opened where it is not there yet."""
+    """The access token of an account, which is registered first if it does not exist."""
     client = Client(port)
     body = {"email": email, "password": PASSWORD}
     await client.ask("POST", "/auth/register", body, headers=headers)

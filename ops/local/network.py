@@ -1,4 +1,4 @@
-"""Ports of this machine that nobody uses yet, and small HTTP servers on them."""
+"""Finds free ports of this machine, and runs small HTTP servers."""
 
 import http.server
 import random
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 FIRST_PORT = 10_000
 OUTGOING_FROM = 32_768
-"""From here on Linux takes ports for outgoing connections: one could be gone before it is listened on."""
+"""From this number on, Linux uses ports for outgoing connections: one could be taken before it is listened on."""
 
 _random = random.SystemRandom()
 
@@ -30,7 +30,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def accepts(host: str, port: int) -> bool:
-    """Whether somebody listens there."""
+    """Whether a server listens on this address."""
     try:
         with socket.create_connection((host, port), timeout=1):
             return True
@@ -40,7 +40,7 @@ def accepts(host: str, port: int) -> bool:
 
 @contextmanager
 def listening(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
-    """The host and port at which `handler` answers."""
+    """Runs a server with `handler`; its host and port."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -51,7 +51,7 @@ def listening(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str
 
 
 class QuietHandler(http.server.BaseHTTPRequestHandler):
-    """Writes no log."""
+    """A handler that writes no log."""
 
     def log_message(self, *_: object) -> None:
         return None

@@ -1,4 +1,4 @@
-"""nginx as docker-compose runs it, from the same file, on this machine: for the tests and the soak."""
+"""Runs nginx on this machine with the configuration of docker-compose, for the tests and the soak."""
 
 import re
 import shutil
@@ -15,18 +15,17 @@ FOLDER = Path(__file__).parents[1] / "proxy"
 NGINX_CONF = FOLDER / "nginx.conf"
 PATIENCE_S = 10.0
 RATE = "200r/s"
-"""What nginx.conf allows an address."""
+"""The rate that nginx.conf allows for one address."""
 
 
 def nginx() -> str | None:
-    """The program; None where it is not installed."""
+    """The path of the program; None if it is not installed."""
     return shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 
 
 def local_conf(*, port: int, replicas: Sequence[str], client: str = "127.0.0.1", rate: str = RATE) -> str:
-    """nginx.conf for this machine: it differs in where it listens, in whose X-Forwarded-For it believes (`client`), and
-    in that the replicas are named one by one, since Debian's nginx 1.22 cannot look them up by name. Another `rate`
-    replaces the one of the limit by address.
+    """nginx.conf for this machine. It listens on `port` and believes the X-Forwarded-For of `client`. It lists the
+    replicas one by one, since Debian's nginx 1.22 cannot look them up by name. `rate` is the limit for one address.
     """
     text = NGINX_CONF.read_text()
     limit = "zone=requests:10m rate={};"
@@ -42,7 +41,7 @@ def local_conf(*, port: int, replicas: Sequence[str], client: str = "127.0.0.1",
 
 
 class Proxy:
-    """A running nginx. Its access log is in `log`; its own words, without query strings, are in `errors`."""
+    """An nginx process. Its access log is in `log`; its error log, without query strings, is in `errors`."""
 
     def __init__(
         self, conf: str, port: int, folder: Path, inside: Sequence[str] = (), program: str | None = None
@@ -74,7 +73,7 @@ class Proxy:
 
 @contextmanager
 def proxy(folder: Path, port: int, replicas: Sequence[str], rate: str = RATE) -> Iterator[Proxy]:
-    """On 127.0.0.1, whose X-Forwarded-For it believes."""
+    """Runs nginx on 127.0.0.1, and believes the X-Forwarded-For of clients there."""
     one = Proxy(local_conf(port=port, replicas=replicas, rate=rate), port, folder)
     one.start()
     try:

@@ -1,4 +1,4 @@
-"""`fitness serve` as a process of its own, on engines of its own, for the scripts that load it or break it."""
+"""Runs `fitness serve` as a separate process on private engines, for the scripts that load it or break it."""
 
 import os
 import shutil
@@ -21,14 +21,14 @@ from fitness.adapters.embedded.engines import EngineUrls, running_engines
 
 FITNESS = Path(sys.executable).parent / "fitness"
 PROGRAM_OF_A_CHECKOUT = (sys.executable, "-c", "from fitness.entrypoints.cli import main; main()")
-"""In any version; what is installed as `fitness` may not be there in another one."""
+"""Starts the command line of any version, also of one without the installed program `fitness`."""
 
 PATIENCE_S = 60.0
 
 
 @contextmanager
 def own_folder() -> Iterator[Path]:
-    """Open to other users, unlike pytest's own: as root the engines run as another user."""
+    """A temporary folder that other users may enter, unlike pytest's: as root the engines run as another user."""
     folder = Path(tempfile.mkdtemp(prefix="fitness-"))
     folder.chmod(0o755)
     try:
@@ -39,10 +39,10 @@ def own_folder() -> Iterator[Path]:
 
 @contextmanager
 def engines(*, source: Path | None = None) -> Iterator[EngineUrls]:
-    """PostgreSQL, migrated, and both Valkeys, in a folder that is removed after.
+    """A migrated PostgreSQL and both Valkeys, in a folder that is removed afterwards.
 
-    Where a `source` is named, by its migrations, and the service connects as the owner of the tables: an older one
-    knows no other role.
+    With a `source`, its code migrates the database, and the service connects as the owner of the tables, since older
+    versions know no other role.
     """
     with own_folder() as folder, running_engines(folder, connections=150) as urls:
         if source is not None:
@@ -55,7 +55,7 @@ def engines(*, source: Path | None = None) -> Iterator[EngineUrls]:
 
 
 def environment(urls: EngineUrls, source: Path | None = None, **settings: str) -> dict[str, str]:
-    """For a command of the service on those engines; its code is in `source`, or what this environment imports."""
+    """The environment for a command on those engines. Its code is in the folder `source`, or installed if None."""
     given = {
         "DATABASE_URL": urls.database_url,
         "REDIS_URL": urls.redis_url,
@@ -78,12 +78,12 @@ def with_children(pid: int) -> list[int]:
 
 
 def process_cpu_s(pid: int) -> float:
-    """What all threads of a process have used, also those that ended, to the nanosecond."""
+    """CPU time of all threads of a process, ended ones too, to the nanosecond."""
     return time.clock_gettime(~pid << 3 | 2)  # Linux's number for that clock, as clock_getcpuclockid(3) returns it
 
 
 class Instance:
-    """The service on given engines, which outlive it."""
+    """A service on given engines, which outlive it."""
 
     def __init__(
         self, urls: EngineUrls, settings: Mapping[str, str], *, source: Path | None = None, log: Path | None = None
@@ -96,7 +96,7 @@ class Instance:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Returns when it is ready."""
+        """Start the service, and return when it is ready."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._program, "serve"], env=self._environment, stderr=log, start_new_session=True
@@ -119,22 +119,22 @@ class Instance:
         self._process.wait()
 
     def pids(self) -> list[int]:
-        """Of the service and its workers."""
+        """Ids of the service's process and its workers."""
         assert self._process is not None
         return with_children(self._process.pid)
 
     def cpu_s(self) -> float:
-        """What the service and its workers have used so far."""
+        """CPU time that the service and its workers have used so far."""
         return sum(process_cpu_s(pid) for pid in self.pids())
 
     def workers(self) -> list[int]:
-        """The processes that answer requests."""
+        """Ids of the processes that answer requests."""
         assert self._process is not None
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         return [int(pid) for pid in children if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
 
     def metrics(self) -> dict[str, float]:
-        """Each sample of a scrape, by its name and labels as they stand there."""
+        """Each sample of a scrape, by its name and labels as they are written there."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=PATIENCE_S) as answer:
             lines = answer.read().decode().splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
@@ -157,7 +157,7 @@ def serving(urls: EngineUrls, **settings: str) -> Iterator[Instance]:
 def serving_from(
     source: Path | None, urls: EngineUrls, settings: Mapping[str, str], *, log: Path | None = None
 ) -> Iterator[Instance]:
-    """The service whose code is in the folder `source`; None for this checkout's. What it logs is added to `log`."""
+    """The service whose code is in the folder `source`, None for this checkout's. Its log is appended to `log`."""
     instance = Instance(urls, settings, source=source, log=log)
     instance.start()
     try:

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Makes the role that the service connects as, and sets its password. PostgreSQL's image runs this when it makes its data
-# folder; on one that is there already, run it yourself, as often as you like:
+# folder; with an existing data folder, run it yourself, as often as you like:
 #     docker compose exec postgres sh /docker-entrypoint-initdb.d/roles.sh
-# What the role may do is given by `fitness migrate up`.
+# `fitness migrate up` gives the role its rights.
 set -eu
 psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --set password="$SERVICE_PASSWORD" \
     --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'SQL'

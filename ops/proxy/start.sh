@@ -5,7 +5,7 @@
 set -eu
 folder=$(mktemp -d)
 mkfifo -m 600 "$folder/errors"
-# Opening it waits for nginx. mawk reads line by line only if it is interactive; other kinds of awk do so anyway.
+# Opening the pipe waits for nginx. mawk reads line by line only with `-W interactive`; other kinds of awk always do.
 (
     exec <"$folder/errors"
     rm -r "$folder"

@@ -1,4 +1,4 @@
-"""The service as its clients see it: the real application on real engines, without a network between."""
+"""The service as its clients see it: the real application on real engines, called without a network."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Collection
@@ -34,9 +34,9 @@ from tests.harness.documented import judge
 
 PASSWORD = "correct horse"
 MEMORY = "memory:"
-"""In place of both URLs, `serving` needs no engines."""
+"""Used as both URLs, it makes `serving` work without engines."""
 CHEAP_HASHER = Argon2PasswordHasher(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-"""A tenth of a second less for everybody who registers and logs in; test_credentials.py holds what the service has."""
+"""Saves a tenth of a second for each registration and login; test_credentials.py tests the service's own hasher."""
 PATIENT_S = 20.0
 POSTGRES, REDIS = "postgres", "redis"
 NOWHERE_REDIS = "redis://127.0.0.1:1"
@@ -47,7 +47,7 @@ _numbers = count(1)
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody logged in."""
+    """A user who is logged in."""
 
     http: httpx.AsyncClient
     id: int
@@ -72,19 +72,19 @@ class Person:
         return await self.call("DELETE", path, **given)
 
     async def record(self, **stated: Any) -> dict[str, Any]:
-        """A new activity, as the service answers."""
+        """Record an activity; the service's answer."""
         response = await self.post("/activities", json=activity_body(**stated))
         assert response.status_code == 201, response.text
         body: dict[str, Any] = response.json()
         return body
 
     async def upload(self, *contents: bytes, name: str = "recording", query: str = "", **given: Any) -> httpx.Response:
-        """One file, or several in one form."""
+        """Import one file, or several files in one form."""
         files = [("file", (name, content)) for content in contents]
         return await self.post(f"/activities/import?{query}", files=files, **given)
 
     async def add_photo(self, activity_id: int, content: bytes, name: str = "photo", **texts: str) -> httpx.Response:
-        """A picture for an activity, with a caption or what else is stated."""
+        """Add a picture to an activity; `texts` are the form's other fields, such as `caption`."""
         fields = {field: (None, text) for field, text in texts.items()}
         return await self.post(f"/activities/{activity_id}/photos", files={"file": (name, content), **fields})
 
@@ -101,17 +101,17 @@ class Api:
     app: Litestar
 
     async def scrape(self, address: str = "127.0.0.1") -> httpx.Response:
-        """/metrics, as the listener of its own answers."""
+        """The answer of the metrics' own listener."""
         door = MetricsDoor(self.container.metrics_exchange(), self.container.settings().metrics_allow)
         async with _client(door, address) as client:
             return await client.get("/metrics")
 
     def seen_from(self, address: str) -> "Api":
-        """The same service, to whose limits this client is another."""
+        """The same service for a client with this address, which has limits of its own."""
         return replace(self, http=_client(self.app, address))
 
     async def person(self, **stated: Any) -> Person:
-        """A new account, logged in."""
+        """A new account, with a session."""
         email = f"runner{next(_numbers)}@example.org"
         registration = {"email": email, "password": PASSWORD} | stated
         registered = await self.http.post("/api/v1/auth/register", json=registration)
@@ -119,7 +119,7 @@ class Api:
         return await self.login(registered.json()["id"], email)
 
     async def login(self, user_id: int, email: str, password: str = PASSWORD) -> Person:
-        """Another session of an account."""
+        """A new session of an account."""
         login = await self.http.post("/api/v1/auth/login", json={"email": email, "password": password})
         assert login.status_code == 200, login.text
         body = login.json()
@@ -133,12 +133,12 @@ class Api:
 
 @dataclass(frozen=True)
 class Stores:
-    """What the service is given for its settings of these names."""
+    """The stores that the service is run on: values of its settings of these names."""
 
     database_url: str
     redis_url: str
     shared: bool = False
-    """By all tests of a module that run on both kinds."""
+    """Whether all tests of a module that run on both kinds of stores share them."""
 
 
 IN_MEMORY = Stores(MEMORY, MEMORY)
@@ -159,12 +159,12 @@ async def serving(
     prepare: Callable[[Container], object] = lambda _: None,
     **stated: Any,
 ) -> AsyncIterator[Api]:
-    """Without limits, unless a `rate_limit_scale` is stated; none of what is charged comes back where `limits_stand`.
+    """The application without limits, unless `rate_limit_scale` is stated.
 
-    Else a free account has one more request each 0.6 s, and what is left depends on how fast the test was. It waits
-    long for PostgreSQL and Redis, since by the service's own deadlines each is down for a moment on a busy machine.
-    Those deadlines hold for what it is `hasty_with`, in tests of stores that are down, and for what is nowhere.
-    `prepare` may override what the container makes.
+    With `limits_stand` no charge is refilled; otherwise a free account gets one more request each 0.6 s, and the rest
+    depends on how fast the test is. The application waits long for PostgreSQL and Redis, since on a busy machine they
+    miss the service's own deadlines for a moment. Those deadlines hold for the stores in `hasty_with`, in tests of
+    stores that are down, and for the addresses NOWHERE_*. `prepare` may override what the container makes.
     """
     plain: dict[str, Any] = {"rate_limit_scale": 0.0, "state_redis_url": redis_url, "limits_redis_url": redis_url}
     with TemporaryDirectory(prefix="fitness-test-") as folder:
@@ -192,7 +192,7 @@ def _nowhere(database_url: str, redis_url: str) -> list[str]:
 
 
 def _wait_longer(container: Container, hasty_with: Collection[str]) -> None:
-    """For the answers of the stores; and the process's lease runs out later by as much."""
+    """Wait longer for the stores' answers; the process's lease is prolonged by the same factor."""
     settings = container.settings()
 
     def kept(close: Any, make: Any, url: str) -> "providers.Singleton[Any]":
@@ -212,7 +212,7 @@ def _wait_longer(container: Container, hasty_with: Collection[str]) -> None:
 
 
 def _standing(container: Container, *, in_memory: bool) -> "providers.Provider[RateLimiterPort]":
-    """The limiter, of which only the clock stands still. Redis, whose clock goes on, forgets nothing meanwhile."""
+    """The limiter with a stopped clock. Redis's own clock goes on, so keys are given longer lives."""
     if in_memory:
         return providers.Singleton(InMemoryRateLimiter, lambda: 5_000.0)
     script = SCRIPT.replace("redis.call('TIME')", "{'1795000000', '0'}")

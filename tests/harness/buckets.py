@@ -1,4 +1,4 @@
-"""As much of an S3-compatible store as the service asks for, with one bucket in memory."""
+"""The part of an S3-compatible store that the service uses, with one bucket in memory."""
 
 import re
 import threading
@@ -10,16 +10,16 @@ from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape, unescape
 
 OBJECTS_AT_ONCE = 7
-"""Of a listing, so that the tests' lists have several pages."""
+"""Objects on a page of a listing: few, so that the tests' lists have several pages."""
 
 
 class Bucket:
     def __init__(self) -> None:
         self.objects: dict[str, tuple[bytes, datetime]] = {}
         self.broken = False
-        """Answers 503 to everything."""
+        """If true, every request is answered 503."""
         self.stored: Callable[[str], None] = lambda _: None
-        """Is called with the key of each object once that is there, before its store is answered."""
+        """Called with the key of each object after it is stored, before the request is answered."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -53,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(206, content[first : last + 1], **about)
 
     def do_POST(self) -> None:
-        """Deletes several objects."""
+        """Delete several objects."""
         asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
         if not self._refused():
             keys = re.findall("<Key>(.*?)</Key>", asked)
@@ -63,7 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, f"<DeleteResult>{deleted}</DeleteResult>".encode(), Content_Type="application/xml")
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
     def _key(self) -> str:
         return urlsplit(self.path).path.removeprefix("/bucket/")
@@ -100,12 +100,12 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Its client may have been killed."""
+        """Ignore errors: the client may have been killed."""
 
 
 @contextmanager
 def serving_bucket() -> Iterator[tuple[Bucket, dict[str, str]]]:
-    """An empty bucket, `s3://bucket`, and the environment in which it is found."""
+    """An empty bucket, `s3://bucket`, and the environment variables that lead to it."""
     bucket = Bucket()
     server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"bucket": bucket}))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

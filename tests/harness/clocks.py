@@ -1,10 +1,10 @@
-"""A clock for tests, turned by hand."""
+"""A clock for tests that moves only when it is set."""
 
 from fitness.domain.model.rate_limits import SECOND_US
 
 
 class TurnedClock:
-    """A monotonic clock that moves when it is turned."""
+    """A monotonic clock that moves only by `turn`, or when `now_s` is set."""
 
     def __init__(self, now_s: float = 5_000.0) -> None:
         self._now_us = round(now_s * SECOND_US)

@@ -1,7 +1,7 @@
 """Migrated databases, lent to one test after another.
 
-PostgreSQL takes some 0.3 s to copy a database and to drop the copy, which is more than most tests take. So a database
-that comes back with the schema it was lent with is emptied and lent again; any other is dropped.
+Copying a database and dropping the copy takes PostgreSQL some 0.3 s, which is more than most tests take. So a database
+that comes back with an unchanged schema is emptied and lent again; any other is dropped.
 """
 
 import time
@@ -20,7 +20,7 @@ TEMPLATE = "template_fitness"
 
 _numbers = count(1)
 
-# Any change of a definition is a new row there. The rows of pg_class also change with what is in the tables.
+# A change of a definition writes a new row there. The rows of pg_class also change with the content of the tables.
 SCHEMA = """
 SELECT
     (SELECT array_agg((oid, relname, relkind, relowner, relacl, reloptions)::text ORDER BY oid)
@@ -42,11 +42,11 @@ FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 
-# As a replica, since triggers guard the audit log. A commit that is not waited for may be lost in a crash, as the
-# whole server is after the run.
+# Replicas fire no triggers, which guard the audit log. A crash may lose a commit that is not waited for, but the whole
+# server is deleted after the run anyway.
 UNGUARDED = "SET session_replication_role = replica; SET synchronous_commit = off"
 
-# TRUNCATE makes new files, which takes longer than to delete a few rows.
+# TRUNCATE makes new files, which takes longer than deleting a few rows.
 EMPTIED = """
 DO $$
 DECLARE
@@ -85,18 +85,18 @@ class Databases:
             self._schema = connection.execute(SCHEMA).fetchone()
 
     def url(self, name: str) -> str:
-        """As the service's role."""
+        """The URL that connects as the service's role."""
         return _named(self._urls.database_url, name)
 
     def owner_url(self, name: str) -> str:
         return _named(self._urls.owner_database_url, name)
 
     def lend(self) -> str:
-        """The name of a database with what the migrations left in it, and nothing more."""
+        """The name of a database that has only the rows that the migrations made."""
         return self._free.pop() if self._free else self.make(TEMPLATE)
 
     def take_back(self, name: str) -> None:
-        """Ends whatever is still connected to it."""
+        """Take a database back, after ending all connections to it."""
         with psycopg.connect(self.owner_url(name), autocommit=True) as connection:
             connection.execute(OTHERS_ENDED)
             as_lent = connection.execute(SCHEMA).fetchone() == self._schema
@@ -108,8 +108,8 @@ class Databases:
             self.drop(name)
 
     def clear(self, name: str) -> None:
-        """Removes all rows, while a service is connected that goes on: its cache stays as open as it is, and ids go on
-        rising, so that a copy cached under an old id is never a new row's.
+        """Remove all rows while a service stays connected. Its cache's state stays, and ids continue, so that a copy
+        under an old id never belongs to a new row.
         """
         with psycopg.connect(self.owner_url(name), autocommit=True) as connection:
             self._empty(connection, but=("cache_state", "schema_migrations"))
@@ -123,7 +123,7 @@ class Databases:
         self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _empty(self, connection: "psycopg.Connection[tuple[object, ...]]", but: Sequence[str] = ()) -> None:
-        """The tables in `but` are left as they are."""
+        """Remove all rows, except in the tables `but`, and restore the rows of the migrations."""
         connection.execute(UNGUARDED)
         connection.execute(sql.SQL(EMPTIED).format(but=sql.Literal([*but])))
         if not but:
@@ -145,12 +145,12 @@ def _named(server_url: str, name: str) -> str:
 
 
 def as_service(owner_url: str) -> str:
-    """The same database as the service's role."""
+    """The URL of the same database that connects as the service's role."""
     return owner_url.replace(f"user={OWNER}", f"user={SERVICE}")
 
 
 def write_to_disk(server_url: str, how: str) -> None:
-    """Whether PostgreSQL waits for the disk: `on` or `off`. Nothing is lost by `off` but after a power cut."""
+    """Make PostgreSQL wait for the disk or not: `on` or `off`. With `off`, only a power cut loses anything."""
     with psycopg.connect(server_url, autocommit=True) as connection:
         for setting in ("fsync", "full_page_writes"):
             connection.execute(f"ALTER SYSTEM SET {setting} = {how}".encode())
@@ -162,7 +162,7 @@ def write_to_disk(server_url: str, how: str) -> None:
 
 
 def _rows(connection: "psycopg.Connection[tuple[object, ...]]", table: str) -> object:
-    """All of a table's, as one JSON text; None of an empty one."""
+    """All rows of a table as one JSON text; None for an empty table."""
     query = f"SELECT json_agg(to_json(whole_row))::text FROM {table} AS whole_row"
     found = connection.execute(query.encode()).fetchone()
     assert found is not None

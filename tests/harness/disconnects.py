@@ -20,10 +20,10 @@ class Kind:
     method: str
     path: str
     token: str = ""
-    """Of its own, where the request ends the session; else of those who send it."""
+    """A token of its own, if the request ends the session; empty if the sender's token is used."""
 
     def request(self, token: str, *, chunked: bool) -> bytes:
-        """Whole and sound."""
+        """The complete, correct request."""
         body, media_type = b"", ""
         if self.path.endswith("/import"):
             body, media_type = A_FORM, f"multipart/form-data; boundary={BOUNDARY}"
@@ -42,7 +42,7 @@ class Kind:
 
 
 def broken(kinds: Sequence[Kind], token: str, count: int, *, seed: int) -> Iterator[tuple[Kind, bytes]]:
-    """So many beginnings of requests; of one in four, some bytes are others."""
+    """`count` beginnings of requests; in one of four, some bytes are changed."""
     draw = random.Random(seed)
     for _ in range(count):
         kind = draw.choice(kinds)
@@ -54,7 +54,7 @@ def broken(kinds: Sequence[Kind], token: str, count: int, *, seed: int) -> Itera
 
 
 async def send_and_leave(port: int, data: bytes, *, number: int) -> None:
-    """Leaves at once or a little later, every other time without the farewell of TCP."""
+    """Send the data and leave within 4 ms; every other time by a TCP reset."""
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(data)
     await asyncio.sleep(number % 5 / 1_000)

@@ -1,4 +1,4 @@
-"""Holds the service to its document: each answer that passes is validated against what the document says of it."""
+"""Compares the service with its document: each answer is validated against the document's description of it."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,37 +15,37 @@ from fitness.entrypoints.http.document import api_document
 OF_TRANSPORT = {"content-type", "content-length", "date", "connection"}
 OF_BROWSERS = "access-control-"
 MOST_ITEMS = 3
-"""Of a list are validated; the others are made by the same code."""
+"""Items of a list that are validated; the others are made by the same code."""
 
 
 class Undocumented(AssertionError):
-    """The service answered what its document does not say."""
+    """The service's answer differs from its document."""
 
 
 _documents: list[dict[str, Any]] = []
 
 
 def judge(app: Litestar) -> Callable[[httpx.Response], Awaitable[None]]:
-    """What each answer of the application is to be passed to. All applications have the same document."""
+    """The function that has to be called with each answer. All applications have the same document."""
     if not _documents:
         _documents.append(msgspec.json.decode(msgspec.json.encode(api_document(app))))
     return hold_to_document
 
 
 def document() -> dict[str, Any]:
-    """As the service publishes it, read back from JSON."""
+    """The document as the service publishes it, read back from JSON."""
     return _documents[0]
 
 
 def resolved(response: Any, whole: dict[str, Any]) -> Any:
-    """A response of an operation, or the shared one that it refers to."""
+    """A response of an operation, or the shared response that it refers to."""
     if response is None or "$ref" not in response:
         return response
     return whole["components"]["responses"][response["$ref"].rpartition("/")[2]]
 
 
 async def hold_to_document(response: httpx.Response) -> None:
-    """Raises Undocumented. Answers to addresses that the document does not have are not looked at."""
+    """Validate an answer; one to an address that is not in the document is ignored. Raises Undocumented."""
     request = response.request
     found = _operation("GET" if request.method == "HEAD" else request.method, request.url.path)
     if found is None or request.method == "OPTIONS":
@@ -99,7 +99,7 @@ async def _judge_body(where: str, response: httpx.Response, stated: dict[str, An
 
 @lru_cache(200)
 def _error_in_json(where: str, media_type: str, body: bytes) -> str | None:
-    """Of an answer `where`, an operation and a status. Remembered, since many tests get the same again and again."""
+    """What is wrong with a body; `where` is its operation and status. Cached, since many tests get the same."""
     name, _, status = where.rpartition(" ")
     method, _, template = name.partition(" ")
     stated = resolved(document()["paths"][template][method.lower()]["responses"][status], document())
@@ -119,7 +119,7 @@ async def _text(response: httpx.Response) -> str:
 
 @cache
 def _validator_of(schema: bytes) -> jsonschema.Draft202012Validator:
-    """Of a schema, in which every object is closed: a property that the document lacks is a failure here."""
+    """A validator of the schema with every object closed, so that a property that the document lacks is an error."""
     components = {name: _closed(one) for name, one in document()["components"]["schemas"].items()}
     whole = msgspec.json.decode(schema) | {"components": {"schemas": components}}
     return jsonschema.Draft202012Validator(whole, format_checker=jsonschema.FormatChecker(["date"]))
@@ -136,7 +136,7 @@ def _headers() -> dict[str, dict[str, Any]]:
 
 @cache
 def _operation(method: str, path: str) -> tuple[str, dict[str, Any]] | None:
-    """The first whose path matches: those without parameters come before those with some."""
+    """The first operation whose path matches; paths without parameters come before those with parameters."""
     return next(_operations(method, path), None)
 
 

@@ -1,4 +1,4 @@
-"""An application behind a listener of this process, on a port of 127.0.0.1."""
+"""Runs an application behind a listener of this process, on a port of 127.0.0.1."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -14,14 +14,14 @@ class Listening(NamedTuple):
     listener: Listener
     port: int
     refused: list[int]
-    """The statuses of what the server answered by itself."""
+    """The statuses that the server answered by itself."""
 
 
 @asynccontextmanager
 async def listening(app: Any, *, per_address: int = 1_000, exempt: bool = False) -> AsyncIterator[Listening]:
-    """What is under way when the context ends is cut off."""
+    """Requests under way when the context ends are cut off."""
     sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # as the service's own
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # as for the service's own sockets
     sock.bind(("127.0.0.1", 0))
     sock.listen(1_000)
     refused: list[int] = []

@@ -1,4 +1,4 @@
-"""Readers and writers of the service, each of whose answers is checked against what was asked."""
+"""Readers and writers that load the service and check each answer."""
 
 import asyncio
 import random
@@ -16,13 +16,13 @@ ACTIVITIES = 12
 
 @dataclass
 class Load:
-    """Readers and writers, each of whose answers is checked against what was asked."""
+    """Readers and writers, and what they have seen."""
 
     people: list[Person]
     ids: list[int]
     owners: dict[int, Person]
     titles: dict[int, str] = field(default_factory=dict)
-    """The last acknowledged one of each activity."""
+    """The last acknowledged title of each activity."""
     created: set[int] = field(default_factory=set)
     answers: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -30,12 +30,12 @@ class Load:
     stop: bool = False
 
     async def go_on(self, answers: int) -> None:
-        """Returns after so many more answers."""
+        """Return after `answers` more answers."""
         enough = self.answers + answers
         await until(lambda: self.answers >= enough)
 
     async def until_refused(self, times: int) -> None:
-        """Returns after so many more answers of 503."""
+        """Return after `times` more answers of 503."""
         enough = self.unavailable + times
         await until(lambda: self.unavailable >= enough)
 
@@ -110,7 +110,7 @@ async def until(fact: Callable[[], bool]) -> None:
 
 
 async def eventually(fact: Callable[[], Awaitable[bool]]) -> None:
-    """Returns once it is so; for what has no event."""
+    """Return once `fact` is true; for facts that no event announces."""
     give_up_s = time.monotonic() + PATIENCE_S
     while not await fact():
         assert time.monotonic() < give_up_s, f"not so after {PATIENCE_S} s"
@@ -118,7 +118,7 @@ async def eventually(fact: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def outbox_relayed(api: Api) -> None:
-    """Returns once no invalidation is pending any more."""
+    """Return once no invalidation is pending."""
 
     async def relayed() -> bool:
         return not await api.container.outbox().pending()
@@ -127,7 +127,7 @@ async def outbox_relayed(api: Api) -> None:
 
 
 async def agrees_with_the_database(api: Api, load: Load) -> None:
-    """What the service shows, from the cache or not, is what the database holds."""
+    """Assert that the service shows what the database holds, from the cache or not."""
     repo = api.container.activity_repo()
     for activity_id, person in load.owners.items():
         shown = (await person.get(f"/activities/{activity_id}")).json()

@@ -1,4 +1,4 @@
-"""Servers of the tests' own, to be frozen, killed, emptied and cut off."""
+"""The tests' own servers, which may be frozen, killed, emptied and cut off."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ from tests.patience import PATIENCE_S
 
 
 class Server:
-    """One process, with all its children."""
+    """A server: one process with all its children."""
 
     def __init__(self, folder: Path) -> None:
         self.account = Account.for_engines()
@@ -37,7 +37,7 @@ class Server:
         with (self.folder / "log").open("ab") as log:
             self.process = self.account.start(command, output=log)
             while not answers():
-                if self.process.poll() is not None:  # the one before may still hold its folder
+                if self.process.poll() is not None:  # the previous process may still hold the folder
                     time.sleep(0.1)
                     self.process = self.account.start(command, output=log)
                 assert time.monotonic() < give_up_s, (self.folder / "log").read_text()
@@ -83,7 +83,7 @@ class ValkeyServer(Server):
             return answer
 
     def says(self, *command: str) -> str:
-        """The answer as text, without what a client makes of it."""
+        """The answer as text, without the client's conversions."""
         with self._client() as client:
             client.response_callbacks.clear()
             return str(client.execute_command(*command))
@@ -99,7 +99,7 @@ class ValkeyServer(Server):
 
 
 class TcpValkey(ValkeyServer):
-    """On a port of 127.0.0.1, as Clusters and Sentinels need it."""
+    """A Valkey on a port of 127.0.0.1, as Clusters and Sentinels need it."""
 
     def __init__(self, folder: Path, port: int, *options: str) -> None:
         super().__init__(folder, "--bind", "127.0.0.1", *options)
@@ -141,7 +141,7 @@ def wait_until_says(server: ValkeyServer, fact: str, *command: str) -> None:
 
 @contextmanager
 def standing_still(pids: Iterable[int]) -> Iterator[None]:
-    """These processes run no further meanwhile, but they may be ended."""
+    """Stops these processes during the context; they may be ended meanwhile."""
     stopped = [*pids]
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
@@ -154,7 +154,7 @@ def standing_still(pids: Iterable[int]) -> Iterator[None]:
 
 
 async def answered(line: AnyLine) -> None:
-    """Returns once every server has answered: a connection may take longer than its deadline on a busy machine."""
+    """Return once every server has answered: on a busy machine, connecting may take longer than its deadline."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             with suppress(RedisError):
@@ -187,7 +187,7 @@ class PostgresServer(Server):
 
 
 class Proxy:
-    """Between the service and a store, on a unix socket: passes everything on until `mode` says otherwise."""
+    """A proxy between the service and a store, on a unix socket; `mode` is pass, swallow or truncate."""
 
     def __init__(self, upstream: Path, path: Path | None = None) -> None:
         self.upstream = upstream
@@ -250,7 +250,7 @@ class Proxy:
 
 
 class ProxyProcess:
-    """A proxy in a process of its own. While that is stopped, nothing gets through, and no connection ends."""
+    """A proxy in a process of its own. While it is frozen, nothing gets through, and no connection ends."""
 
     def __init__(self, upstream: Path, path: Path) -> None:
         code = f"import tests.harness.servers as s; s.serve_proxy({str(upstream)!r}, {str(path)!r})"
@@ -272,7 +272,7 @@ class ProxyProcess:
 
 
 def serve_proxy(upstream: str, path: str) -> None:
-    """Until this process is killed."""
+    """Run a proxy until this process is killed."""
 
     async def serve() -> None:
         async with Proxy(Path(upstream), Path(path)).running():
@@ -283,7 +283,7 @@ def serve_proxy(upstream: str, path: str) -> None:
 
 @contextmanager
 def busy_loops(count: int, *, at_most_s: float) -> Iterator[None]:
-    """So many processes that only use up the cores; they end with the context, and by themselves `at_most_s` later."""
+    """`count` processes that only use CPU; they end with the context, at the latest `at_most_s` after their start."""
     code = f"import time\nend_s = time.monotonic() + {at_most_s}\nwhile time.monotonic() < end_s: pass"
     loops = [subprocess.Popen([sys.executable, "-S", "-c", code]) for _ in range(count)]
     try:
@@ -296,14 +296,14 @@ def busy_loops(count: int, *, at_most_s: float) -> Iterator[None]:
 
 @contextmanager
 def breakable_cache(urls: EngineUrls) -> Iterator[tuple[EngineUrls, ValkeyServer]]:
-    """`urls` with another cache in them, which may be frozen and killed."""
+    """`urls` with another cache, which may be frozen and killed."""
     with _breakable(CACHE_SETTINGS) as valkey:
         yield replace(urls, redis_url=valkey.url), valkey
 
 
 @contextmanager
 def breakable_state(urls: EngineUrls) -> Iterator[tuple[EngineUrls, ValkeyServer]]:
-    """`urls` with another server of limits and sessions in them."""
+    """`urls` with another server for limits and sessions, which may be frozen and killed."""
     with _breakable(STATE_SETTINGS) as valkey:
         yield replace(urls, state_redis_url=valkey.url), valkey
 
@@ -321,7 +321,7 @@ def _breakable(settings: Mapping[str, str]) -> Iterator[ValkeyServer]:
 
 
 def _children(parent: int) -> list[int]:
-    """By parent: each of PostgreSQL's processes makes a session of its own."""
+    """Child processes, found by their parent: PostgreSQL's processes each make a session of their own."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():

@@ -1,4 +1,4 @@
-"""`fitness serve` as an operator starts it, on engines that it starts itself, and the other commands beside it."""
+"""Runs `fitness serve` as an operator does, on engines that it starts itself, and the other commands."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from tests.patience import PATIENCE_S
 
 
 class Service:
-    """`fitness serve` on its own data folder and port, and the other commands beside it."""
+    """`fitness serve` with its own data folder and ports, and the other commands on the same data."""
 
     def __init__(self, data_dir: Path, **settings: str) -> None:
         self.data_dir = data_dir
@@ -35,7 +35,7 @@ class Service:
         return httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics").text
 
     def start(self, status: str = "ready") -> float:
-        """Returns when readiness has that `status`, with the seconds that took."""
+        """Start, and return when readiness has that `status`; the seconds that took."""
         started_s = time.monotonic()
         with self._log.open("a") as log:
             self.process = subprocess.Popen(
@@ -67,7 +67,7 @@ class Service:
         return [int(pid) for pid in children if "fitness serve" in command(int(pid))]
 
     def engines(self) -> list[str]:
-        """The engines' processes that run on this data folder."""
+        """Command lines of the engines' processes on this data folder."""
         pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
         found = [command(pid) for pid in pids]
         return [line for line in found if re.search(r"(postgres|valkey-server)", line) and str(self.data_dir) in line]

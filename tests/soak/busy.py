@@ -1,12 +1,12 @@
-"""Whether a worker with very many connections calls its own queue an outage, or lets more through than its limits say.
+"""Whether a worker with very many connections takes its own queue for an outage, or admits more than its limits.
 
     python -m tests.soak.busy [--seconds 20] [--connections 64 256 1000]
 
-Healthy stores, one worker, everything cached, every request judged by its limits. First under limits that nobody
-reaches: no cache error, no request unjudged, no read past the cache, no 5xx, and a 99th percentile that grows no faster
-than the connections. Then under the limits as they are, of which most requests are refused: while nothing else happens,
-while the cache evicts, while it is emptied again and again, and beside ten busy loops. Nobody is admitted more often
-than the limit says, and of twenty logins at once exactly five. Ends with 1 where any of that fails.
+The stores are healthy, there is one worker, everything is cached, and every request is judged by its limits. First come
+limits that nobody reaches: there must be no cache error, no unjudged request, no read past the cache, no 5xx, and a
+99th percentile that grows no faster than the connections. Then come the normal limits, which refuse most requests: in
+peace, while the cache evicts, while it is emptied again and again, and beside ten busy loops. Nobody may be admitted
+more often than the limit, and of twenty logins at once exactly five. Exits with 1 if any of that fails.
 """
 
 import argparse
@@ -30,10 +30,10 @@ CONNECTIONS = [64, 256, 1_000]
 SECONDS = 20.0
 PATIENCE_S = 60.0
 TURNS = 3
-"""In which each number of connections is measured, in turn with the others."""
+"""How often each number of connections is measured, in turn with the others."""
 USERS = 8
 LIST_SHARE = 8
-"""One read in so many is of a list."""
+"""One read in LIST_SHARE is of a list."""
 
 LOGINS, LOGINS_ADMITTED = 20, 5
 BODY = {"activity_type": "run", "activity_date": "2026-11-01T08:00:00Z", "duration_minutes": 30}
@@ -46,21 +46,21 @@ _numbers = count(1)
 
 
 def from_elsewhere() -> str:
-    """A header that names an address of which nothing was heard yet."""
+    """A header that names an address that was not used before."""
     number = next(_numbers)
     return f"x-forwarded-for: 198.18.{number // 256}.{number % 256}\r\n"
 
 
 @dataclass
 class Reader:
-    """An account with an activity, and what its connections were answered."""
+    """An account with an activity, and the answers to its connections."""
 
     token: str
     path: str
     began_s: float
     ended_s: float = 0.0
     admitted: int = 1
-    """The activity was created under the same limit."""
+    """Admitted requests: the first one created the activity, under the same limit."""
     refused: int = 0
 
     @property
@@ -71,7 +71,7 @@ class Reader:
 
 @dataclass
 class Load:
-    """So many connections for some seconds; all of them are open before the first one is measured."""
+    """A load over `connections` connections, all of which are open before the first one is measured."""
 
     port: int
     readers: list[Reader]
@@ -83,7 +83,7 @@ class Load:
     stop: bool = False
 
     async def run(self, seconds: float, *, until_refused: bool = False) -> None:
-        """`until_refused` goes on until each reader was, however slow the machine is."""
+        """With `until_refused`, continue until each reader was refused, however slow the machine is."""
         go_on = asyncio.Event()
         opened = [asyncio.Event() for _ in range(self.connections)]
         running = [asyncio.ensure_future(self._connection(n, one, go_on)) for n, one in enumerate(opened)]
@@ -138,7 +138,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Troubles:
-    """What the service counted of outages that were none."""
+    """Outages that the service counted although there were none."""
 
     cache_errors: float
     unjudged: float
@@ -159,7 +159,7 @@ class Troubles:
 
 
 async def readers(port: int) -> list[Reader]:
-    """New accounts."""
+    """New accounts, each with an activity."""
     made = []
     for _ in range(USERS):
         token = await logged_in(port, f"busy{next(_numbers)}@example.org", headers=from_elsewhere())
@@ -189,7 +189,7 @@ class Level:
 
 
 async def levels(instance: Instance, connections: list[int], seconds: float) -> list[Level]:
-    """Each after the other on one service."""
+    """Measure each number of connections, one after the other, on one service."""
     everybody, measured = await readers(instance.port), []
     for number in connections:
         before = await asyncio.to_thread(Troubles.counted, instance)
@@ -200,10 +200,9 @@ async def levels(instance: Instance, connections: list[int], seconds: float) -> 
 
 
 def grown_too_fast(measured: list[Level]) -> list[str]:
-    """Levels whose 99th percentile grew faster than the connections did since the first one.
+    """Levels whose 99th percentile grew by a larger factor than the connections, compared with the first level.
 
-    Where a level was measured several times, in turn with the others, its least: whatever else the machine does can
-    only make a turn slower.
+    A level that was measured several times counts with its lowest figure: other load can only make a turn slower.
     """
     p99_ms: dict[int, float] = {}
     for load in (level.load for level in measured):
@@ -245,7 +244,7 @@ async def quiet(_: ValkeyServer) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def evicting(cache: ValkeyServer) -> AsyncIterator[None]:
-    """Other keys push everything out of the cache again and again."""
+    """Meanwhile other keys push everything out of the cache again and again."""
     await asyncio.to_thread(cache.do, "CONFIG", "SET", "maxmemory", "4mb")
     filling = asyncio.ensure_future(again_and_again(cache, "EVAL", FILL, "0"))
     yield
@@ -287,7 +286,7 @@ SITUATIONS: dict[str, Situation] = {"quiet": quiet, "evicting": evicting, "flush
 async def limited(
     instance: Instance, cache: ValkeyServer, situation: Situation, connections: int, seconds: float
 ) -> Limited:
-    """Accounts that are refused most of what they ask, and twenty logins at once into another one."""
+    """Load accounts until most requests are refused, and send twenty logins at once into another account."""
     everybody = await readers(instance.port)
     email, address = f"busy{next(_numbers)}@example.org", from_elsewhere()
     registration = {"email": email, "password": PASSWORD}

@@ -2,9 +2,9 @@
 
     python -m tests.soak.crashes [--kills 20] [--rate 200]
 
-Its stores live on, so that the cache holds what it held at the kill. A client that got no answer sends its request
-again with the same Idempotency-Key. Ends with 1 after a missing write, a second activity for one key, or an answer
-that differs from the database a second after the service is back.
+The stores keep running, so that the cache has its content from before the kill. A client without an answer sends its
+request again with the same Idempotency-Key. Exits with 1 after a missing write, a second activity for one key, or an
+answer that differs from the database a second after the service is back.
 """
 
 import argparse
@@ -28,12 +28,12 @@ BODY = {"activity_type": "run", "activity_date": "2026-11-01T08:00:00Z", "durati
 
 @dataclass
 class Written:
-    """What the service has acknowledged, by the key of the creation."""
+    """The writes that the service has acknowledged, by the key of the creation."""
 
     titles: dict[str, str] = field(default_factory=dict)
     """The last acknowledged title."""
     pending: dict[str, str] = field(default_factory=dict)
-    """A title that was sent and not answered."""
+    """A title that was sent and not answered yet."""
     ids: dict[str, int] = field(default_factory=dict)
     unanswered: list[str] = field(default_factory=list)
     writes: int = 0
@@ -43,7 +43,7 @@ class Written:
 
 
 async def write(port: int, token: str, written: Written, pause_s: float) -> None:
-    """Create and then change, until the service is gone."""
+    """Create and change activities until the service is gone."""
     client = Client(port, token)
     due_s = time.monotonic() + random.uniform(0, pause_s)
     try:
@@ -65,7 +65,7 @@ async def write(port: int, token: str, written: Written, pause_s: float) -> None
                 written.unanswered.append(key)
                 await create(client, written, key)
             written.writes += 1
-            # Read, so that there are copies to be wrong.
+            # Reads make the cached copies that might be wrong.
             await client.ask("GET", f"/activities/{written.ids[key]}")
             await client.ask("GET", "/activities")
     except ConnectionError:
@@ -81,7 +81,7 @@ async def create(client: Client, written: Written, key: str) -> None:
 
 
 async def compare(port: int, token: str, urls: EngineUrls, written: Written) -> None:
-    """Send again what was not answered, and hold the service's answers against the database."""
+    """Send unanswered requests again, and compare the service's answers with the database."""
     client = Client(port, token)
     for key in [*written.unanswered]:
         await create(client, written, key)

@@ -1,6 +1,6 @@
 """Breaks off ten thousand requests to every route at random bytes: python -m tests.soak.disconnects [--count 10000]
 
-A client that leaves is no fault of the service's: no 5xx is counted, no traceback is logged, and it answers afterwards.
+A client that leaves is no fault of the service: it must count no 5xx, log no traceback, and answer afterwards.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Starts the service and ends it at a random moment, again and again: python -m tests.soak.ends [--starts 300]
 
-By SIGTERM or SIGINT to the whole process group of `make run`, or by SIGTERM to that of `fitness serve`, once or twice,
-0 to 3 s after the start, with one worker or four, idle or under load. Each has to end within END_S, with no traceback,
-and leave no engine.
+It sends SIGTERM or SIGINT to the whole process group of `make run`, or SIGTERM to that of `fitness serve`, once or
+twice, 0 to 3 s after the start, with one worker or four, idle or under load. Each time the service has to end within
+END_S, without a traceback, and leave no engine running.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def one_end(draw: random.Random, folder: Path) -> str:
     """What went wrong; empty if nothing did."""
     port = free_port()
     workers, loaded, by_make = draw.choice(["1", "4"]), draw.random() < 0.5, draw.random() < 0.5
-    # Without make, SIGINT in the first 30 ms meets Python's own start, which answers it with a traceback.
+    # Without make, a SIGINT in the first 30 ms comes while Python starts, which answers it with a traceback.
     how, times = draw.choice([signal.SIGTERM, signal.SIGINT] if by_make else [signal.SIGTERM]), draw.choice([1, 2])
     settings = {"DATA_DIR": str(folder), "PORT": str(port), "METRICS_PORT": str(free_port()), "WORKERS": workers}
     environment = os.environ | {f"FITNESS_{name}": value for name, value in settings.items()}
@@ -48,7 +48,7 @@ def one_end(draw: random.Random, folder: Path) -> str:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        # make may end before what it started
+        # make may end before the processes that it started
         while members(process.pid) and time.monotonic() < began_s + END_S:
             time.sleep(0.01)
         took_s = time.monotonic() - began_s
@@ -85,7 +85,7 @@ async def load(port: int, seconds: float) -> None:
 
 
 def members(group: int) -> list[int]:
-    """Processes of a group that live."""
+    """Living processes of a process group."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():

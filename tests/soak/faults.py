@@ -2,10 +2,10 @@
 
     python -m tests.soak.faults [--reads 20000] [--only NAME ...]
 
-Each fault happens to a service of 4 workers on engines of its own, again and again until there were so many reads.
-Readers are on all workers, single activities and lists, and writers beside them, from the first write after the start
-on. A write that is not answered with 200 is not acknowledged: what it wrote may be seen or not. Ends with 1 after a
-stale read, or where the cache was hardly used.
+Each fault happens to a service of 4 workers on engines of its own, again and again until there were `--reads` reads.
+Readers on all workers read single activities and lists, while writers change them, from the first write after the start
+on. A write that is not answered with 200 is not acknowledged: readers may see it or not. Exits with 1 after a stale
+read, or if the cache was hardly used.
 """
 
 import argparse
@@ -45,7 +45,7 @@ READERS = 32
 USERS = 4
 ACTIVITIES = 4
 HITS_AT_LEAST = 0.05
-"""Of the reads of a fault: where nothing comes from the cache, nothing can be stale."""
+"""The share of a fault's reads that must be hits: without hits, nothing can be stale."""
 
 WRITE_PAUSE_S = 0.01
 HUNG_S = 30.0
@@ -66,7 +66,7 @@ class Known:
 
 @dataclass
 class Watch:
-    """What readers and writers saw."""
+    """The answers that readers and writers got."""
 
     ports: list[int]
     reads: int = 0
@@ -75,7 +75,7 @@ class Watch:
     wrong: list[str] = field(default_factory=list)
     origins: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
-    """Of reads and writes that were not answered with 200."""
+    """Outcomes of reads and writes that were not answered with 200."""
     slowest_read_s: float = 0.0
     slowest_write_s: float = 0.0
     bypassed: set[int] = field(default_factory=set)
@@ -142,7 +142,7 @@ class Watch:
             await asyncio.sleep(WRITE_PAUSE_S)
 
     async def cached_again(self) -> None:
-        """Returns when reads come from the cache."""
+        """Return when reads come from the cache again."""
         give_up_s = time.monotonic() + RECOVERED_S
         enough = self.origins["hit"] + READERS
         while self.origins["hit"] < enough:
@@ -166,13 +166,13 @@ class Watch:
 
 @dataclass
 class Stage:
-    """A service and its engines, as far as a fault breaks them."""
+    """A service and those of its engines that a fault breaks."""
 
     instances: list[Instance]
     servers: list[ValkeyServer]
     proxy: ProxyProcess | None = None
     sides: list[Path] = field(default_factory=list)
-    """Links to the socket of the server that the second instance reads from."""
+    """Each instance's link to the socket of the server that it reads from."""
     hold_s: float = HELD_BACK_S
 
     @property
@@ -190,9 +190,9 @@ Act = Callable[[Stage], Awaitable[object]]
 class Fault:
     name: str
     stage: Callable[[EngineUrls], AbstractContextManager[Stage]]
-    """Given PostgreSQL; the cache is the stage's own."""
+    """Makes the stage on a PostgreSQL; the cache is the stage's own."""
     act: Act
-    """Brings the fault about and ends it."""
+    """Causes the fault and ends it."""
 
 
 async def do(server: ValkeyServer, *command: str) -> None:
@@ -227,7 +227,7 @@ def sentinel(urls: EngineUrls) -> Iterator[Stage]:
 
 @contextmanager
 def two_servers(urls: EngineUrls) -> Iterator[Stage]:
-    """Two servers, and two instances of which each follows a link to the socket of the one that it reads from."""
+    """Two servers, and two instances, each of which follows a link to the socket of the server that it reads from."""
     settings = [word for name, value in CACHE_SETTINGS.items() for word in (f"--{name}", value)]
     with own_folder() as folder, ExitStack() as stack:
         port, other_port = free_ports(2)
@@ -248,7 +248,7 @@ def two_servers(urls: EngineUrls) -> Iterator[Stage]:
 
 @contextmanager
 def postgres_apart(urls: EngineUrls) -> Iterator[Stage]:
-    """One worker reaches PostgreSQL through a proxy, the others do not."""
+    """One worker connects to PostgreSQL through a proxy, the others directly."""
     with breakable_cache(urls) as (own, valkey), own_folder() as folder, ExitStack() as stack:
         socket = ".s.PGSQL.5432"
         proxy = ProxyProcess(run_folder(urls) / socket, folder / socket)
@@ -315,13 +315,13 @@ async def killed(stage: Stage) -> None:
 
 
 async def workers_killed(stage: Stage) -> None:
-    """One after the other: the supervisor gives up where one worker ends twice within 5.5 s."""
+    """Kill one worker at a time: the supervisor gives up if a worker ends twice within 5.5 s."""
     os.kill(random.choice(stage.workers()), signal.SIGKILL)
     await asyncio.sleep(CALM_S)
 
 
 async def failed_over(stage: Stage) -> None:
-    """To a replica that has seen nothing for `hold_s`. Then the servers' parts are exchanged."""
+    """Fail over to a replica that has received nothing for `hold_s`. Then the two servers have swapped their roles."""
     primary, replica = stage.servers
     replica.freeze()
     await do(primary, "CLIENT", "KILL", "TYPE", "replica")
@@ -336,7 +336,7 @@ async def failed_over(stage: Stage) -> None:
 
 
 async def two_primaries(stage: Stage) -> None:
-    """The second instance on the second server, then both, then both on the first one again, which kept its content."""
+    """Move the second instance to the second server, then both, then both back to the first, which kept its content."""
     first, second = stage.servers
     primary_port = first.options[first.options.index("--port") + 1]
     await asyncio.to_thread(replicate, first, second, "127.0.0.1", primary_port)
@@ -349,7 +349,7 @@ async def two_primaries(stage: Stage) -> None:
 
 
 def move(side: Path, server: ValkeyServer, servers: list[ValkeyServer]) -> None:
-    """Whoever follows this link is connected to `server` from now on."""
+    """Point this link to `server`, and reconnect the instance that follows it."""
     new = side.with_suffix(".new")
     new.symlink_to(server.socket)
     new.rename(side)
@@ -361,7 +361,7 @@ def move(side: Path, server: ValkeyServer, servers: list[ValkeyServer]) -> None:
 
 
 async def restored(stage: Stage) -> None:
-    """It comes back with what it held some writes ago."""
+    """Redis comes back with its content from some writes ago."""
     await do(stage.valkey, "SAVE")
     await asyncio.sleep(1)
     stage.valkey.kill()
@@ -392,7 +392,7 @@ FAULTS = (
 
 
 async def watched(stage: Stage, act: Act, reads: int) -> Watch:
-    """`act` again and again until there were so many reads, under readers and writers."""
+    """Repeat `act`, under readers and writers, until there were `reads` reads."""
     watch = Watch([instance.port for instance in stage.instances for _ in range(len(instance.workers()))])
     tokens = [await logged_in(watch.ports[0], f"faults{number}@example.org") for number in range(USERS)]
     owned = []
@@ -411,14 +411,14 @@ async def watched(stage: Stage, act: Act, reads: int) -> Watch:
         while watch.reads < reads:
             await act(stage)
             await watch.cached_again()
-            await asyncio.sleep(random.uniform(0, 0.4))  # so that something is read from it that may be stale then
+            await asyncio.sleep(random.uniform(0, 0.4))  # time for copies to be made that may become stale
             failed = next((task for task in tasks if task.done()), None)
             if failed is not None:
                 failed.result()
     finally:
         watch.stop = True
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # connections are closed in the loop's next turn
+        await asyncio.sleep(0)  # lets the loop close the connections
     return watch
 
 

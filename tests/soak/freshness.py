@@ -2,7 +2,7 @@
 
     python -m tests.soak.freshness [--seconds 60] [--workers 4] [--clients 64]
 
-Ends with 1 after a stale read, a wrong answer, or fewer than 100 000 reads and 5 000 writes in a minute.
+Exits with 1 after a stale read, a wrong answer, or fewer than 100 000 reads and 5 000 writes in a minute.
 """
 
 import argparse
@@ -31,7 +31,7 @@ class Known:
     promised: int = 1
     """The last acknowledged version."""
     trashed: list[int] = field(default_factory=list)
-    """Versions at which it is in the trash, noted before they are asked for."""
+    """Versions at which it is in the trash, noted before the delete is sent."""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def may_be_gone(self, promised: int) -> bool:

@@ -1,8 +1,8 @@
-"""Holds thousands of connections open in each way a client can, and asks meanwhile: python -m tests.soak.hold
+"""Holds thousands of connections open in several ways, and sends requests meanwhile: python -m tests.soak.hold
 
-Ways: silent, HTTP/2 preface, half a head, half a body, answers that nobody reads, idle. All come from one address. From
-the same one come ten requests to /health/live and ten for a cached activity, each on a connection of its own; each has
-PROMPT_S. The memory of the service may grow by GROWTH_MIB.
+The ways are: silent, HTTP/2 preface, half a head, half a body, answers that nobody reads, idle. All connections come
+from one address. From the same address come ten requests to /health/live and ten for a cached activity, each on a
+connection of its own; each has to be answered within PROMPT_S. The memory of the service may grow by GROWTH_MIB.
 """
 
 import argparse
@@ -21,7 +21,7 @@ PROBES = 10
 PROMPT_S = 0.5
 GROWTH_MIB = 100
 HELD_S = 6.0
-"""Longer than a head may take."""
+"""Longer than the service waits for a head."""
 
 Attack = Callable[[str], bytes]
 
@@ -36,7 +36,7 @@ ATTACKS: dict[str, bytes] = {
 
 
 async def held(port: int, first: bytes, count: int, *, drip: bytes) -> list[asyncio.StreamWriter]:
-    """Connections on which `first` was sent; the service may refuse some. Then a `drip` each second."""
+    """Open connections and send `first` on each, then a `drip` each second; the service may refuse some."""
     writers = []
 
     async def one() -> None:

@@ -1,11 +1,12 @@
-"""What files that were made to do harm take from the service, and from its other users.
+"""Measures what files that were made to do harm cost the service and its other users.
 
     python -m tests.soak.hostile_files [--attackers 6] [--seconds 60] [--ends 5]
 
-First each file is read alone: it is refused or read within 10 s of CPU time and 256 MiB. Then attackers upload them all
-again and again, every third time leaving early, while somebody else imports a track of 200 bytes each quarter of a
-second: each within a second. What was not answered with 201 made no activity, also later. Last, the service is ended in
-the midst of that: within 5 s. Ends with 1 where any of it fails.
+First each file is read alone: it has to be refused or read within 10 s of CPU time and 256 MiB. Then attackers upload
+all files again and again, every third time leaving early, while a bystander imports a track of 200 bytes each quarter
+of a second, which has to be answered within a second. An upload that was not answered with 201 must make no activity,
+not even later. Last, the service is ended during such an attack, which has to take less than 5 s. Exits with 1 if any
+of it fails.
 """
 
 import argparse
@@ -46,7 +47,7 @@ _numbers = count(1)
 
 
 def a_tiny_track() -> bytes:
-    """Another one each time, that began at another hour: what begins at the same time would be a duplicate."""
+    """A new track each time, which began at another hour, since one with the same start would be a duplicate."""
     began = MORNING - timedelta(hours=next(_numbers))
     times = (began, began + timedelta(minutes=30))
     first, last = (f'<trkpt lat="1" lon="1"><time>{time:%Y-%m-%dT%H:%M:%SZ}</time></trkpt>' for time in times)
@@ -58,10 +59,10 @@ class Reading:
     name: str
     outcome: str
     cpu_s: float
-    """Of all processes that had to do with it, from their start."""
+    """CPU time of all processes that took part, from their start."""
     took_s: float
     peak_mib: float
-    """Of one process, as far as it was seen."""
+    """The highest memory of one process that was seen."""
 
     @property
     def wrong(self) -> list[str]:
@@ -77,7 +78,7 @@ class Reading:
 
 
 async def read_alone(name: str, *makes: Make) -> Reading:
-    """In processes of their own; several files one after the other, of which the last one's outcome is told."""
+    """Read the files one after the other, in processes of their own; the outcome is that of the last file."""
     files = [make() for make in makes]
     before_s, began_s = children_cpu_s(), time.monotonic()
     with closing(FileRecordingReader(partial(die_with_parent, os.getpid()))) as reader:
@@ -95,7 +96,7 @@ async def read_alone(name: str, *makes: Make) -> Reading:
 
 
 async def peak_mib(reader: FileRecordingReader) -> float:
-    """Until it is cancelled."""
+    """The highest memory of a reading process, watched until this is cancelled."""
     peak = 0.0
     with suppress(asyncio.CancelledError):
         while True:
@@ -105,14 +106,14 @@ async def peak_mib(reader: FileRecordingReader) -> float:
 
 
 def process_peak_mib(pid: int) -> float:
-    """0 where it has just ended. Not `ru_maxrss`, which a process inherits from the one that starts it."""
+    """Peak memory; 0 if the process has just ended. `ru_maxrss` would include that of the process that started it."""
     with suppress(OSError, IndexError):
         return int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
     return 0.0
 
 
 def children_cpu_s() -> float:
-    """Of all that have ended."""
+    """CPU time of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -122,14 +123,14 @@ class Account:
     token: str
     statuses: Counter[int] = field(default_factory=Counter)
     made: int = 0
-    """Activities that 201s spoke of."""
+    """Activities that answers with 201 named."""
     left: int = 0
-    """Uploads that were broken off; one of them may have been carried out already."""
+    """Uploads that were broken off; each of them may have been carried out."""
 
 
 @dataclass
 class Attack:
-    """Uploads by many, one after the other each, and by a bystander."""
+    """Uploads by many attackers, each one after the other, and by a bystander."""
 
     port: int
     files: list[bytes]
@@ -181,7 +182,7 @@ class Attack:
         return f"bystander {dict(self.bystander.statuses)}, p50 {statistics.median(took_s):.2f} s, slowest {slowest} s"
 
     async def surplus(self) -> list[str]:
-        """Activities that no 201 spoke of."""
+        """Accounts with more or fewer activities than their answers explain."""
         found = []
         for account in (*self.attackers, self.bystander):
             async with self._client(account) as client:
@@ -203,7 +204,7 @@ async def attack_on(instance: Instance, files: list[bytes], attackers: int) -> A
 
 
 def as_small_uploads(files: dict[str, Make]) -> list[bytes]:
-    """Packed where that makes them smaller, so that all of them fit into memory; the service unpacks them."""
+    """The files, large ones packed, so that all of them fit into memory; the service unpacks them."""
     made = []
     for make in files.values():
         content = make()
@@ -213,7 +214,7 @@ def as_small_uploads(files: dict[str, Make]) -> list[bytes]:
 
 
 def memory_mib(pids: list[int]) -> float:
-    """Of these processes together, as far as they share nothing."""
+    """Memory of these processes together; shared pages count once."""
     total = 0
     for pid in pids:
         with suppress(OSError, IndexError):
@@ -240,7 +241,7 @@ async def attacked(instance: Instance, files: list[bytes], attackers: int, secon
         f"memory of all processes {idle_mib:.0f} to {most_mib:.0f} MiB",
         flush=True,
     )
-    await asyncio.sleep(3)  # what was answered with an outage has time to be committed after all
+    await asyncio.sleep(3)  # time for uploads that were answered with an outage to be committed nevertheless
     wrong = await attack.surplus()
     if max(took_s) > BYSTANDER_S or attack.bystander.statuses.keys() != {201}:
         wrong.append(f"bystander: {max(took_s):.2f} s, {dict(attack.bystander.statuses)}")

@@ -1,10 +1,10 @@
-"""What pictures that were made to do harm take from a running service.
+"""Measures what pictures that were made to do harm cost a running service.
 
     python -m tests.soak.hostile_pictures
 
-Each is uploaded alone, under a name with `../` in it. It is answered as tests.pictures says, and all processes of the
-service together take at most 150 MiB more
-than before the first. Ends with 1 where any of it fails.
+Each is uploaded alone, under a name with `../` in it. The answer has to be the one that tests.pictures states, and all
+processes of the service together may take at most 150 MiB more than before the first upload. Exits with 1 if any of it
+fails.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ async def uploaded(instance: Instance) -> list[str]:
     async with httpx.AsyncClient(base_url=base, headers=headers, timeout=60) as client:
         new = {"activity_type": "run", "activity_date": "2026-11-01T08:00:00Z", "duration_minutes": 30}
         photos = f"/activities/{(await client.post('/activities', json=new)).json()['id']}/photos"
-        await client.post(photos, files={"file": ("a", a_jpeg())})  # the process that reads pictures runs
+        await client.post(photos, files={"file": ("a", a_jpeg())})  # starts the process that reads pictures
         idle_mib = await asyncio.to_thread(memory_mib, instance.pids())
         for name, (make, status, code) in pictures().items():
             content = make()

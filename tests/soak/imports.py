@@ -1,11 +1,11 @@
-"""Whether a file and its activities stay together when the service is killed within imports.
+"""Whether a file and its activities stay together when the service is killed during imports.
 
     python -m tests.soak.imports [--kills 50]
 
 Half of the kills hit between the file and the rows: the object store has the file, and has not answered yet. The others
-hit between the rows and the answer: PostgreSQL has committed, and the cache does not confirm. After each the service is
-started again, and the client sends its request again with the same Idempotency-Key. Ends with 1 after a row without its
-file, a request that made no activity or two, or a file without a row after the sweep.
+hit between the rows and the answer: PostgreSQL has committed, and the cache does not confirm. After each kill the
+service is started again, and the client sends its request again with the same Idempotency-Key. Exits with 1 after a row
+without its file, a request that made no activities or made them twice, or a file without a row after the sweep.
 """
 
 import argparse
@@ -39,7 +39,7 @@ EMAIL = "soak@example.org"
 PREFIX = "soak/"
 PATIENCE_S = 20.0
 
-# All objects that rows name, and how many activities each has.
+# All objects that rows name, with the number of activities of each.
 NAMED = """
     SELECT object_name, count(readings)
     FROM originals
@@ -75,7 +75,7 @@ class Stage:
     instance: Instance
 
     async def kill_between_file_and_rows(self, number: int) -> bool:
-        """Whether the client got no answer."""
+        """True if the client got no answer."""
         stored, go_on = threading.Event(), threading.Event()
 
         def hold(_: str) -> None:
@@ -105,7 +105,7 @@ class Stage:
         return await uploading is None
 
     async def upload(self, number: int) -> list[int] | None:
-        """The ids of the activities, or None where there is no answer."""
+        """The ids of the activities; None without an answer."""
         token = await self._token()
         url = f"http://127.0.0.1:{self.instance.port}/api/v1/activities/import"
         headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": f"upload-{number}"}
@@ -121,7 +121,7 @@ class Stage:
         return await logged_in(self.instance.port, EMAIL)
 
     def look(self, seen: Seen, *, uploads: int) -> None:
-        """No row without its file, and each upload has its two activities once."""
+        """Note rows without their file, and uploads that did not make their two activities once."""
         with psycopg.connect(self.urls.database_url) as there:
             named: dict[str, int] = dict(there.execute(NAMED.encode()).fetchall())
             orphans = there.execute(WITHOUT_READING.encode()).fetchone()
@@ -151,7 +151,7 @@ class Stage:
 
 
 def a_file(number: int) -> bytes:
-    """Two runs of a day of their own."""
+    """A file with two runs, on a day that no other file has."""
     day = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=number)
     return gpx(
         *(
@@ -166,7 +166,7 @@ def stage(urls: EngineUrls) -> Iterator[Stage]:
     with ExitStack() as stack:
         bucket, environment = stack.enter_context(serving_bucket())
         before = {name: os.environ.get(name) for name in environment}
-        os.environ.update(environment)  # the service's, and those of the sweep in this process
+        os.environ.update(environment)  # for the service, and for the sweep in this process
         stack.callback(lambda: [os.environ.pop(name) for name, value in before.items() if value is None])
         settings = {"RATE_LIMIT_SCALE": "0", "OBJECTS_URL": f"s3://bucket/{PREFIX}".rstrip("/")}
         instance = Instance(urls, settings)

@@ -3,12 +3,12 @@
     python -m tests.soak.jobs [--kills 50]
 
 Before each kill there is new work for jobs of every kind: activities whose days in the trash are over, accounts to be
-erased, keys, changes and archives to be forgotten, exports to be made, files to be deleted, files that belong to
-nothing; the jobs come in any order. The worker and its child are killed by SIGKILL while a job runs, of each kind
-equally often. It is counted under which jobs that was, and under which of them in the middle: with some of their work
-done and some not. At the end PostgreSQL is frozen once and its connections are dropped once, and the time is measured
-until the worker carries out jobs again. Ends with 1 if anything is left, was done twice, was deleted that belongs to
-something, or took longer than 5 s, and if the worker was killed under no job of some kind.
+erased, expired keys, changes and archives, exports to be made, files to be deleted, files that belong to nothing; the
+jobs come in any order. The worker and its child are killed by SIGKILL while a job runs, equally often for each kind. It
+is counted which jobs ran then, and which of them were in the middle, with some of their work done and some not. At the
+end PostgreSQL is frozen once and its connections are dropped once, and the time is measured until the worker carries
+out jobs again. Exits with 1 if work is left or was done twice, if a file that belongs to something was deleted, if the
+worker took longer than 5 s to work again, or if it was never killed during a job of some kind.
 """
 
 import argparse
@@ -35,14 +35,14 @@ from tests.soak.jobs_given import JOBS_LEFT, Connection, Given, enqueue, rows
 BACK_S = 5.0
 
 KILLED_WITHIN_S = 0.005
-"""Of when the job was seen to run, for each activity of an account; half of it after each miss: some are quick."""
+"""Time within which a running job is killed, for each activity of an account; halved after each miss."""
 
 LAST_WORKER = """
     SELECT coalesce(max(id), 0)
     FROM procrastinate_workers
 """
 
-# Only what the present worker runs: jobs of those killed before stay `doing` until they are given back.
+# Only jobs of the present worker: jobs of killed workers stay `doing` until they are given back.
 RUNNING = """
     SELECT task_name
     FROM procrastinate_jobs
@@ -58,17 +58,17 @@ ENQUEUED = """
 
 @dataclass
 class Kills:
-    """Under how many jobs of each kind the worker was killed."""
+    """Counts the jobs of each kind that ran when the worker was killed."""
 
     running: Counter[Task] = field(default_factory=Counter)
     midway: Counter[Task] = field(default_factory=Counter)
-    """Of those that were running it was seen that some of their work was done, and some not."""
+    """Running jobs of which some work was seen to be done, and some not."""
     aimed: Counter[Task] = field(default_factory=Counter)
     missed: Counter[Task] = field(default_factory=Counter)
-    """How often in a row a job at which the kill was aimed had ended before it came."""
+    """How often in a row a job had ended before the kill that was aimed at it."""
 
     def aim(self) -> Task:
-        """At the kind that was aimed at least often."""
+        """The kind to aim at: the one that was aimed at least often."""
         task = min(Task, key=lambda task: (self.aimed[task], random.random()))
         self.aimed[task] += 1
         return task
@@ -78,7 +78,7 @@ class Kills:
 
 
 class Worker:
-    """`fitness worker`, in a process group of its own, of which nothing is left behind a `with`."""
+    """`fitness worker`, in a process group of its own, which is killed at the end of a `with`."""
 
     def __init__(self, urls: EngineUrls, folder: Path) -> None:
         self._environment = environment(
@@ -103,7 +103,7 @@ class Worker:
         self._process.wait()
 
     def stop(self) -> float:
-        """How long that took."""
+        """Stop the worker; how long that took, in seconds."""
         assert self._process is not None
         began_s = time.monotonic()
         self._process.terminate()
@@ -112,7 +112,7 @@ class Worker:
 
 
 def wait_for(true: Callable[[], bool]) -> float:
-    """How long it took until that is true."""
+    """Wait until `true()`; how long that took, in seconds."""
     began_s = time.monotonic()
     while not true():
         assert time.monotonic() - began_s < 4 * PATIENCE_S
@@ -121,9 +121,9 @@ def wait_for(true: Callable[[], bool]) -> float:
 
 
 def killed_under_jobs(connection: Connection, worker: Worker, given: Given, kills: Kills) -> bool:
-    """Once a job of the kind that is wanted most runs, kill the worker a moment later, and note what ran.
+    """Once a job of the kind to aim at runs, kill the worker a moment later, and note which jobs ran.
 
-    False where that job had ended by then.
+    False if that job had ended by then.
     """
     ((last,),) = rows(connection, LAST_WORKER)
     task = kills.aim()
@@ -148,7 +148,7 @@ def killed_under_jobs(connection: Connection, worker: Worker, given: Given, kill
 
 
 def frozen(urls: EngineUrls, connection: Connection) -> float:
-    """PostgreSQL stands still for 5 s, and a job is enqueued when it goes on. Until that is done."""
+    """Freeze PostgreSQL for 5 s, then enqueue jobs; the seconds until they are done."""
     (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
     parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
     pids = with_children(parent)
@@ -178,7 +178,7 @@ def done_again(connection: Connection) -> float:
 
 
 def hunted(urls: EngineUrls, folder: Path, count: int, size: int) -> tuple[Given, Kills, list[str]]:
-    """What there was to do, under which jobs the worker was killed, and what is wrong after."""
+    """The work that was given, the kills, and what is wrong afterwards."""
     given, kills = Given(folder / "objects"), Kills()
     with (
         psycopg.connect(urls.owner_database_url, autocommit=True) as connection,

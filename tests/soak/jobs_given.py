@@ -1,6 +1,6 @@
-"""What background jobs of every kind have to do, how much of it is left, and whether its effects are right.
+"""Makes work for background jobs of every kind, counts how much is left, and checks the effects.
 
-All of it is written as rows and files, as requests of long ago would have left them.
+The work is written as rows and files, as requests of long ago would have left them.
 """
 
 import io
@@ -21,10 +21,10 @@ from fitness.domain.model.jobs import EVERY, Task
 from fitness.domain.model.objects import UNNAMED_FOR, new_name
 
 EXPORTS_EACH = 5
-"""People of a round who ask for an export, people whose export is over, and files of live activities."""
+"""In each round, as many people ask for an export, have an export that is over, and have files of live activities."""
 
 FILES_EACH = 4
-"""Parts of an archive that is over."""
+"""Parts of an archive whose export is over."""
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -143,7 +143,7 @@ LEFT: dict[Task, LiteralString] = {
     """,
     Task.DELETE_OBJECTS: "SELECT count(*) FROM released_objects",
 }
-"""Of the work of each kind, but for the files that belong to nothing: those are in the folder alone."""
+"""Queries for the work left of each kind, except for files that belong to nothing, which are only in the folder."""
 
 NAMED = """
     SELECT object_name
@@ -176,7 +176,7 @@ FAILED = """
 
 @dataclass
 class Given:
-    """What there was for the jobs to do, and what they had to leave alone."""
+    """The work that was given to the jobs, and the files that they must leave alone."""
 
     objects: Path
     in_trash: int = 0
@@ -184,11 +184,11 @@ class Given:
     departed: int = 0
     exports: int = 0
     each: int = 0
-    """Live activities of each who asked for an export."""
+    """Live activities of each user who asked for an export."""
     orphans: list[str] = field(default_factory=list)
-    """Files that belong to nothing, of long ago."""
+    """Old files that belong to nothing."""
     kept: set[str] = field(default_factory=set)
-    """Files that must outlive every job: those of live activities, and those whose rows may still come."""
+    """Files that no job may delete: those of live activities, and those whose rows may still come."""
 
     def add(self, connection: Connection, number: int, size: int) -> None:
         """Work for jobs of every kind, and a job of each kind, in any order."""
@@ -196,7 +196,7 @@ class Given:
             ((long_ago,),) = rows(connection, "SELECT now() - interval '40 days'")
             living = _ids(connection, USERS, name=f"l{number}-", count=20, deleted_at=None)
             departed = _ids(connection, USERS, name=f"d{number}-", count=5, deleted_at=long_ago)
-            asking = living[:EXPORTS_EACH]  # who had something purged since has no archive any more
+            asking = living[:EXPORTS_EACH]  # a purge of the owner's data would end the archive
             trashed = _ids(connection, ACTIVITIES, owners=living[EXPORTS_EACH:], each=size, deleted_at=long_ago)
             kept = _ids(connection, ACTIVITIES, owners=living, each=size, deleted_at=None)
             left = _ids(connection, ACTIVITIES, owners=departed, each=size, deleted_at=None)
@@ -226,7 +226,7 @@ class Given:
         return not rows(connection, JOBS_LEFT)[0][0] and not any(self.left(connection, task) for task in Task)
 
     def grow_old(self) -> None:
-        """What a job stored and could not name, since it was killed, is swept once its row cannot come any more."""
+        """Age the files without a row that killed jobs left, so that the sweep deletes them."""
         for name in self.stored() - self.kept:
             _set_age(self.objects / name, 2 * UNNAMED_FOR)
 
@@ -234,7 +234,7 @@ class Given:
         return {str(path.relative_to(self.objects)) for path in self.objects.glob("??/*")}
 
     def problems(self, connection: Connection) -> list[str]:
-        """Once nothing is left."""
+        """What is wrong, once no work is left."""
         return [*self._of_rows(connection), *self._of_exports(connection), *self._of_files(connection)]
 
     def _of_rows(self, connection: Connection) -> Iterable[str]:
@@ -260,7 +260,7 @@ class Given:
         try:
             content = b"".join((self.objects / name).read_bytes() for name in names)
         except FileNotFoundError:
-            return  # it is told by `_of_files`
+            return  # `_of_files` reports it
         if len(content) != size:
             yield f"an archive of {size} bytes has {len(content)}"
             return
@@ -277,7 +277,7 @@ class Given:
             yield f"{len(orphaned)} files are left that belong to nothing"
 
     def _add_files(self, connection: Connection, trashed: list[int], kept: list[int], long_ago: datetime) -> None:
-        """Of some activities in the trash, of some live ones, and one that was stored just now."""
+        """Add files of some trashed and some live activities, and one that was stored just now."""
         some = len(trashed) // 4
         _run(connection, ORIGINALS, ids=trashed[:some], names=self._files(some, long_ago))
         names = self._files(EXPORTS_EACH, long_ago)
@@ -296,7 +296,7 @@ class Given:
 
 
 def enqueue(connection: Connection) -> None:
-    """A job of each kind that the clock enqueues, in any order."""
+    """Enqueue a job of each kind that the clock enqueues, in any order."""
     _run(connection, JOBS, tasks=[*EVERY])
 
 

@@ -1,8 +1,8 @@
-"""Whether any order of steps of the lease's real code shows less than was acknowledged: a million states and more.
+"""Whether in any order of steps the lease's real code shows less than was acknowledged: a million states and more.
 
     python -m tests.soak.lease_states [--states 1000000]
 
-The model checker of tests/unit/test_lease_model.py with several bounds, in two processes. Ends with 1 after a stale
+The model checker of tests/unit/test_lease_model.py with several bounds, in two processes. Exits with 1 after a stale
 read, or where there were fewer states than asked for.
 """
 
@@ -18,8 +18,8 @@ from tests.unit.test_lease_model import Bounds, Rules, explored
 PROCESSES = 2
 SAID_EVERY = 20_000
 
-# Each says which of the surroundings take part; what is left out keeps the rest small enough to reach its depths. The
-# first two have about 100 000 states in all; each of the others is given an equal share.
+# Each of these limits how often something happens, so that the other steps can be explored in depth. The first two have
+# about 100 000 states in all; the others get equal shares of the rest.
 BOUNDS = (
     Bounds(writes=1, rounds=1, renewals=0, moves=1, failures=0),
     Bounds(writes=1, rounds=1, renewals=1, moves=0),
@@ -30,7 +30,7 @@ BOUNDS = (
 )
 
 Visited = tuple[Bounds, int, bool, bool, float]
-"""How many states, whether one was stale, whether that was all of them, and in how many seconds."""
+"""The bounds, the number of states, whether one was stale, whether those were all states, and the seconds it took."""
 
 
 def visit(given: tuple[Bounds, int]) -> Visited:
@@ -48,7 +48,7 @@ def visit(given: tuple[Bounds, int]) -> Visited:
 
 
 def visited(most: int) -> Iterator[Visited]:
-    """At most so many states under each of the bounds; whichever are done first come first."""
+    """Visit at most `most` states under each of the bounds; the bounds that are done first come first."""
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
         yield from pool.imap_unordered(visit, [(bounds, most) for bounds in BOUNDS], chunksize=1)
 

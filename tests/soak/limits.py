@@ -1,9 +1,10 @@
-"""Whether any of many processes that ask at the same time is admitted one too many.
+"""Whether many processes that ask at the same time are ever admitted once too often.
 
     python -m tests.soak.limits [--runs 20]
 
-In each run 8 processes with 25 requests under way each ask 10 000 times for one account, under a sliding window and
-under a token bucket in turn. Ends with 1 after one too many, or where the window admitted fewer than it holds.
+In each run 8 processes, with 25 requests under way each, ask 10 000 times in all for one account; the runs alternate
+between a sliding window and a token bucket. Exits with 1 after one admission too many, or if fewer than the limit were
+admitted.
 """
 
 import argparse
@@ -27,7 +28,7 @@ REQUESTS = 10_000
 PER_S = 3_600
 
 Admitted = tuple[int, int, float, float]
-"""How many were admitted and answered, from when until when."""
+"""How many requests were admitted, how many were answered, and when they began and ended."""
 
 
 async def ask(url: str, charge: Charge, times: int) -> Admitted:
@@ -41,7 +42,7 @@ async def ask(url: str, charge: Charge, times: int) -> Admitted:
                 decision = await limiter.acquire([charge])
                 counts[0] += decision.allowed
                 counts[1] += 1
-            except LimiterUnavailable:  # too slow for the deadline on a busy machine; charged or not
+            except LimiterUnavailable:  # the deadline was missed on a busy machine; the request may have been charged
                 continue
 
     started_s = time.time()

@@ -1,9 +1,9 @@
-"""Follows the live feed of four worker processes while everything is done to it: python -m tests.soak.live
+"""Follows the live feed of four worker processes under disturbances: python -m tests.soak.live
 
-Readers that stop, go on and kill their connections at random, while eight writers change one account's activities: each
-sees every change once and in order, also where the Redis of the wake-ups is killed and started meanwhile. A thousand
-connections made and killed, and a thousand that are idle: the gauge is right, and the memory flat. A session that ends
-closes its connection. Of 100 000 changes of many people, nobody is told of another's.
+Readers pause, continue and kill their connections at random, while eight writers change one account's activities: each
+reader has to see every change once and in order, also while the Redis of the wake-ups is killed and restarted. With a
+thousand connections made and killed, and a thousand idle ones, the gauge has to be right and the memory flat. A session
+that ends has to close its connection. Of 100 000 changes of many people, each may only be sent to its owner.
 """
 
 import argparse
@@ -45,11 +45,11 @@ PEOPLE = 40
 AT_ONCE = 100
 PATIENCE_S = 30.0
 CATCH_UP_S = 120.0
-"""For the readers, after the last change."""
+"""Time that the readers have after the last change."""
 
 REVOKED_S = 5.0
 GROWTH_MIB = 20.0
-"""Of all worker processes over the connections that were made and killed, after the first of them."""
+"""Allowed growth of all worker processes while connections are made and killed, after a first round of them."""
 
 SETTINGS = {"WORKERS": str(WORKERS), "RATE_LIMIT_SCALE": "0", "CONNECTIONS_PER_ADDRESS": "5000"}
 
@@ -69,7 +69,7 @@ async def people(urls: EngineUrls, count: int) -> AsyncIterator[tuple[Database, 
 
 
 async def opened(port: int, token: str, cursor: str | None = None) -> ClientConnection:
-    """A connection that is told of changes from now on, or from the cursor on."""
+    """A connection that follows changes from now on, or after the cursor."""
     client = await connect(f"ws://127.0.0.1:{port}/api/v1/live", open_timeout=PATIENCE_S, ping_interval=None)
     await client.send(json.dumps({"token": token} | ({} if cursor is None else {"cursor": cursor})))
     json.loads(await asyncio.wait_for(client.recv(), PATIENCE_S))
@@ -81,7 +81,7 @@ async def opened(port: int, token: str, cursor: str | None = None) -> ClientConn
 
 @dataclass
 class Reader:
-    """Keeps where it is, and connects again from there."""
+    """A reader that remembers its cursor, and connects again from there."""
 
     port: int
     token: str
@@ -93,7 +93,7 @@ class Reader:
     wrong: list[str] = field(default_factory=list)
 
     async def read(self, end: list[int], until_s: float) -> None:
-        """To the `end`, once that is known; from then on it neither stops nor leaves any more."""
+        """Read up to the `end`. Once that is known, the reader neither pauses nor leaves any more."""
         while not self.wrong and (not end or (self.seen < end[0] and time.monotonic() < until_s)):
             try:
                 client = await opened(self.port, self.token, self.cursor)
@@ -111,7 +111,7 @@ class Reader:
         leaves_s = time.monotonic() + self.draw.expovariate(1.0)
         while time.monotonic() < (until_s if end else leaves_s) and not self.wrong and [self.seen] != end:
             if not end and self.draw.random() < 0.01:
-                await asyncio.sleep(self.draw.random())  # it stops, and goes on
+                await asyncio.sleep(self.draw.random())  # a pause
             with suppress(TimeoutError):
                 self._told(json.loads(await asyncio.wait_for(client.recv(), 0.2))["change"])
         if self.draw.random() < 0.3:
@@ -126,7 +126,7 @@ class Reader:
 
 
 async def write(port: int, token: str, draw: random.Random, done: Callable[[], bool]) -> int:
-    """How many requests failed; what was made of them does not matter, since the log says what was."""
+    """How many requests failed; whether they were carried out does not matter, since the change log tells."""
     client, failed = Client(port, token), 0
     body = {"activity_type": "run", "activity_date": "2026-11-01T08:00:00Z", "duration_minutes": 30, "tags": ["a"]}
     mine: list[int] = []
@@ -152,7 +152,7 @@ async def write(port: int, token: str, draw: random.Random, done: Callable[[], b
 
 
 async def asked(port: int, token: str, method: str, path: str) -> Answer:
-    """Over a connection of its own."""
+    """The answer to a request over a connection of its own."""
     client = Client(port, token)
     try:
         return await client.ask(method, path)
@@ -163,7 +163,7 @@ async def asked(port: int, token: str, method: str, path: str) -> Answer:
 async def followed(
     instance: Instance, seconds: float, breaking: Callable[[], None] | None, mending: Callable[[], None] | None
 ) -> tuple[str, list[str]]:
-    """What was seen, and what was wrong."""
+    """A line on what was seen, and what was wrong."""
     token = await logged_in(instance.port, f"reader{time.time_ns()}@example.org")
     owner: int = (await asked(instance.port, token, "GET", "/users/me")).json()["id"]
     start = (await asked(instance.port, token, "GET", "/activities/changes?from=now")).json()["next_cursor"]
@@ -194,7 +194,7 @@ async def followed(
 
 
 async def gauge(instance: Instance, wanted: float) -> float:
-    """As soon as it is what is wanted, or what it is after a while."""
+    """The gauge's value, as soon as it is the wanted one, or after PATIENCE_S."""
     give_up_s = time.monotonic() + PATIENCE_S
     while True:
         samples = await asyncio.to_thread(instance.metrics)
@@ -223,11 +223,11 @@ async def _many(instance: Instance, tokens: Sequence[str], count: int) -> tuple[
         client.transport.abort()
 
     async def turns(times: int) -> None:
-        step = min(20, len(tokens))  # of each person one at a time: a place is free once the service saw the kill
+        step = min(20, len(tokens))  # one for each person, whose place is free once the service has seen the kill
         for first in range(0, times, step):
             await asyncio.gather(*(made_and_killed(number) for number in range(first, min(first + step, times))))
 
-    await turns(count // 2)  # what a process needs once
+    await turns(count // 2)  # memory that a process takes only once
     await gauge(instance, 0)
     before_mib = memory_mib(instance)
     await turns(count)

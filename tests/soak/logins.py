@@ -1,10 +1,11 @@
-"""Whether anybody gets more than five guesses a minute at a password, and what the others feel of it.
+"""Whether anybody gets more than five guesses a minute at a password, and what other users notice of the guesses.
 
     python -m tests.soak.logins [--attempts 5000]
 
-A third of the attempts each while the Redis of the limits is up, hangs and is gone: half of them from one address at
-many accounts, half from many addresses at one account, while others log in as ever. Ends with 1 after a sixth check of
-a password within a minute, a refused login of somebody else, or a 99th percentile of those above 500 ms.
+A third of the attempts each is made while the limits' Redis is up, hangs and is gone. Half of them come from one
+address and try many accounts, half come from many addresses and try one account, while other users log in normally.
+Exits with 1 after a sixth check of a password within a minute, a refused login of another user, or a 99th percentile of
+theirs above 500 ms.
 """
 
 import argparse
@@ -35,7 +36,7 @@ PASSWORD = "correct horse"
 @dataclass
 class Soak:
     checked_s: dict[str, list[float]] = field(default_factory=lambda: {"one address": [], "one account": []})
-    """When a password was looked at, by whose guess it was."""
+    """When passwords were checked, by the kind of attack."""
     statuses: Counter[str] = field(default_factory=Counter)
     took_ms: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)

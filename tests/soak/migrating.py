@@ -1,13 +1,13 @@
-"""A database of a million activities that is brought to the present schema while people write.
+"""Migrates a database of a million activities to the present schema while people write.
 
     python -m tests.soak.migrating [--rows 1000000] [--from 18]
 
-Fills a database whose schema has the migrations up to `--from`: one person has 50 000 activities, everybody else about
-500. Then all later ones are applied, while four writers, each under the service's own timeouts, record activities and
-change others, of the one who has many and of the rest. No write may fail or be lost, and none may take longer than the
-service waits for an answer. (018 itself, which counts twenty people under one lock, keeps writes waiting for a second
-where one of them has 50 000 activities.) At the end the kept totals are what the activities add up to. Ends with 1
-where any of it fails.
+It fills a database with the migrations up to `--from`: one user has 50 000 activities, everybody else about 500. Then
+all later migrations are applied, while four writers, under the service's own statement timeout, record activities and
+change them, for the user with many activities and for the others. No write may fail or be lost, and none may take
+longer than the service waits for an answer. (018 itself, which counts twenty users under one lock, keeps writes waiting
+for a second if one of them has 50 000 activities.) At the end the kept totals must agree with the activities. Exits
+with 1 if any of it fails.
 """
 
 import argparse
@@ -45,7 +45,7 @@ KEPT = "SELECT count(*), sum(version - 1) FROM activities"
 
 @dataclass(slots=True)
 class Writer:
-    """Each write is a transaction of two statements: one activity more, and another one changed."""
+    """A writer whose every write is a transaction that inserts an activity and changes it."""
 
     url: str
     number: int
@@ -99,14 +99,14 @@ def migrated(server: str, rows: int, version: int) -> list[str]:
 
 
 def _each_applied(url: str, version: int, writers: list[Writer]) -> Iterator[str]:
-    """The titles of those during which a write took too long."""
+    """Apply each migration; yields the titles of those during which a write took too long."""
     shipped = shipped_migrations()
     for number in (place for place, one in enumerate(shipped, 1) if one.version > version):
         before, began_s = sum(one.written for one in writers), time.perf_counter()
         for one in writers:
             one.slowest_s = 0.0
         (title,) = Migrations(url, shipped[:number]).up()
-        time.sleep(DEADLINE_S)  # so that a write that waited has ended
+        time.sleep(DEADLINE_S)  # time for a waiting write to end
         slowest_s, written = max(one.slowest_s for one in writers), sum(one.written for one in writers) - before
         print(
             f"{title:36} {time.perf_counter() - began_s - DEADLINE_S:6.1f} s, {written:6} writes, the slowest "

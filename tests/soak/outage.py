@@ -1,11 +1,11 @@
-"""What a GET and a PATCH cost while Redis is well, refuses, hangs, or is known to be lost.
+"""Measures what a GET and a PATCH cost while Redis is well, refuses, hangs, or is known to be lost.
 
     python -m tests.soak.outage [--rounds 10]
 
-One client, one request at a time. In each round the same service goes through every state in turn. The extra of a read
-is what its median and its slowest cost above the median of one that bypasses the cache; that of a write, above the
-median of one while Redis is well. Ends with 1 where a median is beyond what DEADLINES_MS says: the slowest of many says
-as much of the machine as of the service, and is printed.
+One client sends one request at a time. In each round the same service goes through every state in turn. The extra time
+of a read is its time above the median of reads that bypass the cache; that of a write is its time above the median of
+writes while Redis is well. Exits with 1 if a median extra time exceeds DEADLINES_MS. That of the slowest request is
+only printed, since it depends on the machine as much as on the service.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from tests.harness.servers import ValkeyServer, breakable_cache
 ROUNDS = 10
 ENOUGH = 50
 FAILURES = 5
-"""So many requests may find out for themselves; after that the service knows."""
+"""The first requests of an outage, which may each notice it by themselves; after them the service knows."""
 
 WRITES = 10
 DEADLINES_MS = {"hanging": 60.0, "refusing": 2.0, "first write": 1_300.0, "later writes": 5.0}
-"""Of the extra; `lost` is what reads are measured by, and may itself cost so much more than a hit."""
+"""The most extra time of each state. `lost` is what other reads are compared with; LOST_MS bounds it against hits."""
 
 LOST_MS = 2.0
 
@@ -72,7 +72,7 @@ class Bench:
             took_ms = (time.perf_counter() - started_s) * 1000
             assert answer.status == 200
             if origin == "hit" and came_from(answer) == "miss":
-                continue  # an invalidation of the outage was carried out just now
+                continue  # an invalidation from the outage was carried out just now
             self.took_ms[state].append(took_ms)
             assert came_from(answer) == origin, f"{state}: {came_from(answer)}"
 
@@ -109,7 +109,7 @@ def main() -> None:
 
 
 def report(took_ms: dict[str, list[float]]) -> list[str]:
-    """Prints the table; returns what took too long."""
+    """Print the table; the states that took too long."""
     median_ms = {state: statistics.median(all_ms) for state, all_ms in took_ms.items()}
     wrong = []
     if median_ms["lost"] - median_ms["well"] > LOST_MS:

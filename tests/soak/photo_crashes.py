@@ -2,9 +2,9 @@
 
     python -m tests.soak.photo_crashes [--kills 50]
 
-A process adds a photo and kills itself: after its first object, after both, or after the row, before anybody is told.
-After all kills each row has its objects, an hour later the sweep deletes what no row names, and each photo that is
-there is served. Ends with 1 where any of it fails.
+A process adds a photo and kills itself: after its first object, after both, or after the row, before the answer. After
+all kills each row must have its objects, the sweep an hour later must delete the objects that no row names, and each
+existing photo must be served. Exits with 1 if any of it fails.
 """
 
 import argparse
@@ -37,7 +37,7 @@ PHOTOS_OF_AN_ACTIVITY = 10
 
 
 class DiesAfter:
-    """Ends its process once `method` of `inner` has returned for the `number`th time."""
+    """A wrapper of `inner` that kills its process once `method` has returned for the `number`th time."""
 
     def __init__(self, inner: Any, method: str, number: int) -> None:
         self._inner, self._method, self._left = inner, method, number
@@ -68,7 +68,7 @@ class Seen:
     """Objects that no row names, before the sweep."""
     swept: int = 0
     left: int = 0
-    """Objects that no row names, after it."""
+    """Objects that no row names, after the sweep."""
     not_served: int = 0
 
     def wrong(self, kills: int) -> list[str]:
@@ -79,7 +79,7 @@ class Seen:
 
 
 def die(point: str, activity_id: int, owner: int) -> None:
-    """In a process of its own: add a photo, but do not survive `point`."""
+    """Add a photo, and kill this process after `point`."""
 
     async def run(container: Container) -> None:
         seen = Rendition(encoded(drawn(), "JPEG"), "image/jpeg", 60, 40)

@@ -2,13 +2,13 @@
 
     python -m tests.soak.proxy [--seconds 90] [--rate 5000]
 
-nginx with our file in one network namespace, two replicas in another, since on loopback the kernel gives a port again
-that a closed connection still holds. First wrk asks for an activity for so long as fast as it is answered, which has to
-be at least at that rate: a generator in Python takes as much of two cores as proxy and replicas together, and nothing
-costs a replica less than a cached activity. Then, under a smaller and steady load, each replica in turn is ended by
-SIGTERM and started again, ROUNDS times. There one request in ten is a POST, which the proxy may not repeat. Ends with 1
-where an answer was not the replicas' own, a request had none, or the closed connections to the replicas are more than
-kept connections leave behind. Needs root, `ip` (Debian: iproute2), nginx and wrk.
+nginx runs with our file in one network namespace and two replicas in another, since on loopback the kernel reuses ports
+that closed connections still hold. First wrk requests an activity for `--seconds`, as fast as it is answered, which has
+to be at least `--rate`: a generator in Python would take as much CPU as proxy and replicas together, and nothing costs
+a replica less than a cached activity. Then, under a smaller and steady load, each replica in turn is ended by SIGTERM
+and started again, ROUNDS times. There one request in ten is a POST, which the proxy may not repeat. Exits with 1 if an
+answer was not the replicas' own, if a request had no answer, or if there are more closed connections to the replicas
+than kept connections leave behind. Needs root, `ip` (Debian: iproute2), nginx and wrk.
 """
 
 import argparse
@@ -38,15 +38,15 @@ from ops.local.service import FITNESS, own_folder
 CONNECTIONS = 64
 ROUNDS = 2
 RESTART_S = 4.0
-"""Under load before a replica is ended, and as long again before it is started. The proxy tries one that was gone again
-within three seconds (`fail_timeout`, and its clock has whole ones); until then it has the other one alone."""
+"""Time under load before a replica is ended, and again before it is started. The proxy tries a replica that was gone
+again within three seconds (`fail_timeout`, by a clock of whole seconds); until then it has only the other one."""
 RESTART_RATE = 1_000.0
 TENTH = 10
 PATIENCE_S = 60.0
 PORT = 8000
 REPLICAS = ("10.213.0.2:8001", "10.213.0.2:8002")
 MOST_CLOSED = 0.05
-"""Of the requests: connections to the replicas in TIME_WAIT after the load. Without keep-alive each leaves one."""
+"""Connections to the replicas in TIME_WAIT after the load, for each request. Without keep-alive each leaves one."""
 
 KEY = secrets.token_hex(32)
 TIME_WAIT = "06"
@@ -54,7 +54,7 @@ CLONE_NEWNET = 0x40000000
 
 
 EXPECTED = {"GET": "GET 200", "POST": "POST 404"}
-"""What a replica answers; the proxy's own refusals are others."""
+"""The replicas' answers; the proxy's own refusals have other statuses."""
 PATHS = {"GET": "/health/live", "POST": "/api/v1/nothing"}
 
 
@@ -77,7 +77,7 @@ function done(summary)
     summary.duration / 1e6))
 end
 """
-"""For wrk. Each address sends less than its limit."""
+"""The script for wrk. Each address sends less than its limit."""
 
 
 class Steady(NamedTuple):
@@ -88,7 +88,7 @@ class Steady(NamedTuple):
 
 
 class Load:
-    """So many requests a second over CONNECTIONS connections, each of a client with an address of its own."""
+    """A load of `rate` requests a second over CONNECTIONS connections, each of a client with its own address."""
 
     def __init__(self, rate: float) -> None:
         self.every_s = CONNECTIONS / rate
@@ -96,7 +96,7 @@ class Load:
         self.answers: Counter[str] = Counter()
 
     def end(self) -> None:
-        """Once the requests under way are answered."""
+        """End the load, once the requests under way are answered."""
         self.ends_s = time.monotonic()
 
     async def run(self) -> None:
@@ -117,18 +117,18 @@ class Load:
             method = "GET" if sent % TENTH else "POST"
             self.answers[f"{method} {await connection.ask(requests[method])}"] += 1
             sent += 1
-            due_s = max(due_s + self.every_s, time.monotonic() - 1)  # what is late by more than a second is left out
+            due_s = max(due_s + self.every_s, time.monotonic() - 1)  # what is over a second late is left out
         if connection is not None:
             connection.close()
 
 
 class Connection(asyncio.Protocol):
-    """Has one request under way at a time."""
+    """One connection, with one request under way at a time."""
 
     closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class, of no base
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class has no common base class
         self._received = b""
         self._answer: asyncio.Future[str] | None = None
 
@@ -169,7 +169,7 @@ class Asked(NamedTuple):
 
 
 class Replica:
-    """The service, in memory, in the namespace `where`. All have the same keys, so that each takes all tokens."""
+    """The service, in memory, in the namespace `where`. All replicas have the same keys, so each accepts all tokens."""
 
     def __init__(self, where: str, address: str) -> None:
         host, _, port = address.partition(":")
@@ -195,7 +195,7 @@ class Replica:
             time.sleep(0.05)
 
     def prepared(self) -> Asked:
-        """An account and its activity, whose ids are the same on each replica that was asked for nothing else."""
+        """An account and its activity, whose ids are the same on each replica that had no other requests."""
         with httpx.Client(base_url=f"http://{self._address[0]}:{self._address[1]}") as client:
             who = {"email": "ann@example.org", "password": "a horse on a hill"}
             client.post("/api/v1/auth/register", json=who).raise_for_status()
@@ -216,7 +216,7 @@ def ip(*arguments: str) -> None:
 
 @contextmanager
 def two_namespaces() -> Iterator[tuple[str, str]]:
-    """That of the proxy, 10.213.0.1, and that of the replicas, 10.213.0.2 and .3. Both are deleted after."""
+    """The proxy's namespace, 10.213.0.1, and the replicas', 10.213.0.2 and .3. Both are deleted afterwards."""
     near, far = (f"fitness-{os.getpid()}-{name}" for name in ("proxy", "api"))
     with ExitStack() as stack:
         for namespace in (near, far):
@@ -232,21 +232,21 @@ def two_namespaces() -> Iterator[tuple[str, str]]:
 
 
 def enter(namespace: str) -> None:
-    """This thread and what it starts are in `namespace` from now on."""
+    """Move this thread, and what it starts from now on, to `namespace`."""
     with Path(f"/run/netns/{namespace}").open() as file:
         if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), f"cannot enter the network namespace {namespace}")
 
 
 def closed_connections() -> int:
-    """To the replicas, in TIME_WAIT."""
+    """The number of connections to the replicas in TIME_WAIT."""
     ports = {f"{int(replica.partition(':')[2]):04X}" for replica in REPLICAS}
     rows = [line.split() for line in Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]]
     return sum(row[3] == TIME_WAIT and row[2].partition(":")[2] in ports for row in rows)
 
 
 def loaded(proxy: Proxy, folder: Path, asked: "Asked", seconds: float) -> Steady:
-    """By wrk; what was answered stands in the proxy's log."""
+    """Load the proxy by wrk; the answers are counted from the proxy's log."""
     script = folder / "steady.lua"
     script.write_text(STEADY.format(path=asked.path, token=asked.token))
     given = ["-t", "1", "-c", str(CONNECTIONS), "-d", f"{seconds:.0f}s", "-s", str(script)]
@@ -255,7 +255,7 @@ def loaded(proxy: Proxy, folder: Path, asked: "Asked", seconds: float) -> Steady
     with proxy.log.open() as log:
         lines = map(json.loads, log)
         answers = Counter(f"{line['method']} {line['status']}" for line in lines)
-    answers["GET 499"] -= min(answers["GET 499"], CONNECTIONS)  # those under way when wrk ended
+    answers["GET 499"] -= min(answers["GET 499"], CONNECTIONS)  # requests that were under way when wrk ended
     answers["GET no answer"] = said["unanswered"]
     return Steady(said["answered"] / said["seconds"], +answers)
 
@@ -296,7 +296,7 @@ def measured(replicas: Sequence[Replica], proxy: Proxy, folder: Path, rate: floa
 
 
 def failures(proxy: Proxy) -> Counter[str]:
-    """What nginx says of requests that failed, by the second, without the addresses."""
+    """nginx's messages on failed requests, by the second, without the addresses."""
     found = re.findall(r" (\S+) \[.*?: \*\d+ (.*?), client", proxy.errors.read_text())
     return Counter(f"{at} {said}" for at, said in found)
 

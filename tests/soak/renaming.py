@@ -1,11 +1,11 @@
-"""What others notice while somebody renames a tag that 20 000 activities have.
+"""Measures what others notice while somebody renames a tag that 20 000 activities have.
 
     python -m tests.soak.renaming [--activities 20000] [--rounds 3] [--seconds 6]
 
-On a service of two workers, four others read what is cached, list and create, each with a pause after each answer: for
-some seconds while nothing else happens, then while the tag is renamed, and so on. While it is renamed, their 99th
-percentile is at most twice what it is otherwise. Each renaming puts one entry for each activity in the change log, and
-gives its person's scope of the cache one new generation. Ends with 1 where any of it fails.
+On a service of two workers, four other users read cached activities, list and create, with a pause after each answer:
+for some seconds in peace, then while the tag is renamed, and so on. During a renaming their 99th percentile may be at
+most twice as high as in peace. Each renaming has to write one entry for each activity into the change log, and to give
+the owner's scope of the cache one new generation. Exits with 1 if any of it fails.
 """
 
 import argparse
@@ -52,7 +52,7 @@ TAGGED = "SELECT count(*) FROM activities WHERE user_id = %(owner)s AND tags = A
 
 @dataclass(slots=True)
 class Seen:
-    """By the others."""
+    """The answers that the others got."""
 
     took_ms: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -102,7 +102,7 @@ async def others_meanwhile(others: list[Other], seen: Seen, meanwhile: Awaitable
 
 @dataclass(slots=True)
 class Invalidations:
-    """Of one scope of the cache, as its server tells them: with events on the keys' names."""
+    """Counts the invalidations of one scope of the cache, by keyspace events of its server."""
 
     channel: PubSub
 
@@ -115,13 +115,13 @@ class Invalidations:
         return cls(channel)
 
     def count(self) -> int:
-        """Since it was counted last."""
+        """The invalidations since the last count."""
         return sum(1 for _ in iter(lambda: self.channel.get_message(timeout=0.1), None))
 
 
 @dataclass(slots=True)
 class Person:
-    """Has a tag on all activities."""
+    """A user who has one tag on all activities."""
 
     id: int
     client: Client
@@ -144,7 +144,7 @@ class Person:
         self.tag = new
 
     def wrong(self, count: int) -> list[str]:
-        """What is not as it should be, of all renamings so far."""
+        """What is wrong after all renamings so far."""
         about = {"owner": self.id, "tag": self.tag}
         tagged, entries, activities = (
             number for query in (TAGGED, LOGGED) for number in self.owner.execute(query, about).fetchone() or ()

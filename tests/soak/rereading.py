@@ -2,9 +2,9 @@
 
     python -m tests.soak.rereading [--files 500]
 
-Imports files, some of whose activities are edited or put into the trash, and reads them again under a rule that has
-changed: the climb of every other file is another one. Ends with 1 if an activity is not as it has to be, if a dry run
-changes anything, or if a second run does.
+It imports files, edits or trashes some of their activities, and reads the files again with a changed rule, which gives
+every other file a different climb. Exits with 1 if an activity is not as it has to be, or if a dry run or a second run
+changes anything.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from fitness.ports.recordings import FileIdentity, RecordingReaderPort
 from tests.files import FitFile, gpx, track
 
 EDITED, CLIMB_EDITED, TRASHED = 5, 7, 11
-"""Every so many activities have their title edited, their climb, or are in the trash."""
+"""Of so many activities, one has its title edited, one its climb, and one is in the trash."""
 
 KEPT = """
     SELECT id, version, title, elevation_gain_m, duration_minutes, distance_km, updated_at, deleted_at
@@ -53,7 +53,7 @@ class Seen:
 
 
 class ChangedRule:
-    """The climb of every other file is NEW_CLIMB_M."""
+    """A reader that gives every other file the climb NEW_CLIMB_M."""
 
     def __init__(self, reader: RecordingReaderPort) -> None:
         self._reader = reader
@@ -150,7 +150,7 @@ def _kept(urls: EngineUrls) -> Kept:
 
 
 def _differences(urls: EngineUrls, before: Kept, after: Kept) -> list[str]:
-    """Where an activity is not as it was but for what had to change."""
+    """Activities that differ from before in more or less than had to change."""
     with psycopg.connect(urls.database_url) as there:
         origins: dict[int, str] = dict(there.execute("SELECT id, external_id FROM activities").fetchall())
     wrong = []

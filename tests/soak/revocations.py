@@ -2,11 +2,11 @@
 
     python -m tests.soak.revocations [--sessions 1200]
 
-In each of ten rounds every living session is carried on by its refresh token, a tenth of the thousand is revoked, by
-its owner, from another session or with all others of its account, and the state Redis is killed in the midst of that.
-Once it is back each session that was ever revoked is tried, on every connection to another process, and so is each
-living one. In the end its data is lost as well. Ends with 1 where a revoked session works, or where one does not that
-was neither revoked nor begun within the second before a kill.
+In each of ten rounds every living session is refreshed, a tenth of the sessions to revoke is revoked, by a logout or
+from another session of the account, and meanwhile the state Redis is killed. Once Redis is back, each session that was
+ever revoked is tried, each request on a new connection, and so is each living one. In the end Redis loses its data as
+well. Exits with 1 if a revoked session works, or if a session is refused that was neither revoked nor begun within the
+second before a kill.
 """
 
 import argparse
@@ -30,10 +30,10 @@ REVOKED = 1_000
 WORKERS = 4
 AT_ONCE = 16
 A_PERSON = 10
-"""Sessions."""
+"""Sessions of each account."""
 
 LOST_S = 1.0
-"""What Redis kept in its last second before a kill, it may lose (`appendfsync everysec`)."""
+"""At a kill, Redis may lose its last second (`appendfsync everysec`)."""
 
 PATIENCE_S = 10.0
 
@@ -58,7 +58,7 @@ class Soak:
     wrong: list[str] = field(default_factory=list)
 
     async def ask(self, method: str, path: str, token: str = "", body: object = None) -> tuple[int, dict[str, str]]:
-        """On a connection of its own: any of the processes answers."""
+        """Ask on a new connection, which any of the processes may answer."""
         client = Client(self.port, token)
         try:
             answer = await client.ask(method, path, body)
@@ -78,7 +78,7 @@ class Soak:
         return session
 
     async def carry_on(self, session: Session) -> bool:
-        """False if its refresh token is refused."""
+        """Refresh the session; false if its refresh token is refused."""
         status, given = await self._refreshed(session)
         give_up_s = time.monotonic() + PATIENCE_S
         while status == 503 and time.monotonic() < give_up_s:  # each process finds the server again by itself
@@ -94,7 +94,7 @@ class Soak:
         return await self.ask("POST", "/auth/refresh", body={"refresh_token": session.refresh})
 
     async def revoke(self, session: Session, way: int) -> None:
-        """By a logout, or from a session of the same account that goes on."""
+        """Revoke it by a logout, or from a living session of the same account."""
         other = next((one for one in self.living if one.email == session.email), None)
         if way == 0 or other is None:
             status, _ = await self.ask("POST", "/auth/logout", session.access)
@@ -130,7 +130,7 @@ class Soak:
 
 
 async def each(some: Iterable[T], act: Callable[[T], Awaitable[object]]) -> None:
-    """So many at once, none beside the others' end."""
+    """Act on each of them, AT_ONCE at a time; returns when all are done."""
     left = iter([*some])
 
     async def work() -> None:
@@ -191,7 +191,7 @@ async def soaked(port: int, valkey: ValkeyServer, sessions: int, revoked: int) -
     random.shuffle(soak.living)
     for number in range(ROUNDS):
         await each([*soak.living], lambda one: soak.check_living(one, time.monotonic()))
-        await asyncio.sleep(LOST_S * 2)  # what is begun from here on may be lost
+        await asyncio.sleep(LOST_S * 2)  # sessions that begin from here on may be lost
         await killed_round(soak, valkey, [*islice(soak.living, revoked // ROUNDS)])
         print(f"\rkill {number + 1} of {ROUNDS}: {dict(soak.counts)}", end="", file=sys.stderr, flush=True)
     await without_data(soak, valkey)

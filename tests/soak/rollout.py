@@ -1,11 +1,11 @@
-"""Whether the proxy finds a replica that comes and leaves one that goes, by their name, under load.
+"""Whether the proxy finds a new replica by name, and stops using one that ends, under load.
 
     python -m tests.soak.rollout [--nginx PROGRAM]
 
-nginx with our file as it is, but for whose X-Forwarded-For it believes, in one network namespace, with a name server of
-our own where Docker has its; the replicas are in another. First there is one; then a second one comes and the first one
-goes. Ends with 1 where a request was lost, or the second replica had none. Needs root, `ip`, and an nginx of 1.27.3 or
-later, of which Debian 12 and 13 have none.
+nginx runs with our file, except for the address whose X-Forwarded-For it believes, in one network namespace, with a
+name server of ours at the address of Docker's; the replicas are in another namespace. First there is one replica; then
+a second one starts and the first one ends. Exits with 1 if a request was lost, or if the second replica had none. Needs
+root, `ip`, and nginx 1.27.3 or later, which Debian 12 and 13 do not have.
 """
 
 import argparse
@@ -32,13 +32,13 @@ from tests.soak.proxy import EXPECTED, PATIENCE_S, PORT, Load, Replica, enter, t
 OLDEST = (1, 27, 3)
 RATE = 500.0
 FORGOTTEN_S = 8.0
-"""After this the proxy has asked for the name again: `valid` of its resolver, and some."""
+"""Time after which the proxy has looked the name up again: `valid` of its resolver, and a reserve."""
 
 ADDRESSES = ("10.213.0.2", "10.213.0.3")
 
 
 class Names:
-    """A name server that gives `addresses` for any name, for a second."""
+    """A name server that answers any name with `addresses`, valid for a second."""
 
     def __init__(self) -> None:
         self.addresses: list[str] = []
@@ -56,7 +56,7 @@ class Names:
                 question, client = server.recvfrom(512)
             except OSError:  # closed
                 return
-            # The id and the question as they came; the flags say that this is an answer.
+            # The id and the question are repeated; the flags say that this is an answer.
             head = question[:2] + b"\x81\x80\0\1" + len(self.addresses).to_bytes(2, "big") + b"\0" * 4
             records = [b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + socket.inet_aton(one) for one in self.addresses]
             server.sendto(head + question[12:] + b"".join(records), client)
@@ -69,7 +69,7 @@ def answered_by(proxy: Proxy) -> set[str]:
 
 
 def wait_until_resolved() -> None:
-    """Until the proxy has asked for the name, some milliseconds after it has started, it answers 502."""
+    """Wait until the proxy has looked the name up, some milliseconds after its start; until then it answers 502."""
     give_up_s = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -82,7 +82,7 @@ def wait_until_resolved() -> None:
 
 
 def seconds_until_found(proxy: Proxy, names: Names) -> float:
-    """From when there is a second address until a request is answered there; PATIENCE_S where none is."""
+    """Add the second address; the seconds until a request is answered there, PATIENCE_S if none is."""
     names.addresses = [*ADDRESSES]
     added_s = time.monotonic()
     while ADDRESSES[1] not in answered_by(proxy) and time.monotonic() < added_s + PATIENCE_S:
@@ -119,7 +119,7 @@ def soak(program: str) -> list[str]:
         for replica in replicas:
             stack.callback(replica.stop)
         conf = NGINX_CONF.read_text().replace("set_real_ip_from 172.30.0.1;", "set_real_ip_from 127.0.0.1;")
-        # Else the log has no line of those that succeed.
+        # By default the log has no line for health checks that succeed.
         proxy = Proxy(conf.replace('"~^[23].. /health/" 0;', ""), PORT, folder, program=program)
         proxy.start()
         stack.callback(proxy.stop)

@@ -2,10 +2,10 @@
 
     python -m tests.soak.watching [--seconds 60]
 
-A service of 4 workers under mixed traffic, scraped each second. Then, with the rules' times shortened, in front of a
-real Alertmanager and a webhook: a service whose cache is starved, closed and lost, and an imitation of it whose errors
-and durations are set. Ends with 1 where an expression fails, is empty or is no number, a request went uncounted, or an
-alert came that should not have, or did not.
+First it scrapes a service of 4 workers under mixed traffic each second. Then, with shorter times in the rules, a real
+Alertmanager and a webhook, it watches a service whose cache is starved, closed and lost, and an imitated service with
+given errors and durations. Exits with 1 if an expression fails, is empty or NaN, if a request was not counted, or if an
+alert came that should not have come, or the reverse.
 """
 
 import argparse
@@ -41,7 +41,7 @@ GPX = """<?xml version="1.0"?>
 </trkseg></trk></gpx>"""
 BODY = {"activity_type": "run", "activity_date": "2026-11-01T08:00:00Z", "duration_minutes": 30}
 
-# So many times as fast.
+# The shorter times that the rules get.
 FASTER = {
     "3d": "60s",
     "6h": "30s",
@@ -63,7 +63,7 @@ def asked(prometheus: str, expression: str) -> list[dict[str, Any]]:
 
 
 def expressions() -> Iterator[tuple[str, str]]:
-    """Of every panel, and of every rule without what it compares with, for on a healthy service that is empty."""
+    """Those of all panels, and of all rules without their thresholds, with which a healthy service has no result."""
     for name, (_, panels) in DASHBOARDS.items():
         for panel in panels:
             for query in panel.queries.values():
@@ -71,12 +71,12 @@ def expressions() -> Iterator[tuple[str, str]]:
     rules = (OPS / "prometheus" / "rules.yml").read_text()
     for alert, text in re.findall(r"alert: (\w+)\n\s+expr: \|-\n(.*?)\n\s+(?:for|labels):", rules, re.DOTALL):
         for part in re.split(r"\n\s+(?:and|or) ", text):
-            if alert != "MetricOverflow" and not re.search("absent|unless", part):  # empty as long as all is well
+            if alert != "MetricOverflow" and not re.search("absent|unless", part):  # these are empty while all is well
                 yield f"alert {alert}", re.sub(r" (>|==) [\d.]+$", "", part.strip())
 
 
 def imports_one(port: int, token: str) -> None:
-    """Each of them is refused as recorded already, but the first."""
+    """Import a file; every import after the first one is refused as a duplicate."""
     head = '--b\r\nContent-Disposition: form-data; name="file"; filename="a.gpx"\r\n\r\n'
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "multipart/form-data; boundary=b"}
     url = f"http://127.0.0.1:{port}/api/v1/activities/import"
@@ -89,7 +89,7 @@ def imports_one(port: int, token: str) -> None:
 
 
 async def traffic(port: int, seconds: float) -> None:
-    """Everything there is to do, by many, with mistakes."""
+    """Many kinds of requests from several clients, some with mistakes."""
     stop_s = time.monotonic() + seconds
     tokens = [await logged_in(port, f"watch{number}@example.org") for number in range(3)]
 
@@ -123,7 +123,7 @@ async def traffic(port: int, seconds: float) -> None:
 
 
 async def exactly(port: int) -> None:
-    """So many requests, a half of them to random places with random methods."""
+    """REQUESTS requests, half of them to random paths with random methods."""
 
     async def share() -> None:
         client = Client(port)
@@ -139,7 +139,7 @@ async def exactly(port: int) -> None:
 
 
 def total(prometheus: str) -> float:
-    """Of all but the scrapes themselves."""
+    """All counted requests; scrapes are not among them."""
     time.sleep(3)
     (found,) = asked(prometheus, "sum(http_requests_total)")
     return float(found["value"][1])
@@ -181,7 +181,7 @@ OF_THE_CACHE = {"CacheMissRatioHigh", "CacheClosed", "CacheLeaseExpired", "Redis
 
 
 WARM_UP_S = 10.0
-"""Until copies are there, or an outage is seen by all, so that each part begins in the state that it is about."""
+"""Time for copies to be made, or for an outage to be noticed, so that each part begins in the state that it tests."""
 
 WATCHED_S = 35.0
 
@@ -190,14 +190,14 @@ Busy = Callable[[Client], Awaitable[object]]
 RECORDED = 60
 LONG = {**BODY, "notes": "x" * 9_000}
 ROOM_BYTES = 200_000
-"""A sixth of what all of these activities, and pages of one each, take in the cache."""
+"""A sixth of the memory that these activities, and pages of one each, take in the cache."""
 
 
 async def nothing(_: Client) -> None: ...
 
 
 async def another_activity(client: Client) -> None:
-    """Drops every list of its user, and no other activity."""
+    """Create an activity, which drops every list of its user, but no other activity."""
     assert (await client.ask("POST", "/activities", BODY)).status == 201
 
 
@@ -209,7 +209,7 @@ async def recorded(port: int, token: str) -> list[str]:
 
 
 async def reading(port: int, token: str, paths: list[str], seconds: float, busy: Busy) -> None:
-    """Each activity and its page in turn, over and over; each round takes some seconds."""
+    """Read each activity and its page in turn, again and again; a round takes some seconds."""
     client, stop_s = Client(port, token), time.monotonic() + seconds
     for number in itertools.cycle(range(RECORDED)):
         if time.monotonic() >= stop_s:
@@ -223,7 +223,7 @@ async def reading(port: int, token: str, paths: list[str], seconds: float, busy:
 
 
 def starve() -> list[str]:
-    """The alerts of a real cache while it is well, and while it fails in four ways."""
+    """Check the alerts of a real cache while it is well, and while it fails in four ways."""
     wrong = []
     with engines() as urls, serving(urls, WORKERS="2", RATE_LIMIT_SCALE="1000") as instance:
         cache = Redis.from_url(urls.redis_url)
@@ -261,7 +261,7 @@ def starve() -> list[str]:
 
 
 class Imitation:
-    """A service whose counters grow by the rates it was given; its imports take 7 s."""
+    """A service whose counters grow at given rates; its imports take 7 s."""
 
     def __init__(self, failed: float, slow: bool) -> None:
         self.failed = failed
@@ -305,7 +305,7 @@ def hurried(rules: str) -> str:
 
 
 def delivered(failed: float, slow: bool, seconds: float) -> set[tuple[str, str]]:
-    """Receivers and alerts that came through to the webhook."""
+    """Receivers and alerts that reached the webhook."""
     came: set[tuple[str, str]] = set()
 
     def note(receiver: str, alert: dict[str, Any]) -> None:

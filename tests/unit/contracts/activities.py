@@ -1,4 +1,4 @@
-"""What every ActivityRepoPort promises, but for its lists: those are in activity_lists.py."""
+"""What every ActivityRepoPort promises, except for its lists, which are in activity_lists.py."""
 
 import asyncio
 import random
@@ -68,8 +68,8 @@ async def purge(repo: ActivityRepoPort, activity_id: int, authority: Authority) 
 
 
 class ActivityRepoContract:
-    """An implementation's class gives the fixtures `repo`, `users`, `audit` and `outbox` over one store, each test its
-    own."""
+    """An implementation's class gives the fixtures `repo`, `users`, `audit` and `outbox` over one store, new for each
+    test."""
 
     @pytest.fixture
     async def owner(self, users: UserRepoPort) -> User:
@@ -94,7 +94,7 @@ class ActivityRepoContract:
         assert await repo.get(number) == named
 
     async def test_of_many_added_at_once_each_has_its_own_outcome(self, repo: ActivityRepoPort, owner: User):
-        """Sound ones, some with the origin of a live one, and some of an account that does not exist."""
+        """Valid activities, some with the origin of a live one, and some of an account that does not exist."""
         known = await repo.add(an_activity(user_id=owner.id, source="import", external_id="x"), messages=messages())
         sound = [an_activity(user_id=owner.id, notes=f"{number} 'héllo' \\ \n {{}}") for number in range(20)]
         twins = [an_activity(user_id=owner.id, source="import", external_id="x") for _ in range(3)]

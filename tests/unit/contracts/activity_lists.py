@@ -1,4 +1,4 @@
-"""What every ActivityRepoPort promises of its lists: filters, orders, pages and totals."""
+"""What every ActivityRepoPort promises about its lists: filters, orders, pages and totals."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +26,7 @@ def words(*given: str) -> ActivityFilter:
 
 
 class ActivityListContract:
-    """An implementation's class gives the fixtures `repo` and `users` over one store, each test its own."""
+    """An implementation's class gives the fixtures `repo` and `users` over one store, which is new for each test."""
 
     @pytest.fixture
     async def owner(self, users: UserRepoPort) -> User:
@@ -93,7 +93,7 @@ class ActivityListContract:
 
     @pytest.fixture
     async def many(self, repo: ActivityRepoPort, owner: User) -> ActivityRepoPort:
-        """MAX_COUNTED activities of the owner."""
+        """MAX_COUNTED activities of the owner are in the store."""
         for _ in range(100):
             await add_all(repo, [an_activity(user_id=owner.id, title="hills") for _ in range(MAX_COUNTED // 100)])
         return repo
@@ -275,7 +275,7 @@ class ActivityListContract:
         assert await self.by_position(repo, owner, which, counted=counted) == expected
 
     async def tied(self, repo: ActivityRepoPort, owner: User) -> list[Activity]:
-        """Nine activities with ties in every value, and with unknown ones."""
+        """Nine activities with ties in every value, and with unknown values."""
         minutes, distances = [0, 1, 1, 1, 2, 3, 3, 4, 4], [None, 1.5, 0.0, 1.5, None, 7.0, 7.0, 0.0, None]
         durations = [30.0, 20.0, 20.0, 45.5, 45.5, 45.5, 9.0, 9.0, 30.0]
         return await add_all(

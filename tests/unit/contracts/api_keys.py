@@ -26,7 +26,7 @@ async def added(
 
 
 class ApiKeyContract:
-    """An implementation's class gives the fixtures `api_keys`, `users` and `standings` over one store, empty."""
+    """An implementation's class gives the fixtures `api_keys`, `users` and `standings` over one empty store."""
 
     async def test_a_key_is_found_by_its_digest_as_it_was_added(self, api_keys: ApiKeyPort, users: UserRepoPort):
         owner = await an_account(users)

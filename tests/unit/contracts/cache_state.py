@@ -14,8 +14,8 @@ from tests.builders import NOW, a_registration, an_activity, messages
 
 
 class CacheStateContract:
-    """An implementation's class gives the fixtures `states`, `outbox`, `repo`, `users` over one store, each test its
-    own; `states` lets servers change as often as they like."""
+    """An implementation's class gives the fixtures `states`, `outbox`, `repo`, `users` over one store, which is new for
+    each test; `states` allows the server to change at any time."""
 
     @pytest.fixture
     async def owner(self, users: UserRepoPort) -> User:

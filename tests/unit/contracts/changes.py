@@ -30,8 +30,8 @@ async def told(log: ChangeLogPort, owner: User) -> list[tuple[int, ChangeKind, i
 
 
 class ChangeLogContract:
-    """An implementation's class gives the fixtures `log`, `repo`, `users` and `tags` over one store, each test its
-    own."""
+    """An implementation's class gives the fixtures `log`, `repo`, `users` and `tags` over one store, new for
+    each test."""
 
     @pytest.fixture
     async def owner(self, users: UserRepoPort) -> User:

@@ -42,7 +42,7 @@ class ExportRepoContract:
 
     @pytest.fixture
     async def made(self, exports: ExportRepoPort, owner: User) -> Export:
-        """Ready, and good for a day."""
+        """An export that is ready, and good for a day."""
         assert await exports.request(owner.id, at=NOW, given_up_before=LONG_AGO, messages=messages())
         begun = await exports.begin(owner.id, run=1)
         assert begun is not None
@@ -105,7 +105,7 @@ class ExportRepoContract:
         latest = await exports.latest(owner.id)
         assert latest is not None
         assert (latest.id, latest.requested_at, latest.state(LATER)) == (begun.id, LATER, ExportState.WAITING)
-        # What that run read may have been deleted for good since.
+        # Data that the run read may have been deleted for good since.
         assert not await exports.finish(begun.id, run=1, size_bytes=7, at=LATER, expires_at=LATER + A_DAY)
         assert await exports.begin(owner.id, run=2) is not None
         assert await exports.finish(begun.id, run=2, size_bytes=7, at=LATER, expires_at=LATER + A_DAY)
@@ -114,7 +114,7 @@ class ExportRepoContract:
     async def test_expires_once_an_activity_of_its_owners_is_purged_that_it_may_hold(
         self, exports: ExportRepoPort, repo: ActivityRepoPort, made: Export
     ):
-        await purge_one(repo, made.user_id, at=NOW - timedelta(seconds=1))  # before it was asked for
+        await purge_one(repo, made.user_id, at=NOW - timedelta(seconds=1))  # before the export was asked for
         assert await exports.ready(made.id, at=LATER) == made
         await purge_one(repo, made.user_id, at=LATER)
         assert await exports.ready(made.id, at=LATER) is None

@@ -13,8 +13,8 @@ Fail = Callable[[int], Awaitable[None]]
 
 
 class JobQueueContract:
-    """An implementation's class gives the fixture `jobs`; `enqueue`, which enqueues a job, and `fail`, after which the
-    job of an id has failed."""
+    """An implementation's class gives the fixtures `jobs`; `enqueue`, which enqueues a job; and `fail`, which makes a
+    job fail."""
 
     async def test_jobs_are_listed_in_their_order(self, jobs: JobQueuePort, enqueue: Enqueue):
         for task in (Task.ERASE_ACCOUNTS, Task.EMPTY_TRASH):

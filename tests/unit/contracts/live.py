@@ -65,7 +65,7 @@ class PlaceContract:
     async def test_a_place_that_is_kept_is_not(self, places: PlacePort, over: Callable[[], None]):
         assert await places.take((7, "a"), most=1)
         over()
-        await places.keep([(7, "a"), (8, "b")])  # though it was lost meanwhile
+        await places.keep([(7, "a"), (8, "b")])  # although the first place had expired
         assert not await places.take((7, "c"), most=1)
         assert not await places.take((8, "d"), most=1)
 
@@ -83,7 +83,7 @@ class PlaceContract:
 
 
 class Heard:
-    """Whom one process was told of."""
+    """The users that one process was told of."""
 
     def __init__(self) -> None:
         self.users: list[int] = []
@@ -101,7 +101,7 @@ class Heard:
 
 
 class WakeUpContract:
-    """An implementation's class gives the fixtures `here` and `there`, of two processes; or of the only one, twice."""
+    """An implementation's class gives the fixtures `here` and `there`, of two processes, or twice of the only one."""
 
     async def test_who_is_announced_is_heard_of_in_every_process(self, here: WakeUpPort, there: WakeUpPort):
         ours, theirs = Heard(), Heard()
@@ -119,7 +119,7 @@ class WakeUpContract:
             await asyncio.gather(*listening, return_exceptions=True)
 
     async def listens(self, port: WakeUpPort, heard: Heard, user_id: int) -> None:
-        """Returns once it does: until then, messages are lost."""
+        """Return once `there` listens: until then, messages are lost."""
         async with asyncio.timeout(PATIENCE_S):
             while user_id not in heard.users:
                 port.announce(user_id)

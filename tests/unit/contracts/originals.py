@@ -63,7 +63,7 @@ class OriginalRepoContract:
         async def keep(
             *activities: Activity, refuse_twins: bool = False, stale: Sequence[Scope] = (), **stated: Any
         ) -> tuple[Original, list[Activity]]:
-            """The activities, or two of the owner that differ from all others, as the first ones of a file."""
+            """Keep the given activities, or two new ones of the owner, as the first activities of a file."""
             new = activities or [imported(owner), imported(owner)]
             ids = await repo.new_ids(len(new))
             named = [replace(one, id=id) for one, id in zip(new, ids, strict=True)]
@@ -230,7 +230,7 @@ class OriginalRepoContract:
         assert found is not None
         assert (found.activity, found.details) == (changed, details_of(second))
 
-    # what is left of what was purged
+    # files of purged activities
 
     async def test_a_file_is_released_when_the_last_of_its_activities_is_purged(
         self, repo: ActivityRepoPort, originals: OriginalRepoPort, names: ObjectNamesPort, owner: User, keep: Keep
@@ -266,7 +266,7 @@ class OriginalRepoContract:
 
 
 def imported(owner: User, **stated: Any) -> Activity:
-    """Unlike any other, if nothing is stated."""
+    """An imported activity, which differs from all others unless something is stated."""
     number = next(_numbers)
     plain: dict[str, Any] = {
         "source": "import",

@@ -12,8 +12,8 @@ from tests.builders import NOW, a_registration, an_activity, messages
 
 
 class OutboxContract:
-    """An implementation's class gives the fixtures `outbox`, `repo`, `users`, `states` over one store, each test its
-    own."""
+    """An implementation's class gives the fixtures `outbox`, `repo`, `users`, `states` over one store, which is new for
+    each test."""
 
     @pytest.fixture
     async def era(self, states: CacheStatePort) -> Era:
@@ -26,7 +26,7 @@ class OutboxContract:
         return await users.add(a_registration(), password_hash="-", at=NOW)
 
     async def entry(self, repo: ActivityRepoPort, owner: User, *scopes: Scope) -> PendingInvalidation:
-        """Written by a change."""
+        """An entry that a change wrote."""
         sent = messages(*scopes)
         await repo.add(an_activity(user_id=owner.id), messages=sent)
         return PendingInvalidation(sent.id, sent.invalidates)

@@ -63,7 +63,7 @@ class PhotoRepoContract:
         return add
 
     async def order(self, photos: PhotoRepoPort, activity: Activity) -> list[str | None]:
-        """The captions by position; the positions are without a gap."""
+        """The captions by position, after a check that the positions have no gap."""
         kept = await photos.list(activity.id)
         assert kept is not None
         assert [one.position for one in kept.items] == list(range(1, len(kept.items) + 1))

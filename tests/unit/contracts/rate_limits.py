@@ -13,7 +13,7 @@ BOTH = pytest.mark.parametrize("algorithm", [*Algorithm])
 
 
 class Turnable(Protocol):
-    """The limiter's clock."""
+    """The limiter's clock, which a test can turn."""
 
     async def turn(self, by_us: int) -> None: ...
 
@@ -56,10 +56,10 @@ class RateLimiterContract:
         self, limiter: RateLimiterPort, clock: Turnable, algorithm: Algorithm
     ):
         charges = [charge(3, algorithm=algorithm)]
-        await limiter.acquire(charges)  # a server knows the script from now on
+        await limiter.acquire(charges)  # from now on the server has the script
         replies = [limiter.acquire_soon(charges) for _ in range(3)]
         decisions = [await replied(reply) for reply in replies if reply is not None]
-        if decisions:  # where it takes more than one question there are none
+        if decisions:  # none where that takes more than one question
             assert [decision.balances[0].remaining for decision in decisions] == [1, 0, 0]
             assert [decision.allowed for decision in decisions] == [True, True, False]
             assert not (await limiter.acquire(charges)).allowed

@@ -29,7 +29,7 @@ ENDLESS = FitFile().session(timer_s=43_201 * 60, elapsed_s=43_201 * 60).content(
 
 @cache
 def a_bomb() -> bytes:
-    """Four times what a file may hold, packed. Made once a run, since that takes a moment."""
+    """A packed file four times as large as allowed. It is made once a run, since that takes a moment."""
     return gzip.compress(b"\0" * (4 * MAX_RECORDING_BYTES), compresslevel=1)
 
 

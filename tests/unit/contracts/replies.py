@@ -1,4 +1,4 @@
-"""Replies, waited for."""
+"""Waits for replies."""
 
 import asyncio
 from typing import TypeVar
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 async def replied(reply: Reply[T]) -> T:
-    """The value of a reply, once it is there. Raises what looking at it raises."""
+    """The value of a reply, once it is there. Raises what reading the value raises."""
     there = asyncio.Event()
     reply.when_done(lambda _: there.set())
     await there.wait()

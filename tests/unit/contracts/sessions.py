@@ -82,7 +82,7 @@ class SessionStoreContract:
         await session_store.begin(a_session(2))
         for number in (1, 2):
             await used(session_store, number, NOW)
-        for number in (1, 3, 2, 1):  # also the good one, and again if the answer was lost
+        for number in (1, 3, 2, 1):  # also the valid token, and again after a lost answer
             assert await used(session_store, number, NOW) == REUSED
         assert list(await session_store.list(7, at=NOW)) == [a_session(2)]
         assert await used(session_store, 1, NOW, a_session(2)) == rotated(2)

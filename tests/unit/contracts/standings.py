@@ -22,7 +22,7 @@ async def an_account(users: UserRepoPort) -> int:
 
 
 class StandingContract:
-    """An implementation's class gives the fixtures `standings`, `users` and `outbox` over one store, empty."""
+    """An implementation's class gives the fixtures `standings`, `users` and `outbox` over one empty store."""
 
     async def test_of_nobody_there_is_nobodys(self, standings: StandingPort):
         assert await standings.of(UNKNOWN_ID, at=NOW) == NOBODY

@@ -18,7 +18,7 @@ from tests.builders import NOW, a_registration, an_activity, messages
 
 LATER = NOW + timedelta(hours=1)
 LONG = tuple(f"{number:02}" + "ß" * 48 for number in range(12))
-"""More than fit into an index entry."""
+"""More tags than fit into an index entry."""
 
 
 class TagRepoContract:

@@ -1,4 +1,4 @@
-"""What a port with turns promises: one thing of a user at a time, and not too many who wait."""
+"""What a port with turns promises: one piece of work of a user at a time, and a bounded queue."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager

@@ -35,7 +35,7 @@ async def purge(upkeep: UpkeepRepoPort, ids: Sequence[int], before: datetime = N
 
 class UpkeepRepoContract:
     """An implementation's class gives the fixtures `upkeep`, `repo`, `users`, `audit`, `outbox` and `log` over one
-    store, each test its own."""
+    store, new for each test."""
 
     @pytest.fixture
     async def owner(self, users: UserRepoPort) -> User:
@@ -43,7 +43,7 @@ class UpkeepRepoContract:
 
     @pytest.fixture
     async def gone(self, users: UserRepoPort) -> User:
-        """Deleted at NOW."""
+        """An account that was deleted at NOW."""
         user = await users.add(a_registration(), password_hash="-", at=NOW)
         await users.soft_delete(user.id, before="-", at=NOW, messages=messages())
         return user
@@ -107,7 +107,7 @@ class UpkeepRepoContract:
     ):
         ids = [await self.trashed(repo, owner) for _ in range(20)]
         done = await asyncio.gather(*(purge(upkeep, ids) for _ in range(5)))
-        left = await purge(upkeep, ids)  # what each had to leave to the others, who may have left it to it
+        left = await purge(upkeep, ids)  # each may have left activities to the others, and they to it
         assert sorted(one for purged in [*done, left] for one in purged) == ids
         assert (await audit.list(Page(limit=100))).total == len(ids)
 

@@ -39,7 +39,7 @@ STALE = Scope("account", 1)
 
 
 class UserRepoContract:
-    """An implementation's class gives the fixtures `users`, `standings`, `audit` and `outbox` over one store, empty."""
+    """An implementation's class gives the fixtures `users`, `standings`, `audit` and `outbox` over one empty store."""
 
     async def test_a_new_account_has_no_privileges(self, users: UserRepoPort):
         registration = a_registration(email="ann@example.org", name="Ann", timezone="Europe/Paris")
