@@ -312,6 +312,32 @@ class TestUpdate:
         assert (await ann.patch(path, json={"title": "y"}, headers={"If-Match": "*"})).status_code == 200
         assert (await ann.patch(path, json={"title": "z"}, headers={"If-Match": '"3", "7"'})).status_code == 200
 
+    @pytest.mark.parametrize("apart", [False, True])
+    async def test_a_condition_may_take_several_lines_and_any_number_of_tags(self, ann: Person, apart: bool):
+        path = f"/activities/{(await ann.record())['id']}"
+        tags = ['"1"', *[f'"{number}"' for number in range(100, 150)]]
+
+        def meant(name: str, tags: list[str]) -> list[tuple[str, str]]:
+            return [(name, tag) for tag in tags] if apart else [(name, ", ".join(tags))]
+
+        async def asked(method: str, headers: list[tuple[str, str]], **given: Any) -> int:
+            sent = [("Authorization", f"Bearer {ann.token}"), *headers]
+            return (await ann.http.request(method, f"/api/v1{path}", headers=sent, **given)).status_code
+
+        for order in (tags, tags[::-1]):
+            assert await asked("GET", meant("If-None-Match", order)) == 304
+            assert await asked("DELETE", meant("If-None-Match", order)) == 412
+            assert await asked("PATCH", meant("If-Match", order), json={}) == 200
+        assert await asked("GET", meant("If-None-Match", tags[1:])) == 200
+        assert await asked("PATCH", meant("If-Match", tags[1:]), json={}) == 412
+
+    @pytest.mark.parametrize(("said", "status"), [('"9", ,"1"', 200), (', "1",', 200), (",*", 200), ('"01"', 412)])
+    async def test_empty_elements_of_a_condition_say_nothing_and_tags_are_compared_as_text(
+        self, ann: Person, said: str, status: int
+    ):
+        path = f"/activities/{(await ann.record())['id']}"
+        assert (await ann.patch(path, json={"title": "x"}, headers={"If-Match": said})).status_code == status
+
     async def test_of_two_writers_with_one_version_one_wins(self, ann: Person):
         body = await ann.record()
         attempts = [

@@ -3,23 +3,21 @@
 import hashlib
 import re
 from collections.abc import Callable
-from itertools import islice
 from typing import Any, TypeVar
 
 from litestar import Request
 
 from fitness.domain.model.fields import Says
 from fitness.domain.model.versions import ANY_VERSION, Versions
+from fitness.entrypoints.http.arrived import ARRIVED, Arrived
 from fitness.entrypoints.http.kinds import MalformedRequest
-
-MAX_ETAGS = 20
-"""The most ETags that are read of a header; the rest is ignored."""
 
 GZIP_MARK = b"-gzip"
 """Ends the ETag of a compressed answer: the same version, in other bytes."""
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
-_LIST = re.compile(rf"[ \t]*(?:\*|{_TAG}(?:[ \t]*,[ \t]*{_TAG})*)[ \t,]*").fullmatch
+_LIST = re.compile(rf"[ \t,]*(?:\*|{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*)[ \t,]*").fullmatch
+"""Empty elements of the list are allowed (RFC 9110, 5.6.1)."""
 _PATTERN = r'^(?:\*|(?:W/)?"[!#-~]*"(?:, (?:W/)?"[!#-~]*")*)$'
 
 IF_MATCH = {
@@ -41,7 +39,7 @@ IF_NONE_MATCH_TO_CHANGE = {
 }
 
 _NAMED = re.compile(r'(W/)?"([^"]*)"')
-_VERSION = re.compile(r"[0-9]{1,18}")
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _OPAQUE = re.compile(rb'"[^"]*"')
 
 T = TypeVar("T")
@@ -100,7 +98,7 @@ def named_tag(if_none_match: bytes, tag: bytes) -> bytes | None:
     if if_none_match == tag or if_none_match.strip() == b"*":
         return tag
     opaque = tag.removeprefix(b"W/")
-    named = [match[0] for match in islice(_OPAQUE.finditer(if_none_match), MAX_ETAGS)]
+    named = _OPAQUE.findall(if_none_match)
     if opaque in named:
         return tag
     plain = opaque.replace(GZIP_MARK + b'"', b'"')
@@ -122,12 +120,14 @@ def _names(named: frozenset[str] | str | None, tag: str, *, default: bool) -> bo
 
 def _named(request: Request[Any, Any, Any], header: str, *, weak: bool) -> frozenset[str] | str | None:
     """The header's ETags without quotation marks, those marked W/ only if `weak`; or `*`; None without the header."""
-    text = request.headers.get(header)
-    if text is None:
+    arrived: Arrived = request.scope[ARRIVED]  # type: ignore[literal-required]
+    value = arrived.headers.get(header.lower().encode())
+    if value is None:
         return None
+    text = value.decode("latin-1")
     if not _LIST(text):
         raise MalformedRequest(f'{header} takes ETags in their quotation marks, such as {header}: "3"')
-    if text.strip() == "*":
+    if text.strip(" \t,") == "*":
         return "*"
-    found = islice(_NAMED.finditer(text), MAX_ETAGS)
+    found = _NAMED.finditer(text)
     return frozenset(match[2].removesuffix(GZIP_MARK.decode()) for match in found if weak or not match[1])
