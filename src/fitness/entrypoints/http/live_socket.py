@@ -45,10 +45,16 @@ MOST_REASON_BYTES = 120
 
 Record = Callable[[str, str, int, float], None]
 
+
+class OutOfPlace(Exception):
+    """The client sent a message that it may not send."""
+
+
 CODES: Mapping[type[Exception], int] = {
     FeedStopped: 1012,
     Outage: 1013,
     InvalidFields: 4400,
+    OutOfPlace: 4400,
     NotAuthenticated: 4401,
     InsufficientScope: 4403,
     TimeoutError: 4408,
@@ -60,7 +66,7 @@ CODES: Mapping[type[Exception], int] = {
 
 
 class _Hello(msgspec.Struct, forbid_unknown_fields=True):
-    token: str
+    token: str = ""
     cursor: str | None = None
 
 
@@ -74,10 +80,6 @@ class _Told(msgspec.Struct, tag="change"):
 
 class ClientLeft(Exception):
     """The client has left, so that nothing can be sent to it."""
-
-
-class OutOfPlace(Exception):
-    """The client sent a message that it may not send."""
 
 
 _hello = msgspec.json.Decoder(_Hello).decode
@@ -144,8 +146,6 @@ class LiveSocket:
                     hearing.cancel()
         except ClientLeft:
             return 1000, ""
-        except OutOfPlace:
-            return 4400, "after the first message, nothing is to be sent"
         except tuple(CODES) as error:
             code = next(CODES[cls] for cls in type(error).__mro__ if cls in CODES)
             return code, _REASONS.get(code) or str(error)
@@ -168,7 +168,7 @@ class LiveSocket:
         else:
             await self._charging.charge(Action.OTHER, Requester(address), scope)
             hello = await _first_message(receive)
-            caller, cursor = await self._caller(hello.token), hello.cursor
+            caller, cursor = await self._caller(hello.token), hello.cursor or query.get("cursor")
         await self._charging.charge(Action.OTHER, Requester(address, caller), scope)
         return caller, cursor
 
@@ -205,7 +205,7 @@ _REASONS = {
 
 
 async def _first_message(receive: Any) -> _Hello:
-    """Raises ClientLeft, NotAuthenticated."""
+    """Raises ClientLeft, NotAuthenticated, OutOfPlace."""
     try:
         async with asyncio.timeout(HELLO_S):
             message = await receive()
@@ -214,15 +214,20 @@ async def _first_message(receive: Any) -> _Hello:
     if message["type"] != "websocket.receive":
         raise ClientLeft
     try:
-        return _hello(message.get("text") or message.get("bytes") or "")
+        hello = _hello(message.get("text") or message.get("bytes") or "")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise NotAuthenticated('the first message is {"token": "…", "cursor": "…"}') from error
+        raise OutOfPlace('the first message is {"token": "…", "cursor": "…"}') from error
+    if not hello.token:
+        raise NotAuthenticated("the first message has no token")
+    return hello
 
 
 async def _silence(receive: Any) -> None:
     """Wait until the client leaves, or sends a message, which it may not. Raises ClientLeft, OutOfPlace."""
     message = await receive()
-    raise ClientLeft if message["type"] == "websocket.disconnect" else OutOfPlace
+    if message["type"] == "websocket.disconnect":
+        raise ClientLeft
+    raise OutOfPlace("after the first message, nothing is to be sent")
 
 
 def _end(follower: Follower, heard: "asyncio.Future[None]") -> None:
