@@ -159,6 +159,15 @@ class TestFields:
                 said = parameter["in"] == "path" or parameter["description"]
                 assert said, f"{operation['operationId']}: {parameter['name']}"
 
+    async def test_what_may_be_answered_304_takes_if_none_match(self, document: dict[str, Any]):
+        lacking = [
+            operation["operationId"]
+            for operation in operations(document)
+            if "304" in operation["responses"]
+            and "If-None-Match" not in {one["name"] for one in operation["parameters"]}
+        ]
+        assert lacking == []
+
     async def test_the_patterns_of_headers_are_those_that_are_judged_by(self, ann: Person, document: dict[str, Any]):
         path = f"/activities/{(await ann.record())['id']}"
         of_patch = document["paths"]["/api/v1/activities/{activity_id}"]["patch"]["parameters"]

@@ -304,3 +304,24 @@ def _pairs() -> Iterator[tuple[tuple[str, str], str]]:
 
 def _json(body: Any) -> bytes:
     return json.dumps(body).encode()
+
+
+async def test_a_parameter_that_a_route_does_not_know_is_refused_and_nothing_is_done(api: Api):
+    ann = await api.person()
+    one = await ann.record()
+    for method, path in [
+        ("POST", "/activities?dry_run=true"),
+        ("DELETE", f"/activities/{one['id']}?permanent=true"),
+        ("PATCH", f"/activities/{one['id']}?fields=title"),
+        ("GET", f"/activities/{one['id']}?fields=title"),
+        ("GET", "/tags?limit=5"),
+        ("GET", "/users/me?x"),
+        ("POST", f"/activities/{one['id']}/restore?version=1"),
+    ]:
+        given = {"json": activity_body()} if method == "POST" else {"json": {}} if method == "PATCH" else {}
+        refused = await ann.call(method, path, **given)
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid_fields"), path
+        assert "is not a parameter here" in refused.text
+    assert (await ann.get("/activities")).json()["items"] == [one]
+    assert (await api.http.get("/health/live?by=balancer")).status_code == 200
+    assert (await api.http.request("OPTIONS", "/api/v1/tags?limit=5")).status_code == 204

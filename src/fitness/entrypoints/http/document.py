@@ -16,6 +16,7 @@ from msgspec import UNSET
 from fitness import __version__
 from fitness.domain.model.fields import Id, Says
 from fitness.entrypoints.http.document_links import links_of
+from fitness.entrypoints.http.etags import IF_NONE_MATCH
 from fitness.entrypoints.http.examples import BODIES, PATH_EXAMPLES
 from fitness.entrypoints.http.kinds import CRASH, Kind
 from fitness.entrypoints.http.problems import MEDIA_TYPE, Problem, kind_of
@@ -106,14 +107,16 @@ def _operation(
 ) -> dict[str, Any]:
     name, route = handler.handler_name, declared(handler)
     parameters = [*_path_parameters(path, handler, schemas), *_query_parameters(route, schemas)]
-    parameters += [_header_parameter(header, meaning) for header, meaning in route.headers.items()]
+    responses = _responses(method, path, handler, schemas, all_)
+    headers = {**(IF_NONE_MATCH if "304" in responses else {}), **route.headers}
+    parameters += [_header_parameter(header, meaning) for header, meaning in headers.items()]
     operation: dict[str, Any] = {
         "operationId": name,
         "summary": name.replace("_", " ").capitalize(),
         "description": " ".join((handler.fn.__doc__ or "").split()),
         "tags": sorted({tag for layer in handler.ownership_layers for tag in (getattr(layer, "tags", None) or ())}),
         "parameters": parameters,
-        "responses": _responses(method, path, handler, schemas, all_),
+        "responses": responses,
     }
     body = _body(handler, schemas)
     if body is not None:
@@ -232,7 +235,7 @@ def _problems(method: str, path: str, handler: HTTPRouteHandler, shared: dict[st
     found: dict[str, Any] = {}
     for status in sorted({kind.status for kind in kinds} - {*route.also}):
         of = sorted((kind for kind in kinds if kind.status == status), key=lambda kind: kind.code)
-        name = ".".join([str(status), *(kind.code for kind in of), *([] if route.may_exceed_limit else ["unlimited"])])
+        name = ".".join([str(status), *(kind.code for kind in of), *([] if route.of_api else ["unlimited"])])
         shared[name] = _problem(status, of, route)
         found[str(status)] = {"$ref": f"#/components/responses/{name}", "description": shared[name]["description"]}
     return found

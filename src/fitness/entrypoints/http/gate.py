@@ -20,6 +20,7 @@ from fitness.entrypoints.http.arrived import ARRIVED, Arrived
 from fitness.entrypoints.http.bodies import DECODED_BODY, decode_json
 from fitness.entrypoints.http.charging import Charging
 from fitness.entrypoints.http.kinds import MalformedRequest
+from fitness.entrypoints.http.queries import NoQuery, parsed_query
 from fitness.entrypoints.http.routes import Access, Route, declared
 from fitness.ports.credentials import AccessTokenPort, DeviceTokenPort
 
@@ -73,6 +74,8 @@ class Gate:
             raise auth_error
         if not route.free_path:
             _refuse_odd_path(scope)
+        if scope["query_string"] and route.query is None and route.of_api:
+            parsed_query(scope["query_string"], NoQuery)
         if route.access is Access.ADMIN:
             assert caller is not None
             await self._administration.authorize(caller)

@@ -70,6 +70,11 @@ class ListBody(Generic[T]):
     """Sent as `cursor`, as it is, it leads to the next page."""
 
 
+@dataclass(frozen=True, slots=True)
+class NoQuery:
+    """The query string of a route that takes no parameters."""
+
+
 def read_query(request: Request[Any, Any, Any], model: type[T]) -> T:
     """The request's query string as a `model`. Raises MalformedRequest, InvalidFields."""
     return parsed_query(request.scope["query_string"], model)

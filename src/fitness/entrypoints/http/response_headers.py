@@ -58,7 +58,7 @@ def of_success(method: str, route: Route, *, has_body: bool) -> Iterator[str]:
 
 def of_problem(status: int, codes: set[str], route: Route) -> Iterator[str]:
     yield from _ALWAYS
-    if route.may_exceed_limit:
+    if route.of_api:
         yield from _LIMITS
     if status == 401 or "insufficient_scope" in codes:
         yield "WWW-Authenticate"

@@ -82,7 +82,8 @@ class Route:
         return {ROUTE: self}
 
     @property
-    def may_exceed_limit(self) -> bool:
+    def of_api(self) -> bool:
+        """Whether the route is part of the API: its requests may exceed a limit, and unknown parameters are refused."""
         return self.limited or self.access is not Access.PUBLIC
 
 
@@ -148,14 +149,10 @@ def refusals_of(handler: HTTPRouteHandler) -> set[type[Exception]]:
         found |= {AdminOnly}
     if route.action is Action.LOGIN:
         found |= {LoginDelayed}
-    if route.may_exceed_limit:
-        found |= {RateLimited}
+    if route.of_api:
+        found |= {RateLimited, MalformedRequest, InvalidFields}
     if route.needs_database:
         found |= {DatabaseUnavailable}
-    if route.query or route.upload or reads_json:
-        found |= {MalformedRequest, InvalidFields}
-    if "If-Match" in route.headers:
-        found |= {MalformedRequest}
     if route.upload or reads_json:
         found |= {RequestEntityTooLarge, UnsupportedMediaType}
     return found
