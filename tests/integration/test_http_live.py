@@ -464,8 +464,11 @@ class TestStream:
         await until_counted(feed.api, "event_streams", 0)
 
     async def test_without_the_type_of_events_it_is_406(self, ann: Person):
-        answer = await ann.get("/live")
-        assert (answer.status_code, answer.json()["code"]) == (406, "not_acceptable")
+        for accept in ("*/*", "text/event-stream;q=0", "text/event-streams"):
+            answer = await ann.get("/live", headers={"Accept": accept})
+            assert (answer.status_code, answer.json()["code"]) == (406, "not_acceptable")
+        answer = await ann.call("HEAD", "/live", headers={"Accept": "application/json, Text/Event-Stream;q=0.5"})
+        assert answer.status_code == 200
 
     async def test_whoever_asks_for_the_head_alone_gets_it(self, ann: Person):
         answer = await ann.call("HEAD", "/live", headers={"Accept": "text/event-stream"})

@@ -69,6 +69,7 @@ async def test_a_parameter_is_told_what_it_takes(ann: Person, query: str, field:
     [
         (b"", "the request has no body, or a part of it is missing"),
         (b"{", "the body is not JSON: it is not complete"),
+        (b'{"distance_km": 1e999}', "the body is not JSON: a number in it is too large"),
         (b'{"a": 1,}', "the body is not JSON: from byte 8 on it cannot be read"),
         (b'{"a": "\xff"}', "the body is not JSON: it is not UTF-8"),
     ],

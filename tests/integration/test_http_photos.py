@@ -358,6 +358,9 @@ async def test_a_part_is_sent_where_a_range_asks_for_it(ann: Person, activity_id
     assert (several.status_code, several.content) == (200, whole.content)
     current = await file_of(ann, body, Range="bytes=10-19", **{"If-None-Match": whole.headers["etag"]})
     assert current.status_code == 304
+    for asked in ("bytes=10-19", "bytes=999999-"):
+        head = await ann.call("HEAD", body["large"]["url"].removeprefix("/api/v1"), headers={"Range": asked})
+        assert (head.status_code, int(head.headers["content-length"])) == (200, len(whole.content))
 
 
 async def test_a_range_behind_the_end_is_refused_and_one_of_another_version_is_not_looked_at(

@@ -36,7 +36,9 @@ def time_zone_problem(name: str) -> str | None:
 
 def recorded_zone_problem(name: str) -> str | None:
     """Why an activity cannot have this zone, or None. An offset will do: a watch may know no more of its zone."""
-    return None if is_fixed_offset(name) else time_zone_problem(name)
+    if is_fixed_offset(name) or is_time_zone(name):
+        return None
+    return "must be an IANA time zone name such as Europe/Paris, or an offset such as +09:00"
 
 
 def local_date(instant: datetime, timezone: str) -> date:

@@ -79,6 +79,8 @@ def decode_json(body: bytes) -> Any:
     except msgspec.DecodeError as error:
         at = _BYTE.search(str(error))
         where = f"from byte {at[1]} on it cannot be read" if at else "it is not complete"
+        if isinstance(error, msgspec.ValidationError):
+            where = "a number in it is too large"
         raise MalformedRequest(f"the body is not JSON: {where}") from error
     except RecursionError as error:
         raise MalformedRequest("the body is nested too deeply") from error

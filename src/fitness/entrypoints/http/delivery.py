@@ -106,11 +106,15 @@ def about_gzipped(headers: RawHeaders, small: bytes) -> RawHeaders:
     return [*kept, (b"content-encoding", b"gzip")]
 
 
-@lru_cache(maxsize=256)
 def takes_gzip(accept_encoding: bytes) -> bool:
-    """Whether an Accept-Encoding names gzip, with a weight above 0."""
-    for one in accept_encoding.lower().split(b","):
-        coding, _, weight = one.partition(b";")
-        if coding.strip() in (b"gzip", b"x-gzip"):
+    return takes(accept_encoding, b"gzip", b"x-gzip")
+
+
+@lru_cache(maxsize=256)
+def takes(accept: bytes, *wanted: bytes) -> bool:
+    """Whether an Accept or an Accept-Encoding header names one of `wanted`, with a weight above 0."""
+    for one in accept.lower().split(b","):
+        name, _, weight = one.partition(b";")
+        if name.strip() in wanted:
             return weight.replace(b" ", b"") not in (b"q=0", b"q=0.0", b"q=0.00", b"q=0.000")
     return False

@@ -20,6 +20,7 @@ from fitness.entrypoints.http.accounts import NO_STORE
 from fitness.entrypoints.http.arrived import ARRIVED, Arrived
 from fitness.entrypoints.http.changes import change_body
 from fitness.entrypoints.http.cursors import change_cursor, change_of
+from fitness.entrypoints.http.delivery import takes
 from fitness.entrypoints.http.feed import Feed
 from fitness.entrypoints.http.kinds import NotAcceptable
 from fitness.entrypoints.http.queries import read_query
@@ -97,7 +98,7 @@ async def follow_changes(request: Request[Caller, Any, Any], feed: NamedDependen
     item of `/activities/changes` as its data, once and in order. `end` says why no more come. Needs `Accept:
     text/event-stream`. The same address is that of the WebSocket, which the beginning of this document describes.
     """
-    if EVENTS not in request.headers.get("accept", ""):
+    if not takes(request.headers.get("accept", "")[:200].encode("latin-1"), EVENTS.encode()):
         raise NotAcceptable(f"this is a stream of events: ask with Accept: {EVENTS}, or for a WebSocket")
     query, by = read_query(request, LiveQuery), request.user
     cursor = request.headers.get("last-event-id") or query.cursor

@@ -17,6 +17,7 @@ from fitness.domain.model.rate_limits import Action
 from fitness.domain.model.refusals import ActivityExpired, ActivityInTrash, ActivityNotFound
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.photos import PhotoService
+from fitness.entrypoints.http.arrived import ARRIVED, Arrived
 from fitness.entrypoints.http.bodies import JsonBody
 from fitness.entrypoints.http.delivery import is_known
 from fitness.entrypoints.http.etags import (
@@ -212,6 +213,12 @@ def _tag(file: PhotoFile) -> str:
 
 
 def _asked_part(request: ApiRequest, file: PhotoFile) -> slice | None:
-    """Raises RangeNotSatisfiable."""
+    """None for the whole file, also for HEAD: Range has a meaning for GET only (RFC 9110, 14.2).
+
+    Raises RangeNotSatisfiable.
+    """
+    arrived: Arrived = request.scope[ARRIVED]  # type: ignore[literal-required]
+    if arrived.method == "HEAD":
+        return None
     asked = request.headers
     return asked_part(asked.get("range"), asked.get("if-range"), tag=_tag(file), size_bytes=file.size_bytes)
