@@ -2,8 +2,10 @@
 
 import asyncio
 import re
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -11,9 +13,13 @@ from dependency_injector import providers
 from litestar.exceptions import LitestarException
 
 from fitness.adapters.memory.rate_limits import InMemoryRateLimiter
-from fitness.domain.model.rate_limits import Charge, Decision
+from fitness.domain.model.rate_limits import Balance, Charge, Decision, Limit
 from fitness.domain.model.users import Tier
 from fitness.domain.use_cases.caching.keys import account_scope
+from fitness.domain.use_cases.requesters import Requester
+from fitness.entrypoints.http.rate_limits import ViolationLog
+from fitness.entrypoints.http.telemetry import MetricsDoor
+from fitness.entrypoints.listening import listener_of
 from fitness.entrypoints.logs import Response
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
 from fitness.ports.reply import Reply
@@ -221,6 +227,49 @@ async def test_a_table_that_breaks_off_is_no_success(limited: Api, ann: Person):
         for status in ("200", "500")
     }
     assert counted == {"200": 0, "500": 1}
+
+
+async def test_a_file_that_is_read_again_counts_as_a_change(limited: Api, ann: Person):
+    (one,) = (await ann.upload(A_TRACK)).json()["items"]
+    store = limited.container.store()
+    activity, reading = store.activities[one["id"]], store.readings[one["id"]]
+    store.activities[one["id"]] = replace(activity, distance_km=1.0)
+    store.readings[one["id"]] = replace(
+        reading, details=replace(reading.details, distance_km=1.0)
+    )  # an older version's
+    before = await scraped(limited)
+    assert [len(one.changes) async for one in limited.container.rereading().reread()] == [1]
+    after = await scraped(limited)
+    counted = [value(series, "changes_written_total", kind="updated") for series in (before, after)]
+    assert counted == [counted[0], counted[0] + 1]
+
+
+async def test_what_the_listener_of_metrics_refuses_is_no_request_of_the_api(limited: Api):
+    for app, counted in [(MetricsDoor(limited.container.metrics_exchange(), ()), 0), (limited.app, 1)]:
+        sock = socket.create_server(("127.0.0.1", 0))
+        listener = listener_of(limited.container, app, sock, most_connections=10)
+        before = value(await scraped(limited), "http_requests_total", status="400")
+        async with asyncio.timeout(PATIENCE_S):
+            reader, writer = await asyncio.open_connection(*sock.getsockname())
+            writer.write(b"nonsense\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 400")
+            writer.close()
+            await listener.drain(notice_s=0, patience_s=PATIENCE_S)
+        assert value(await scraped(limited), "http_requests_total", status="400") - before == counted
+
+
+async def test_refusals_are_told_at_once_and_then_together_with_the_last_of_them(caplog: pytest.LogCaptureFixture):
+    violations = ViolationLog(pause_s=0.01)
+    balance = Balance("requests", Limit(20), 0, 1, 1)
+    for address in ("203.0.113.1", "203.0.113.2", "203.0.113.3"):
+        violations.record(Decision((balance,)), "/there", Requester(address))
+    async with asyncio.timeout(PATIENCE_S):
+        while len(caplog.messages) < 2:  # noqa: ASYNC110 - a log tells nobody
+            await asyncio.sleep(0.001)
+    assert caplog.messages == [
+        "requests refused 1 times; last to address 203.0.113.1 on /there",
+        "requests refused 2 times; last to address 203.0.113.3 on /there",
+    ]
 
 
 def caught(api: Api) -> list[Response]:

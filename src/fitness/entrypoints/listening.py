@@ -6,7 +6,9 @@ import socket
 import click
 
 from fitness.entrypoints.http.addresses import connection_group
+from fitness.entrypoints.http.arrived import UNMATCHED
 from fitness.entrypoints.http.problems import problem_of_server
+from fitness.entrypoints.http.telemetry import MetricsDoor
 from fitness.entrypoints.server.exchange import ASGIApp
 from fitness.entrypoints.server.listener import Listener
 from fitness.entrypoints.settings import Settings
@@ -46,8 +48,9 @@ def metrics_socket(settings: Settings) -> list[socket.socket]:
 
 
 def listener_of(container: Container, asgi: ASGIApp, sock: socket.socket, *, most_connections: int) -> Listener:
-    """Serves `asgi` to whoever connects to `sock`."""
-    settings = container.settings()
+    """Serves `asgi` to whoever connects to `sock`. What the server refuses by itself is counted, but for metrics."""
+    settings, instruments = container.settings(), container.instruments()
+    counts = not isinstance(asgi, MetricsDoor)
     return Listener(
         asgi,
         sock,
@@ -55,7 +58,7 @@ def listener_of(container: Container, asgi: ASGIApp, sock: socket.socket, *, mos
         most=most_connections,
         address_of=lambda peer: connection_group(peer, exempt=settings.trusted_proxies),
         problem=problem_of_server,
-        refused=lambda status: container.instruments().request("", "unmatched", status, 0.0),
+        refused=lambda status: instruments.request("", UNMATCHED, status, 0.0) if counts else None,
     )
 
 

@@ -1,9 +1,7 @@
 """/rate-limit, the rate limit headers of every response, and a log of exceeded limits."""
 
+import asyncio
 import logging
-import math
-import time
-from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -95,23 +93,31 @@ def _policy(name: str, requests: int, per_s: int) -> bytes:
 
 
 class ViolationLog:
-    """Logs the first refusal under each policy; then, at most once in PAUSE_S, how many there were since."""
+    """Logs the first refusal under each policy at once; then, every `pause_s` while they go on, how many there were."""
 
-    PAUSE_S = 10.0
-
-    def __init__(self) -> None:
-        self._refused: Counter[str] = Counter()
-        self._logged_s: dict[str, float] = {}
+    def __init__(self, pause_s: float = 10.0) -> None:
+        self._pause_s = pause_s
+        self._since: dict[str, tuple[int, str]] = {}
+        """The refusals under each policy since its last line: how many, and to whom and where the last one was."""
 
     def record(self, decision: Decision, route: str, requester: Requester) -> None:
         policy = decision.tightest.policy
-        now_s = time.monotonic()
-        self._refused[policy] += 1
-        if now_s < self._logged_s.get(policy, -math.inf) + self.PAUSE_S:
-            return
         who = f"user {requester.caller.id}" if requester.caller else f"address {requester.address}"
-        _log.warning("%s refused %s times; last to %s on %s", policy, self._refused.pop(policy), who, route)
-        self._logged_s[policy] = now_s
+        last = f"{who} on {route}"
+        if policy in self._since:
+            self._since[policy] = self._since[policy][0] + 1, last
+        else:
+            self._say(policy, 1, last)
+
+    def _say(self, policy: str, count: int, last: str) -> None:
+        _log.warning("%s refused %s times; last to %s", policy, count, last)
+        self._since[policy] = 0, ""
+        asyncio.get_running_loop().call_later(self._pause_s, self._look, policy)
+
+    def _look(self, policy: str) -> None:
+        count, last = self._since.pop(policy)
+        if count:
+            self._say(policy, count, last)
 
 
 def _balance(balance: Balance) -> PolicyBalance:

@@ -150,7 +150,11 @@ class Container(Groundwork):
     objects = either(memory=once(InMemoryObjectStore, clock), stores=files)
     object_names = repository("objects", InMemoryObjectNames, PostgresObjectNames)
     originals = repository(
-        "originals", InMemoryOriginalRepo, PostgresOriginalRepo, add=instruments.provided.activities_created
+        "originals",
+        InMemoryOriginalRepo,
+        PostgresOriginalRepo,
+        add=instruments.provided.activities_created,
+        update=changed(ChangeKind.UPDATED),
     )
 
     redis_cache = once(RedisCache, kept(closed, line_to, settings.provided.redis_url))
