@@ -86,6 +86,7 @@ class Stage:
         self.places = InMemoryPlaces(self.clock.monotonic_s)
         self.ended: set[str] = set()
         self.unknown = False
+        self.broken: set[str] = set()
         self.wake_ups = InMemoryWakeUps()
         self.feed = self.another()
         self.ann = Caller(0, "a")
@@ -100,6 +101,8 @@ class Stage:
             raise DatabaseUnavailable
         if caller.session_id in self.ended:
             raise NotAuthenticated("this session has ended; log in again")
+        if caller.session_id in self.broken:
+            raise OverflowError("nobody foresaw this")
 
     async def change(self, times: int = 1) -> None:
         await self.repo.add_all([an_activity(user_id=self.ann.id) for _ in range(times)], messages=messages())
@@ -301,6 +304,38 @@ async def test_a_standing_that_nobody_knows_for_long_ends_the_follower(stage: St
         await stage.feed.check_standings()
         with pytest.raises(DatabaseUnavailable):
             await follower.next()
+
+
+async def test_a_check_that_breaks_keeps_no_other_connection_from_its_check(stage: Stage):
+    other = Caller(stage.ann.id, "b")
+    async with stage.feed.following(stage.ann, 0), stage.feed.following(other, 0) as ended:
+        stage.broken.add("a")
+        stage.ended.add("b")
+        await stage.feed.check_standings()
+        with pytest.raises(NotAuthenticated):
+            await ended.next()
+        stage.clock.now_s += 15
+        await stage.feed.check_standings()
+        stage.clock.now_s += 15
+        assert not await stage.places.take((stage.ann.id, "another"), most=1)
+
+
+async def test_a_connection_that_cannot_be_checked_for_long_ends(stage: Stage):
+    async with stage.feed.following(stage.ann, 0) as follower:
+        stage.broken.add("a")
+        stage.clock.now_s += UNKNOWN_S + 1
+        await stage.feed.check_standings()
+        with pytest.raises(OverflowError):
+            await follower.next()
+
+
+async def test_a_check_that_breaks_in_each_round_is_logged_once(stage: Stage, caplog: pytest.LogCaptureFixture):
+    other = Caller(stage.ann.id, "b")
+    async with stage.feed.following(stage.ann, 0), stage.feed.following(other, 0):
+        for broken, lines in [({"a", "b"}, 1), ({"a"}, 1), (set(), 1), ({"b"}, 2)]:
+            stage.broken = broken
+            await stage.feed.check_standings()
+            assert [record.exc_info is not None for record in caplog.records] == [True] * lines
 
 
 async def test_a_stopped_feed_ends_all_and_takes_no_more(stage: Stage):

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from itertools import islice
 
@@ -116,6 +116,8 @@ class LiveFeed:
         self._stopped = False
         self._not_freed: deque[Place] = deque(maxlen=MOST_NOT_FREED)
         """Places that were left while their store did not answer."""
+        self._failed: set[type[Exception]] = set()
+        """The kinds of errors, but for outages, that the last round of checks met: they are logged already."""
 
     async def admit(self, caller: Caller, after: int | None) -> int:
         """The number after which the caller's changes follow: the given one, or that of the latest change.
@@ -187,24 +189,35 @@ class LiveFeed:
 
         Raises TicketsUnavailable.
         """
-        left = iter(self._all())
+        left, errors = iter(self._all()), list[Exception | None]()
         while some := [*islice(left, CHECKED_AT_ONCE)]:
-            await asyncio.gather(*(self._check_one(follower) for follower in some))
+            errors += await asyncio.gather(*(self._check_one(follower) for follower in some))
+        self._log_new({type(error): error for error in errors if error is not None})
         for _ in range(len(self._not_freed)):
             await self._free(self._not_freed.popleft())
         # Lazily: a place that is left meanwhile must not be taken again for a connection that is gone.
         await self._places.keep(follower.place for follower in self._all() if self._follows(follower))
 
-    async def _check_one(self, follower: Follower) -> None:
+    async def _check_one(self, follower: Follower) -> Exception | None:
+        """Returns the error of a check that failed for another reason than an outage."""
         try:
             await self._check(follower.caller)
         except NotAuthenticated as ended:
             follower.end(ended)
-        except Outage as outage:
+        except Exception as error:  # noqa: BLE001 - the others of the round have to be checked
             if self._now_s() - follower.checked_s > UNKNOWN_S:
-                follower.end(outage)
+                follower.end(error)
+            return None if isinstance(error, Outage) else error
         else:
             follower.checked_s = self._now_s()
+        return None
+
+    def _log_new(self, errors: Mapping[type[Exception], Exception]) -> None:
+        for kind in errors.keys() - self._failed:
+            _log.error(
+                "a connection to the live feed cannot be checked; the next round tries again", exc_info=errors[kind]
+            )
+        self._failed = {*errors}
 
     async def _take_place(self, follower: Follower) -> None:
         of_user = self._followers.setdefault(follower.caller.id, set())
