@@ -31,6 +31,7 @@ from fitness.adapters.postgres.statistics import PostgresStatisticsRepo
 from fitness.adapters.postgres.tags import PostgresTagRepo
 from fitness.adapters.postgres.totals_diagnosis import TotalsDiagnosis
 from fitness.adapters.postgres.users import ALONE, PostgresUserRepo
+from fitness.domain.model.api_keys import key_digest
 from fitness.domain.model.audit import Authority
 from fitness.domain.model.listings import Page
 from fitness.domain.model.refusals import IdempotentRequestInFlight, LastAdmin
@@ -65,7 +66,7 @@ from tests.unit.contracts.activities import (
     restore,
     soft_delete,
 )
-from tests.unit.contracts.api_keys import ApiKeyContract
+from tests.unit.contracts.api_keys import ApiKeyContract, added, an_account
 from tests.unit.contracts.cache_state import CacheStateContract
 from tests.unit.contracts.exports import ExportRepoContract
 from tests.unit.contracts.health import ProbeContract
@@ -284,6 +285,17 @@ class TestPostgresApiKeys(InOneDatabase, ApiKeyContract):
     @pytest.fixture
     def api_keys(self, database: Database) -> ApiKeyPort:
         return PostgresApiKeys(database)
+
+    async def test_a_key_that_expires_later_than_python_has_times_never_expires(
+        self, api_keys: ApiKeyPort, users: UserRepoPort, database: Database
+    ):
+        owner = await an_account(users)
+        kept = await added(api_keys, owner, expires_at=NOW + timedelta(days=1))
+        await database.all("UPDATE api_keys SET expires_at = '10000-01-01T04:59:59Z' RETURNING id")
+        assert list(await api_keys.list(owner, at=NOW)) == [replace(kept, expires_at=None)]
+        found = await api_keys.of(key_digest("fit_a"), at=NOW)
+        assert found is not None
+        assert found.expires_at is None
 
 
 class TestPostgresStandings(InOneDatabase, StandingContract):

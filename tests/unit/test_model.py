@@ -22,6 +22,7 @@ from fitness.domain.model.activities import (
     revised,
     trashed,
 )
+from fitness.domain.model.api_keys import ApiScope, checked_key
 from fitness.domain.model.rate_limits import Balance, Decision, Limit, RateLimited
 from fitness.domain.model.recordings import Recording, imported
 from fitness.domain.model.refusals import FieldProblem, InvalidFields, Refusal
@@ -307,6 +308,22 @@ def test_a_recording_from_the_edge_of_the_calendar_is_refused_like_any_other_dat
     )
     with pytest.raises(InvalidFields, match="activity_date"):
         checked(imported(recording, home_timezone="America/New_York", external_id="sha"), now=NOW)
+
+
+class TestApiKey:
+    def test_the_time_it_expires_is_in_utc(self):
+        there = NOW.astimezone(timezone(timedelta(hours=-5))) + timedelta(days=1)
+        _, expires_at = checked_key("backup", [ApiScope.PROFILE_READ], there, now=NOW)
+        assert (expires_at, expires_at and expires_at.tzinfo) == (there, UTC)
+
+    @pytest.mark.parametrize(("hours", "refused"), [(-5, True), (0, False), (5, False)])
+    def test_a_time_that_utc_does_not_have_is_refused(self, hours: int, refused: bool):
+        last = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=hours)))
+        if refused:
+            with pytest.raises(InvalidFields, match="expires_at: must not be after the year 9999 in UTC"):
+                checked_key("backup", [ApiScope.PROFILE_READ], last, now=NOW)
+        else:
+            assert checked_key("backup", [ApiScope.PROFILE_READ], last, now=NOW) == ("backup", last)
 
 
 class TestRegistration:

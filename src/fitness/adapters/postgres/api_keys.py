@@ -7,7 +7,10 @@ from typing import Any, LiteralString
 from fitness.adapters.postgres.database import Database
 from fitness.domain.model.api_keys import MOST_KEYS, USE_NOTED_EVERY, ApiKey, ApiScope
 
-COLUMNS: LiteralString = "id, user_id, name, scopes, created_at, expires_at, last_used_at"
+# Python has no time after the year 9999. Keys that were made before such times were refused never expire.
+EXPIRES_AT: LiteralString = "CASE WHEN expires_at < '10000-01-01' THEN expires_at END"
+
+COLUMNS: LiteralString = f"id, user_id, name, scopes, created_at, {EXPIRES_AT}, last_used_at"
 
 ADD = f"""
     INSERT INTO api_keys (user_id, name, scopes, digest, created_at, expires_at)
@@ -40,8 +43,8 @@ REVOKE = """
     RETURNING id
 """
 
-LIST = """
-    SELECT api_keys.id, user_id, api_keys.name, scopes, api_keys.created_at, expires_at, last_used_at
+LIST = f"""
+    SELECT api_keys.id, user_id, api_keys.name, scopes, api_keys.created_at, {EXPIRES_AT}, last_used_at
     FROM api_keys
     JOIN users ON users.id = user_id
     WHERE user_id = %(owner)s AND (expires_at IS NULL OR expires_at > %(at)s)

@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -20,6 +20,9 @@ KEY_PREFIX = "fit_"
 KEY_NAME = TextRule(min_length=1, max_length=100)
 MOST_KEYS = 50
 """The most keys of one account."""
+
+LAST_EXPIRY = datetime.max.replace(tzinfo=UTC)
+"""PostgreSQL keeps later times, and Python cannot read them: 9999-12-31T23:59:59-05:00 is in the year 10000 in UTC."""
 
 _KEY = "key-"
 """The beginning of a key's name, which stands in the place of a caller's session id; session ids are hexadecimal."""
@@ -74,14 +77,18 @@ def key_digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
-def checked_key_name(name: str, scopes: Collection[ApiScope], expires_at: datetime | None, *, now: datetime) -> str:
-    """`name` as it is kept. Raises InvalidFields."""
+def checked_key(
+    name: str, scopes: Collection[ApiScope], expires_at: datetime | None, *, now: datetime
+) -> tuple[str, datetime | None]:
+    """`name` and `expires_at` as they are kept, the latter in UTC. Raises InvalidFields."""
     tidy = KEY_NAME.tidied(name)
     problems = [FieldProblem("name", problem)] if (problem := KEY_NAME.problem(tidy)) else []
     if not scopes:
         problems.append(FieldProblem("scopes", "must name at least one"))
     if expires_at is not None and (expires_at.tzinfo is None or expires_at <= now):
         problems.append(FieldProblem("expires_at", "must be a time to come, with its offset from UTC"))
+    elif expires_at is not None and expires_at > LAST_EXPIRY:
+        problems.append(FieldProblem("expires_at", "must not be after the year 9999 in UTC"))
     if problems:
         raise InvalidFields(*problems)
-    return tidy
+    return tidy, None if expires_at is None else expires_at.astimezone(UTC)

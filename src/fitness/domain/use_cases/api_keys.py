@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from fitness.domain.model.api_keys import ApiKey, ApiScope, checked_key_name, key_digest, new_key
+from fitness.domain.model.api_keys import ApiKey, ApiScope, checked_key, key_digest, new_key
 from fitness.domain.model.refusals import KeyNotFound, NotAuthenticated, TooManyKeys
 from fitness.domain.model.users import Caller
 from fitness.ports.api_keys import ApiKeyPort
@@ -30,7 +30,7 @@ class ApiKeyService:
         Raises InvalidFields, TooManyKeys.
         """
         now, key = self.clock.now(), new_key()
-        name = checked_key_name(name, scopes, expires_at, now=now)
+        name, expires_at = checked_key(name, scopes, expires_at, now=now)
         kept = await self.keys.add(
             by.id, name, sorted({*scopes}), digest=key_digest(key), at=now, expires_at=expires_at
         )

@@ -23,7 +23,10 @@ from fitness.entrypoints.http.routes import LOGIN_ONLY, Access, Route
 class NewKey:
     name: KeyName
     scopes: ApiScopes
-    expires_at: Annotated[datetime, Says("A time to come; null is never.", "2099-01-01T00:00:00Z")] | None = None
+    expires_at: (
+        Annotated[datetime, Says("A time to come, up to the year 9999 in UTC; null is never.", "2099-01-01T00:00:00Z")]
+        | None
+    ) = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
