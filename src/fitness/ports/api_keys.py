@@ -20,7 +20,10 @@ class ApiKeyPort(Protocol):
         at: datetime,
         expires_at: datetime | None,
     ) -> ApiKey | None:
-        """Add a key to a living account; None if the account has MOST_KEYS already."""
+        """Add a key to a living account; None if `list` returns MOST_KEYS already.
+
+        Keys of the account that `list` does not return, because they have expired or were ended, are deleted.
+        """
 
     async def of(self, digest: bytes, *, at: datetime) -> ApiKey | None:
         """The key with this digest, if it is kept and has not expired. The use of the key is noted."""

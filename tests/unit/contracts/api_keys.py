@@ -80,6 +80,21 @@ class ApiKeyContract:
         assert await standings.ended(first.caller)
         assert not await standings.ended(second.caller)
 
+    async def test_keys_that_have_expired_or_were_ended_are_not_counted_and_are_forgotten(
+        self, api_keys: ApiKeyPort, users: UserRepoPort, standings: StandingPort
+    ):
+        owner, other = await an_account(users), await an_account(users)
+        ended = [await added(api_keys, owner, f"fit_{number}") for number in range(MOST_KEYS)]
+        await standings.revoke_all(owner, at=NOW + MOMENT, messages=messages())
+        for number in range(MOST_KEYS):
+            await added(api_keys, owner, f"fit_e{number}", at=NOW + MOMENT, expires_at=NOW + 2 * MOMENT)
+        others = await added(api_keys, other, "fit_o", expires_at=NOW + 2 * MOMENT)
+        assert await api_keys.add(owner, "-", [], digest=b"more", at=NOW + MOMENT, expires_at=None) is None
+        last = await added(api_keys, owner, "fit_l", at=NOW + 2 * MOMENT)
+        assert list(await api_keys.list(owner, at=NOW)) == [last]
+        assert not await api_keys.revoke(ended[0].id, owner=owner)
+        assert await api_keys.revoke(others.id, owner=other)
+
     async def test_an_account_has_so_many_keys(self, api_keys: ApiKeyPort, users: UserRepoPort):
         owner = await an_account(users)
         for number in range(MOST_KEYS):

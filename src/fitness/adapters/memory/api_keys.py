@@ -22,8 +22,8 @@ class InMemoryApiKeys:
         at: datetime,
         expires_at: datetime | None,
     ) -> ApiKey | None:
-        own = [key for key in self._store.api_keys.values() if key.user_id == user_id]
-        if user_id not in self._store.users or len(own) >= MOST_KEYS:
+        self._forget_dead(user_id, at)
+        if user_id not in self._store.users or len(await self.list(user_id, at=at)) >= MOST_KEYS:
             return None
         key = ApiKey(
             id=next(self._store.ids),
@@ -53,13 +53,15 @@ class InMemoryApiKeys:
         return False
 
     async def list(self, owner: int, *, at: datetime) -> Sequence[ApiKey]:
-        ended = self._store.sessions_ended.get(owner)
-        before = None if ended is None else ended.before
-        living = [
-            key
-            for key in self._store.api_keys.values()
-            if key.user_id == owner
-            and (key.expires_at is None or at < key.expires_at)
-            and (before is None or key.created_at >= before)
-        ]
+        living = [key for key in self._store.api_keys.values() if key.user_id == owner and self._lives(key, at)]
         return sorted(living, key=lambda key: (key.created_at, key.id), reverse=True)
+
+    def _forget_dead(self, owner: int, at: datetime) -> None:
+        kept = self._store.api_keys
+        for digest in [digest for digest, key in kept.items() if key.user_id == owner and not self._lives(key, at)]:
+            del kept[digest]
+
+    def _lives(self, key: ApiKey, at: datetime) -> bool:
+        ended = self._store.sessions_ended.get(key.user_id)
+        before = None if ended is None else ended.before
+        return (key.expires_at is None or at < key.expires_at) and (before is None or key.created_at >= before)

@@ -12,14 +12,24 @@ EXPIRES_AT: LiteralString = "CASE WHEN expires_at < '10000-01-01' THEN expires_a
 
 COLUMNS: LiteralString = f"id, user_id, name, scopes, created_at, {EXPIRES_AT}, last_used_at"
 
+_LIVING = """
+    ((expires_at IS NULL OR expires_at > %(at)s)
+    AND (sessions_not_before IS NULL OR api_keys.created_at >= sessions_not_before))
+"""
+
 ADD = f"""
+    WITH dead AS (
+        DELETE FROM api_keys
+        USING users
+        WHERE users.id = user_id AND user_id = %(owner)s AND NOT {_LIVING}
+    )
     INSERT INTO api_keys (user_id, name, scopes, digest, created_at, expires_at)
     SELECT users.id, %(name)s, %(scopes)s, %(digest)s, %(at)s, %(expires_at)s
     FROM users
-    WHERE users.id = %(user_id)s AND deleted_at IS NULL AND (
+    WHERE users.id = %(owner)s AND deleted_at IS NULL AND (
         SELECT count(*)
         FROM api_keys
-        WHERE user_id = %(user_id)s
+        WHERE user_id = users.id AND {_LIVING}
     ) < {MOST_KEYS}
     RETURNING {COLUMNS}
 """
@@ -47,8 +57,7 @@ LIST = f"""
     SELECT api_keys.id, user_id, api_keys.name, scopes, api_keys.created_at, {EXPIRES_AT}, last_used_at
     FROM api_keys
     JOIN users ON users.id = user_id
-    WHERE user_id = %(owner)s AND (expires_at IS NULL OR expires_at > %(at)s)
-        AND (sessions_not_before IS NULL OR api_keys.created_at >= sessions_not_before)
+    WHERE user_id = %(owner)s AND {_LIVING}
     ORDER BY api_keys.created_at DESC, api_keys.id DESC
 """
 
@@ -67,7 +76,7 @@ class PostgresApiKeys:
         at: datetime,
         expires_at: datetime | None,
     ) -> ApiKey | None:
-        parameters = {"user_id": user_id, "name": name, "scopes": [*scopes], "digest": digest}
+        parameters = {"owner": user_id, "name": name, "scopes": [*scopes], "digest": digest}
         row = await self._database.one(ADD, parameters | {"at": at, "expires_at": expires_at})
         return _key(row) if row else None
 
