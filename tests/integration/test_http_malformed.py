@@ -8,6 +8,8 @@ from urllib.parse import quote
 import httpx
 
 from tests.harness.api import Api, Person, activity_body
+from tests.harness.documented import document
+from tests.integration.test_http_access import filled
 
 DEEP = b"[" * 100_000
 DEEP_OBJECT = b'{"a":' * 100_000
@@ -276,9 +278,14 @@ async def logins(trials: Trials, api: Api) -> None:
 async def queries(trials: Trials, admin: Person) -> None:
     for query in BAD_QUERIES + BAD_FILTERS:
         trials.judge(await admin.get(f"/activities?{query}"), query)
-    for path in ("/activities/trash", "/admin/audit-log"):
+    for path in ("/activities/trash", "/admin/audit-log", "/admin/users"):
         for query in BAD_QUERIES:
             trials.judge(await admin.get(f"{path}?{query}"), query)
+    for path, of_path in document()["paths"].items():
+        for method, operation in of_path.items():
+            for name in (one["name"] for one in operation["parameters"] if one["in"] == "query"):
+                target = f"{filled(path.removeprefix('/api/v1'))}?{name}=%00"
+                trials.judge(await admin.call(method.upper(), target), "a NUL")
 
 
 async def identifiers(trials: Trials, admin: Person) -> None:

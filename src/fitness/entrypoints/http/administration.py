@@ -21,7 +21,19 @@ from fitness.domain.model.refusals import (
     UserNotDeleted,
     UserNotFound,
 )
-from fitness.domain.model.users import Account, AccountFilter, AccountState, Caller, Role, Tier, User, normalized_email
+from fitness.domain.model.text import text_problem
+from fitness.domain.model.users import (
+    EMAIL,
+    Account,
+    AccountFilter,
+    AccountState,
+    Caller,
+    EmailAddress,
+    Role,
+    Tier,
+    User,
+    normalized_email,
+)
 from fitness.domain.use_cases.administration import AdminService, ResetIssued
 from fitness.entrypoints.http.accounts import NO_STORE
 from fitness.entrypoints.http.bodies import JsonBody
@@ -135,7 +147,9 @@ async def list_users(request: ApiRequest, administration: NamedDependency[AdminS
     """Accounts, the latest first; deleted ones too, while they can be restored."""
     query = read_query(request, UsersQuery)
     page = page_of(query, order=LATEST_CREATED)
-    email = None if query.email is None else normalized_email(query.email)
+    errors = ParameterErrors()
+    email = errors.parsed("email", query.email, _address)
+    errors.refuse()
     which = AccountFilter(email=email, id=query.id, role=query.role, tier=query.tier, state=query.state)
     found = await administration.list_users(page, which, by=request.user)
     return listed(request, found, page, order=LATEST_CREATED)
@@ -191,6 +205,14 @@ async def issue_password_reset(
     """A token with which the account's owner sets another password, once, within 24 hours. It is logged."""
     issued = await administration.issue_reset(user_id, by=request.user)
     return Response(issued, headers=NO_STORE)
+
+
+def _address(text: str) -> EmailAddress:
+    """Of any account there may be. Raises ValueError."""
+    email = normalized_email(text)
+    if problem := text_problem(email, max_length=EMAIL.max_length):
+        raise ValueError(problem)
+    return email
 
 
 def _audit_filter(query: AuditQuery) -> AuditFilter:
