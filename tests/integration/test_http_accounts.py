@@ -203,6 +203,14 @@ class TestProfile:
         assert response.status_code == 422
         assert (await ann.get("/users/me")).json() == before
 
+    async def test_what_changes_nothing_leaves_its_etag(self, ann: Person):
+        before = await ann.patch("/users/me", json={"name": "Ann"})
+        for changes in ({}, {"name": " Ann "}, {"timezone": "UTC", "week_start": "monday"}):
+            same = await ann.patch("/users/me", json=changes)
+            assert (same.json(), same.headers["etag"]) == (before.json(), before.headers["etag"])
+        await ann.post("/users/me/password", json={"current": PASSWORD, "new": "another horse 9"})
+        assert (await ann.get("/users/me")).headers["etag"] == before.headers["etag"]
+
     async def test_a_new_zone_counts_for_what_is_recorded_next(self, ann: Person):
         before = await ann.record()
         await ann.patch("/users/me", json={"timezone": "Asia/Tokyo"})

@@ -47,7 +47,7 @@ class UserRepoPort(Protocol):
         self, user_id: int, *, before: str | None, after: str, at: datetime, spared: str | None, messages: Messages
     ) -> bool:
         """Set the hash of another password; if `before` is given, only while that is still the account's hash. Every
-        session whose login began before `at` is ended, but the `spared` one.
+        session whose login began before `at` is ended, but the `spared` one. The profile keeps its `updated_at`.
         """
 
     async def soft_delete(self, user_id: int, *, before: str, at: datetime, messages: Messages) -> bool:
@@ -57,7 +57,7 @@ class UserRepoPort(Protocol):
         """
 
     async def restore(self, user_id: int, *, after: datetime, messages: Messages) -> User | None:
-        """The account, living again, if it was deleted after that time; the messages carry the authority.
+        """The account, living again, if it was deleted after that time; the messages carry the authority and its time.
 
         Raises EmailTaken where another living account has its address by now.
         """
@@ -65,7 +65,7 @@ class UserRepoPort(Protocol):
     async def update_profile(
         self, user_id: int, changes: ProfileChanges, *, at: datetime, seen: User | None = None, messages: Messages
     ) -> User | None:
-        """Set what `changes` names and leave the rest. Returns the changed account.
+        """Set what `changes` names and leave the rest. Returns the account; `updated_at` is `at` only if it differs now.
 
         None if there is no such account, or, where `seen` is given, if the account differs from it in anything.
         """

@@ -74,7 +74,6 @@ class UserRepoContract:
     @pytest.mark.parametrize(
         ("changes", "name", "timezone", "week_start"),
         [
-            ({}, "Ann", "UTC", WeekStart.MONDAY),
             ({"name": None}, None, "UTC", WeekStart.MONDAY),
             ({"name": "Eve", "timezone": "Asia/Tokyo"}, "Eve", "Asia/Tokyo", WeekStart.MONDAY),
             ({"week_start": WeekStart.SUNDAY}, "Ann", "UTC", WeekStart.SUNDAY),
@@ -89,6 +88,20 @@ class UserRepoContract:
         assert (changed.name, changed.timezone, changed.week_start) == (name, timezone, week_start)
         assert changed.updated_at == LATER
         assert await users.get(user.id) == changed
+
+    @pytest.mark.parametrize("name", ["Ann", None])
+    async def test_a_profile_that_differs_in_nothing_stays_as_it_is(self, users: UserRepoPort, name: str | None):
+        user = await users.add(a_registration(name=name, timezone="Asia/Tokyo"), password_hash="-", at=NOW)
+        same: list[ProfileChanges] = [
+            {},
+            {"name": name},
+            {"week_start": WeekStart.MONDAY},
+            {"name": name, "timezone": "Asia/Tokyo", "week_start": WeekStart.MONDAY},
+        ]
+        for changes in same:
+            for seen in (None, user):
+                kept = await users.update_profile(user.id, changes, at=LATER, seen=seen, messages=messages())
+                assert kept == await users.get(user.id) == user
 
     async def test_an_unknown_profile_changes_nothing(self, users: UserRepoPort):
         assert await users.update_profile(UNKNOWN_ID, {"name": "Eve"}, at=LATER, messages=messages()) is None
@@ -155,6 +168,7 @@ class UserRepoContract:
         assert sorted(await asyncio.gather(*changes)) == [False] * 8 + [True]
         assert await change(user.id, None, "second")
         assert await users.credentials("ann@example.org") == Credentials(user.id, "second")
+        assert await users.get(user.id) == user
         standing = await standings.of(user.id, at=LATER)
         assert (standing.not_before_us, standing.spared) == (microseconds(LATER), "here")
         assert not await change(UNKNOWN_ID, None, "-")
@@ -217,8 +231,7 @@ class UserRepoContract:
         await users.soft_delete(user.id, before="-", at=LATER, messages=messages())
         assert await users.restore(user.id, after=LATER, messages=sent) is None
         back = await users.restore(user.id, after=LATER - timedelta(microseconds=1), messages=sent)
-        assert back is not None
-        assert back.id == user.id
+        assert back == replace(user, updated_at=LATER)
         assert await users.get(user.id) == back
         assert await users.restore(user.id, after=NOW, messages=sent) is None
         assert await standings.ended(Caller(user.id, "a", microseconds(NOW)))

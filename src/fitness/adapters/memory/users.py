@@ -62,9 +62,12 @@ class InMemoryUserRepo:
         user = self._store.users.get(user_id)
         if user is None or seen not in (None, user):
             return None
-        user = self._store.users[user_id] = replace(user, **changes, updated_at=at)
+        changed = replace(user, **changes)
+        if changed != user:
+            changed = replace(changed, updated_at=at)
+        self._store.users[user_id] = changed
         self._store.write(messages)
-        return user
+        return changed
 
     async def password_hash(self, user_id: int) -> str | None:
         return self._store.password_hashes[user_id] if user_id in self._store.users else None
@@ -107,8 +110,8 @@ class InMemoryUserRepo:
         if await self.find(user.email) is not None:
             raise EmailTaken
         del self._store.deleted_users[user_id]
-        self._store.users[user_id] = user
         self._store.log(AuditAction.USER_RESTORED, messages, subject_id=user_id, owner_id=user_id)
+        user = self._store.users[user_id] = replace(user, updated_at=self._store.audit[-1].at)
         self._store.write(messages)
         return user
 

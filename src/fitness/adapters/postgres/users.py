@@ -65,7 +65,13 @@ UPDATE_PROFILE = carrying(
     SET name = CASE WHEN %(names)s THEN %(name)s ELSE name END,
         timezone = coalesce(%(timezone)s, timezone),
         week_start = coalesce(%(week_start)s, week_start),
-        updated_at = %(at)s
+        updated_at = CASE
+            WHEN (NOT %(names)s OR name IS NOT DISTINCT FROM %(name)s)
+                AND timezone = coalesce(%(timezone)s, timezone)
+                AND week_start = coalesce(%(week_start)s, week_start)
+            THEN updated_at
+            ELSE %(at)s
+        END
     WHERE id = %(id)s AND deleted_at IS NULL AND {_AS_SEEN}
     RETURNING {COLUMNS}
     """,
@@ -102,7 +108,7 @@ REHASH = """
 SET_PASSWORD = carrying(
     """
     UPDATE users
-    SET password_hash = %(after)s, updated_at = %(at)s, sessions_not_before = %(at)s, spared_session = %(spared)s
+    SET password_hash = %(after)s, sessions_not_before = %(at)s, spared_session = %(spared)s
     WHERE id = %(id)s AND deleted_at IS NULL AND password_hash = coalesce(%(before)s, password_hash)
     RETURNING id
     """,
