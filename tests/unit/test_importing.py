@@ -22,6 +22,7 @@ from fitness.domain.model.objects import UNNAMED_FOR
 from fitness.domain.model.originals import UploadedFile
 from fitness.domain.model.recordings import Recording
 from fitness.domain.model.refusals import (
+    ActivityExpired,
     ActivityInTrash,
     ActivityNotFound,
     DuplicateActivity,
@@ -31,6 +32,7 @@ from fitness.domain.model.refusals import (
 from fitness.domain.model.tags import TagCount, Tags
 from fitness.domain.model.twins import OnDuplicate, Twin
 from fitness.domain.model.users import Caller
+from fitness.domain.use_cases.activities import ActivityService
 from fitness.domain.use_cases.caching.keys import tags_key
 from fitness.domain.use_cases.caching.reads import CachedReads, Copy, Origin
 from fitness.domain.use_cases.importing import ImportService
@@ -42,6 +44,8 @@ from tests.builders import NOW, a_registration, an_activity, messages
 from tests.files import MORNING
 from tests.unit.contracts.activities import authority
 from tests.unit.processes import CachingProcess
+
+TRASH_DAYS = 30
 
 RUN = Recording(
     activity_type=ActivityType.RUN,
@@ -112,13 +116,14 @@ async def house() -> House:
     await process.relay.relay()
     originals, objects = InMemoryOriginalRepo(store), InMemoryObjectStore(clock)
     reader = InMemoryRecordingReader(FILES)
+    activities = ActivityService(repo, users, process.reads, process.changes, clock, TRASH_DAYS)
     user = await users.add(a_registration(timezone="Europe/Paris"), password_hash="-", at=clock.now())
     return House(
         store=store,
         clock=clock,
         objects=objects,
         imports=ImportService(repo, originals, objects, users, process.changes, reader, clock),
-        originals=OriginalService(repo, originals, objects),
+        originals=OriginalService(activities, originals, objects),
         rereading=RereadService(originals, objects, process.changes, reader, clock),
         sweep=ObjectSweep(objects, InMemoryObjectNames(store), clock),
         reads=process.reads,
@@ -142,6 +147,9 @@ class TestImport:
         (run,) = await house.imported(b"run")
         await house.trash(run)
         with pytest.raises(ActivityInTrash):
+            await house.originals.original(run.id, by=house.ann)
+        house.clock.advance(timedelta(days=TRASH_DAYS))
+        with pytest.raises(ActivityExpired):
             await house.originals.original(run.id, by=house.ann)
 
     async def test_a_file_that_is_lost_is_not_found(self, house: House):

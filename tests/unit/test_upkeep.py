@@ -1,5 +1,6 @@
 """What the service deletes by itself, on the in-memory adapters; the clock is moved."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -146,13 +147,18 @@ class TestTheTrash:
         one = await house.trashed(ann)
         (shown,) = (await house.activities.trash(Page(), by=ann)).items
         house.clock.advance(shown.purge_at - house.clock.now() - timedelta(microseconds=1))
-        with pytest.raises(ActivityInTrash):
-            await house.activities.get(one.id, by=ann)
+        asked: list[Callable[[], Awaitable[object]]] = [
+            lambda: house.activities.get(one.id, by=ann),
+            lambda: house.activities.update(one.id, {"title": "hills"}, by=ann),
+            lambda: house.activities.delete(one.id, by=ann),
+        ]
+        for ask in asked:
+            with pytest.raises(ActivityInTrash):
+                await ask()
         house.clock.advance(timedelta(microseconds=1))
-        with pytest.raises(ActivityExpired):
-            await house.activities.restore(one.id, by=ann)
-        with pytest.raises(ActivityExpired):
-            await house.activities.get(one.id, by=ann)
+        for ask in (*asked, lambda: house.activities.restore(one.id, by=ann)):
+            with pytest.raises(ActivityExpired):
+                await ask()
         assert await InMemoryActivityRepo(house.store).state(one.id) is ActivityState.TRASHED
 
     async def test_gives_back_until_then(self, house: House):

@@ -98,6 +98,7 @@ async def house() -> House:
     store, clock = InMemoryStore(), ManualClock()
     repo, users, process = InMemoryActivityRepo(store), InMemoryUserRepo(store), CachingProcess(InMemoryCache(), store)
     cached, changes = process.reads, process.changes
+    activities = ActivityService(repo, users, cached, changes, clock, trash_days=30)
     await process.relay.relay()
     standings, limiter = InMemoryStandings(store), ObservedRateLimiter(InMemoryRateLimiter())
     limits = LocalLimits(limiter, InMemoryRateLimiter(), limiter, 1)
@@ -123,9 +124,9 @@ async def house() -> House:
             changes,
             clock,
         ),
-        activities=ActivityService(repo, users, cached, changes, clock, trash_days=30),
+        activities=activities,
         imports=ImportService(repo, originals, objects, users, changes, reader, clock),
-        originals=OriginalService(repo, originals, objects),
+        originals=OriginalService(activities, originals, objects),
         rereading=RereadService(originals, objects, changes, reader, clock),
         sweep=ObjectSweep(objects, InMemoryObjectNames(store), clock),
         administration=AdminService(repo, users, InMemoryAuditLog(store), HmacResetTokens(["k" * 32]), changes, clock),

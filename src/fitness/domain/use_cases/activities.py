@@ -108,7 +108,7 @@ class ActivityService:
     ) -> Activity:
         """Merge `changes` into the activity, if it is at one of the `versions`.
 
-        Raises InvalidFields, ActivityNotFound, ActivityInTrash, VersionMismatch.
+        Raises InvalidFields, ActivityNotFound, ActivityInTrash, ActivityExpired, VersionMismatch.
         """
         home = await self._home_timezone(by) if "timezone" in changes else "UTC"
         while True:  # ends: each further round means that somebody else's change was committed
@@ -129,7 +129,7 @@ class ActivityService:
     async def delete(self, activity_id: int, *, by: Caller, versions: Versions = ANY_VERSION) -> None:
         """Move the activity into the trash, if it is at one of the `versions`.
 
-        Raises ActivityNotFound, ActivityInTrash, VersionMismatch.
+        Raises ActivityNotFound, ActivityInTrash, ActivityExpired, VersionMismatch.
         """
         soft_delete = partial(self.repo.soft_delete, activity_id, owner=by.id, at=self.clock.now(), versions=versions)
         while not await self.changes.make(_stale(activity_id, by), soft_delete):
@@ -179,7 +179,7 @@ class ActivityService:
         """Returns only if the activity was restored since the caller looked for it."""
         state = await self.repo.state(activity_id, owner=by.id)
         if state is ActivityState.TRASHED:
-            raise ActivityInTrash(activity_id)
+            raise await self._refusal_of_trashed(activity_id, by)
         if state is None:
             raise ActivityNotFound(activity_id)
 

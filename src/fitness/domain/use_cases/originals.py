@@ -4,12 +4,11 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from fitness.domain.model.activities import ActivityState
 from fitness.domain.model.objects import UNNAMED_FOR
 from fitness.domain.model.originals import Original
-from fitness.domain.model.refusals import ActivityInTrash, ActivityNotFound, RecordingNotFound
+from fitness.domain.model.refusals import RecordingNotFound
 from fitness.domain.model.users import Caller
-from fitness.ports.activities import ActivityRepoPort
+from fitness.domain.use_cases.activities import ActivityService
 from fitness.ports.clock import ClockPort
 from fitness.ports.objects import ObjectMissing, ObjectNamesPort, ObjectStorePort
 from fitness.ports.originals import OriginalRepoPort
@@ -25,24 +24,21 @@ _log = logging.getLogger(__name__)
 class OriginalService:
     """Somebody else's activity is treated as one that does not exist; an admin's request is no exception."""
 
-    repo: ActivityRepoPort
+    activities: ActivityService
     originals: OriginalRepoPort
     objects: ObjectStorePort
 
     async def original(self, activity_id: int, *, by: Caller) -> Original:
         """The file that the caller's activity was made of.
 
-        Raises ActivityNotFound, ActivityInTrash, and RecordingNotFound if the activity was not made of a file.
+        Raises ActivityNotFound, ActivityInTrash, ActivityExpired, and RecordingNotFound if the activity was not made of
+        a file.
         """
         original = await self.originals.of_activity(activity_id, owner=by.id)
-        if original is not None:
-            return original
-        state = await self.repo.state(activity_id, owner=by.id)
-        if state is None:
-            raise ActivityNotFound(activity_id)
-        if state is ActivityState.TRASHED:
-            raise ActivityInTrash(activity_id)
-        raise RecordingNotFound(activity_id)
+        if original is None:
+            await self.activities.get(activity_id, by=by)  # says why it is not there, if it is not
+            raise RecordingNotFound(activity_id)
+        return original
 
     async def content(self, original: Original, activity_id: int) -> AsyncIterator[bytes]:
         """The file, piece by piece. Raises RecordingNotFound if the file is lost, and ObjectsUnavailable."""

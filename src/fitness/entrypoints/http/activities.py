@@ -134,7 +134,7 @@ async def get_activity(
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
-        refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
+        refuses=(ActivityNotFound, ActivityInTrash, ActivityExpired, VersionMismatch),
         headers=IF_MATCH | IF_NONE_MATCH_TO_CHANGE,
         sends=("ETag",),
     ).opt,
@@ -156,7 +156,7 @@ async def update_activity(
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.OTHER,
-        refuses=(ActivityNotFound, ActivityInTrash, VersionMismatch),
+        refuses=(ActivityNotFound, ActivityInTrash, ActivityExpired, VersionMismatch),
         headers=IF_MATCH | IF_NONE_MATCH_TO_CHANGE,
     ).opt,
 )

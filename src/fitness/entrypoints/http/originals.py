@@ -11,7 +11,7 @@ from litestar.response import Stream
 from fitness.domain.model.api_keys import ApiScope
 from fitness.domain.model.originals import MEDIA_TYPES, Original, safe_file_name
 from fitness.domain.model.rate_limits import Action
-from fitness.domain.model.refusals import ActivityInTrash, ActivityNotFound, RecordingNotFound
+from fitness.domain.model.refusals import ActivityExpired, ActivityInTrash, ActivityNotFound, RecordingNotFound
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.originals import OriginalService
 from fitness.entrypoints.http.delivery import is_known
@@ -26,7 +26,7 @@ from fitness.ports.outages import ObjectsUnavailable
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_READ,
         action=Action.OTHER,
-        refuses=(ActivityNotFound, ActivityInTrash, RecordingNotFound, ObjectsUnavailable),
+        refuses=(ActivityNotFound, ActivityInTrash, ActivityExpired, RecordingNotFound, ObjectsUnavailable),
         headers=IF_NONE_MATCH,
         sends=("Content-Disposition",),
         files=MEDIA_TYPES,

@@ -196,7 +196,7 @@ class Container(Groundwork):
     tags = once(TagService, tag_repo, outbox, cached_reads, changes, clock)
     photos = once(PhotoService, photo_repo, objects, picture_reader, activities, cached_reads, changes, clock)
     imports = once(ImportService, activity_repo, originals, objects, user_repo, changes, recording_reader, clock)
-    original_files = once(OriginalService, activity_repo, originals, objects)
+    original_files = once(OriginalService, activities, originals, objects)
     rereading = once(RereadService, originals, objects, changes, recording_reader, clock)
     sweep = once(ObjectSweep, objects, object_names, clock)
     administration = once(AdminService, activity_repo, user_repo, audit_log, reset_tokens, changes, clock)
