@@ -1,6 +1,7 @@
 """Lists over HTTP: their parameters, their orders, and whether they are counted."""
 
 import base64
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -118,17 +119,29 @@ class TestOrder:
             assert response.status_code == 422
             assert response.json()["errors"] == [{"field": "cursor", "message": message}]
 
-    async def test_a_cursor_of_another_list_is_refused(self, ann: Person):
+    async def test_a_cursor_of_another_list_is_refused(self, api: Api, bob: Person):
+        admin = await api.admin()
         for _ in range(2):
-            await ann.delete(f"/activities/{(await ann.record())['id']}")
-            await ann.record()
-        trash = (await ann.get("/activities/trash?limit=1")).json()["next_cursor"]
-        live = (await ann.get("/activities?limit=1")).json()["next_cursor"]
-        for path in (f"/activities?cursor={trash}", f"/activities/trash?cursor={live}"):
-            response = await ann.get(path)
-            assert response.status_code == 422
-            message = "is a next_cursor of another list"
-            assert response.json()["errors"] == [{"field": "cursor", "message": message}]
+            await admin.delete(f"/activities/{(await admin.record())['id']}")
+            await admin.record()
+            await admin.patch(f"/admin/users/{bob.id}", json={"tier": "premium"})
+        mine = f"/admin/activities?user_id={admin.id}"
+        lists = ["/activities?", "/activities/trash?", "/admin/users?", "/admin/audit-log?", f"{mine}&"]
+        cursors = {one: (await admin.get(f"{one}limit=1")).json()["next_cursor"] for one in lists}
+        for one, other in product(lists, lists):
+            response = await admin.get(f"{one}cursor={cursors[other]}")
+            if one == other:
+                assert response.status_code == 200
+            else:
+                assert response.status_code == 422, (one, other)
+                message = "is a next_cursor of another list"
+                assert response.json()["errors"] == [{"field": "cursor", "message": message}]
+
+    async def test_a_cursor_holds_no_filters(self, ann: Person):
+        await some(ann)
+        onward = (await ann.get("/activities?limit=1&min_distance_km=7.5")).json()["next_cursor"]
+        assert await ann.titles(f"cursor={onward}") == ["1", "0"]
+        assert await ann.titles(f"cursor={onward}&min_distance_km=8") == ["0"]
 
     @pytest.mark.parametrize(
         ("sort", "bad"),

@@ -37,7 +37,7 @@ from fitness.domain.model.users import (
 from fitness.domain.use_cases.administration import AdminService, ResetIssued
 from fitness.entrypoints.http.accounts import NO_STORE
 from fitness.entrypoints.http.bodies import JsonBody
-from fitness.entrypoints.http.cursors import LATEST_CREATED, LATEST_LOGGED
+from fitness.entrypoints.http.cursors import LATEST_ACCOUNTS, LATEST_ACTIVITIES, LATEST_LOGGED
 from fitness.entrypoints.http.queries import (
     ListBody,
     PageQuery,
@@ -146,13 +146,13 @@ async def list_audit_log(
 async def list_users(request: ApiRequest, administration: NamedDependency[AdminService]) -> Response[ListBody[Account]]:
     """Accounts, the latest first; deleted ones too, while they can be restored."""
     query = read_query(request, UsersQuery)
-    page = page_of(query, order=LATEST_CREATED)
+    page = page_of(query, order=LATEST_ACCOUNTS)
     errors = ParameterErrors()
     email = errors.parsed("email", query.email, _address)
     errors.refuse()
     which = AccountFilter(email=email, id=query.id, role=query.role, tier=query.tier, state=query.state)
     found = await administration.list_users(page, which, by=request.user)
-    return listed(request, found, page, order=LATEST_CREATED)
+    return listed(request, found, page, order=LATEST_ACCOUNTS)
 
 
 @get("/activities", opt=Route(access=Access.ADMIN, action=Action.OTHER, query=ActivitiesQuery, sends=("Link",)).opt)
@@ -161,9 +161,9 @@ async def list_user_activities(
 ) -> Response[ListBody[ActivityDates]]:
     """A user's activities, in the trash too, the latest first: ids and dates, no content."""
     query = read_query(request, ActivitiesQuery)
-    page = page_of(query, order=LATEST_CREATED)
+    page = page_of(query, order=LATEST_ACTIVITIES)
     found = await administration.list_activities(query.user_id, page, query.state, by=request.user)
-    return listed(request, found, page, order=LATEST_CREATED)
+    return listed(request, found, page, order=LATEST_ACTIVITIES)
 
 
 @post(

@@ -1,4 +1,4 @@
-"""Cursors: a place in a list as text, which is good only for lists in the same order."""
+"""Cursors: a place in a list as text, which is good for that list in that order only."""
 
 import base64
 import math
@@ -23,6 +23,7 @@ class Order:
     """The order of a list: its name in cursors, and whether it is by an instant, or else by a number."""
 
     name: str
+    """Of one list alone, so that no other takes its cursors."""
     by_instant: bool = True
     sort: bool = False
     """Whether the name is one of the values of the parameter `sort`."""
@@ -30,7 +31,8 @@ class Order:
 
 ORDERS = {sort: Order(sort.value, by_instant=sort.by == "date", sort=True) for sort in Sort}
 LATEST_DELETED = Order("-deleted_at")
-LATEST_CREATED = Order("-created_at")
+LATEST_ACCOUNTS = Order("accounts -created_at")
+LATEST_ACTIVITIES = Order("activities -created_at")
 LATEST_LOGGED = Order("-at")
 
 

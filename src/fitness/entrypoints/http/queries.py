@@ -39,7 +39,7 @@ class PageQuery:
             str,
             Meta(
                 description="`next_cursor` of the page before, as it is: on from there, to any depth. "
-                "It is good for its own list and order only."
+                "It is good for its own list and order only, and holds no filters: state them again."
             ),
         ]
         | None
