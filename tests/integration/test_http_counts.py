@@ -21,6 +21,7 @@ from fitness.entrypoints.http.rate_limits import ViolationLog
 from fitness.entrypoints.http.telemetry import MetricsDoor
 from fitness.entrypoints.listening import listener_of
 from fitness.entrypoints.logs import Response
+from fitness.entrypoints.server.exchange import ASGIApp
 from fitness.ports.outages import DatabaseUnavailable, LimiterUnavailable
 from fitness.ports.reply import Reply
 from tests.files import A_TRACK
@@ -234,9 +235,8 @@ async def test_a_file_that_is_read_again_counts_as_a_change(limited: Api, ann: P
     store = limited.container.store()
     activity, reading = store.activities[one["id"]], store.readings[one["id"]]
     store.activities[one["id"]] = replace(activity, distance_km=1.0)
-    store.readings[one["id"]] = replace(
-        reading, details=replace(reading.details, distance_km=1.0)
-    )  # an older version's
+    # As an older version has read it.
+    store.readings[one["id"]] = replace(reading, details=replace(reading.details, distance_km=1.0))
     before = await scraped(limited)
     assert [len(one.changes) async for one in limited.container.rereading().reread()] == [1]
     after = await scraped(limited)
@@ -245,7 +245,8 @@ async def test_a_file_that_is_read_again_counts_as_a_change(limited: Api, ann: P
 
 
 async def test_what_the_listener_of_metrics_refuses_is_no_request_of_the_api(limited: Api):
-    for app, counted in [(MetricsDoor(limited.container.metrics_exchange(), ()), 0), (limited.app, 1)]:
+    apps: list[tuple[ASGIApp, int]] = [(MetricsDoor(limited.container.metrics_exchange(), ()), 0), (limited.app, 1)]
+    for app, counted in apps:
         sock = socket.create_server(("127.0.0.1", 0))
         listener = listener_of(limited.container, app, sock, most_connections=10)
         before = value(await scraped(limited), "http_requests_total", status="400")

@@ -65,7 +65,7 @@ class UserRepoPort(Protocol):
     async def update_profile(
         self, user_id: int, changes: ProfileChanges, *, at: datetime, seen: User | None = None, messages: Messages
     ) -> User | None:
-        """Set what `changes` names and leave the rest. Returns the account; `updated_at` is `at` only if it differs now.
+        """Set what `changes` names and leave the rest. Returns the account, updated `at` only if it differs now.
 
         None if there is no such account, or, where `seen` is given, if the account differs from it in anything.
         """
