@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from typing import NoReturn
@@ -20,7 +20,7 @@ from fitness.adapters.memory.users import InMemoryUserRepo
 from fitness.domain.model.activities import Activity, ActivityType
 from fitness.domain.model.objects import UNNAMED_FOR
 from fitness.domain.model.originals import UploadedFile
-from fitness.domain.model.recordings import Recording
+from fitness.domain.model.recordings import ReadRecording, Recording
 from fitness.domain.model.refusals import (
     ActivityExpired,
     ActivityInTrash,
@@ -40,6 +40,7 @@ from fitness.domain.use_cases.originals import FAILED_BEFORE_DOWN, ObjectSweep, 
 from fitness.domain.use_cases.rereading import RereadFile, RereadService
 from fitness.ports.messages import IdempotencyKey
 from fitness.ports.outages import DatabaseUnavailable, ObjectsUnavailable
+from fitness.ports.recordings import FileIdentity
 from tests.builders import NOW, a_registration, an_activity, messages
 from tests.files import MORNING
 from tests.unit.contracts.activities import authority
@@ -129,6 +130,25 @@ async def house() -> House:
         reads=process.reads,
         ann=Caller(user.id, "session"),
     )
+
+
+class SlowReader(InMemoryRecordingReader):
+    """Takes a minute for each file."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(FILES)
+        self._clock = clock
+
+    async def read(self, data: bytes, identity: FileIdentity, *, home_timezone: str, now: datetime) -> ReadRecording:
+        self._clock.advance(timedelta(minutes=1))
+        return await super().read(data, identity, home_timezone=home_timezone, now=now)
+
+
+async def test_an_activity_is_made_when_its_file_has_been_read(house: House):
+    imports = replace(house.imports, reader=SlowReader(house.clock))
+    began = house.clock.now()
+    made = await imports.import_file(UploadedFile(b"run"), by=house.ann)
+    assert [one.created_at for one in made.activities] == [began + timedelta(minutes=1)]
 
 
 class TestImport:

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from fitness.adapters.embedded.engines import PRIVATE_LOG_SETTINGS, SERVICE
 from fitness.adapters.observed.cache_state import REASONS
-from fitness.adapters.telemetry.instruments import INTERNAL, JOB_OUTCOMES, OUTCOMES
+from fitness.adapters.telemetry.instruments import JOB_OUTCOMES, OUTCOMES
 from fitness.adapters.telemetry.table import INSTRUMENTS, REQUEST_BUCKETS_S
 from fitness.domain.model.jobs import Queue, Task
 from fitness.domain.use_cases.caching.keys import KINDS
@@ -25,6 +25,7 @@ from fitness.entrypoints.http.live import BEAT_S
 from fitness.entrypoints.http.uploads import MAX_PHOTO_UPLOAD_BYTES, MAX_UPLOAD_BYTES
 from fitness.entrypoints.server.deadlines import IDLE_S
 from fitness.entrypoints.server.websocket import PING_S
+from fitness.ports.cache import INTERNAL_KINDS
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "ops" / "prometheus"
@@ -103,8 +104,8 @@ def test_the_cases_are_made_of_series_as_the_service_shows_them():
                 if name in FOREIGN or "otel_metric_overflow" in given:
                     continue
                 assert given.keys() <= labels[metric] | {"job", "instance", "worker", "le"}, series
-                assert given.get("cache", "activity") in {*KINDS, *INTERNAL}, series
-                assert given.get("cache") not in INTERNAL or metric == "cache_internal_reads_total", series
+                assert given.get("cache", "activity") in {*KINDS, *INTERNAL_KINDS}, series
+                assert given.get("cache") not in INTERNAL_KINDS or metric == "cache_internal_reads_total", series
                 assert given.get("reason", REASONS[0]) in REASONS, series
                 outcomes = JOB_OUTCOMES if metric.startswith("background_jobs") else OUTCOMES
                 assert given.get("outcome", outcomes[0]) in outcomes, series

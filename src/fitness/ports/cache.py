@@ -56,6 +56,10 @@ Peeked = bytes | Miss | None
 """What `CachePort.peek` finds under a key."""
 
 
+INTERNAL_KINDS = ("tier", "timezone", "calendar")
+"""Kinds of copies that the service reads for itself. In a hit ratio they would hide the reads of clients."""
+
+
 class ReadCountsPort(Protocol):
     def count(self, kind: str, origin: str) -> None:
         """Count one read through the cache; `origin` is HIT, MISS or BYPASS."""

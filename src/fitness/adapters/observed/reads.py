@@ -2,8 +2,7 @@
 
 from collections import Counter
 
-INTERNAL_KINDS = {"tier", "timezone", "calendar"}
-"""Kinds that the service reads for itself with every request; in a hit ratio they would hide the clients' reads."""
+from fitness.ports.cache import INTERNAL_KINDS
 
 
 class ReadCounts:

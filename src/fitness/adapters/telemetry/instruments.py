@@ -20,6 +20,7 @@ from fitness.domain.model.changes import ChangeKind
 from fitness.domain.model.jobs import Queue
 from fitness.domain.model.rate_limits import POLICIES
 from fitness.ports.activities import Created
+from fitness.ports.cache import INTERNAL_KINDS
 from fitness.ports.jobs import JobBacklog
 from fitness.ports.outages import Outage
 
@@ -30,7 +31,6 @@ METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS")
 OTHER_METHOD = "OTHER"
 UNMATCHED = "unmatched"
 
-INTERNAL = ("tier", "timezone")
 RESULTS = ("hit", "miss", "bypass")
 JOB_OUTCOMES = ("succeeded", "failed", "unavailable", "interrupted")
 OUTCOMES = ("allowed", "denied", "unavailable")
@@ -160,8 +160,8 @@ class Instruments:
             (sources.reads.hits, kinds),
             (sources.reads.misses, kinds),
             (sources.reads.bypasses, kinds),
-            (sources.reads.internal, [(kind, result) for kind in INTERNAL for result in RESULTS]),
-            (sources.cache.errors, [*kinds, *[(kind,) for kind in INTERNAL], ("invalidation",)]),
+            (sources.reads.internal, [(kind, result) for kind in INTERNAL_KINDS for result in RESULTS]),
+            (sources.cache.errors, [*kinds, *[(kind,) for kind in INTERNAL_KINDS], ("invalidation",)]),
             (sources.cache_state.closings, [(reason,) for reason in ("unconfirmed", "another_server")]),
             (sources.limiter.decisions, [(policy.name, outcome) for policy in POLICIES for outcome in OUTCOMES]),
         ):

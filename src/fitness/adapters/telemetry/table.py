@@ -72,7 +72,7 @@ INSTRUMENTS = (
     Instrument(
         "cache_internal_reads_total",
         COUNTER,
-        "Reads by the service itself: tiers for the limits, time zones for new activities.",
+        "Reads by the service itself: tiers for the limits, time zones for new activities, calendars for statistics.",
         ("cache", "result"),
         lambda _, s: s.reads.internal,
     ),

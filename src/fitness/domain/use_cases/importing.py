@@ -97,6 +97,7 @@ class ImportService:
                 await self._refuse_known(identity.digest, by)
             now = self.clock.now()
             read = await self.reader.read(upload.content, identity, home_timezone=user.timezone, now=now)
+            now = self.clock.now()  # reading may have taken a minute, in which nothing was made
             file = _File(upload, read, await self._recorded(read, user, now), user.timezone, idempotency)
             made = await self._without_twins(file, on_duplicate)
             await charge(len(made.places) or 1)
