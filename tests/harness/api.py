@@ -22,6 +22,7 @@ from fitness.adapters.postgres.database import Database
 from fitness.adapters.redis.cache import RedisCache
 from fitness.adapters.redis.client import closed, line_to
 from fitness.adapters.redis.rate_limits import SCRIPT, RedisRateLimiter
+from fitness.adapters.telemetry.exchange import MetricsExchange
 from fitness.domain.model.users import Role
 from fitness.domain.use_cases.caching.lease import LEASE_S, Lease
 from fitness.entrypoints.http.app import create_app
@@ -31,6 +32,7 @@ from fitness.entrypoints.wiring.container import Container
 from fitness.entrypoints.wiring.resources import Resources
 from fitness.ports.rate_limits import RateLimiterPort
 from tests.harness.documented import judge
+from tests.patience import PATIENCE_S
 
 PASSWORD = "correct horse"
 MEMORY = "memory:"
@@ -198,6 +200,11 @@ def _wait_longer(container: Container, hasty_with: Collection[str]) -> None:
     def kept(close: Any, make: Any, url: str) -> "providers.Singleton[Any]":
         return providers.Singleton(Resources.keep, container.resources, close, make, url)
 
+    container.metrics_exchange.override(
+        providers.Singleton(
+            MetricsExchange, container.metrics_dir, container.metrics.provided.render, answer_s=PATIENCE_S
+        )
+    )
     database, line = partial(Database, deadline_s=PATIENT_S), partial(line_to, deadline_s=PATIENT_S)
     if POSTGRES not in hasty_with:
         container.postgres.override(kept(Database.close, database, settings.database_url))

@@ -1,6 +1,7 @@
 """How the processes of an instance put their metrics together."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -87,3 +88,25 @@ async def test_a_process_that_does_not_answer_is_left_out(tmp_path: Path):
         assert await scraped(tmp_path) == {("users_registered_total", "0"): 1}
     release.set()
     hanging.close()
+
+
+async def test_who_gives_up_asking_disturbs_nobody(tmp_path: Path):
+    begin_exchange(tmp_path)
+    asked, given_up = threading.Event(), threading.Event()
+
+    def render() -> bytes:
+        asked.set()
+        given_up.wait()
+        return b"x" * 10_000_000  # more than the kernel takes from a writer whose reader is gone
+
+    exchange = MetricsExchange(tmp_path, render, answer_s=0.01)
+    async with exchange.serve_metrics():
+        assert await exchange.collect() == b""
+        await asyncio.to_thread(asked.wait)
+        given_up.set()
+        while answering():  # noqa: ASYNC110 - the server tells nobody; what it raises fails the test
+            await asyncio.sleep(0.001)
+
+
+def answering() -> bool:
+    return any("_answer" in repr(task.get_coro()) for task in asyncio.all_tasks())
