@@ -15,6 +15,8 @@ ACROSS = 24 // WIDTH
 
 ON = 'job="fitness", instance=~"$instance"'
 RATE = "$__rate_interval"
+NO_PROBES = 'endpoint!~"/health/.*"'
+"""As in the alerts: a replica that stops answers its probes with 503, as it should, and nobody waits for them."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,9 @@ def rate(metric: str, by: str = "", where: str = "") -> str:
     return f"sum by ({by}) (rate({metric}{{{labels}}}[{RATE}]))" if by else f"sum(rate({metric}{{{labels}}}[{RATE}]))"
 
 
-def quantile(share: float, metric: str, by: str = "le") -> str:
+def quantile(share: float, metric: str, by: str = "le", where: str = "") -> str:
     """A quantile; no value where nothing was measured, since the comparison drops NaN."""
-    return f"histogram_quantile({share}, sum by ({by}) (rate({metric}_bucket{{{ON}}}[{RATE}]))) >= 0"
+    return f"histogram_quantile({share}, {rate(f'{metric}_bucket', by, where)}) >= 0"
 
 
 def ratio(part: str, whole: str) -> str:
@@ -52,7 +54,8 @@ def reads(by: str = "") -> str:
     return " + ".join(rate(f"cache_{result}_total", by) for result in ("hits", "misses", "bypasses"))
 
 
-REQUESTS, FAILED = rate("http_requests_total"), rate("http_requests_total", where='status=~"5.."')
+REQUESTS = rate("http_requests_total", where=NO_PROBES)
+FAILED = rate("http_requests_total", where=f'{NO_PROBES}, status=~"5.."')
 JOBS, JOB = "background_jobs_processed", "background_job_duration_seconds"
 HTTP, DB = "http_request_duration_seconds", "db_query_duration_seconds"
 LIVE = "live_delivery_duration_seconds"
@@ -61,8 +64,14 @@ DASHBOARDS = {
     "http": (
         "HTTP",
         [
-            Panel("Requests", "reqps", {"all": REQUESTS}, stat=True),
-            Panel("Failed with 5xx", "percentunit", {"share": ratio(FAILED, REQUESTS)}, stat=True),
+            Panel("Requests", "reqps", {"all": REQUESTS}, "Without probes of /health.", stat=True),
+            Panel(
+                "Failed with 5xx",
+                "percentunit",
+                {"share": ratio(FAILED, REQUESTS)},
+                "Without probes of /health.",
+                stat=True,
+            ),
             Panel(
                 "Alerts firing",
                 "none",
@@ -74,7 +83,12 @@ DASHBOARDS = {
                 "reqps",
                 {"{{method}} {{endpoint}}": rate("http_requests_total", "method, endpoint")},
             ),
-            Panel("Requests by status", "reqps", {"{{status}}": rate("http_requests_total", "status")}),
+            Panel(
+                "Requests by status",
+                "reqps",
+                {"{{status}}": rate("http_requests_total", "status", NO_PROBES)},
+                "Without probes of /health.",
+            ),
             Panel(
                 "Errors by route",
                 "reqps",
@@ -87,13 +101,14 @@ DASHBOARDS = {
             Panel(
                 "Duration",
                 "s",
-                {"p50": quantile(0.5, HTTP), "p95": quantile(0.95, HTTP), "p99": quantile(0.99, HTTP)},
+                {f"p{percent}": quantile(percent / 100, HTTP, where=NO_PROBES) for percent in (50, 95, 99)},
+                "Without probes of /health.",
             ),
             Panel("p99 by route", "s", {"{{method}} {{endpoint}}": quantile(0.99, HTTP, "le, method, endpoint")}),
             Panel(
                 "Refused and wrong, by status",
                 "reqps",
-                {"{{status}}": rate("http_requests_total", "status", 'status=~"4.."')},
+                {"{{status}}": rate("http_requests_total", "status", f'{NO_PROBES}, status=~"4.."')},
             ),
             Panel(
                 "Event-loop lag",

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,31 @@ def test_a_panel_asks_for_what_there_is_with_unit_and_legend(dashboard: str, pan
     for target in panel["targets"]:
         assert target["legendFormat"]
         assert_askable(target["expr"])
+
+
+EXPRESSIONS = {alert["alert"]: alert["expr"] for alert in alerts()} | {
+    f"{dashboard}: {panel['title']} {target['refId']}": target["expr"]
+    for dashboard, panel in panels()
+    for target in panel["targets"]
+}
+
+PROBED = "/health/ready"
+MATCHES: dict[str, Callable[[str], bool]] = {
+    "=": lambda asked: asked == PROBED,
+    "!=": lambda asked: asked != PROBED,
+    "=~": lambda asked: re.fullmatch(asked, PROBED) is not None,
+    "!~": lambda asked: re.fullmatch(asked, PROBED) is None,
+}
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS.values(), ids=EXPRESSIONS)
+def test_probes_are_in_no_sum_of_requests(expression: str):
+    """What a stopping replica answers them would pass for failures, and all of them for traffic."""
+    sums = re.findall(r"""(?:sum by \(([^)]*)\) \()?rate\(http_request\w+\{((?:"[^"]*"|[^"}])*)\}""", expression)
+    assert len(sums) == expression.count("rate(http_")
+    for by, labels in sums:
+        matchers = re.findall(r"""endpoint(=~|!~|!=|=)"([^"]*)\"""", labels)
+        assert "endpoint" in by or not all(MATCHES[how](asked) for how, asked in matchers), labels
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
