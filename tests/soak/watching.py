@@ -45,6 +45,7 @@ BODY = {"activity_type": "run", "activity_date": "2026-11-01T08:00:00Z", "durati
 FASTER = {
     "3d": "60s",
     "6h": "30s",
+    "2h": "25s",
     "1h": "20s",
     "30m": "15s",
     "15m": "4s",
