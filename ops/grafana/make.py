@@ -56,6 +56,7 @@ def reads(by: str = "") -> str:
 
 REQUESTS = rate("http_requests_total", where=NO_PROBES)
 FAILED = rate("http_requests_total", where=f'{NO_PROBES}, status=~"5.."')
+REFUSED = rate("http_requests_total", where=f'{NO_PROBES}, status="429"')
 JOBS, JOB = "background_jobs_processed", "background_job_duration_seconds"
 HTTP, DB = "http_request_duration_seconds", "db_query_duration_seconds"
 LIVE = "live_delivery_duration_seconds"
@@ -198,33 +199,38 @@ DASHBOARDS = {
     "limits": (
         "Limits",
         [
-            Panel("Refused", "reqps", {"all": rate("rate_limit_decisions_total", where='outcome="denied"')}, stat=True),
+            Panel("Requests refused", "reqps", {"all": REFUSED}, "Answered with 429.", stat=True),
             Panel(
-                "Share refused",
+                "Share of requests refused",
                 "percentunit",
-                {
-                    "share": ratio(
-                        rate("rate_limit_decisions_total", where='outcome="denied"'), rate("rate_limit_decisions_total")
-                    )
-                },
+                {"share": ratio(REFUSED, REQUESTS)},
+                "Answered with 429, of all requests without probes of /health.",
                 stat=True,
             ),
             Panel(
-                "Not checked: Redis is down",
-                "reqps",
+                "Decisions not made: Redis is down",
+                "ops",
                 {"all": rate("rate_limit_decisions_total", where='outcome="unavailable"')},
+                "Several to a request. Requests pass, but each process judges by its share of the limits what logs in, "
+                "registers, refreshes or asks for the password again, and permanent deletion is refused.",
                 stat=True,
             ),
-            Panel("Decisions", "ops", {"{{outcome}}": rate("rate_limit_decisions_total", "outcome")}),
+            Panel(
+                "Decisions",
+                "ops",
+                {"{{outcome}}": rate("rate_limit_decisions_total", "outcome")},
+                "One for each policy that a request is judged under.",
+            ),
             Panel(
                 "Allowed by policy",
                 "ops",
                 {"{{policy}}": rate("rate_limit_decisions_total", "policy", 'outcome="allowed"')},
             ),
             Panel(
-                "Violations by policy",
+                "Denied by policy",
                 "ops",
                 {"{{policy}}": rate("rate_limit_decisions_total", "policy", 'outcome="denied"')},
+                "A request that two policies deny counts under both.",
             ),
         ],
     ),

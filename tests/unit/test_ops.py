@@ -124,6 +124,16 @@ def test_a_panel_asks_for_what_there_is_with_unit_and_legend(dashboard: str, pan
         assert_askable(target["expr"])
 
 
+@pytest.mark.parametrize(
+    ("dashboard", "panel"), panels(), ids=lambda one: one if isinstance(one, str) else one["title"]
+)
+def test_what_is_shown_as_requests_counts_requests(dashboard: str, panel: dict[str, Any]):
+    """And shares are shares of them: a request has several decisions of the limiter, one for each policy."""
+    if panel["fieldConfig"]["defaults"]["unit"] in {"reqps", "percentunit"}:
+        for target in panel["targets"]:
+            assert "rate_limit_decisions" not in target["expr"]
+
+
 EXPRESSIONS = {alert["alert"]: alert["expr"] for alert in alerts()} | {
     f"{dashboard}: {panel['title']} {target['refId']}": target["expr"]
     for dashboard, panel in panels()
