@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "ops" / "prometheus"
 
 # Prometheus's own.
-FOREIGN = {"up", "ALERTS"}
+FOREIGN = {"up", "ALERTS", "scrape_samples_scraped"}
 
 
 def loaded(path: Path) -> Any:
