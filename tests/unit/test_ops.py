@@ -63,6 +63,17 @@ def panels() -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
+def test_the_readme_names_the_kinds_of_copies_that_reads_are_counted_under():
+    [said] = re.findall(r"^\| `cache_hits_total` \|.*\|(.*)\|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", said)) == {*KINDS}
+
+
+def test_the_readme_names_every_dashboard():
+    readme = (ROOT / "README.md").read_text().replace("\n", " ")
+    [said] = re.findall(r"made by `python -m ops\.grafana\.make`\): (.*?)\. ", readme)
+    assert said.split(", ") == [title for title, _ in DASHBOARDS.values()]
+
+
 def assert_askable(expression: str) -> None:
     plain = expression.replace("$__rate_interval", "5m").replace("$instance", ".*")
     promql_parser.parse(plain)
