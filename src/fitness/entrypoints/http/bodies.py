@@ -76,11 +76,11 @@ def decode_json(body: bytes) -> Any:
         return _decode(body)
     except UnicodeDecodeError as error:
         raise MalformedRequest("the body is not JSON: it is not UTF-8") from error
+    except msgspec.ValidationError as error:
+        raise MalformedRequest("the body is not JSON: a number in it is too large") from error
     except msgspec.DecodeError as error:
         at = _BYTE.search(str(error))
         where = f"from byte {at[1]} on it cannot be read" if at else "it is not complete"
-        if isinstance(error, msgspec.ValidationError):
-            where = "a number in it is too large"
         raise MalformedRequest(f"the body is not JSON: {where}") from error
     except RecursionError as error:
         raise MalformedRequest("the body is nested too deeply") from error
