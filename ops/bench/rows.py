@@ -4,11 +4,11 @@
 
 It starts PostgreSQL in a folder of its own, and makes two databases: with 100 000 activities and with `--rows`. In
 each, one user has 50 000 activities and one has 500, scattered over the table; everybody else has about 500. Half are
-tagged; notes have some 30 words. Then each list is read 20 times through the project's own repository, over one
-connection, for both users in turn: so the plan that PostgreSQL keeps after some runs is measured too. Each list
-includes its `total`. `wall` is the time that the caller waits, in milliseconds, and `cpu` the CPU time of the server's
-process, which is the figure to compare on a busy machine. A folder that is named is kept, and its databases are used
-again.
+tagged; notes have some 30 words. Then each list is read 40 times through the project's own repository, over one
+connection to each database, from both databases and for both users in turn: so the plan that PostgreSQL keeps after
+some runs is measured too, and other work on the machine slows both alike. Each list includes its `total`. `wall` is the
+time that the caller waits, in milliseconds, and `cpu` the CPU time of the server's process, which is the figure to
+compare on a busy machine. A folder that is named is kept, and its databases are used again.
 
 `--inserts` measures instead what the indexes of the lists cost an insert: it inserts into two databases of `--rows` in
 turn, one with the schema from before these indexes and one with the whole schema.
@@ -42,7 +42,7 @@ from fitness.domain.model.text import folded
 from fitness.ports.messages import Messages
 
 BASE = 100_000
-RUNS = 20
+RUNS = 40
 INSERTS = 1_500
 BEFORE_LISTS = 11
 """The last migration without the columns and indexes of the lists."""
@@ -152,25 +152,28 @@ def filled(server: str, name: str, rows: int, *, versions: int | None = None) ->
     return url
 
 
-async def lists(url: str, *, runs: int = RUNS) -> dict[str, tuple[Cost, Cost]]:
-    """What each list costs the user with many activities, and the user with few."""
-    database = Database(url, max_connections=1, deadline_s=30.0)
-    await database.open()
-    repo, server = PostgresActivityRepo(database), Server(database)
-    await server.find()
-    found: dict[str, tuple[Cost, Cost]] = {}
-    deep = (await repo.list(MANY, ActivityFilter(), Page(number=100, limit=100))).items[-1]
-    pages = {name: (which, Page()) for name, which in LISTS.items()}
-    onward = Page(after=position_of(deep, Sort.NEWEST), counted=False)
-    pages["by cursor, 10 000 deep"] = (ActivityFilter(), onward)
-    pages["page 500"] = (ActivityFilter(), Page(number=500))
-    for name, (which, page) in pages.items():
-        costs = Cost([], []), Cost([], [])
+async def lists(*urls: str, runs: int = RUNS) -> dict[str, dict[int, list[Cost]]]:
+    """What each list costs the user with many activities and the user with few, in each database of `urls`."""
+    databases = [Database(url, max_connections=1, deadline_s=30.0) for url in urls]
+    servers, repos = [*map(Server, databases)], [*map(PostgresActivityRepo, databases)]
+    for database, server in zip(databases, servers, strict=True):
+        await database.open()
+        await server.find()
+    found: dict[str, dict[int, list[Cost]]] = {}
+    deep = [(await repo.list(MANY, ActivityFilter(), Page(number=100, limit=100))).items[-1] for repo in repos]
+    onward = [Page(after=position_of(last, Sort.NEWEST), counted=False) for last in deep]
+    asked = {name: (which, [Page()] * len(urls)) for name, which in LISTS.items()}
+    asked["by cursor, 10 000 deep"] = (ActivityFilter(), onward)
+    asked["page 500"] = (ActivityFilter(), [Page(number=500)] * len(urls))
+    for name, (which, pages) in asked.items():
+        costs = {person: [Cost([], []) for _ in urls] for person in (MANY, FEW)}
         for _ in range(runs):
-            for person, cost in zip((MANY, FEW), costs, strict=True):
-                await measured(lambda: repo.list(person, which, page), server, cost)  # noqa: B023
+            for person, in_each in costs.items():
+                for repo, server, page, cost in zip(repos, servers, pages, in_each, strict=True):
+                    await measured(lambda: repo.list(person, which, page), server, cost)  # noqa: B023
         found[name] = costs
-    await database.close()
+    for database in databases:
+        await database.close()
     return found
 
 
@@ -218,13 +221,13 @@ def main() -> None:
             for name, cost in zip(("without the indexes", "with them"), asyncio.run(inserts(*urls)), strict=True):
                 print(f"{name:24} {cost}")
             return
-        small, large = (asyncio.run(lists(filled(server, f"rows_{rows}", rows))) for rows in (BASE, given.rows))
-    for position, person in enumerate(("50 000", "500")):
+        found = asyncio.run(lists(*(filled(server, f"rows_{rows}", rows) for rows in (BASE, given.rows))))
+    for person, has in ((MANY, "50 000"), (FEW, "500")):
         head = f"{'median':>7} {'slowest':>7} {'cpu':>7}"
-        print(f"\n{f'a person with {person}, ms':24}   {f'of {BASE}':^23}   {f'of {given.rows}':^23}")
+        print(f"\n{f'a person with {has}, ms':24}   {f'of {BASE}':^23}   {f'of {given.rows}':^23}")
         print(f"{'':24}   {head}   {head}   ratio of cpu")
-        for name in small:
-            one, other = small[name][position], large[name][position]
+        for name, costs in found.items():
+            one, other = costs[person]
             ratio = statistics.median(other.cpu_ms) / statistics.median(one.cpu_ms)
             print(f"{name:24}   {one}   {other}   {ratio:.2f}")
 

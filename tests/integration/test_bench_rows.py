@@ -18,9 +18,11 @@ async def test_each_list_is_measured_for_one_who_has_much_and_one_who_has_little
             connection.execute("SELECT user_id, count(*) FROM activities GROUP BY user_id").fetchall()
         )
     assert (have[MANY], have[FEW], sum(have.values())) == (50_000, 500, BASE)
-    found = await lists(url, runs=2)
+    found = await lists(url, url, runs=2)
     assert found.keys() > LISTS.keys()
-    assert {len(cost.wall_ms) for costs in found.values() for cost in costs} == {2}
+    assert {person: len(costs) for asked in found.values() for person, costs in asked.items()} == {MANY: 2, FEW: 2}
+    every_cost = [cost for asked in found.values() for costs in asked.values() for cost in costs]
+    assert {len(cost.wall_ms) for cost in every_cost} == {2}
     statistics = await costs(url, runs=2, warming=1)
     assert len(statistics) == 5 * len(FILTERS)
     assert all(cost.activities and len(cost.execution_ms) == len(cost.server_ms) == 2 for cost in statistics.values())
