@@ -92,6 +92,18 @@ class Service:
         return self._log.read_text()
 
 
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z \[\w+ *\] ")
+
+
+def mistake(done: subprocess.CompletedProcess[str]) -> tuple[int, str]:
+    """A command's exit code, and its own words on standard error.
+
+    The lines of the log are left out: a store that a busy machine keeps waiting is worth a warning there.
+    """
+    own = (line for line in done.stderr.splitlines(keepends=True) if not LOG_LINE.match(line))
+    return done.returncode, "".join(own)
+
+
 def command(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

@@ -25,7 +25,7 @@ from fitness.entrypoints.listening import MOST_CONNECTIONS, SPARE_DESCRIPTORS
 from tests.files import A_TRACK, FitFile
 from tests.harness.api import MEMORY, NOWHERE_POSTGRES, NOWHERE_REDIS, PASSWORD, Person, activity_body
 from tests.harness.databases import as_service
-from tests.harness.service import Service, command
+from tests.harness.service import Service, command, mistake
 from tests.patience import PATIENCE_S
 
 
@@ -416,9 +416,9 @@ class TestCommands:
 
     def test_mistakes_are_one_line_without_a_traceback(self, service: Service):
         unknown = service.run("users", "promote", "nobody@example.org")
-        assert (unknown.returncode, unknown.stderr) == (1, "Error: user nobody@example.org does not exist\n")
+        assert mistake(unknown) == (1, "Error: user nobody@example.org does not exist\n")
         weak = service.run("users", "create", "ann@example.org", "--password", "short")
-        assert (weak.returncode, weak.stderr) == (1, "Error: password: must be at least 8 characters long\n")
+        assert mistake(weak) == (1, "Error: password: must be at least 8 characters long\n")
 
     def test_migrations_go_up_and_down_and_say_so(self, service: Service):
         assert "001_create_users  missing" in service.run("migrate", "status").stdout
