@@ -93,7 +93,8 @@ async def test_the_script_decides_as_the_model_does(line: AnyLine, clock: Turned
 
 async def test_a_thousand_refusals_leave_the_other_accounts_untouched(valkey: Redis, line: AnyLine):
     limiter = RedisRateLimiter(line)
-    wide, narrow = charge(100), charge(1, policy="narrow")
+    # Limits of a day: neither is whole again before the last of a thousand questions, however late that is.
+    wide, narrow = Charge("requests", "user:1", Limit(100, 86_400)), Charge("narrow", "user:1", Limit(1, 86_400))
     await limiter.acquire([wide, narrow])
     name = "v1:limit:{user:1}:requests:token_bucket:user:1"
     before = await valkey.get(name), await valkey.pexpiretime(name)
