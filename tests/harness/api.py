@@ -219,13 +219,18 @@ def _wait_longer(container: Container, hasty_with: Collection[str]) -> None:
 
 
 def _standing(container: Container, *, in_memory: bool) -> "providers.Provider[RateLimiterPort]":
-    """The limiter with a stopped clock. Redis's own clock goes on, so keys are given longer lives."""
+    """The limiter with a stopped clock."""
     if in_memory:
         return providers.Singleton(InMemoryRateLimiter, lambda: 5_000.0)
-    script = SCRIPT.replace("redis.call('TIME')", "{'1795000000', '0'}")
+    return providers.Singleton(RedisRateLimiter, container.limits_line, limits_script_at("{'1795000000', '0'}"))
+
+
+def limits_script_at(time: str) -> str:
+    """The limits' script with `time`, an expression of Lua, for Redis's clock. That goes on, so keys live longer."""
+    script = SCRIPT.replace("redis.call('TIME')", time)
     lasting = script.replace("/ 1000) + 1000)", "/ 1000) + 600000)")
     assert (script != SCRIPT, lasting.count("600000"), lasting.count("PX") + lasting.count("PEXPIRE")) == (True, 4, 4)
-    return providers.Singleton(RedisRateLimiter, container.limits_line, lasting)
+    return lasting
 
 
 def _client(app: Any, address: str) -> httpx.AsyncClient:

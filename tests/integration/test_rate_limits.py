@@ -8,18 +8,17 @@ from redis.asyncio import Redis
 
 from fitness.adapters.embedded.engines import EngineUrls
 from fitness.adapters.redis.client import AnyLine, line_to
-from fitness.adapters.redis.rate_limits import SCRIPT, RedisRateLimiter
+from fitness.adapters.redis.rate_limits import RedisRateLimiter
 from fitness.domain.model.judging import State, judged
 from fitness.domain.model.rate_limits import POLICIES, SECOND_US, Algorithm, Charge, Limit
 from fitness.ports.outages import LimiterUnavailable
 from fitness.ports.rate_limits import RateLimiterPort
-from tests.harness.api import PATIENT_S
+from tests.harness.api import PATIENT_S, limits_script_at
 from tests.unit.contracts.rate_limits import RateLimiterContract, charge
 
 START_US = 1_795_000_000 * SECOND_US
 
-# The script itself, but for where it has the time from.
-ON_A_TURNED_CLOCK = SCRIPT.replace("redis.call('TIME')", "redis.call('HMGET', 'clock', 's', 'us')")
+ON_A_TURNED_CLOCK = limits_script_at("redis.call('HMGET', 'clock', 's', 'us')")
 
 
 class TurnedServerClock:
