@@ -329,7 +329,7 @@ def test_the_start_says_how_many_connections_the_limit_of_file_descriptors_makes
     connections = (
         MOST_CONNECTIONS if most == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, most - SPARE_DESCRIPTORS)
     )
-    assert f"each worker takes up to {connections} connections" in service.log()
+    service.wait_until_logged(f"each worker takes up to {connections} connections")
 
 
 def test_the_signing_key_is_for_its_owner_alone(service: Service):
