@@ -13,7 +13,7 @@ from ops.local.network import accepts
 
 FOLDER = Path(__file__).parents[1] / "proxy"
 NGINX_CONF = FOLDER / "nginx.conf"
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 RATE = "200r/s"
 """The rate that nginx.conf allows for one address."""
 

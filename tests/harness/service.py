@@ -32,7 +32,7 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
     def scrape(self) -> str:
-        return httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics").text
+        return httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=PATIENCE_S).text
 
     def start(self, status: str = "ready") -> float:
         """Start, and return when readiness has that `status`; the seconds that took."""
@@ -44,7 +44,7 @@ class Service:
         while time.monotonic() < started_s + PATIENCE_S:
             assert self.process.poll() is None, self.log()
             try:
-                if httpx.get(f"{self.url}/health/ready").json()["status"] == status:
+                if httpx.get(f"{self.url}/health/ready", timeout=PATIENCE_S).json()["status"] == status:
                     return time.monotonic() - started_s
             except httpx.TransportError:
                 time.sleep(0.05)

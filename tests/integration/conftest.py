@@ -17,6 +17,8 @@ from fitness.adapters.postgres.database import Database
 from fitness.adapters.redis.client import AnyLine, connected, line_to
 from tests.harness.api import IN_MEMORY, PATIENT_S, Api, Person, Stores, serving
 from tests.harness.databases import Databases, write_to_disk
+from tests.harness.servers import answered
+from tests.patience import PATIENCE_S
 
 # `make proxy` asks for nginx; CI has none.
 collect_ignore = [] if nginx() else ["test_proxy.py"]
@@ -99,7 +101,7 @@ def redis_url(engines: EngineUrls) -> str:
 
 @pytest.fixture
 async def valkey(redis_url: str) -> AsyncIterator[Redis]:
-    client = connected(redis_url)
+    client = connected(redis_url, socket_timeout=PATIENCE_S)
     assert isinstance(client, Redis)
     yield client
     await client.aclose()
@@ -108,6 +110,7 @@ async def valkey(redis_url: str) -> AsyncIterator[Redis]:
 @pytest.fixture
 async def line(redis_url: str) -> AsyncIterator[AnyLine]:
     line = line_to(redis_url, PATIENT_S)
+    await answered(line)
     yield line
     await line.aclose()
 

@@ -24,6 +24,7 @@ from fitness.domain.model.text import folded
 from fitness.ports.activities import ActivityRepoPort
 from fitness.ports.users import UserRepoPort
 from tests.builders import LUNCH, NOW, a_registration, an_activity, messages
+from tests.harness.api import PATIENT_S
 from tests.unit.contracts.activity_lists import ActivityListContract
 
 
@@ -124,7 +125,7 @@ async def test_statistics_look_into_no_rows_of_activities(owner_url: str):
         connection.execute(FILL)
         connection.execute("VACUUM ANALYZE activities")
         (last,) = connection.execute("SELECT max(local_date) FROM activities").fetchone() or (None,)
-        database = NotingDatabase(owner_url, max_connections=1)
+        database = NotingDatabase(owner_url, max_connections=1, deadline_s=PATIENT_S)
         await database.open()
         statements: list[Statement] = []
         looked = []

@@ -10,6 +10,8 @@ from ops.bench.load import Order, Scenario, generator
 from ops.bench.rounds import HELLO_REQUEST
 from ops.bench.stage import in_any_order
 
+from tests.patience import PATIENCE_S
+
 pytestmark = pytest.mark.engines
 
 
@@ -19,7 +21,7 @@ def test_every_answer_is_counted_and_the_wrong_ones_are_named():
         right = Scenario("right", server.port, requests, most=500)
         wrong = Scenario("wrong", server.port, requests, status=201, most=500)
         with generator([right, wrong]) as load:
-            turns = [load.turn(one, Order(5, 8), server.cpu_s)[0] for one in (right, wrong)]
+            turns = [load.turn(one, Order(PATIENCE_S, 8), server.cpu_s)[0] for one in (right, wrong)]
             steady, cpu_s = load.turn(right, Order(0.5, 8, rate=200), server.cpu_s)
     assert [turn.answers for turn in turns] == [500, 500]
     assert [dict(turn.wrong) for turn in turns] == [{}, {"200": 500}]

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fitness.adapters.telemetry.ended import leave_counts
 from fitness.adapters.telemetry.exchange import MetricsExchange, begin_exchange
+from tests.patience import PATIENCE_S
 
 Values = dict[tuple[str, str], float]
 
@@ -72,7 +73,7 @@ def test_nothing_is_left_where_no_service_ever_ran(tmp_path: Path):
 
 
 async def _text(folder: Path) -> str:
-    return (await MetricsExchange(folder, lambda: b"").collect()).decode()
+    return (await MetricsExchange(folder, lambda: b"", answer_s=PATIENCE_S).collect()).decode()
 
 
 async def test_a_process_that_does_not_answer_is_left_out(tmp_path: Path):

@@ -16,7 +16,7 @@ from fitness.ports.live import PlacePort, TicketPort
 from fitness.ports.outages import TicketsUnavailable
 from fitness.ports.wake_ups import WakeUpPort
 from tests.harness.api import NOWHERE_REDIS, PATIENT_S
-from tests.harness.servers import ValkeyServer
+from tests.harness.servers import ValkeyServer, answered
 from tests.patience import PATIENCE_S
 from tests.unit.contracts.live import ANN, DIGEST, Heard, PlaceContract, TicketContract, WakeUpContract
 
@@ -33,6 +33,7 @@ async def line(url: str) -> AsyncIterator[AnyLine]:
     async with Redis.from_url(url) as state:
         await state.flushall()
     line = line_to(url, PATIENT_S)
+    await answered(line)
     yield line
     await closed(line)
 

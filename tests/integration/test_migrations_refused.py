@@ -9,10 +9,12 @@ from threading import Event
 import psycopg
 import pytest
 
-from fitness.adapters.postgres.database import DEADLINE_S, STATEMENT_TIMEOUT_MS
+from fitness.adapters.postgres.database import DEADLINE_S
 from fitness.adapters.postgres.migration_files import Migration, MigrationRefused, shipped_migrations
 from fitness.adapters.postgres.migration_runner import TABLE_LOCK_TIMEOUT_MS, Migrations
+from fitness.adapters.postgres.session import STATEMENT_TIMEOUT_MS
 from tests.integration.test_migrations import ANN, ONE_ACTIVITY, WAITING, run, shape, valid
+from tests.patience import PATIENCE_S
 
 TRASHED = "UPDATE activities SET deleted_at = now()"
 AUDITED = "INSERT INTO audit_log (at, action, subject_id, owner_id) VALUES (now(), 'purge', 1, 1)"
@@ -230,7 +232,7 @@ def _wait_for(url: str, query: str) -> None:
 
 
 def _wait_until(is_so: Callable[[], bool]) -> None:
-    give_up_s = time.monotonic() + 20
+    give_up_s = time.monotonic() + PATIENCE_S
     while not is_so():
         assert time.monotonic() < give_up_s
         time.sleep(0.01)

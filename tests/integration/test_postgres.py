@@ -56,6 +56,8 @@ from fitness.ports.statistics import StatisticsRepoPort
 from fitness.ports.tags import TagRepoPort
 from fitness.ports.users import UserRepoPort
 from tests.builders import NOW, a_registration, an_activity, messages
+from tests.harness.api import PATIENT_S
+from tests.patience import PATIENCE_S
 from tests.unit.contracts.activities import (
     LATER,
     ActivityRepoContract,
@@ -212,6 +214,8 @@ class TestPostgresCacheState(InOneDatabase, CacheStateContract):
         states = PostgresCacheState(database, database)
         state = (await states.name_server("first", epoch=0)).state
         state = (await states.name_server("second", epoch=state.epoch)).state
+        # Not five seconds ago, however long the next question takes.
+        await database.all("UPDATE cache_state SET switched_at = clock_timestamp() + interval '1 hour' RETURNING era")
         assert not (await states.name_server("third", epoch=state.epoch)).changed
 
 
@@ -335,6 +339,27 @@ class TestIdempotencyKeys:
         assert not (await add(repo, an_activity(user_id=owner.id), idempotency=key)).replayed
 
 
+@pytest.mark.parametrize("limit", ["transaction_timeout", "idle_in_transaction_session_timeout"])
+async def test_a_process_that_is_late_within_a_transaction_is_told_of_an_outage(database: Database, limit: str):
+    ended = "SELECT count(*) FROM pg_stat_activity WHERE pid = %(pid)s"
+
+    async def late(connection: Connection) -> object:
+        pid = connection.info.backend_pid
+        await connection.execute(f"SET {limit} = '10ms'".encode())
+        async with connection.transaction():
+            return await one_statement_too_late(connection, pid)
+
+    async def one_statement_too_late(connection: Connection, pid: int) -> object:
+        async with asyncio.timeout(PATIENCE_S):
+            while await database.one(ended, {"pid": pid}) != (0,):  # noqa: ASYNC110 - PostgreSQL has no event for it
+                await asyncio.sleep(0.01)
+        return await connection.execute("SELECT 1")
+
+    with pytest.raises(DatabaseUnavailable):
+        await database.run(late)
+    await database.check()
+
+
 class TestActivitiesOfAFile:
     """On a database that gives up early, once it is connected."""
 
@@ -379,7 +404,7 @@ class TestAuditLogTable:
 
     @pytest.fixture
     async def database(self, owner_url: str) -> AsyncIterator[Database]:
-        database = Database(owner_url)
+        database = Database(owner_url, deadline_s=PATIENT_S)
         await database.open()
         yield database
         await database.close()
@@ -435,7 +460,7 @@ class TestSchemaProbe(ProbeContract):
             await SchemaProbe(database, needed=newest + 1).check()
 
     async def test_a_database_without_any_migration_has_to_be_migrated(self, empty_database_url: str):
-        database = Database(empty_database_url)
+        database = Database(empty_database_url, deadline_s=PATIENT_S)
         await database.open()
         with pytest.raises(BadSetup, match="the schema is at 000"):
             await SchemaProbe(database).check()

@@ -187,7 +187,7 @@ def test_a_replica_is_told_the_client_and_an_if_match_that_compression_made_weak
         "X-Request-ID": "a b",
     }
     with proxy(tmp_path, free_port(), [replica[1]]) as one:
-        told = httpx.get(f"http://127.0.0.1:{one.port}/", headers=headers).json()
+        told = httpx.get(f"http://127.0.0.1:{one.port}/", headers=headers, timeout=PATIENCE_S).json()
     assert told["x-forwarded-for"] == "192.0.2.1"
     assert told["if-match"] == '"3"'
     assert "upgrade" not in told
@@ -235,7 +235,9 @@ def test_what_is_not_http_is_refused(client: httpx.Client):
 
 
 def test_without_a_replica_the_answer_is_a_problem_with_retry_after(behind: Proxy):
-    answer = httpx.get(f"http://127.0.0.1:{behind.port}/health/live", headers={"X-Request-ID": "mine"})
+    answer = httpx.get(
+        f"http://127.0.0.1:{behind.port}/health/live", headers={"X-Request-ID": "mine"}, timeout=PATIENCE_S
+    )
     assert_problem(answer, 502, "bad_gateway")
     assert answer.headers["retry-after"] == "1"
     assert answer.headers["x-request-id"] == "mine"
@@ -248,7 +250,9 @@ def test_one_address_that_asks_too_much_is_limited_and_another_is_not(tmp_path: 
         with socket.create_connection(("127.0.0.1", one.port)) as connection:
             connection.sendall((asked + b"\r\n") * 449 + asked + b"Connection: close\r\n\r\n")
             answers = connection.makefile("rb").read().decode().split("HTTP/1.1 ")[1:]
-        other = httpx.get(f"http://127.0.0.1:{one.port}/", headers={"X-Forwarded-For": "198.51.100.2"})
+        other = httpx.get(
+            f"http://127.0.0.1:{one.port}/", headers={"X-Forwarded-For": "198.51.100.2"}, timeout=PATIENCE_S
+        )
     assert [answer[:4] for answer in answers] == ["502 "] * 401 + ["429 "] * 49
     assert "\r\nRetry-After: 1\r\n" in answers[-1]
     assert json.loads(answers[-1].partition("\r\n\r\n")[2])["code"] == "rate_limited"
@@ -275,7 +279,11 @@ def test_a_line_of_a_refusal_names_the_request_and_not_where_it_led(edge: Proxy,
 
 
 def test_what_nginx_says_of_a_failure_has_no_query_string(behind: Proxy):
-    answer = httpx.get(f"http://127.0.0.1:{behind.port}/api?q=secret&r=secret", headers={"Referer": "http://x/?secret"})
+    answer = httpx.get(
+        f"http://127.0.0.1:{behind.port}/api?q=secret&r=secret",
+        headers={"Referer": "http://x/?secret"},
+        timeout=PATIENCE_S,
+    )
     assert_problem(answer, 502, "bad_gateway")
     give_up_s = time.monotonic() + PATIENCE_S
     while "Connection refused" not in (said := behind.errors.read_text()):
@@ -399,8 +407,8 @@ def test_an_address_with_many_connections_to_the_live_feed_can_go_on_asking(
             follower = open_ones.enter_context(socket.create_connection(("127.0.0.1", one.port)))
             follower.sendall(b"GET /api/v1/live HTTP/1.1\r\nHost: x\r\n\r\n")
             assert handler.following.acquire(timeout=PATIENCE_S)
-        assert_problem(httpx.get(f"http://127.0.0.1:{one.port}/api/v1/live"), 429, "rate_limited")
-        assert httpx.get(f"http://127.0.0.1:{one.port}/").status_code == 200
+        assert_problem(httpx.get(f"http://127.0.0.1:{one.port}/api/v1/live", timeout=PATIENCE_S), 429, "rate_limited")
+        assert httpx.get(f"http://127.0.0.1:{one.port}/", timeout=PATIENCE_S).status_code == 200
 
 
 def test_a_replica_sees_when_the_client_of_an_archive_leaves(followed: tuple[type[Following], str], tmp_path: Path):

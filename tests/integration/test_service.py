@@ -61,7 +61,7 @@ async def log_in(client: httpx.AsyncClient, email: str = "ann@example.org") -> P
 async def test_it_stops_cleanly_and_the_next_start_has_everything(service: Service, how: signal.Signals):
     service.start()
     assert len(service.engines()) >= 2
-    async with httpx.AsyncClient(base_url=service.url) as client:
+    async with httpx.AsyncClient(base_url=service.url, timeout=PATIENCE_S) as client:
         ann = await log_in(client)
         one = await ann.record(title="kept")
     assert service.stop(how) == 0
@@ -74,7 +74,7 @@ async def test_it_stops_cleanly_and_the_next_start_has_everything(service: Servi
     found = (service.data_dir / "postgres" / "PG_VERSION").stat()
     assert (found.st_ino, found.st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
     assert b"database system was shut down at" in log.read_bytes()[before:]
-    async with httpx.AsyncClient(base_url=service.url) as client:
+    async with httpx.AsyncClient(base_url=service.url, timeout=PATIENCE_S) as client:
         # The token, too, is good across restarts: the key that signs is kept.
         again = Person(client, ann.id, ann.email, ann.token)
         assert (await again.get(f"/activities/{one['id']}")).json() == one
@@ -152,7 +152,7 @@ async def test_kill_9_leaves_no_engine_and_every_acknowledged_write_is_there_aft
 
     service.start()
     for round_ in range(3):
-        async with httpx.AsyncClient(base_url=service.url) as client:
+        async with httpx.AsyncClient(base_url=service.url, timeout=PATIENCE_S) as client:
             ann = await log_in(client)
             under_way.clear()
             enough = len(acknowledged) + 150
@@ -163,7 +163,7 @@ async def test_kill_9_leaves_no_engine_and_every_acknowledged_write_is_there_aft
             assert all(isinstance(error, httpx.TransportError) for error in ended), ended
         service.wait_until_engines_are_gone()
         service.start()
-    async with httpx.AsyncClient(base_url=service.url) as client:
+    async with httpx.AsyncClient(base_url=service.url, timeout=PATIENCE_S) as client:
         ann = await log_in(client)
         kept: dict[int, str] = {}
         path = "/activities?limit=100"
@@ -205,7 +205,7 @@ async def test_a_worker_that_dies_is_replaced(service: Service):
     assert len(before) == 2  # one that serves, and one that works off jobs
     for worker in before:
         os.kill(worker, signal.SIGKILL)
-    async with httpx.AsyncClient(base_url=service.url) as client:
+    async with httpx.AsyncClient(base_url=service.url, timeout=PATIENCE_S) as client:
         await ready(client)
     give_up_s = time.monotonic() + PATIENCE_S
     while len(service.workers()) < 2:
@@ -264,7 +264,10 @@ def test_without_its_engine_the_service_ends_and_says_so(service: Service):
 async def test_two_instances_run_side_by_side_and_know_nothing_of_each_other(service: Service, neighbour: Service):
     service.start()
     neighbour.start()
-    async with httpx.AsyncClient(base_url=service.url) as here, httpx.AsyncClient(base_url=neighbour.url) as there:
+    async with (
+        httpx.AsyncClient(base_url=service.url, timeout=PATIENCE_S) as here,
+        httpx.AsyncClient(base_url=neighbour.url, timeout=PATIENCE_S) as there,
+    ):
         ann = await log_in(here)
         one = await ann.record()
         assert (await log_in(there, "bob@example.org")).token
@@ -442,12 +445,12 @@ class TestCommands:
         service.start("unavailable")
         assert "the database lacks 001_create_users" in service.log()
         assert service.run("migrate", "up", FITNESS_DATABASE_URL=owner_url).returncode == 0
-        unready = httpx.get(f"{service.url}/health/ready")
+        unready = httpx.get(f"{service.url}/health/ready", timeout=PATIENCE_S)
         assert unready.status_code == 503
         assert "may not read" in unready.text
         assert "may not read" in service.run("doctor").stdout
         assert service.run("migrate", "up", FITNESS_MIGRATE_DATABASE_URL=owner_url).stdout == "nothing to apply\n"
-        assert httpx.get(f"{service.url}/health/ready").json()["status"] == "degraded"
+        assert httpx.get(f"{service.url}/health/ready", timeout=PATIENCE_S).json()["status"] == "degraded"
         assert [one.name for one in service.data_dir.iterdir()] == ["objects"]  # the doctor stored a file there
 
     def test_without_any_store_it_starts_and_says_so(self, service: Service):
@@ -483,7 +486,7 @@ class TestCommands:
         service.environment |= {"FITNESS_DATABASE_URL": MEMORY, "FITNESS_REDIS_URL": MEMORY}
         service.start()
         assert "everything is kept in memory" in service.log()
-        async with httpx.AsyncClient(base_url=service.url) as client:
+        async with httpx.AsyncClient(base_url=service.url, timeout=PATIENCE_S) as client:
             ann = await log_in(client)
             one = await ann.record(title="kept for now")
             assert (await ann.upload(A_TRACK)).status_code == 201

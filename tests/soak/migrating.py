@@ -24,9 +24,10 @@ from ops.bench.people import MANY, fill
 from ops.local.service import engines
 from psycopg.conninfo import make_conninfo
 
-from fitness.adapters.postgres.database import DEADLINE_S, STATEMENT_TIMEOUT_MS
+from fitness.adapters.postgres.database import DEADLINE_S
 from fitness.adapters.postgres.migration_files import shipped_migrations
 from fitness.adapters.postgres.migration_runner import Migrations
+from fitness.adapters.postgres.session import STATEMENT_TIMEOUT_MS
 from fitness.adapters.postgres.totals_diagnosis import TotalsDiagnosis
 from fitness.ports.health import Verdict
 

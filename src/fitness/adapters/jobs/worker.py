@@ -33,6 +33,9 @@ POLL_S = 0.5
 pooler in transaction mode does not offer one."""
 
 HEARTBEAT_S = 1.0
+RETRY_S = 2
+"""The pause before a job that failed is tried again, the first time."""
+
 STALLED_S = 6.0
 """A job whose worker has sent no heartbeat for so long is given back to the queue."""
 
@@ -165,14 +168,16 @@ class _Connector(PsycopgConnector):
 
 
 class _Retries(BaseRetryStrategy):
-    """Retries after 2, 4, 8 … seconds, FAILED_FOR_GOOD attempts in all; at once if the worker ended during the job."""
+    """Retries after RETRY_S, then after twice as long each time, FAILED_FOR_GOOD attempts in all; at once if the worker
+    ended during the job.
+    """
 
     def get_retry_decision(self, *, exception: BaseException, job: QueuedJob) -> RetryDecision | None:
         if isinstance(exception, asyncio.CancelledError):
             return RetryDecision(retry_in={"seconds": 0})
         if job.attempts + 1 >= FAILED_FOR_GOOD:
             return None
-        return RetryDecision(retry_in={"seconds": 2 ** (job.attempts + 1)})
+        return RetryDecision(retry_in={"seconds": RETRY_S * 2**job.attempts})
 
 
 def _worker_of(app: App, queue: Queue, at_once: int) -> Worker:

@@ -10,8 +10,10 @@ from typing import Any, LiteralString, TypeVar
 from psycopg import AsyncConnection, AsyncCursor, InterfaceError, OperationalError
 from psycopg.abc import Params, QueryNoTemplate
 from psycopg.conninfo import make_conninfo
+from psycopg.errors import IdleInTransactionSessionTimeout, TransactionTimeout
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
+from fitness.adapters.postgres.session import keepalive, session_options
 from fitness.foundation.tasks import SupervisedTasks, mark_retrieved
 from fitness.ports.outages import DatabaseUnavailable, Overloaded
 
@@ -36,32 +38,17 @@ LATE_S = 0.05
 """A deadline that passes later than this says nothing about PostgreSQL: the event loop was busy, and the answer may be
 there, unread."""
 
-CONNECT_TIMEOUT_S = 2
-"""The least that libpq accepts."""
-
-# A query that is abandoned at the deadline is ended by the server after this, so that its connection is free again.
-STATEMENT_TIMEOUT_MS = 1_500
-
-# A transaction of several statements is ended after this; a request makes two or three.
-TRANSACTION_TIMEOUT_MS = 4_000
-
-# Every query here takes milliseconds: compiling one, or starting processes for it, takes longer than it saves.
-SESSION = (
-    f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c transaction_timeout={TRANSACTION_TIMEOUT_MS}"
-    " -c idle_in_transaction_session_timeout=5000 -c jit=off -c max_parallel_workers_per_gather=0"
+# These errors mean that the server is not up, or that it gave up this process for being late: psycopg counts the latter
+# among its internal errors. A server that refuses a statement is up, and the fault is ours.
+_OUTAGES = (
+    OperationalError,
+    InterfaceError,
+    TransactionTimeout,
+    IdleInTransactionSessionTimeout,
+    PoolTimeout,
+    PoolClosed,
+    TooManyRequests,
 )
-
-# A server that vanished without closing its connections is noticed after about five seconds.
-KEEPALIVE = {
-    "keepalives_idle": 2,
-    "keepalives_interval": 1,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 5_000,
-    "connect_timeout": CONNECT_TIMEOUT_S,
-}
-
-# These errors mean that the server is not up. A server that refuses a statement is up, and the fault is ours.
-_OUTAGES = (OperationalError, InterfaceError, PoolTimeout, PoolClosed, TooManyRequests)
 
 Row = tuple[Any, ...]
 T = TypeVar("T")
@@ -128,6 +115,8 @@ class Database:
     itself. It keeps its connection until then, so there are never more abandoned tasks than connections in the pool.
 
     Waiting for one of the pool's own connections is no outage. Every method raises Overloaded when that takes too long.
+
+    With a `deadline_s` above DEADLINE_S, the server's own limits are longer as well, by the same factor.
     """
 
     def __init__(self, url: str, *, max_connections: int = MAX_CONNECTIONS, deadline_s: float = DEADLINE_S) -> None:
@@ -137,15 +126,16 @@ class Database:
         self._waiting = 0
         self._abandoned = 0
         self._failing = self._closed = False
+        times = max(1.0, deadline_s / DEADLINE_S)
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            make_conninfo(url, **KEEPALIVE),
+            make_conninfo(url, **keepalive(times)),
             connection_class=Connection,
             min_size=1,
             max_size=max_connections,
             timeout=deadline_s * CONNECTING,
             # The pool waits ever longer between its attempts to reconnect; after 1 s the next request tries instead.
             reconnect_timeout=1.0,
-            kwargs={"autocommit": True, "options": SESSION},
+            kwargs={"autocommit": True, "options": session_options(times)},
             open=False,
         )
         # Never cancelled: cancelling a query waits for the server.

@@ -163,9 +163,10 @@ class RedisLine:
         # A separate task: redis-py loses a cancellation that comes while it connects, and may connect after all.
         handshake = asyncio.ensure_future(handshaken(connection))
         try:
-            await asyncio.wait({handshake}, timeout=CONNECT_S)
+            connect_s = max(CONNECT_S, self._deadline_s)
+            await asyncio.wait({handshake}, timeout=connect_s)
             if not handshake.done():
-                raise RedisTimeoutError(f"the server did not complete the handshake within {CONNECT_S} s")
+                raise RedisTimeoutError(f"the server did not complete the handshake within {connect_s} s")
             self.run_id = handshake.result()
         except (RedisError, OSError, ValueError) as error:
             self._go_down(error)
