@@ -344,16 +344,13 @@ async def test_a_process_that_is_late_within_a_transaction_is_told_of_an_outage(
     ended = "SELECT count(*) FROM pg_stat_activity WHERE pid = %(pid)s"
 
     async def late(connection: Connection) -> object:
-        pid = connection.info.backend_pid
         await connection.execute(f"SET {limit} = '10ms'".encode())
         async with connection.transaction():
-            return await one_statement_too_late(connection, pid)
-
-    async def one_statement_too_late(connection: Connection, pid: int) -> object:
-        async with asyncio.timeout(PATIENCE_S):
-            while await database.one(ended, {"pid": pid}) != (0,):  # noqa: ASYNC110 - PostgreSQL has no event for it
-                await asyncio.sleep(0.01)
-        return await connection.execute("SELECT 1")
+            pid = {"pid": connection.info.backend_pid}
+            async with asyncio.timeout(PATIENCE_S):
+                while await database.one(ended, pid) != (0,):  # noqa: ASYNC110 - PostgreSQL has no event for it
+                    await asyncio.sleep(0.01)
+            return await connection.execute("SELECT 1")
 
     with pytest.raises(DatabaseUnavailable):
         await database.run(late)
