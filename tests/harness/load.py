@@ -34,6 +34,10 @@ class Load:
         enough = self.answers + answers
         await until(lambda: self.answers >= enough)
 
+    async def until_created(self, count: int) -> None:
+        """Return once there are `count` new activities."""
+        await until(lambda: len(self.created) >= count)
+
     async def until_refused(self, times: int) -> None:
         """Return after `times` more answers of 503."""
         enough = self.unavailable + times

@@ -211,6 +211,7 @@ async def test_a_frozen_postgresql_is_answered_for_while_it_is_frozen(
             own_postgres.thaw()
             await answered_again(load.people[0])
             await load.go_on(100)
+            await load.until_created(11)
         assert load.wrong == []
         # What is abandoned holds a connection, or waits for one no longer than its deadline. So it does not pile up:
         # without that bound each of the clients would have left three more by then.
@@ -231,6 +232,7 @@ async def test_a_postgresql_killed_ten_times_loses_nothing_acknowledged(
                 await asyncio.to_thread(own_postgres.start)
                 await answered_again(load.people[0])
                 await load.go_on(100)
+            await load.until_created(11)
         assert load.unavailable > 10
         assert load.wrong == []
         await outbox_relayed(api)

@@ -114,6 +114,7 @@ class Served:
         self.refused = refused
         self.clients: list[Client] = []
         self.began_s = asyncio.get_running_loop().time()
+        listener._looking.cancel()  # the time is passed by hand
 
     async def client(self) -> Client:
         client = Client(*await asyncio.open_connection("127.0.0.1", self.port))
@@ -586,7 +587,12 @@ class TestQuickAnswers:
     async def test_who_leaves_meanwhile_abandons_it(self, served: Served, app: Any):
         client = await self.asked(served, app)
         client.writer.transport.abort()
-        await served.until(lambda: app.pending.abandoned)
+
+        def noticed() -> bool:
+            served.pass_time(0)
+            return bool(app.pending.abandoned)
+
+        await served.until(noticed)
         app.pending.ready(None)  # too late, and of no interest
         assert served.listener.connections == 0
 

@@ -39,7 +39,7 @@ def line_to(url: str, deadline_s: float = DEADLINE_S) -> AnyLine:
     return _OwnLine(pool.make_connection, client, deadline_s)
 
 
-def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S) -> AnyRedis:
+def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S, connect_timeout: float = GIVEN_UP_S) -> AnyRedis:
     """A client that connects when first asked. Raises ValueError for a URL that is none of these:
 
     redis://, rediss:// and unix:// for one server, redis+sentinel://host:port,host:port/primary[/db] for whichever
@@ -47,7 +47,7 @@ def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S) -> AnyRedi
     """
     scheme = url.partition("://")[0]
     # redis-py's own ten retries would cost seconds, and would run a command twice that was only slow.
-    deadlines: dict[str, Any] = {"socket_timeout": socket_timeout, "socket_connect_timeout": GIVEN_UP_S}
+    deadlines: dict[str, Any] = {"socket_timeout": socket_timeout, "socket_connect_timeout": connect_timeout}
     if scheme == "redis+sentinel":
         return _primary(url, deadlines)
     if scheme == "redis+cluster":

@@ -23,6 +23,9 @@ from fitness.ports.health import DiagnosisPort, Finding, Verdict
 
 SHARED = "cache, limits and sessions share this Redis: eviction can delete each; set FITNESS_STATE_REDIS_URL"
 LIMITS_SHARED = "cache and limits share this Redis: eviction frees limits; set FITNESS_LIMITS_REDIS_URL to another one"
+PATIENCE_S = 5.0
+"""How long a Redis may take for an answer before it counts as not answering, as for PostgreSQL."""
+
 IN_MEMORY = "everything is kept in memory, and nothing of it after the service stops; set both URLs or neither"
 
 
@@ -35,8 +38,8 @@ async def diagnose(
     """
     if settings.in_memory:
         return {"memory": [Finding(Verdict.DOUBTFUL, IN_MEMORY)]}
-    cache, state = connected(settings.redis_url), connected(settings.state_redis_url)
-    limits = connected(settings.limits_redis_url)
+    urls = settings.redis_url, settings.state_redis_url, settings.limits_redis_url
+    cache, state, limits = (connected(url, socket_timeout=PATIENCE_S, connect_timeout=PATIENCE_S) for url in urls)
     diagnoses: dict[str, DiagnosisPort] = {
         "PostgreSQL": PostgresDiagnosis(
             settings.database_url, Migrations(settings.database_url), connections_of(settings, at_least_one_worker=True)

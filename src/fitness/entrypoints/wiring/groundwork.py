@@ -9,7 +9,7 @@ from dependency_injector import containers, providers
 from fitness.adapters.memory.database import InMemoryDatabase, NoMigrations
 from fitness.adapters.memory.store import InMemoryStore
 from fitness.adapters.observed.timed import timed
-from fitness.adapters.postgres.database import Database, lease_database
+from fitness.adapters.postgres.database import DEADLINE_S, Database, lease_database
 from fitness.adapters.postgres.migration_runner import Migrations
 from fitness.adapters.postgres.schema import SchemaProbe
 from fitness.adapters.system.clock import SystemClock
@@ -31,12 +31,17 @@ def _repository(
     return observed(chosen, name, then=providers.Dict(**then))
 
 
+def _database(url: str, deadline_s: float) -> Database:
+    return Database(url, deadline_s=deadline_s)
+
+
 class Groundwork(containers.DeclarativeContainer):
     """Everything is made once, on first use."""
 
     settings: providers.Dependency[CompleteSettings] = providers.Dependency(instance_of=CompleteSettings)
     # The folder where the processes of an instance exchange metrics; only a process that serves metrics needs it.
     metrics_dir: providers.Dependency[Path] = providers.Dependency(instance_of=Path)
+    postgres_deadline_s: providers.Dependency[float] = providers.Dependency(instance_of=float, default=DEADLINE_S)
 
     once = providers.Singleton
     resources = once(Resources)
@@ -53,7 +58,7 @@ class Groundwork(containers.DeclarativeContainer):
 
     store = once(InMemoryStore)
     trash_days = settings.provided.trash_days
-    postgres = kept(Database.close, Database, settings.provided.database_url)
+    postgres = kept(Database.close, _database, settings.provided.database_url, postgres_deadline_s)
     repository = partial(_repository, either, observed, store, postgres)
     changed = partial(providers.Callable, partial, instruments.provided.changed)
     database = either(memory=once(InMemoryDatabase), stores=postgres)

@@ -19,6 +19,9 @@ from fitness.ports.setup import BadSetup
 
 READING_GRACE_S = 2.0
 
+COMMAND_DEADLINE_S = 10.0
+"""How long a command waits for PostgreSQL: longer than a request, since only its operator waits for it."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -28,7 +31,7 @@ async def running(settings: CompleteSettings) -> AsyncIterator[Container]:
 
     The counts of the command are left in `metrics_dir`, for the service's scrapes.
     """
-    container = Container(settings=settings)
+    container = Container(settings=settings, postgres_deadline_s=COMMAND_DEADLINE_S)
     async with lifespan(container, background=False):
         try:
             yield container
