@@ -52,7 +52,7 @@ def connected(url: str, *, socket_timeout: float | None = GIVEN_UP_S, connect_ti
         return _primary(url, deadlines)
     if scheme == "redis+cluster":
         # The Cluster's line asks for the slots through this client, which has no other deadline.
-        deadlines["socket_timeout"] = GIVEN_UP_S
+        deadlines["socket_timeout"] = socket_timeout or GIVEN_UP_S
         nodes = [ClusterNode(host, port) for host, port in _hosts(url)]
         return RedisCluster(
             startup_nodes=nodes, max_connections=MAX_CONNECTIONS, retry=_never(), **_credentials(url), **deadlines

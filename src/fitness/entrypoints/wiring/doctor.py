@@ -23,10 +23,10 @@ from fitness.ports.health import DiagnosisPort, Finding, Verdict
 
 SHARED = "cache, limits and sessions share this Redis: eviction can delete each; set FITNESS_STATE_REDIS_URL"
 LIMITS_SHARED = "cache and limits share this Redis: eviction frees limits; set FITNESS_LIMITS_REDIS_URL to another one"
+IN_MEMORY = "everything is kept in memory, and nothing of it after the service stops; set both URLs or neither"
+
 PATIENCE_S = 5.0
 """How long a Redis may take for an answer before it counts as not answering, as for PostgreSQL."""
-
-IN_MEMORY = "everything is kept in memory, and nothing of it after the service stops; set both URLs or neither"
 
 
 async def diagnose(

@@ -31,10 +31,6 @@ def _repository(
     return observed(chosen, name, then=providers.Dict(**then))
 
 
-def _database(url: str, deadline_s: float) -> Database:
-    return Database(url, deadline_s=deadline_s)
-
-
 class Groundwork(containers.DeclarativeContainer):
     """Everything is made once, on first use."""
 
@@ -58,7 +54,7 @@ class Groundwork(containers.DeclarativeContainer):
 
     store = once(InMemoryStore)
     trash_days = settings.provided.trash_days
-    postgres = kept(Database.close, _database, settings.provided.database_url, postgres_deadline_s)
+    postgres = kept(Database.close, Database, settings.provided.database_url, deadline_s=postgres_deadline_s)
     repository = partial(_repository, either, observed, store, postgres)
     changed = partial(providers.Callable, partial, instruments.provided.changed)
     database = either(memory=once(InMemoryDatabase), stores=postgres)

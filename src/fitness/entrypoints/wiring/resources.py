@@ -14,9 +14,11 @@ class Resources:
     def __init__(self) -> None:
         self._stack = AsyncExitStack()
 
-    def keep(self, close: Callable[[T], Awaitable[None] | None], make: Callable[..., T], *arguments: object) -> T:
+    def keep(
+        self, close: Callable[[T], Awaitable[None] | None], make: Callable[..., T], *arguments: object, **named: object
+    ) -> T:
         """What `make` returns, to be closed by `close`."""
-        made = make(*arguments)
+        made = make(*arguments, **named)
         self._stack.push_async_callback(_closed, close, made)
         return made
 
