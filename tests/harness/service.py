@@ -93,10 +93,14 @@ class Service:
 
     def wait_until_logged(self, text: str) -> None:
         """The workers answer before their parent has said all that it says at the start."""
-        give_up_s = time.monotonic() + PATIENCE_S
-        while text not in self.log():
-            assert time.monotonic() < give_up_s, self.log()
-            time.sleep(0.05)
+        log_says(self._log, text)
+
+
+def log_says(log: Path, text: str) -> None:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while text not in log.read_text():
+        assert time.monotonic() < give_up_s, log.read_text()
+        time.sleep(0.05)
 
 
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z \[\w+ *\] ")

@@ -25,7 +25,7 @@ from fitness.entrypoints.listening import MOST_CONNECTIONS, SPARE_DESCRIPTORS
 from tests.files import A_TRACK, FitFile
 from tests.harness.api import MEMORY, NOWHERE_POSTGRES, NOWHERE_REDIS, PASSWORD, Person, activity_body
 from tests.harness.databases import as_service
-from tests.harness.service import Service, command, mistake
+from tests.harness.service import Service, command, log_says, mistake
 from tests.patience import PATIENCE_S
 
 
@@ -240,13 +240,6 @@ async def test_many_clients_of_several_workers_on_one_cold_copy_cost_one_load_a_
     said = log.read_bytes()[before:].decode()
     loads = len(re.findall(r"FROM live_activities\s+WHERE id = ", said))
     assert 1 <= loads <= 4 + origins["BYPASS"]  # a Redis that is late is not waited for
-
-
-def log_says(log: Path, what: str) -> None:
-    give_up_s = time.monotonic() + PATIENCE_S
-    while what not in log.read_text():
-        assert time.monotonic() < give_up_s
-        time.sleep(0.05)
 
 
 def test_without_its_engine_the_service_ends_and_says_so(service: Service):
