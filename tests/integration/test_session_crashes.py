@@ -12,7 +12,7 @@ from fitness.domain.model.refusals import BadRefreshToken
 from fitness.domain.model.users import Caller
 from fitness.domain.use_cases.sessions import Client, SessionTokens
 from fitness.ports.outages import SessionsUnavailable
-from tests.harness.api import REDIS, Api, serving
+from tests.harness.api import Api, serving
 from tests.harness.servers import ValkeyServer
 from tests.patience import PATIENCE_S
 
@@ -40,7 +40,7 @@ def state(folder: Path) -> Iterator[ValkeyServer]:
 
 @pytest.fixture
 async def api(database_url: str, redis_url: str, state: ValkeyServer) -> AsyncIterator[Api]:
-    async with serving(database_url, redis_url, state_redis_url=state.url, hasty_with=[REDIS]) as api:
+    async with serving(database_url, redis_url, state_redis_url=state.url) as api:
         yield api
 
 

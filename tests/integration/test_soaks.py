@@ -1,4 +1,4 @@
-"""Short runs of the soaks that `make soak` runs for minutes."""
+"""Short runs of the soaks that `make soak` runs for minutes. How long something takes is for `make soak` to judge."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,8 @@ from ops.local.service import serving
 
 from fitness.adapters.embedded.engines import EngineUrls
 from tests.harness.servers import ValkeyServer, breakable_cache, breakable_state
-from tests.soak.busy import BEYOND_REACH, SITUATIONS, TRUSTED, TURNS, grown_too_fast, levels, limited
+from tests.patience import PATIENCE_S
+from tests.soak.busy import BEYOND_REACH, SITUATIONS, TRUSTED, levels, limited
 from tests.soak.faults import FAULTS, READERS, Fault, watched
 from tests.soak.imports import killed, stage
 from tests.soak.jobs import hunted
@@ -39,7 +40,7 @@ SHORT = {"writes-paused", "redis-frozen", "redis-killed", "two-primaries"}
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in SHORT], ids=lambda fault: fault.name)
 async def test_no_read_is_older_than_what_was_acknowledged_before_it(urls: EngineUrls, fault: Fault):
     with fault.stage(urls) as stage:
-        stage.hold_s = HELD_BACK_S
+        stage.hold_s, stage.recovered_s = HELD_BACK_S, PATIENCE_S
         watch = await watched(stage, fault.act, READS)
     assert watch.stale == []
     assert watch.wrong == []
@@ -48,15 +49,14 @@ async def test_no_read_is_older_than_what_was_acknowledged_before_it(urls: Engin
 
 async def test_many_connections_are_no_outage(urls: EngineUrls):
     with breakable_cache(urls) as (own, _), serving(own, **TRUSTED, **BEYOND_REACH) as one:
-        measured = await levels(one, [64, 256, 1_000] * TURNS, SECONDS / TURNS)
+        measured = await levels(one, [64, 256, 1_000], SECONDS)
     assert [what for level in measured for what in level.wrong] == []
-    assert grown_too_fast(measured) == []
 
 
 async def test_who_follows_the_live_feed_sees_each_change_once_and_in_order(urls: EngineUrls):
     with breakable_state(urls) as (own, state), serving(own, **LIVE | {"WORKERS": "2"}) as one:
         _, wrong = await followed(one, 1.5 * SECONDS, state.kill, state.start)
-        _, still_open = await revoked(one)
+        _, still_open = await revoked(one, PATIENCE_S)
         _, uncounted = await many(one, own, 40)
         _, mixed_up = await apart(one, own, 4_000)
     assert [*wrong, *still_open, *uncounted, *mixed_up] == []
@@ -78,7 +78,7 @@ async def test_reading_again_changes_what_the_rules_ask_for_and_nothing_else(url
 
 
 def test_every_job_is_done_once_although_the_worker_is_killed(urls: EngineUrls, owner_url: str, folder: Path):
-    given, kills, found = hunted(replace(urls, owner_database_url=owner_url), folder, 3, 20)
+    given, kills, found = hunted(replace(urls, owner_database_url=owner_url), folder, 3, 20, PATIENCE_S)
     assert found == []
     assert given.in_trash
     assert len(kills.running) >= 3  # each kill was under a job of another kind

@@ -37,7 +37,7 @@ from tests.harness.buckets import Bucket, serving_bucket
 
 EMAIL = "soak@example.org"
 PREFIX = "soak/"
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 # All objects that rows name, with the number of activities of each.
 NAMED = """
@@ -94,7 +94,7 @@ class Stage:
         with redis.Redis.from_url(self.urls.redis_url) as cache, psycopg.connect(self.urls.database_url) as there:
             there.autocommit = True
             before = _count(there)
-            cache.execute_command("CLIENT", "PAUSE", 5_000, "WRITE")
+            cache.execute_command("CLIENT", "PAUSE", round(PATIENCE_S * 1000), "WRITE")
             uploading = asyncio.ensure_future(self.upload(number))
             give_up_s = time.monotonic() + PATIENCE_S
             while _count(there) == before:

@@ -177,7 +177,9 @@ def done_again(connection: Connection) -> float:
     return wait_for(lambda: not rows(connection, JOBS_LEFT)[0][0])
 
 
-def hunted(urls: EngineUrls, folder: Path, count: int, size: int) -> tuple[Given, Kills, list[str]]:
+def hunted(
+    urls: EngineUrls, folder: Path, count: int, size: int, back_s: float = BACK_S
+) -> tuple[Given, Kills, list[str]]:
     """The work that was given, the kills, and what is wrong afterwards."""
     given, kills = Given(folder / "objects"), Kills()
     with (
@@ -200,7 +202,7 @@ def hunted(urls: EngineUrls, folder: Path, count: int, size: int) -> tuple[Given
         for fault in (frozen, dropped):
             took_s = fault(urls, connection)
             print(f"\rback {took_s:.1f} s after PostgreSQL was {fault.__name__}")
-            if took_s > BACK_S:
+            if took_s > back_s:
                 found.append(f"after PostgreSQL was {fault.__name__} it took {took_s:.1f} s")
         print(f"stopped in {worker.stop():.1f} s")
     return given, kills, found

@@ -163,7 +163,7 @@ async def test_wake_ups_are_heard_while_anybody_follows_and_only_then(stage: Sta
 
 
 async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(PATIENCE_S):
         while not true():  # noqa: ASYNC110 - what it waits for knows no event
             await asyncio.sleep(0.001)
 
