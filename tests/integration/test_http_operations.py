@@ -163,6 +163,19 @@ async def test_the_document_says_what_an_import_refuses_and_what_a_read_brings(a
     assert "304" in responses
 
 
+async def test_the_document_says_that_whatever_needs_a_database_may_find_it_down_or_the_process_overloaded(api: Api):
+    document = (await api.http.get("/openapi.json")).json()
+    operations = {
+        f"{method.upper()} {path}": operation["responses"]
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    }
+    refused = {name: resolved(of["503"], document)["description"] for name, of in operations.items() if "503" in of}
+    assert len(refused) > 40
+    for name in refused.keys() - {"GET /health/ready"}:
+        assert {*refused[name].split(" or ")} >= {"database_unavailable", "overloaded"}, name
+
+
 async def test_the_document_says_what_is_sent_for_a_photo_and_what_comes_of_its_bytes(api: Api):
     document = (await api.http.get("/openapi.json")).json()
     paths = document["paths"]

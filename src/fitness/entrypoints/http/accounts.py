@@ -44,7 +44,6 @@ from fitness.entrypoints.http.etags import (
 from fitness.entrypoints.http.gate import DEVICE_COOKIE, DEVICE_TOKEN, requester_of
 from fitness.entrypoints.http.routes import LOGIN_ONLY, Access, Route
 from fitness.ports.credentials import DEVICE_TOKEN_TTL_S
-from fitness.ports.outages import Overloaded
 
 NO_STORE = {"Cache-Control": "no-store"}
 """Tokens are kept by nobody but the client itself (RFC 6749, 5.1)."""
@@ -110,7 +109,7 @@ def token_fields(session: SessionTokens) -> dict[str, Any]:
     "/register",
     dto=JsonBody[Registration],
     return_dto=None,
-    opt=Route(access=Access.PUBLIC, action=Action.REGISTER, refuses=(EmailTaken, Overloaded)).opt,
+    opt=Route(access=Access.PUBLIC, action=Action.REGISTER, refuses=(EmailTaken,)).opt,
 )
 async def register(data: JSONBody[Registration], accounts: NamedDependency[AccountService]) -> User:
     """Open an account."""
@@ -125,7 +124,7 @@ async def register(data: JSONBody[Registration], accounts: NamedDependency[Accou
     opt=Route(
         access=Access.PUBLIC,
         action=Action.LOGIN,
-        refuses=(BadCredentials, Overloaded),
+        refuses=(BadCredentials,),
         sends=("Set-Cookie",),
         unstored=True,
         headers={DEVICE_TOKEN: "The `device_token` of this device's last login; browsers may send the cookie instead"},
@@ -205,7 +204,7 @@ async def update_me(
     status_code=204,
     dto=JsonBody[PasswordChange],
     return_dto=None,
-    opt=Route(access=Access.ACCOUNT, scope=LOGIN_ONLY, action=Action.PASSWORD, refuses=(WrongPassword, Overloaded)).opt,
+    opt=Route(access=Access.ACCOUNT, scope=LOGIN_ONLY, action=Action.PASSWORD, refuses=(WrongPassword,)).opt,
 )
 async def change_password(
     data: JSONBody[PasswordChange], request: Request[Caller, Any, Any], accounts: NamedDependency[AccountService]
@@ -219,7 +218,7 @@ async def change_password(
     status_code=204,
     dto=JsonBody[Reset],
     return_dto=None,
-    opt=Route(access=Access.PUBLIC, action=Action.REGISTER, refuses=(BadResetToken, Overloaded)).opt,
+    opt=Route(access=Access.PUBLIC, action=Action.REGISTER, refuses=(BadResetToken,)).opt,
 )
 async def reset_password(data: JSONBody[Reset], accounts: NamedDependency[AccountService]) -> None:
     """Set another password by the token that an admin issued, once. Every session of the account ends."""
@@ -234,7 +233,7 @@ async def reset_password(data: JSONBody[Reset], accounts: NamedDependency[Accoun
         access=Access.ACCOUNT,
         scope=LOGIN_ONLY,
         action=Action.PASSWORD,
-        refuses=(WrongPassword, LastAdmin, ProfileMismatch, Overloaded),
+        refuses=(WrongPassword, LastAdmin, ProfileMismatch),
         headers=IF_MATCH | IF_NONE_MATCH_TO_CHANGE,
     ).opt,
 )

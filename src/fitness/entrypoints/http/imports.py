@@ -36,7 +36,7 @@ from fitness.entrypoints.http.queries import read_query
 from fitness.entrypoints.http.routes import Access, Route
 from fitness.entrypoints.http.uploads import MAX_UPLOAD_BYTES, UPLOAD_FIELD, UploadSpace, uploaded_files
 from fitness.ports.messages import IdempotencyKey
-from fitness.ports.outages import ObjectsUnavailable, Outage, Overloaded, ReaderUnavailable
+from fitness.ports.outages import ObjectsUnavailable, Outage, ReaderUnavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,6 @@ class Imported:
             RecordingRefused,
             ReaderUnavailable,
             ObjectsUnavailable,
-            Overloaded,
         ),
         query=ImportQuery,
         headers=IDEMPOTENT,

@@ -34,7 +34,7 @@ from fitness.entrypoints.http.queries import read_query
 from fitness.entrypoints.http.ranges import RANGE, SENT, asked_part, content_range
 from fitness.entrypoints.http.routes import Access, Route
 from fitness.entrypoints.http.uploads import MAX_PHOTO_UPLOAD_BYTES, UPLOAD_FIELD, UploadSpace, uploaded_form
-from fitness.ports.outages import ObjectsUnavailable, Overloaded, ReaderUnavailable
+from fitness.ports.outages import ObjectsUnavailable, ReaderUnavailable
 
 CAPTION_FIELD = "caption"
 
@@ -55,7 +55,7 @@ class FileQuery:
         action=Action.UPLOAD,
         refuses=(
             *(ActivityNotFound, ActivityInTrash, ActivityExpired, TooManyPhotos, PictureRefused),
-            *(Overloaded, ReaderUnavailable, ObjectsUnavailable),
+            *(ReaderUnavailable, ObjectsUnavailable),
         ),
         upload=UPLOAD_FIELD,
         texts={CAPTION_FIELD: Caption},

@@ -15,7 +15,7 @@ from fitness.domain.model.fields import Says
 from fitness.domain.model.rate_limits import Action, RateLimited
 from fitness.domain.model.refusals import AdminOnly, InsufficientScope, InvalidFields, LoginDelayed, NotAuthenticated
 from fitness.entrypoints.http.kinds import MalformedRequest, UnsupportedMediaType
-from fitness.ports.outages import DatabaseUnavailable
+from fitness.ports.outages import DatabaseUnavailable, Overloaded
 
 ROUTE = "fitness.route"
 """The key of a handler's `opt` that holds its Route."""
@@ -152,7 +152,7 @@ def refusals_of(handler: HTTPRouteHandler) -> set[type[Exception]]:
     if route.of_api:
         found |= {RateLimited, MalformedRequest, InvalidFields}
     if route.needs_database:
-        found |= {DatabaseUnavailable}
+        found |= {DatabaseUnavailable, Overloaded}
     if route.upload or reads_json:
         found |= {RequestEntityTooLarge, UnsupportedMediaType}
     return found

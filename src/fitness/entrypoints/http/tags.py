@@ -65,7 +65,7 @@ async def list_tags(request: ApiRequest, tags: NamedDependency[TagService]) -> R
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.CREATE,
-        refuses=(TagNotFound, Overloaded),
+        refuses=(TagNotFound,),
         free_path=True,
     ).opt,
 )
@@ -87,7 +87,7 @@ async def rename_tag(
         access=Access.ACCOUNT,
         scope=ApiScope.ACTIVITIES_WRITE,
         action=Action.CREATE,
-        refuses=(TagNotFound, InvalidFields, Overloaded),
+        refuses=(TagNotFound, InvalidFields),
         free_path=True,
     ).opt,
 )
