@@ -39,7 +39,7 @@ MEMORY = "memory:"
 """Used as both URLs, it makes `serving` work without engines."""
 CHEAP_HASHER = Argon2PasswordHasher(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 """Saves a tenth of a second for each registration and login; test_credentials.py tests the service's own hasher."""
-PATIENT_S = 20.0
+PATIENT_S = 60.0
 POSTGRES, REDIS = "postgres", "redis"
 NOWHERE_REDIS = "redis://127.0.0.1:1"
 NOWHERE_POSTGRES = "postgresql://127.0.0.1:1/fitness"
