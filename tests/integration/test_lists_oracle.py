@@ -1,6 +1,5 @@
 """Whatever activities there are and whatever is asked for, memory and PostgreSQL show the same list."""
 
-import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +21,7 @@ from fitness.domain.model.text import folded
 from fitness.domain.model.users import User
 from fitness.ports.activities import ActivityRepoPort
 from tests.builders import NOW, a_registration, an_activity, messages
+from tests.harness.api import PATIENT_S
 
 EXAMPLES = 150
 
@@ -111,9 +111,8 @@ def test_memory_and_postgresql_show_the_same_lists(database_url: str, owner_url:
             for one in added:
                 await memory.add(older(user_id=twin.id, **one), messages=messages())
                 await kept.add(older(user_id=owner.id, **one), messages=messages())
-            shown = await asyncio.gather(*(walk(kept, owner, which, limit) for which in asked))
-            for which, found in zip(asked, shown, strict=True):
-                assert found == await walk(memory, twin, which, limit)
+            for which in asked:
+                assert await walk(kept, owner, which, limit) == await walk(memory, twin, which, limit)
 
         @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[*HealthCheck], database=None)
         @given(st.lists(recorded, min_size=1, max_size=9), st.lists(filters, min_size=5, max_size=5), st.integers(1, 4))
@@ -126,6 +125,10 @@ def test_memory_and_postgresql_show_the_same_lists(database_url: str, owner_url:
 
 
 async def opened(url: str) -> Database:
-    database = Database(url, deadline_s=5.0)
+    """With one connection, which is made first: the pool draws a random lifetime for each connection in its own thread,
+    and Hypothesis blames a strategy for that if it happens meanwhile.
+    """
+    database = Database(url, max_connections=1, deadline_s=PATIENT_S)
     await database.open()
+    await database.check()
     return database
