@@ -131,6 +131,14 @@ async def test_a_store_that_is_down_shows_and_breaks_no_scrape():
         assert value(await scraped(api), "http_requests_total", status="401") == 1
 
 
+OF_THE_CLOCK = ("db_query_duration_seconds", "background_jobs_", "purge_overdue_")
+"""What begins to be counted when a background query is due first, about a minute after the start."""
+
+
+async def series_of_requests(api: Api) -> int:
+    return sum(not name.startswith(OF_THE_CLOCK) for name, _ in await scraped(api))
+
+
 async def test_random_paths_and_methods_make_no_more_series(own_api: Api):
     await scraped(own_api)
     random = Random(5)
@@ -140,9 +148,9 @@ async def test_random_paths_and_methods_make_no_more_series(own_api: Api):
         method = random.choice(["GET", "POST", "PUT", "PATCH", "DELETE", "BREW", "LINK", "TRACE"])
         await own_api.http.request(method, f"/{random.choice(['', 'api/v1/', 'api/v1/activities/'])}{path}")
         if number == 300:
-            first = len(await scraped(own_api))
+            first = await series_of_requests(own_api)
     assert first is not None
-    assert len(await scraped(own_api)) <= first + 5
+    assert await series_of_requests(own_api) <= first + 5
     assert first < 700  # more with each route and each query
 
 

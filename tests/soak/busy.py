@@ -6,8 +6,8 @@ The stores are healthy, there is one worker, everything is cached, and every req
 limits that nobody reaches: there must be no cache error, no unjudged request, no read past the cache, no 5xx, and a
 99th percentile that grows no faster than the connections. Then come the normal limits, which refuse most requests: in
 peace, while the cache evicts, while it is emptied again and again, and beside ten busy loops. Nobody may be admitted
-more often than the limit, and of twenty logins at once exactly five; only beside the loops may a login be 503, and
-then it counts as either. Exits with 1 if any of that fails.
+more often than the limit, and of twenty logins at once exactly five; only beside the loops may an answer be 503, and
+such a login counts as either. Exits with 1 if any of that fails.
 """
 
 import argparse
@@ -63,6 +63,8 @@ class Reader:
     admitted: int = 1
     """Admitted requests: the first one created the activity, under the same limit."""
     refused: int = 0
+    failed: int = 0
+    """Answers of 5xx: a request fails before the limits have judged it, or after."""
 
     @property
     def at_most(self) -> int:
@@ -112,8 +114,9 @@ class Load:
                 opened.set()
                 continue
             reader.ended_s = time.monotonic()
-            reader.admitted += answer.status != 429
             reader.refused += answer.status == 429
+            reader.failed += answer.status >= 500
+            reader.admitted += answer.status != 429 and answer.status < 500
             self.statuses[answer.status] += 1
             self.origins[answer.headers.partition(b"x-cache: ")[2].partition(b"\r")[0].decode()] += 1
             if opened.is_set():
@@ -226,9 +229,10 @@ class Limited:
     def wrong(self) -> list[str]:
         assert REQUESTS is not None
         found = [
-            f"{reader.admitted} admitted, at most {reader.at_most}"
+            f"{reader.admitted} admitted, at most {reader.at_most}, {reader.failed} failed"
             for reader in self.load.readers
-            if not REQUESTS.requests <= reader.admitted <= reader.at_most + self.troubles.unjudged
+            if reader.admitted + reader.failed < REQUESTS.requests
+            or reader.admitted > reader.at_most + self.troubles.unjudged
         ]
         # A machine that has no time for a login answers 503, before or after the limits have admitted it.
         admitted, refused, unknown = (self.logins[status] for status in (200, 429, 503))
@@ -340,8 +344,8 @@ def main() -> None:
                     flush=True,
                 )
                 wrong += [f"{name}: {what}" for what in seen.wrong]
-                if name != "starved" and seen.logins[503]:
-                    wrong.append(f"{name}: {seen.logins[503]} logins without an answer of the stores")
+                if name != "starved" and (failed := seen.logins[503] + seen.load.failed):
+                    wrong.append(f"{name}: {failed} logins and reads without an answer of the stores")
     if wrong:
         sys.exit("\n".join(wrong))
 
