@@ -132,7 +132,7 @@ async def test_a_store_that_is_down_shows_and_breaks_no_scrape():
 
 
 OF_THE_CLOCK = ("db_query_duration_seconds", "background_jobs_", "purge_overdue_")
-"""What begins to be counted when a background query is due first, about a minute after the start."""
+"""Metrics that appear with the first background query, about a minute after the start."""
 
 
 async def series_of_requests(api: Api) -> int:

@@ -125,8 +125,10 @@ def test_memory_and_postgresql_show_the_same_lists(database_url: str, owner_url:
 
 
 async def opened(url: str) -> Database:
-    """With one connection, which is made first: the pool draws a random lifetime for each connection in its own thread,
-    and Hypothesis blames a strategy for that if it happens meanwhile.
+    """With one connection, which is open on return.
+
+    The pool draws a random lifetime for each connection that it makes, in the thread of its event loop. If that happens
+    while Hypothesis draws an example, Hypothesis takes the strategy for impure and fails the test.
     """
     database = Database(url, max_connections=1, deadline_s=PATIENT_S)
     await database.open()

@@ -34,10 +34,10 @@ from fitness.domain.model.objects import UNNAMED_FOR
 from fitness.domain.use_cases.originals import ObjectSweep
 from tests.files import gpx, track
 from tests.harness.buckets import Bucket, serving_bucket
+from tests.patience import PATIENCE_S
 
 EMAIL = "soak@example.org"
 PREFIX = "soak/"
-PATIENCE_S = 120.0
 
 # All objects that rows name, with the number of activities of each.
 NAMED = """

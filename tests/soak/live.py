@@ -34,6 +34,7 @@ from fitness.domain.model.users import Caller, User
 from fitness.entrypoints.http.cursors import change_of
 from tests.builders import NOW, a_registration, an_activity, messages
 from tests.harness.servers import ValkeyServer, breakable_state
+from tests.patience import PATIENCE_S
 
 WORKERS = 4
 WRITERS = 8
@@ -43,7 +44,6 @@ SOCKETS = 1_000
 CHANGES = 100_000
 PEOPLE = 40
 AT_ONCE = 100
-PATIENCE_S = 120.0
 CATCH_UP_S = 120.0
 """Time that the readers have after the last change."""
 
