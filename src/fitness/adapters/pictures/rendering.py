@@ -16,7 +16,7 @@ from fitness.domain.model.photos import LONGEST_SIDE_PX, PhotoSize, Picture, Ren
 QUALITY = {PhotoSize.LARGE: 85, PhotoSize.SMALL: 80}
 CONTENT_TYPE = "image/jpeg"
 
-BAND_PX = 64
+BAND_PX = 16
 """Rows that are converted at once: converting all of a large picture would take its memory once more."""
 
 _WHITE = (255, 255, 255)
