@@ -248,9 +248,9 @@ async def test_many_clients_of_several_workers_on_one_cold_copy_cost_one_load_a_
 
 def test_without_its_engine_the_service_ends_and_says_so(service: Service):
     service.start()
-    (postgres,) = [line for line in service.engines() if "/postgres -D" in line]
-    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
-    os.kill(next(pid for pid in pids if command(pid) == postgres), signal.SIGKILL)
+    # Not by the command line: a process that PostgreSQL has just forked still has that of its parent.
+    postgres = int((service.data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    os.kill(postgres, signal.SIGKILL)
     assert service.process is not None
     assert service.process.wait(PATIENCE_S) == 1
     assert "PostgreSQL ended unexpectedly" in service.log()
